@@ -1,0 +1,1 @@
+//! ALB custom resources, names and messages of the document.

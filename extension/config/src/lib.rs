@@ -1,0 +1,1 @@
+//! Data-plane resources and the delta protocol between controller and proxy.

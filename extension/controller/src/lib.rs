@@ -1,0 +1,1 @@
+//! ALB Controller: Gateway API in, data-plane configuration and status out.

@@ -1,0 +1,1 @@
+//! ALB Controller Istio Extension: workload certificate in, Secret out.

@@ -1,0 +1,1 @@
+//! HTTPRoute matching and precedence, pure.

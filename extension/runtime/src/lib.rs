@@ -1,0 +1,1 @@
+//! What the three programs share: readiness, admin server, Lease, logging, shutdown.

@@ -1,0 +1,3 @@
+//! Proves, on a real cluster, what a document promises about a gateway in front of an Istio mesh.
+
+pub mod progress;

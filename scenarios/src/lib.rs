@@ -1,0 +1,1 @@
+//! The scenarios as data, and one end-to-end test of each.
