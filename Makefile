@@ -1,0 +1,38 @@
+# The commands of meshproof. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+MESHPROOF := cargo run --quiet --package meshproof --bin meshproof --
+# Snapshots are reviewed in pull requests; a run never writes them.
+export INSTA_UPDATE ?= no
+
+.PHONY: help e2e test lint up down status doctor bench-startup
+
+help: ## what can be done here
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+e2e: ## the main job: cluster, Istio, extension, every scenario, verdict (KEEP=1 leaves the cluster)
+	@./kind-config/e2e
+
+test: ## rungs 1 and 2: no Docker, no network but loopback
+	cargo test --workspace --locked
+
+lint: ## rustfmt, clippy (warnings are errors), unused dependencies
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --features e2e --locked -- -D warnings
+
+up: ## a cluster with Istio and the extension, ready to try things on
+	@$(MESHPROOF) up
+
+down: ## remove everything that `up` made
+	@$(MESHPROOF) down
+
+status: ## what is running, and how to curl it
+	@$(MESHPROOF) status
+
+doctor: ## what this host has, what will be used, what is missing
+	@$(MESHPROOF) doctor
+
+bench-startup: ## meshproof up against the plain sequential way, with the ratio
+	@$(MESHPROOF) bench startup
