@@ -1,1 +1,23 @@
 //! ALB custom resources, names and messages of the document.
+//!
+//! Everything here is pure: constants, name functions and types. Requirement ids (`R28`, say) point at the
+//! promise of the document that a constant stands for, so that a change of wording is seen for what it is.
+
+pub mod application_load_balancer;
+pub mod frontend;
+pub mod messages;
+pub mod names;
+pub mod traffic_controller;
+
+pub use application_load_balancer::{
+    ApplicationLoadBalancer, ApplicationLoadBalancerSpec, ApplicationLoadBalancerStatus,
+};
+pub use traffic_controller::{TrafficController, TrafficControllerFrontend, TrafficControllerSpec};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// The custom resource definitions of the chart `alb-controller`, in the order they are written there.
+pub fn custom_resource_definitions() -> Vec<CustomResourceDefinition> {
+    vec![ApplicationLoadBalancer::crd(), TrafficController::crd()]
+}

@@ -1,0 +1,99 @@
+//! Condition types, reasons and messages, letter for letter as the document prints them.
+
+/// Gateway, condition `Accepted` (R28).
+pub const GATEWAY_ACCEPTED: &str = "Valid Gateway";
+
+/// Gateway, listener and route, condition `Programmed` (R29, R32, R39).
+pub const PROGRAMMED: &str = "Application Gateway For Containers resource has been successfully updated.";
+
+/// Listener, condition `Accepted` (R31).
+pub const LISTENER_ACCEPTED: &str = "Listener is accepted";
+
+/// Listener (R30) and route (R37), condition `ResolvedRefs`: the message is empty.
+pub const RESOLVED_REFS: &str = "";
+
+/// Route, condition `Accepted` (R38).
+pub const ROUTE_ACCEPTED: &str = "Route is Accepted";
+
+/// `ApplicationLoadBalancer`, condition `Accepted`.
+pub const LOAD_BALANCER_ACCEPTED: &str = "Valid Application Gateway for Containers resource";
+
+/// `GatewayClass`, condition `Accepted`.
+pub const GATEWAY_CLASS_ACCEPTED: &str = "Valid GatewayClass";
+
+/// `ApplicationLoadBalancer`, condition `Deployment`, once the data plane runs: `alb-id=<resource id>`.
+pub fn load_balancer_ready(resource_id: &str) -> String {
+    format!("alb-id={resource_id}")
+}
+
+/// `ApplicationLoadBalancer`, condition `Deployment`, while the data plane starts; `name` is the last
+/// segment of the resource id.
+pub fn load_balancer_in_progress(name: &str) -> String {
+    format!("Application Gateway for Containers resource {name} is undergoing an update.")
+}
+
+/// Condition types.
+pub mod condition {
+    /// The object's specification is valid and will be acted upon.
+    pub const ACCEPTED: &str = "Accepted";
+    /// The data plane works by it.
+    pub const PROGRAMMED: &str = "Programmed";
+    /// All references lead somewhere they may.
+    pub const RESOLVED_REFS: &str = "ResolvedRefs";
+    /// A listener shares its port with one it cannot be told apart from.
+    pub const CONFLICTED: &str = "Conflicted";
+    /// State of an `ApplicationLoadBalancer`'s data plane.
+    pub const DEPLOYMENT: &str = "Deployment";
+}
+
+/// Reasons of conditions: the Gateway API's, and the document's for `ApplicationLoadBalancer`.
+pub mod reason {
+    /// Positive `Accepted`.
+    pub const ACCEPTED: &str = "Accepted";
+    /// Positive `Programmed`.
+    pub const PROGRAMMED: &str = "Programmed";
+    /// Positive `ResolvedRefs`.
+    pub const RESOLVED_REFS: &str = "ResolvedRefs";
+    /// Not yet: the data plane has not answered.
+    pub const PENDING: &str = "Pending";
+    /// The object, or a part of it, is wrong.
+    pub const INVALID: &str = "Invalid";
+    /// Gateway: one of its listeners is not valid.
+    pub const LISTENERS_NOT_VALID: &str = "ListenersNotValid";
+    /// Gateway: it names a load balancer that does not exist, or none.
+    pub const INVALID_PARAMETERS: &str = "InvalidParameters";
+    /// Gateway: an address of a type that is not known.
+    pub const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
+    /// Gateway: the named frontend cannot be had.
+    pub const ADDRESS_NOT_USABLE: &str = "AddressNotUsable";
+    /// Gateway: the frontend has no address yet.
+    pub const ADDRESS_NOT_ASSIGNED: &str = "AddressNotAssigned";
+    /// Listener: a protocol this implementation does not serve.
+    pub const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
+    /// Listener: `allowedRoutes.kinds` names kinds other than HTTPRoute.
+    pub const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
+    /// Listener: another listener has the same port and hostname.
+    pub const HOSTNAME_CONFLICT: &str = "HostnameConflict";
+    /// Listener: another listener has the same port and a different protocol.
+    pub const PROTOCOL_CONFLICT: &str = "ProtocolConflict";
+    /// Route: the Gateway has no such listener.
+    pub const NO_MATCHING_PARENT: &str = "NoMatchingParent";
+    /// Route: no hostname in common.
+    pub const NO_MATCHING_LISTENER_HOSTNAME: &str = "NoMatchingListenerHostname";
+    /// Route: the listener does not admit routes of this namespace or kind.
+    pub const NOT_ALLOWED_BY_LISTENERS: &str = "NotAllowedByListeners";
+    /// Route: a feature that this implementation does not offer.
+    pub const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
+    /// Route: a backend in another namespace, without a ReferenceGrant.
+    pub const REF_NOT_PERMITTED: &str = "RefNotPermitted";
+    /// Route: a backend that is no Service.
+    pub const INVALID_KIND: &str = "InvalidKind";
+    /// Route: the Service, or its port, does not exist.
+    pub const BACKEND_NOT_FOUND: &str = "BackendNotFound";
+    /// Route: the Service's port speaks a protocol this implementation does not.
+    pub const UNSUPPORTED_BACKEND_PROTOCOL: &str = "UnsupportedProtocol";
+    /// `ApplicationLoadBalancer`: the data plane runs.
+    pub const READY: &str = "Ready";
+    /// `ApplicationLoadBalancer`: the data plane starts or changes.
+    pub const IN_PROGRESS: &str = "InProgress";
+}
