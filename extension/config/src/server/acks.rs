@@ -1,0 +1,149 @@
+//! Who is connected and what they hold: how the controller decides Programmed.
+
+use crate::Snapshot;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// All connected proxies, by load balancer. A new value is published at every change; cheap to clone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Acks {
+    load_balancers: Arc<BTreeMap<String, BTreeMap<u64, ProxyState>>>,
+}
+
+/// One connected proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyState {
+    /// Pod name.
+    pub node: String,
+    /// The snapshot it last acknowledged on this connection; none while the first answer is outstanding.
+    pub acknowledged: Option<Snapshot>,
+    /// Resources it refused, by name, as long as the refused version is wanted.
+    pub refused: BTreeMap<String, Rejection>,
+    /// A snapshot it refused as a whole (the NACK named no resource).
+    pub refused_snapshot: Option<(Snapshot, String)>,
+}
+
+/// A refused resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// Version that was refused.
+    pub version: String,
+    /// The proxy's explanation.
+    pub message: String,
+}
+
+/// How far one version of one resource has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResourceState {
+    /// No proxy of the load balancer is connected.
+    NoProxy,
+    /// Some connected proxies have not answered yet.
+    Pending {
+        /// Proxies that hold it.
+        acknowledged: usize,
+        /// Proxies that are connected.
+        connected: usize,
+    },
+    /// Every connected proxy holds it.
+    Programmed,
+    /// At least one proxy refused it.
+    Rejected {
+        /// The proxy's explanation.
+        message: String,
+    },
+}
+
+impl Acks {
+    /// Connected proxies of a load balancer, in the order in which they connected.
+    pub fn proxies(&self, load_balancer: &str) -> impl Iterator<Item = &ProxyState> {
+        self.load_balancers.get(load_balancer).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Load balancers with at least one connected proxy.
+    pub fn load_balancers(&self) -> impl Iterator<Item = &str> {
+        self.load_balancers.keys().map(String::as_str)
+    }
+
+    /// State of `version` of the resource `name` over all connected proxies of a load balancer.
+    pub fn resource(&self, load_balancer: &str, name: &str, version: &str) -> ResourceState {
+        self.count(load_balancer, |proxy| proxy.holds(name, version))
+    }
+
+    /// State of a whole snapshot: every resource of it is held by every connected proxy. This is also the way to
+    /// ask whether a removal has arrived.
+    pub fn snapshot(&self, load_balancer: &str, snapshot: &Snapshot) -> ResourceState {
+        self.count(load_balancer, |proxy| proxy.holds_snapshot(snapshot))
+    }
+
+    fn count(
+        &self,
+        load_balancer: &str,
+        holds: impl Fn(&ProxyState) -> Result<bool, String>,
+    ) -> ResourceState {
+        let (mut connected, mut acknowledged) = (0, 0);
+        for proxy in self.proxies(load_balancer) {
+            connected += 1;
+            match holds(proxy) {
+                Ok(true) => acknowledged += 1,
+                Ok(false) => {}
+                Err(message) => return ResourceState::Rejected { message },
+            }
+        }
+        match (connected, acknowledged) {
+            (0, _) => ResourceState::NoProxy,
+            (connected, acknowledged) if connected == acknowledged => ResourceState::Programmed,
+            (connected, acknowledged) => ResourceState::Pending { acknowledged, connected },
+        }
+    }
+
+    pub(super) fn update(&mut self, load_balancer: &str, stream: u64, state: ProxyState) {
+        let all = Arc::make_mut(&mut self.load_balancers);
+        all.entry(load_balancer.to_owned()).or_default().insert(stream, state);
+    }
+
+    pub(super) fn remove(&mut self, load_balancer: &str, stream: u64) {
+        let all = Arc::make_mut(&mut self.load_balancers);
+        if let Some(proxies) = all.get_mut(load_balancer) {
+            proxies.remove(&stream);
+            if proxies.is_empty() {
+                all.remove(load_balancer);
+            }
+        }
+    }
+}
+
+impl ProxyState {
+    /// Whether it holds this version of a resource; an error is its refusal.
+    fn holds(&self, name: &str, version: &str) -> Result<bool, String> {
+        if let Some(rejection) = self.refused.get(name).filter(|rejection| rejection.version == version) {
+            return Err(rejection.message.clone());
+        }
+        if let Some((snapshot, message)) = &self.refused_snapshot
+            && snapshot.version(name) == Some(version)
+            && !self.has_acknowledged(name, version)
+        {
+            return Err(message.clone());
+        }
+        Ok(self.has_acknowledged(name, version))
+    }
+
+    fn holds_snapshot(&self, snapshot: &Snapshot) -> Result<bool, String> {
+        if let Some((refused, message)) = &self.refused_snapshot
+            && refused == snapshot
+        {
+            return Err(message.clone());
+        }
+        let refused = self
+            .refused
+            .iter()
+            .find(|(name, rejection)| snapshot.version(name) == Some(rejection.version.as_str()));
+        match refused {
+            Some((_, rejection)) => Err(rejection.message.clone()),
+            None => Ok(self.acknowledged.as_ref() == Some(snapshot)),
+        }
+    }
+
+    fn has_acknowledged(&self, name: &str, version: &str) -> bool {
+        self.acknowledged.as_ref().is_some_and(|snapshot| snapshot.version(name) == Some(version))
+    }
+}

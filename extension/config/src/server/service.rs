@@ -1,0 +1,197 @@
+//! The gRPC service: authentication and the loop that drives one [`Session`].
+
+use super::acks::{ProxyState, Rejection};
+use super::hub::{Hub, Registration};
+use super::session::{Acknowledgement, Session};
+use crate::proto::{DeltaRequest, DeltaResponse, Node, configuration_server::Configuration};
+use futures::Stream;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Decides who may open a stream. The controller implements it with a TokenReview.
+#[tonic::async_trait]
+pub trait Authenticate: Send + Sync + 'static {
+    /// Checks the bearer token of a new stream.
+    ///
+    /// # Errors
+    /// [`Refusal::Denied`] when the token is not good, [`Refusal::Unavailable`] when that could not be found
+    /// out; the proxy retries either way.
+    async fn authenticate(&self, token: &str) -> Result<Caller, Refusal>;
+}
+
+/// An authenticated proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Pod name from the token, when it is bound to a pod: `Node.id` must then be the same.
+    pub pod: Option<String>,
+}
+
+/// Why a stream is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The token is missing, expired, for another audience or of another account.
+    #[error("{0}")]
+    Denied(String),
+    /// The check could not be made.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+pub(super) struct Service {
+    hub: Hub,
+    authenticate: Arc<dyn Authenticate>,
+}
+
+impl Service {
+    pub(super) fn new(hub: Hub, authenticate: Arc<dyn Authenticate>) -> Self {
+        Self { hub, authenticate }
+    }
+}
+
+#[tonic::async_trait]
+impl Configuration for Service {
+    type DeltaStream = Pin<Box<dyn Stream<Item = Result<DeltaResponse, Status>> + Send>>;
+
+    async fn delta(
+        &self,
+        request: Request<Streaming<DeltaRequest>>,
+    ) -> Result<Response<Self::DeltaStream>, Status> {
+        if !*self.hub.serving().borrow() {
+            return Err(not_leader());
+        }
+        let token = request
+            .metadata()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .unwrap_or_default();
+        let caller = self.authenticate.authenticate(token).await.map_err(|refusal| match refusal {
+            Refusal::Denied(message) => Status::unauthenticated(message),
+            Refusal::Unavailable(message) => Status::unavailable(message),
+        })?;
+        // One slot: a session has at most one response outstanding.
+        let (responses, receiver) = mpsc::channel(1);
+        let (hub, requests) = (self.hub.clone(), request.into_inner());
+        tokio::spawn(async move {
+            if let Err(status) = drive(hub, caller, requests, &responses).await {
+                let _ = responses.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+fn not_leader() -> Status {
+    Status::unavailable("this replica of alb-controller is not the leader: connect again")
+}
+
+/// Drives one stream until either side ends it.
+async fn drive(
+    hub: Hub,
+    caller: Caller,
+    mut requests: Streaming<DeltaRequest>,
+    responses: &mpsc::Sender<Result<DeltaResponse, Status>>,
+) -> Result<(), Status> {
+    let Some(first) = requests.message().await? else { return Ok(()) };
+    let node = first.node.unwrap_or_default();
+    check(&node, &caller)?;
+    tracing::info!(
+        node = node.id,
+        load_balancer = node.load_balancer,
+        version = node.version,
+        "proxy connected"
+    );
+
+    let mut session = Session::new(first.initial_versions);
+    let registration = hub.register(&node.load_balancer, &node.id);
+    let mut state = ProxyState {
+        node: node.id.clone(),
+        acknowledged: None,
+        refused: Default::default(),
+        refused_snapshot: None,
+    };
+    let mut snapshots = hub.snapshots(&node.load_balancer);
+    let mut serving = hub.serving();
+    snapshots.mark_changed();
+    loop {
+        let response = tokio::select! {
+            // Losing leadership outranks everything: a stale leader must not configure anyone.
+            biased;
+            lost = serving.wait_for(|serving| !serving) => {
+                drop(lost);
+                return Err(not_leader());
+            }
+            () = responses.closed() => break,
+            message = requests.next() => match message {
+                Some(Ok(request)) => {
+                    answer(&mut session, &mut state, request, &registration, &node);
+                    session.next_response()
+                }
+                Some(Err(status)) => {
+                    tracing::debug!(node = node.id, %status, "the proxy's stream broke");
+                    break;
+                }
+                None => break,
+            },
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let snapshot = snapshots.borrow_and_update().clone();
+                snapshot.and_then(|snapshot| session.publish(snapshot))
+            }
+        };
+        if let Some(response) = response
+            && responses.send(Ok(response)).await.is_err()
+        {
+            break;
+        }
+    }
+    tracing::info!(node = node.id, load_balancer = node.load_balancer, "proxy disconnected");
+    Ok(())
+}
+
+fn check(node: &Node, caller: &Caller) -> Result<(), Status> {
+    if node.id.is_empty() || node.load_balancer.is_empty() {
+        return Err(Status::invalid_argument("the first message must carry node.id and node.load_balancer"));
+    }
+    match &caller.pod {
+        Some(pod) if *pod != node.id => {
+            Err(Status::permission_denied(format!("the token belongs to pod {pod}, not to {}", node.id)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Feeds an answer of the proxy to the session and reports what it means.
+fn answer(
+    session: &mut Session,
+    state: &mut ProxyState,
+    request: DeltaRequest,
+    registration: &Registration,
+    node: &Node,
+) {
+    match session.receive(request) {
+        Acknowledgement::Stale => return,
+        Acknowledgement::Applied { snapshot } => state.acknowledged = Some(snapshot),
+        Acknowledgement::Refused { message, .. } => {
+            tracing::warn!(
+                node = node.id,
+                load_balancer = node.load_balancer,
+                message,
+                "proxy refused configuration"
+            );
+        }
+    }
+    state.refused_snapshot = session.refused_snapshot().cloned();
+    state.refused = session
+        .refusals()
+        .map(|(name, version, message)| {
+            (name.to_owned(), Rejection { version: version.to_owned(), message: message.to_owned() })
+        })
+        .collect();
+    registration.report(state.clone());
+}

@@ -1,0 +1,175 @@
+//! Whatever happens on the way, a proxy ends up with what was published last.
+
+use super::*;
+use crate::client::{Rejection, Store};
+use crate::proto::{Frontend, Node, resource::Kind};
+use proptest::prelude::*;
+
+/// A snapshot of up to six resources whose content is a small number.
+fn snapshot(contents: &[Option<u8>]) -> Snapshot {
+    Snapshot::new(contents.iter().enumerate().filter_map(|(index, content)| {
+        let fqdn = content.as_ref()?.to_string();
+        Some((format!("frontend/{index}"), Kind::Frontend(Frontend { fqdn, ..Frontend::default() })))
+    }))
+}
+
+fn holds(store: &Store) -> BTreeMap<String, String> {
+    store.resources().iter().map(|(name, resource)| (name.to_string(), resource.version.clone())).collect()
+}
+
+fn wanted(snapshot: &Snapshot) -> BTreeMap<String, String> {
+    snapshot.versions().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
+}
+
+/// Lets proxy and server talk until neither has anything to say.
+fn settle(session: &mut Session, store: &mut Store, mut response: Option<DeltaResponse>) {
+    for _ in 0..10 {
+        let Some(sent) = response else { return };
+        session.receive(store.receive(sent, |_| Ok(())));
+        response = session.next_response();
+    }
+    panic!("proxy and server do not come to rest");
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// A new snapshot; its response is delivered at once, or left in flight.
+    Publish { contents: Vec<Option<u8>>, deliver: bool },
+    /// Whatever is in flight is delivered.
+    Deliver,
+    /// The stream breaks before the answer arrives, and a new one starts, perhaps on another replica.
+    Reconnect { delivered: bool },
+    /// The proxy refuses what is in flight, naming a resource or not.
+    Refuse { named: bool },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let contents = proptest::collection::vec(proptest::option::of(0..4_u8), 0..6);
+    prop_oneof![
+        4 => (contents, any::<bool>()).prop_map(|(contents, deliver)| Event::Publish { contents, deliver }),
+        2 => Just(Event::Deliver),
+        1 => any::<bool>().prop_map(|delivered| Event::Reconnect { delivered }),
+        1 => any::<bool>().prop_map(|named| Event::Refuse { named }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_of_snapshots_answers_and_reconnects_converges(
+        events in proptest::collection::vec(event(), 0..40),
+        last in proptest::collection::vec(proptest::option::of(4..8_u8), 0..6),
+    ) {
+        let mut store = Store::default();
+        let mut session = Session::new([]);
+        let mut current = None;
+        let mut in_flight: Option<DeltaResponse> = None;
+        for event in events {
+            match event {
+                Event::Publish { contents, deliver } => {
+                    let published = snapshot(&contents);
+                    current = Some(published.clone());
+                    let response = session.publish(published);
+                    prop_assert!(in_flight.is_none() || response.is_none(), "one response at a time");
+                    in_flight = in_flight.or(response);
+                    if deliver && let Some(response) = in_flight.take() {
+                        session.receive(store.receive(response, |_| Ok(())));
+                        in_flight = session.next_response();
+                    }
+                }
+                Event::Deliver => if let Some(response) = in_flight.take() {
+                    session.receive(store.receive(response, |_| Ok(())));
+                    in_flight = session.next_response();
+                },
+                Event::Reconnect { delivered } => {
+                    if let Some(response) = in_flight.take() && delivered {
+                        store.receive(response, |_| Ok(()));
+                    }
+                    session = Session::new(store.hello(Node::default()).initial_versions);
+                    in_flight = current.clone().and_then(|snapshot| session.publish(snapshot));
+                }
+                Event::Refuse { named } => if let Some(response) = in_flight.take() {
+                    let before = holds(&store);
+                    let resources = response.resources.first().map(|r| r.name.clone()).filter(|_| named);
+                    let refusal = Rejection { message: "no".into(), resources: resources.into_iter().collect() };
+                    session.receive(store.receive(response, |_| Err(refusal)));
+                    prop_assert_eq!(before, holds(&store), "a refused response changes nothing");
+                    in_flight = session.next_response();
+                },
+            }
+        }
+        // One more resource than before: this snapshot is none that was refused as a whole.
+        let last: Vec<_> = last.into_iter().chain([Some(9)]).collect();
+        let last = snapshot(&last);
+        let response = session.publish(last.clone());
+        settle(&mut session, &mut store, in_flight.or(response));
+        prop_assert_eq!(holds(&store), wanted(&last));
+    }
+
+    #[test]
+    fn only_what_differs_is_sent(
+        before in proptest::collection::vec(proptest::option::of(0..4_u8), 6),
+        after in proptest::collection::vec(proptest::option::of(0..4_u8), 6),
+    ) {
+        let mut store = Store::default();
+        let mut session = Session::new([]);
+        let first = session.publish(snapshot(&before));
+        settle(&mut session, &mut store, first);
+        let response = session.publish(snapshot(&after)).unwrap_or_default();
+        let changed = before.iter().zip(&after).filter(|(b, a)| a.is_some() && a != b).count();
+        let removed = before.iter().zip(&after).filter(|(b, a)| a.is_none() && b.is_some()).count();
+        prop_assert_eq!((response.resources.len(), response.removed.len()), (changed, removed));
+    }
+}
+
+#[test]
+fn the_first_response_is_sent_even_when_nothing_differs() {
+    let published = snapshot(&[Some(1)]);
+    let mut session = Session::new(wanted(&published));
+    let response = session.publish(published.clone()).expect("tells the proxy that it is complete");
+    assert!(response.resources.is_empty() && response.removed.is_empty());
+    let answer = DeltaRequest { response_nonce: response.nonce, ..DeltaRequest::default() };
+    assert_eq!(session.receive(answer), Acknowledgement::Applied { snapshot: published.clone() });
+    assert_eq!(session.publish(published), None, "nothing to say");
+}
+
+#[test]
+fn a_refused_resource_holds_back_only_itself() {
+    let mut store = Store::default();
+    let mut session = Session::new([]);
+    let response = session.publish(snapshot(&[Some(1), Some(2)])).unwrap();
+    let refusal = Rejection { message: "port taken".into(), resources: vec!["frontend/0".into()] };
+    session.receive(store.receive(response, |_| Err(refusal)));
+    let second = session.next_response().expect("the rest is sent again");
+    assert_eq!(second.resources.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["frontend/1"]);
+    settle(&mut session, &mut store, Some(second));
+    assert_eq!(
+        session.refusals().map(|(name, _, message)| (name, message)).collect::<Vec<_>>(),
+        [("frontend/0", "port taken")]
+    );
+
+    let repaired = snapshot(&[Some(3), Some(2)]);
+    let response = session.publish(repaired.clone());
+    settle(&mut session, &mut store, response);
+    assert_eq!(holds(&store), wanted(&repaired));
+    assert_eq!(session.refusals().count(), 0);
+}
+
+#[test]
+fn a_refusal_without_names_waits_for_the_next_snapshot() {
+    let mut session = Session::new([]);
+    let response = session.publish(snapshot(&[Some(1)])).unwrap();
+    let error = Some(Error { message: "no".into(), resources: Vec::new() });
+    session.receive(DeltaRequest { response_nonce: response.nonce, error, ..DeltaRequest::default() });
+    assert_eq!(session.next_response(), None);
+    assert_eq!(session.publish(snapshot(&[Some(1)])), None, "the same content again");
+    assert!(session.publish(snapshot(&[Some(2)])).is_some());
+}
+
+#[test]
+fn an_answer_to_an_unknown_nonce_means_nothing() {
+    let mut session = Session::new([]);
+    session.publish(snapshot(&[Some(1)])).unwrap();
+    let answer = DeltaRequest { response_nonce: "7".into(), ..DeltaRequest::default() };
+    assert_eq!(session.receive(answer), Acknowledgement::Stale);
+    assert_eq!(session.next_response(), None, "the first is still outstanding");
+}
