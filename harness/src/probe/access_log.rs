@@ -1,0 +1,201 @@
+//! The gateway's own account of an answer: which hop answered, why, and with which identities.
+//!
+//! alb-proxy writes one JSON line per request to stdout. The line is found by its request id.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::{AsyncBufReadExt, StreamExt, TryStreamExt, stream::FuturesUnordered};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, LogParams},
+};
+use serde::{Deserialize, Serialize};
+
+use super::ProbeError;
+
+/// How the gateway spoke to the pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpstreamTls {
+    /// `none`, `mtls` or `tls`.
+    pub mode: String,
+    /// SPIFFE id in the certificate the pod showed.
+    pub server_identity: Option<String>,
+    /// SPIFFE id in the certificate the gateway showed.
+    pub client_identity: Option<String>,
+    /// Application protocol agreed on, if any. Istio's own would keep PERMISSIVE working.
+    pub alpn: Option<String>,
+}
+
+/// One line of alb-proxy's access log. Fields this harness does not know are kept in `rest`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AccessLogEntry {
+    /// When the exchange ended (RFC 3339).
+    pub time: String,
+    /// FQDN of the frontend.
+    pub frontend: String,
+    /// `namespace/name` of the Gateway.
+    pub gateway: Option<String>,
+    /// `namespace/name` of the HTTPRoute that matched.
+    pub route: Option<String>,
+    /// Path as received.
+    pub path: String,
+    /// Status sent to the client.
+    pub status: u16,
+    /// Why, in one word: `ok`, `no_route`, `upstream_tls_handshake_failed`, …
+    pub reason: String,
+    /// `namespace/name` of the pod asked.
+    pub upstream_pod: Option<String>,
+    /// Its address.
+    pub upstream_address: Option<String>,
+    /// How it was asked.
+    pub upstream_tls: Option<UpstreamTls>,
+    /// The id the line is found by.
+    pub request_id: String,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: BTreeMap<String, serde_json::Value>,
+}
+
+impl AccessLogEntry {
+    /// Reads a log line. `None` for lines that are not access log entries (the program's own log).
+    pub fn parse(line: &str) -> Option<Self> {
+        let entry: Self = serde_json::from_str(line.trim()).ok()?;
+        (!entry.reason.is_empty() && entry.status != 0).then_some(entry)
+    }
+
+    /// Whether the gateway showed `client` to a pod that proved to be `server` over mutual TLS.
+    pub fn is_mtls(&self, client: &str, server: &str) -> bool {
+        self.upstream_tls.as_ref().is_some_and(|tls| {
+            tls.mode == "mtls"
+                && tls.client_identity.as_deref() == Some(client)
+                && tls.server_identity.as_deref() == Some(server)
+        })
+    }
+}
+
+/// The access logs of all proxies of a namespace.
+#[derive(Clone)]
+pub struct ProxyLogs {
+    client: Client,
+    namespace: String,
+    selector: String,
+}
+
+impl ProxyLogs {
+    /// Pods of `namespace` that `selector` selects (`app.kubernetes.io/name=alb-proxy`, say).
+    pub fn new(client: Client, namespace: impl Into<String>, selector: impl Into<String>) -> Self {
+        Self { client, namespace: namespace.into(), selector: selector.into() }
+    }
+
+    /// Names of the proxy pods.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn pods(&self) -> Result<Vec<String>, ProbeError> {
+        let list = self.api().list(&ListParams::default().labels(&self.selector)).await.map_err(|error| {
+            ProbeError::kubernetes(
+                format!("listing proxy pods {} in {}", self.selector, self.namespace),
+                error,
+            )
+        })?;
+        Ok(list.items.iter().map(ResourceExt::name_any).collect())
+    }
+
+    /// The entry of one request, waiting up to `within` for it to be written. `since` bounds how far back
+    /// to look. `None` when no proxy wrote one: the request never reached a proxy.
+    ///
+    /// # Errors
+    /// When the pods cannot be listed.
+    pub async fn find(
+        &self,
+        request_id: &str,
+        since: Duration,
+        within: Duration,
+    ) -> Result<Option<AccessLogEntry>, ProbeError> {
+        let pods = self.pods().await?;
+        let mut following: FuturesUnordered<_> =
+            pods.iter().map(|pod| self.follow(pod, request_id, since)).collect();
+        let first = async {
+            while let Some(found) = following.next().await {
+                if found.is_some() {
+                    return found;
+                }
+            }
+            None
+        };
+        Ok(tokio::time::timeout(within, first).await.unwrap_or(None))
+    }
+
+    /// All entries of the last `since`, of all proxies, in the order of their times.
+    ///
+    /// # Errors
+    /// When the pods cannot be listed. A proxy whose log cannot be read contributes nothing.
+    pub async fn recent(&self, since: Duration) -> Result<Vec<AccessLogEntry>, ProbeError> {
+        let mut entries = Vec::new();
+        for pod in self.pods().await? {
+            let parameters = LogParams { since_seconds: Some(seconds(since)), ..LogParams::default() };
+            let text = self.api().logs(&pod, &parameters).await.unwrap_or_default();
+            entries.extend(text.lines().filter_map(AccessLogEntry::parse));
+        }
+        entries.sort_by(|a, b| a.time.cmp(&b.time));
+        Ok(entries)
+    }
+
+    async fn follow(&self, pod: &str, request_id: &str, since: Duration) -> Option<AccessLogEntry> {
+        let parameters =
+            LogParams { follow: true, since_seconds: Some(seconds(since)), ..LogParams::default() };
+        let mut lines = self.api().log_stream(pod, &parameters).await.ok()?.lines();
+        while let Ok(Some(line)) = lines.try_next().await {
+            if line.contains(request_id)
+                && let Some(entry) = AccessLogEntry::parse(&line)
+                && entry.request_id == request_id
+            {
+                return Some(entry);
+            }
+        }
+        None
+    }
+
+    fn api(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+}
+
+/// Whole seconds, rounded up: the API takes no less than one.
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis().div_ceil(1000).max(1)).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = include_str!("../../../fixtures/recorded/access-log-200.json");
+
+    #[test]
+    fn an_entry_says_who_spoke_to_whom() {
+        let entry = AccessLogEntry::parse(LINE).unwrap();
+        assert_eq!((entry.status, entry.reason.as_str()), (200, "ok"));
+        let client = "spiffe://cluster.local/ns/azure-alb-system/sa/alb-controller-istio-extension";
+        let server = "spiffe://cluster.local/ns/isto-example-namespace/sa/default";
+        assert!(entry.is_mtls(client, server));
+        assert!(!entry.is_mtls(server, client));
+        assert!(entry.rest.contains_key("duration_ms"));
+    }
+
+    #[test]
+    fn other_lines_of_the_program_are_no_entries() {
+        assert_eq!(AccessLogEntry::parse(r#"{"level":"INFO","message":"listening"}"#), None);
+        assert_eq!(AccessLogEntry::parse("panic!"), None);
+    }
+
+    #[test]
+    fn time_is_given_to_the_api_in_whole_seconds_rounded_up() {
+        assert_eq!(seconds(Duration::from_millis(1)), 1);
+        assert_eq!(seconds(Duration::from_millis(1001)), 2);
+        assert_eq!(seconds(Duration::ZERO), 1);
+    }
+}

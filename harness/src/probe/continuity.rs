@@ -1,0 +1,215 @@
+//! Constant traffic while something else happens: does anyone notice?
+//!
+//! Requests start at a fixed rate whatever the earlier ones do, so that a stalled answer does not hide
+//! the time after it. Every failure is kept, with its time and reason.
+
+use std::{collections::BTreeMap, future::Future, time::Duration};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use serde::Serialize;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::{Answer, ProbeError};
+
+/// How to probe.
+#[derive(Clone, Copy, Debug)]
+pub struct Continuity {
+    /// Time between the starts of two requests.
+    pub every: Duration,
+    /// When to stop asking; answers still under way are waited for.
+    pub lasting: Duration,
+}
+
+/// One answer that was not as wanted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Miss {
+    /// Number of the request, from 0.
+    pub number: u64,
+    /// When the request started, since the probe began.
+    pub at: Duration,
+    /// What came back, in one line.
+    pub seen: String,
+}
+
+/// What constant traffic saw.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ContinuityReport {
+    /// Requests sent.
+    pub sent: u64,
+    /// Answers as wanted.
+    pub good: u64,
+    /// Every other answer, in the order the requests started.
+    pub misses: Vec<Miss>,
+    /// Answers by pod, so that a restart or a split is visible.
+    pub by_pod: BTreeMap<String, u64>,
+    /// The longest time between two good answers' starts: how long a client saw nothing but failures.
+    pub longest_gap: Duration,
+    /// From the first request to the last answer.
+    pub lasted: Duration,
+}
+
+impl ContinuityReport {
+    /// Whether every answer was as wanted.
+    pub fn unbroken(&self) -> bool {
+        self.misses.is_empty() && self.sent > 0
+    }
+
+    /// One line for people.
+    pub fn summary(&self) -> String {
+        let Self { sent, good, .. } = self;
+        match self.misses.first() {
+            None => {
+                format!("{good} of {sent} requests answered as wanted in {:.1} s", self.lasted.as_secs_f64())
+            }
+            Some(first) => format!(
+                "{} of {sent} requests failed, the first after {:.1} s: {}; longest gap {} ms",
+                self.misses.len(),
+                first.at.as_secs_f64(),
+                first.seen,
+                self.longest_gap.as_millis()
+            ),
+        }
+    }
+}
+
+impl Continuity {
+    /// Sends requests made by `send` (given the number of the request) until the time is over or `stop`
+    /// is cancelled, and judges each with `wanted`.
+    ///
+    /// # Errors
+    /// The first request that could not be asked at all.
+    pub async fn run<F, Fut>(
+        &self,
+        stop: &CancellationToken,
+        send: F,
+        wanted: impl Fn(&Answer) -> bool,
+    ) -> Result<ContinuityReport, ProbeError>
+    where
+        F: Fn(u64) -> Fut,
+        Fut: Future<Output = Result<Answer, ProbeError>>,
+    {
+        let began = Instant::now();
+        let mut ticks = tokio::time::interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let end = tokio::time::sleep_until(began + self.lasting);
+        tokio::pin!(end);
+        let mut under_way = FuturesUnordered::new();
+        let mut sent = 0;
+        let mut asking = true;
+        let mut answers: Vec<(u64, Duration, Answer)> = Vec::new();
+        while asking || !under_way.is_empty() {
+            tokio::select! {
+                biased;
+                () = &mut end, if asking => asking = false,
+                () = stop.cancelled(), if asking => asking = false,
+                Some((number, at, answer)) = under_way.next(), if !under_way.is_empty() => {
+                    answers.push((number, at, answer?));
+                }
+                _ = ticks.tick(), if asking => {
+                    let (number, at, answer) = (sent, began.elapsed(), send(sent));
+                    under_way.push(async move { (number, at, answer.await) });
+                    sent += 1;
+                }
+            }
+        }
+        answers.sort_by_key(|(number, ..)| *number);
+        Ok(sum_up(&answers, began.elapsed(), wanted))
+    }
+}
+
+fn sum_up(
+    answers: &[(u64, Duration, Answer)],
+    lasted: Duration,
+    wanted: impl Fn(&Answer) -> bool,
+) -> ContinuityReport {
+    let mut report = ContinuityReport { sent: answers.len() as u64, lasted, ..ContinuityReport::default() };
+    let mut last_good = Duration::ZERO;
+    for (number, at, answer) in answers {
+        if let Some(pod) = answer.pod() {
+            *report.by_pod.entry(pod.to_string()).or_default() += 1;
+        }
+        if wanted(answer) {
+            report.good += 1;
+            report.longest_gap = report.longest_gap.max(at.saturating_sub(last_good));
+            last_good = *at;
+        } else {
+            report.misses.push(Miss { number: *number, at: *at, seen: answer.summary() });
+        }
+    }
+    report.longest_gap = report.longest_gap.max(lasted.saturating_sub(last_good));
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::{FailureKind, Vantage};
+
+    fn status(status: u16) -> Answer {
+        let mut answer = Answer::failed(Vantage::Outside, FailureKind::Other, "", Duration::ZERO);
+        answer.failure = None;
+        answer.status = Some(status);
+        answer
+    }
+
+    const EVERY_100_MS_FOR_A_SECOND: Continuity =
+        Continuity { every: Duration::from_millis(100), lasting: Duration::from_millis(950) };
+
+    #[tokio::test(start_paused = true)]
+    async fn every_failure_is_kept_with_its_time() {
+        let outage =
+            |number: u64| async move { Ok(status(if (3..6).contains(&number) { 503 } else { 200 })) };
+        let stop = CancellationToken::new();
+        let wanted = |answer: &Answer| answer.status == Some(200);
+        let report = EVERY_100_MS_FOR_A_SECOND.run(&stop, outage, wanted).await.unwrap();
+        assert_eq!((report.sent, report.good), (10, 7));
+        let times: Vec<u128> = report.misses.iter().map(|miss| miss.at.as_millis()).collect();
+        assert_eq!(times, [300, 400, 500]);
+        assert_eq!(report.longest_gap, Duration::from_millis(400));
+        assert!(!report.unbroken());
+        assert_eq!(
+            report.summary(),
+            "3 of 10 requests failed, the first after 0.3 s: 503; longest gap 400 ms"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stalled_answer_does_not_hold_up_the_next_requests() {
+        let stalled = |number: u64| async move {
+            if number == 2 {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+            Ok(status(200))
+        };
+        let report =
+            EVERY_100_MS_FOR_A_SECOND.run(&CancellationToken::new(), stalled, |_| true).await.unwrap();
+        assert_eq!(report.sent, 10);
+        assert!(report.unbroken());
+        assert!(report.lasted >= Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cancelling_ends_it_early() {
+        let stop = CancellationToken::new();
+        let stopper = stop.clone();
+        let send = |number: u64| {
+            if number == 4 {
+                stopper.cancel();
+            }
+            async { Ok(status(200)) }
+        };
+        let report = EVERY_100_MS_FOR_A_SECOND.run(&stop, send, |_| true).await.unwrap();
+        assert_eq!(report.sent, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_request_at_all_is_not_unbroken() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let report =
+            EVERY_100_MS_FOR_A_SECOND.run(&stop, |_| async { Ok(status(200)) }, |_| true).await.unwrap();
+        assert_eq!(report.sent, 0);
+        assert!(!report.unbroken());
+    }
+}

@@ -1,0 +1,121 @@
+//! From a frontend's name to an address this host can connect to.
+
+use std::net::{IpAddr, SocketAddr};
+
+use k8s_openapi::api::core::v1::Service;
+use kube::{Api, Client, api::ListParams};
+
+use super::ProbeError;
+
+/// A frontend's name with the address behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frontend {
+    /// Name clients use.
+    pub fqdn: String,
+    /// Load-balancer address and port.
+    pub address: SocketAddr,
+    /// `namespace/name` of the Service that owns the address; empty when the name itself is an address.
+    pub service: String,
+}
+
+impl Frontend {
+    /// The option that makes curl reach the frontend from this host.
+    pub fn curl_resolve(&self) -> String {
+        format!("--resolve {}:{}:{}", self.fqdn, self.address.port(), self.address.ip())
+    }
+}
+
+/// Finds the load-balancer address behind `fqdn`. The Service of a frontend is named like the first
+/// label of the FQDN; a name that is an IP address (gateways that publish those) is used as it is.
+///
+/// # Errors
+/// When there is no such Service, or it has no address (yet).
+pub async fn resolve(client: &Client, fqdn: &str, port: u16) -> Result<Frontend, ProbeError> {
+    if let Ok(ip) = fqdn.parse::<IpAddr>() {
+        let address = SocketAddr::new(ip, port);
+        return Ok(Frontend { fqdn: fqdn.into(), address, service: String::new() });
+    }
+    let name = fqdn.split('.').next().unwrap_or(fqdn);
+    let services: Api<Service> = Api::all(client.clone());
+    let list = services
+        .list(&ListParams::default().fields(&format!("metadata.name={name}")))
+        .await
+        .map_err(|error| ProbeError::kubernetes(format!("looking for Service {name}"), error))?;
+    pick(fqdn, port, &list.items)
+}
+
+/// The address of the one LoadBalancer Service among `services`.
+fn pick(fqdn: &str, port: u16, services: &[Service]) -> Result<Frontend, ProbeError> {
+    let no = |reason: String| ProbeError::NoAddress { fqdn: fqdn.into(), reason };
+    let balanced = |service: &&Service| {
+        service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer")
+    };
+    let service = services.iter().find(balanced).ok_or_else(|| {
+        let label = fqdn.split('.').next().unwrap_or(fqdn);
+        no(format!("there is no Service of type LoadBalancer named {label} in any namespace"))
+    })?;
+    let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
+    let name = format!("{namespace}/{}", service.metadata.name.as_deref().unwrap_or_default());
+    let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let ip = status
+        .and_then(|balancer| balancer.ingress.as_ref())
+        .and_then(|ingress| ingress.iter().find_map(|entry| entry.ip.as_deref()?.parse::<IpAddr>().ok()))
+        .ok_or_else(|| {
+            no(format!(
+                "Service {name} has no status.loadBalancer.ingress; is the load balancer's pod running?"
+            ))
+        })?;
+    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    if !ports.iter().any(|offered| offered.port == i32::from(port)) {
+        let offered: Vec<String> = ports.iter().map(|offered| offered.port.to_string()).collect();
+        return Err(no(format!("Service {name} has no port {port}, only {}", offered.join(", "))));
+    }
+    Ok(Frontend { fqdn: fqdn.into(), address: SocketAddr::new(ip, port), service: name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(json: serde_json::Value) -> Service {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn frontend(ingress: serde_json::Value) -> Service {
+        service(serde_json::json!({
+            "metadata": {"name": "fe-abcd1234", "namespace": "azure-alb-dataplane"},
+            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+            "status": {"loadBalancer": {"ingress": ingress}}
+        }))
+    }
+
+    #[test]
+    fn the_address_is_the_load_balancers() {
+        let found =
+            pick("fe-abcd1234.alb.internal", 80, &[frontend(serde_json::json!([{"ip": "172.18.255.200"}]))]);
+        let found = found.unwrap();
+        assert_eq!(found.address.to_string(), "172.18.255.200:80");
+        assert_eq!(found.curl_resolve(), "--resolve fe-abcd1234.alb.internal:80:172.18.255.200");
+    }
+
+    #[test]
+    fn a_service_of_another_type_is_not_the_frontend() {
+        let other =
+            service(serde_json::json!({"metadata": {"name": "fe-abcd1234"}, "spec": {"type": "ClusterIP"}}));
+        let error = pick("fe-abcd1234.alb.internal", 80, &[other]).unwrap_err();
+        assert!(error.to_string().contains("no Service of type LoadBalancer named fe-abcd1234"), "{error}");
+    }
+
+    #[test]
+    fn a_service_without_an_address_says_whom_to_ask() {
+        let error = pick("fe-abcd1234.alb.internal", 80, &[frontend(serde_json::json!([]))]).unwrap_err();
+        assert!(error.to_string().contains("is the load balancer's pod running?"), "{error}");
+    }
+
+    #[test]
+    fn a_port_that_is_not_offered_is_named_with_those_that_are() {
+        let found =
+            pick("fe-abcd1234.alb.internal", 443, &[frontend(serde_json::json!([{"ip": "172.18.255.200"}]))]);
+        assert!(found.unwrap_err().to_string().contains("has no port 443, only 80"));
+    }
+}
