@@ -10,6 +10,8 @@
 mod config;
 mod election;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

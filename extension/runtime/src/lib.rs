@@ -10,6 +10,8 @@ pub mod readiness;
 pub mod shutdown;
 pub mod telemetry;
 
+#[cfg(feature = "fake-api")]
+pub mod fake_api;
 #[cfg(feature = "lease")]
 pub mod lease;
 
