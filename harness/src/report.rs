@@ -1,0 +1,119 @@
+//! What a run leaves behind, for people and for machines. Every reporter only listens to the one stream
+//! of [`Event`]s.
+//!
+//! ```text
+//! target/meshproof/<run>/
+//!   report.json                  machines: schema, cluster, timings, scenarios
+//!   junit.xml                    continuous integration
+//!   report.html                  people: one self-contained page
+//!   transcript/<scenario>.yaml   reviewers: normalised, the same for every good run
+//!   evidence/<scenario>/         whoever must find the cause of a failure
+//! target/meshproof/latest        link to the newest run
+//! ```
+
+mod explain;
+mod html;
+mod json;
+mod junit;
+mod normalise;
+#[cfg(test)]
+mod sample;
+mod terminal;
+mod text;
+mod transcript;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+pub use self::{
+    explain::explain,
+    json::{Report, Timings},
+    normalise::normalise,
+    terminal::{Look, Terminal, terminal},
+    transcript::transcript,
+};
+use crate::event::Event;
+
+/// Writes everything but the evidence (which is collected while a scenario runs) below `results`, and
+/// points `latest`, next to it, at it.
+///
+/// # Errors
+/// When a file cannot be written; the error names it.
+pub fn write_all(results: &Path, events: &[Event]) -> io::Result<()> {
+    let report = Report::from_events(events);
+    let json = serde_json::to_string_pretty(&report).map_err(io::Error::other)?;
+    write(&results.join("report.json"), &(json + "\n"))?;
+    write(&results.join("junit.xml"), &junit::render(&report).map_err(io::Error::other)?)?;
+    write(&results.join("report.html"), &html::render(&report, results).map_err(io::Error::other)?)?;
+    for scenario in &report.scenarios {
+        write(&transcript_path(results, &scenario.id), &transcript(scenario))?;
+    }
+    link_latest(results)
+}
+
+/// Where the transcript of a scenario is written.
+pub fn transcript_path(results: &Path, scenario: &str) -> PathBuf {
+    results.join("transcript").join(format!("{scenario}.yaml"))
+}
+
+/// Where the evidence of a scenario is written.
+pub fn evidence_path(results: &Path, scenario: &str) -> PathBuf {
+    results.join("evidence").join(scenario)
+}
+
+/// Points `latest`, in the folder of `results`, at `results`: replaced by a rename, so that it never
+/// dangles and two runs that end together do not trip over each other.
+fn link_latest(results: &Path) -> io::Result<()> {
+    let (Some(parent), Some(run)) = (results.parent(), results.file_name()) else { return Ok(()) };
+    #[cfg(unix)]
+    {
+        let fresh = parent.join(format!(".latest.{}", std::process::id()));
+        let _ = fs::remove_file(&fresh);
+        std::os::unix::fs::symlink(run, &fresh).map_err(|error| named(&fresh, error))?;
+        let latest = parent.join("latest");
+        fs::rename(&fresh, &latest).map_err(|error| named(&latest, error))?;
+    }
+    #[cfg(not(unix))]
+    let _ = (parent, run);
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|error| named(parent, error))?;
+    }
+    fs::write(path, text).map_err(|error| named(path, error))
+}
+
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("writing {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_written_and_linked_as_latest() {
+        let folder = tempfile::tempdir().unwrap();
+        for run in ["one", "two"] {
+            write_all(&folder.path().join(run), &sample::failed_run()).unwrap();
+        }
+        let latest = folder.path().join("latest");
+        assert_eq!(fs::read_link(&latest).unwrap(), Path::new("two"));
+        for file in ["report.json", "junit.xml", "report.html", "transcript/broken/istio-alpn.yaml"] {
+            assert!(latest.join(file).is_file(), "{file}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let occupied = folder.path().join("occupied");
+        fs::write(&occupied, "a file where a folder is needed").unwrap();
+        let error = write_all(&occupied, &[]).unwrap_err();
+        assert!(error.to_string().contains("occupied"), "{error}");
+    }
+}

@@ -1,0 +1,138 @@
+//! `report.json`: the run for machines.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{self, ClusterInfo, Event, ImplementationInfo, ScenarioResult, Verdict};
+
+/// Milliseconds per phase, in the order in which the phases first ended, and `total`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// The whole run; 0 while it lasts.
+    pub total: u64,
+    /// Phases by name; one that ran several times counts with the sum.
+    #[serde(flatten)]
+    pub phases: BTreeMap<String, u64>,
+}
+
+/// The content of `report.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of this shape, see [`event::SCHEMA`].
+    pub schema: u32,
+    /// Name of the run and of its folder.
+    pub run: String,
+    /// When it started (RFC 3339).
+    pub started: String,
+    /// The worst verdict; `None` when the run was interrupted.
+    pub verdict: Option<Verdict>,
+    /// Exit code of the command; `None` when the run was interrupted.
+    pub exit_code: Option<u8>,
+    /// Where it ran; `None` when it did not come so far.
+    pub cluster: Option<ClusterInfo>,
+    /// What was tested; `None` when it did not come so far.
+    pub implementation: Option<ImplementationInfo>,
+    /// What took how long.
+    pub timings: Timings,
+    /// Phases that did not end well, with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub errors: BTreeMap<String, String>,
+    /// Every scenario that ended, in the order in which they ended.
+    pub scenarios: Vec<ScenarioResult>,
+}
+
+impl Report {
+    /// What a stream of events amounts to, a broken-off one included.
+    pub fn from_events(events: &[Event]) -> Self {
+        let mut report = Self { schema: event::SCHEMA, ..Self::default() };
+        for event in events {
+            report.take(event);
+        }
+        report
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted { run, started, .. } => {
+                self.run.clone_from(run);
+                self.started.clone_from(started);
+            }
+            Event::ClusterReady { cluster, implementation } => {
+                self.cluster = Some(cluster.clone());
+                self.implementation = Some(implementation.clone());
+            }
+            Event::PhaseFinished { phase, elapsed_ms, error } => {
+                *self.timings.phases.entry(phase.clone()).or_default() += elapsed_ms;
+                if let Some(error) = error {
+                    self.errors.insert(phase.clone(), error.clone());
+                }
+            }
+            Event::ScenarioFinished { result } => self.scenarios.push((**result).clone()),
+            Event::RunFinished { verdict, exit_code, total_ms } => {
+                self.verdict = Some(*verdict);
+                self.exit_code = Some(*exit_code);
+                self.timings.total = *total_ms;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn the_report_has_the_promised_shape() {
+        let report = serde_json::to_value(Report::from_events(&sample::proved_run())).unwrap();
+        for path in [
+            "/schema",
+            "/cluster/provider",
+            "/cluster/kubernetes",
+            "/cluster/istio",
+            "/cluster/nodes",
+            "/implementation",
+            "/timings/total",
+            "/timings/cluster",
+            "/scenarios/0/id",
+            "/scenarios/0/title",
+            "/scenarios/0/verdict",
+            "/scenarios/0/requirements/0/id",
+            "/scenarios/0/requirements/0/verdict",
+            "/scenarios/0/errata",
+            "/scenarios/0/steps/0/name",
+            "/scenarios/0/steps/0/kind",
+            "/scenarios/0/steps/0/verdict",
+            "/scenarios/0/steps/0/started_ms",
+            "/scenarios/0/steps/0/duration_ms",
+            "/scenarios/0/steps/0/observed",
+        ] {
+            assert!(report.pointer(path).is_some(), "{path} is missing");
+        }
+        assert_eq!(report.pointer("/scenarios/0/verdict"), Some(&serde_json::json!("proved")));
+    }
+
+    #[test]
+    fn the_report_reads_back_as_it_was_written() {
+        let report = Report::from_events(&sample::failed_run());
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+    }
+
+    #[test]
+    fn a_run_broken_off_has_no_verdict_and_keeps_what_ended() {
+        let mut events = sample::proved_run();
+        events.pop();
+        let report = Report::from_events(&events);
+        assert_eq!((report.verdict, report.exit_code, report.scenarios.len()), (None, None, 1));
+    }
+
+    #[test]
+    fn a_phase_that_ran_twice_counts_with_the_sum() {
+        let phase = |elapsed_ms| Event::PhaseFinished { phase: "images".into(), elapsed_ms, error: None };
+        let report = Report::from_events(&[phase(5), phase(7)]);
+        assert_eq!(report.timings.phases.get("images"), Some(&12));
+    }
+}

@@ -1,0 +1,106 @@
+//! `junit.xml`: a suite per scenario, a case per step.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseStatus, TestSuite};
+
+use super::{explain::explain, json::Report};
+use crate::event::{ScenarioResult, StepResult, Verdict};
+
+/// The run in JUnit's format.
+pub(super) fn render(report: &Report) -> Result<String, SerializeError> {
+    let mut junit = quick_junit::Report::new("meshproof");
+    junit.set_time(Duration::from_millis(report.timings.total));
+    junit.add_test_suites(report.scenarios.iter().map(suite));
+    if report.scenarios.is_empty() {
+        junit.add_test_suites(setup(report));
+    }
+    junit.to_string()
+}
+
+/// A run that never came to a scenario: its failed phases stand for it.
+fn setup(report: &Report) -> Option<TestSuite> {
+    if report.errors.is_empty() {
+        return None;
+    }
+    let mut suite = TestSuite::new("set-up");
+    for (phase, error) in &report.errors {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message(error.as_str());
+        let mut case = TestCase::new(phase.as_str(), status);
+        case.set_classname("set-up");
+        suite.add_test_case(case);
+    }
+    Some(suite)
+}
+
+fn suite(scenario: &ScenarioResult) -> TestSuite {
+    let mut suite = TestSuite::new(scenario.id.as_str());
+    suite.set_time(Duration::from_millis(scenario.duration_ms));
+    suite.add_property(Property::new("title", scenario.title.as_str()));
+    suite.add_property(Property::new("document", scenario.document.as_str()));
+    suite.add_property(Property::new("verdict", scenario.verdict.to_string()));
+    for requirement in &scenario.requirements {
+        suite.add_property(Property::new(requirement.id.as_str(), requirement.verdict.to_string()));
+    }
+    for step in &scenario.steps {
+        suite.add_test_case(case(scenario, step));
+    }
+    for problem in &scenario.problems {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message(problem.as_str());
+        let mut case = TestCase::new("clean-up", status);
+        case.set_classname(scenario.id.as_str());
+        suite.add_test_case(case);
+    }
+    suite
+}
+
+fn case(scenario: &ScenarioResult, step: &StepResult) -> TestCase {
+    let mut status = match step.verdict {
+        Verdict::Proved => TestCaseStatus::success(),
+        Verdict::Skipped => TestCaseStatus::skipped(),
+        Verdict::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Verdict::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
+    };
+    if let Some(failure) = &step.failure {
+        status.set_message(format!("expected {}; seen {}", failure.expected, failure.seen));
+        if let Some(diagnosis) = &failure.diagnosis {
+            status.set_type(diagnosis.id.as_str());
+        }
+    }
+    let is_culprit = scenario.culprit().is_some_and(|culprit| culprit.info.index == step.info.index);
+    if is_culprit {
+        status.set_description(explain(scenario));
+    }
+    // The number keeps names apart: a scenario may claim the same thing twice.
+    let mut case = TestCase::new(format!("{:02} {}", step.info.index + 1, step.info.name), status);
+    case.set_classname(scenario.id.as_str());
+    case.set_time(Duration::from_millis(step.duration_ms));
+    if !step.observed.summary.is_empty() {
+        case.set_system_out(step.observed.summary.as_str());
+    }
+    case
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn a_run_is_a_suite_per_scenario() {
+        insta::assert_snapshot!(render(&Report::from_events(&sample::failed_run())).unwrap());
+    }
+
+    #[test]
+    fn a_run_without_scenarios_tells_what_went_wrong_before() {
+        let events = [crate::event::Event::PhaseFinished {
+            phase: "engine".into(),
+            elapsed_ms: 3,
+            error: Some("no Docker Engine answers".into()),
+        }];
+        let xml = render(&Report::from_events(&events)).unwrap();
+        assert!(xml.contains("errors=\"1\"") && xml.contains("no Docker Engine answers"), "{xml}");
+    }
+}

@@ -1,0 +1,85 @@
+//! Small pieces of text that several reporters share.
+
+use std::time::Duration;
+
+use crate::event::{AnswerGroup, Verdict};
+
+/// `312 ms`, `4.2 s`, `2 min 05 s`.
+pub(super) fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{:.1} s", ms as f64 / 1000.0),
+        _ => format!("{} min {:02} s", ms / 60_000, ms % 60_000 / 1000),
+    }
+}
+
+/// Milliseconds of a duration.
+pub(super) fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `20 × 200 from backend-v1 (ok)`.
+pub(super) fn answers(group: &AnswerGroup) -> String {
+    format!("{} × {}", group.count, answer(group))
+}
+
+/// The same without the count.
+pub(super) fn answer(group: &AnswerGroup) -> String {
+    let mut text = match (group.status, &group.failure) {
+        (Some(status), _) => status.to_string(),
+        (None, Some(failure)) => format!("no answer ({failure})"),
+        (None, None) => "no answer".to_string(),
+    };
+    if let Some(backend) = &group.backend {
+        text.push_str(&format!(" from {backend}"));
+    }
+    if let Some(reason) = &group.reason {
+        text.push_str(&format!(" ({reason})"));
+    }
+    text
+}
+
+/// A sign for a verdict, one column wide.
+pub(super) fn sign(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Proved => "✓",
+        Verdict::Failed => "✗",
+        Verdict::Error => "!",
+        Verdict::Skipped => "–",
+    }
+}
+
+/// `1 step`, `2 steps`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well_at_every_size() {
+        assert_eq!([312, 4_230, 125_000].map(duration), ["312 ms", "4.2 s", "2 min 05 s"]);
+    }
+
+    #[test]
+    fn an_answer_says_who_and_why() {
+        let mut group = AnswerGroup {
+            status: Some(200),
+            failure: None,
+            backend: Some("backend-v1".into()),
+            reason: None,
+            count: 3,
+        };
+        assert_eq!(answers(&group), "3 × 200 from backend-v1");
+        group = AnswerGroup {
+            status: None,
+            failure: Some("reset".into()),
+            backend: None,
+            reason: None,
+            count: 1,
+        };
+        assert_eq!(answers(&group), "1 × no answer (reset)");
+    }
+}
