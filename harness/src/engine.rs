@@ -1,0 +1,232 @@
+//! The Docker Engine the cluster runs in: the one that answers, else a private one.
+//!
+//! A private engine has its own socket, data root, bridge and process group. It outlives the command that
+//! started it and is found again by the next one; after a crash or a reboot it is cleaned up and replaced.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::progress::Progress;
+use crate::supply::cache::{Cache, CacheError};
+use crate::supply::command::{CommandError, Tool, on_path};
+use crate::supply::host::{self, HostError};
+
+pub mod capability;
+pub mod egress;
+mod leftovers;
+mod private;
+mod process;
+
+/// An engine that runs answers in less.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// There is no engine to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// `DOCKER_HOST` names an engine, and it does not answer.
+    #[error(
+        "DOCKER_HOST is {host}, but no Docker Engine answers there: {reason}. Start it, or unset DOCKER_HOST"
+    )]
+    Named {
+        /// The value.
+        host: String,
+        /// What `docker version` said.
+        reason: String,
+    },
+    /// None answers, and a private one cannot be started by this user or on this system.
+    #[error("no Docker Engine answers ({reason}), and a private one needs {lacking}. {advice}")]
+    None {
+        /// What `docker version` said.
+        reason: String,
+        /// What a private engine lacks here.
+        lacking: String,
+        /// The commands to run.
+        advice: String,
+    },
+    /// The private engine did not come up.
+    #[error("the private Docker Engine did not start: {reason}; its log: {}", log.display())]
+    NotStarted {
+        /// What was seen.
+        reason: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// The file system refused.
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Docker or a network tool failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A package is missing.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+impl EngineError {
+    /// Whether the host is not fit (exit code 3), as opposed to something having failed on it.
+    pub fn is_unfit_host(&self) -> bool {
+        matches!(self, Self::Named { .. } | Self::None { .. } | Self::Host(HostError::Missing { .. }))
+    }
+}
+
+/// An engine that answers.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    docker: PathBuf,
+    host: String,
+    version: String,
+    private: bool,
+    shim: bool,
+}
+
+impl Engine {
+    /// The docker program.
+    pub fn docker_program(&self) -> &Path {
+        &self.docker
+    }
+
+    /// Where the engine listens, as `DOCKER_HOST` has it.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The engine's version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Whether this program started it (and may stop it).
+    pub fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// Whether containers run without CAP_SYS_RESOURCE because the host lacks it.
+    pub fn without_sys_resource(&self) -> bool {
+        self.shim
+    }
+
+    /// A docker command on this engine.
+    pub fn docker<I>(&self, args: I) -> duct::Expression
+    where
+        I: IntoIterator,
+        I::Item: Into<std::ffi::OsString>,
+    {
+        duct::cmd(&self.docker, args).env("DOCKER_HOST", &self.host)
+    }
+
+    /// The environment kind, testcontainers and the like need to find this engine.
+    pub fn env(&self) -> Vec<(String, String)> {
+        vec![("DOCKER_HOST".to_owned(), self.host.clone())]
+    }
+
+    /// A docker command on this engine; `doing` says what for.
+    pub(crate) fn tool(&self, doing: impl Into<String>) -> Tool {
+        Tool::new(doing, &self.docker).env("DOCKER_HOST", &self.host)
+    }
+
+    /// Stops the private engine of this cache, if there is one, and removes what it made outside of the
+    /// cache: processes, mounts, bridges, iptables rules. Returns whether there was anything to remove.
+    ///
+    /// # Errors
+    /// It could not be stopped.
+    pub async fn stop_private(cache: &Cache, progress: &dyn Progress) -> Result<bool, EngineError> {
+        private::stop(cache, progress).await
+    }
+}
+
+pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> EngineError {
+    let path = path.to_owned();
+    move |source| EngineError::Io { doing, path, source }
+}
+
+/// The engine that answers, or a private one, started if need be.
+///
+/// # Errors
+/// None answers and none can be started; see [`EngineError::is_unfit_host`].
+pub async fn ensure_engine(cache: &Cache, progress: &dyn Progress) -> Result<Engine, EngineError> {
+    if let Some(engine) = find(cache).await? {
+        return Ok(engine);
+    }
+    let reason = match users_engine().await {
+        Ok(engine) => return Ok(engine),
+        Err(reason) => reason,
+    };
+    if !host::is_root() || (on_path("apt-get").is_none() && !host::missing(host::ENGINE).is_empty()) {
+        let lacking = if host::is_root() { "Debian's packages" } else { "root" };
+        return Err(EngineError::None { reason, lacking: lacking.to_owned(), advice: advice() });
+    }
+    private::start(cache, progress).await
+}
+
+/// The engine that answers now, without starting one.
+///
+/// # Errors
+/// `DOCKER_HOST` names an engine that does not answer.
+pub async fn find(cache: &Cache) -> Result<Option<Engine>, EngineError> {
+    let named = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    // People may have been told the private engine's address; it may be gone since.
+    let named = named.filter(|host| *host != private::host(cache));
+    match (named, users_engine_unless_private(cache).await) {
+        (_, Ok(engine)) => Ok(Some(engine)),
+        (Some(host), Err(reason)) => Err(EngineError::Named { host, reason }),
+        (None, Err(_)) => private::find(cache).await,
+    }
+}
+
+async fn users_engine_unless_private(cache: &Cache) -> Result<Engine, String> {
+    match std::env::var("DOCKER_HOST") {
+        Ok(host) if host == private::host(cache) => Err("it is the private engine".to_owned()),
+        _ => users_engine().await,
+    }
+}
+
+/// The engine docker's own configuration leads to.
+async fn users_engine() -> Result<Engine, String> {
+    let Some(docker) = on_path("docker") else { return Err("there is no docker program".to_owned()) };
+    let version = server_version(&docker, None).await?;
+    let host = match std::env::var("DOCKER_HOST") {
+        Ok(host) if !host.is_empty() => host,
+        _ => Tool::new("ask docker for its endpoint", &docker)
+            .args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
+            .limit(ANSWER_LIMIT)
+            .run()
+            .await
+            .map_err(|error| error.to_string())?
+            .trim()
+            .to_owned(),
+    };
+    Ok(Engine { docker, host, version, private: false, shim: false })
+}
+
+/// The version of the engine at `host` (default: docker's own choice), or why there is no answer.
+async fn server_version(docker: &Path, host: Option<&str>) -> Result<String, String> {
+    let mut tool = Tool::new("ask for the engine's version", docker)
+        .args(["version", "--format", "{{.Server.Version}}"])
+        .limit(ANSWER_LIMIT);
+    if let Some(host) = host {
+        tool = tool.env("DOCKER_HOST", host);
+    }
+    match tool.run().await {
+        Ok(version) => Ok(version.trim().to_owned()),
+        Err(error) => {
+            Err(error.tail.lines().last().map_or(error.outcome.clone(), |line| line.trim().to_owned()))
+        }
+    }
+}
+
+fn advice() -> String {
+    "Either start your Docker Engine (`sudo systemctl start docker`) and let your user reach it \
+     (`sudo usermod -aG docker $USER`, then log in again), or install one on Debian or Ubuntu \
+     (`sudo apt-get install docker.io iptables`), or run this command as root, which then starts a private one"
+        .to_owned()
+}

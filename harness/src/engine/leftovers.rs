@@ -1,0 +1,197 @@
+//! What a killed engine leaves behind: processes, mounts, bridges, rules. All of it is recognised by the
+//! private engine's own paths and names, so nothing of anybody else is touched.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::EngineError;
+use super::private::Layout;
+use super::process::{ProcessId, children, mentioning, signal, wait_gone};
+use crate::supply::command::Tool;
+
+/// Chains dockerd makes and never removes.
+const CHAINS: [&str; 5] =
+    ["DOCKER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2", "DOCKER-USER", "DOCKER-INGRESS"];
+
+/// Ends the engine's processes, unmounts its mounts and removes its bridges.
+pub(super) async fn remove(layout: &Layout) -> Result<(), EngineError> {
+    end_processes(&layout.run).await;
+    for dir in [&layout.run, &layout.data] {
+        unmount_below(dir).await;
+    }
+    remove_bridges(layout).await;
+    let exec = layout.run.join("exec");
+    if exec.exists() {
+        std::fs::remove_dir_all(&exec).map_err(super::io("remove", &exec))?;
+    }
+    for file in ["docker.pid", "docker.sock", "notify.sock"] {
+        let _ = std::fs::remove_file(layout.run.join(file));
+    }
+    Ok(())
+}
+
+/// dockerd, its containerd, its shims (all name the run directory) and what runs in their containers.
+async fn end_processes(run: &Path) {
+    let mut ended = Vec::new();
+    for round in 0..5 {
+        let mut found = mentioning(run);
+        // Containers of a shim are its children: they name nothing, and outlive it.
+        for (pid, line) in found.clone() {
+            if line.contains("containerd-shim") {
+                found.extend(children(pid).into_iter().map(|child| (child, String::new())));
+            }
+        }
+        if found.is_empty() {
+            break;
+        }
+        tracing::debug!(round, count = found.len(), "ending processes a dead engine left");
+        for (pid, _) in found {
+            if let Some(process) = ProcessId::of(pid) {
+                signal(pid, "KILL").await;
+                ended.push(process);
+            }
+        }
+        for process in ended.drain(..) {
+            wait_gone(&process, Duration::from_secs(5)).await;
+        }
+    }
+}
+
+async fn unmount_below(dir: &Path) {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    for point in mounts_below(&table, dir) {
+        let unmount = Tool::new("unmount what a dead engine left", "umount").args(["-l", &point]);
+        if let Err(error) = unmount.run().await {
+            tracing::debug!(%error, "not unmounted");
+        }
+    }
+}
+
+/// Mount points below `dir`, the last mounted first.
+fn mounts_below(mountinfo: &str, dir: &Path) -> Vec<String> {
+    let mut points: Vec<_> = mountinfo
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .filter(|point| Path::new(point) != dir && Path::new(point).starts_with(dir))
+        .map(str::to_owned)
+        .collect();
+    points.reverse();
+    points
+}
+
+async fn remove_bridges(layout: &Layout) {
+    let networks = layout.data.join("network/files/local-kv.db");
+    // Bridges of user-made networks are named after the network's id, which the engine's store holds.
+    let store = std::fs::read(&networks).unwrap_or_default();
+    let Ok(links) = std::fs::read_dir("/sys/class/net") else { return };
+    for link in links.flatten() {
+        let name = link.file_name().to_string_lossy().into_owned();
+        if name == layout.bridge || is_bridge_of(&store, &name) {
+            let delete = Tool::new("remove the engine's bridge", "ip").args(["link", "delete", &name]);
+            if let Err(error) = delete.run().await {
+                tracing::debug!(%error, "bridge not removed");
+            }
+        }
+    }
+}
+
+fn is_bridge_of(store: &[u8], name: &str) -> bool {
+    name.strip_prefix("br-")
+        .is_some_and(|id| id.len() == 12 && store.windows(12).any(|part| part == id.as_bytes()))
+}
+
+/// Removes dockerd's iptables rules and chains, unless another engine on this host uses them.
+pub(super) async fn remove_rules() {
+    if another_engine_runs() {
+        return;
+    }
+    for program in ["iptables", "ip6tables"] {
+        for table in ["filter", "nat"] {
+            let list = Tool::new("list rules", program).args(["-w", "-t", table, "-S"]).run().await;
+            for rule in list.map(|rules| removals(&rules)).unwrap_or_default() {
+                let removal =
+                    Tool::new("remove the engine's rule", program).args(["-w", "-t", table]).args(&rule);
+                if let Err(error) = removal.run().await {
+                    tracing::debug!(%error, "rule not removed");
+                }
+            }
+        }
+    }
+}
+
+fn another_engine_runs() -> bool {
+    mentioning(Path::new("dockerd")).iter().any(|(pid, _)| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "dockerd")
+    })
+}
+
+/// The commands that undo what `iptables -S` lists of dockerd: references first, then contents, then chains.
+fn removals(rules: &str) -> Vec<Vec<String>> {
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let is_chain = |name: &str| CHAINS.contains(&name);
+    let mut deletions = Vec::new();
+    let mut chains = Vec::new();
+    for line in rules.lines() {
+        let mut rule = words(line);
+        match rule.first().map(String::as_str) {
+            Some("-A") => {
+                let chain = rule.get(1).cloned().unwrap_or_default();
+                let target = rule.iter().position(|w| w == "-j").and_then(|at| rule.get(at + 1)).cloned();
+                if !is_chain(&chain) && (target.is_some_and(|t| is_chain(&t)) || ours(&rule)) {
+                    rule[0] = "-D".to_owned();
+                    deletions.push(rule);
+                }
+            }
+            Some("-N") if rule.get(1).is_some_and(|name| is_chain(name)) => chains.push(rule[1].clone()),
+            _ => {}
+        }
+    }
+    let flush = chains.iter().map(|chain| vec!["-F".to_owned(), chain.clone()]);
+    let remove = chains.iter().map(|chain| vec!["-X".to_owned(), chain.clone()]);
+    deletions.into_iter().chain(flush).chain(remove).collect()
+}
+
+/// Rules in built-in chains about a bridge that only dockerd writes (`-o br-… ACCEPT`, MASQUERADE).
+fn ours(rule: &[String]) -> bool {
+    rule.iter().any(|word| word.starts_with("br-") || (word.starts_with("mp") && word.len() == 10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_unmounted_from_the_inside_out() {
+        let table = "1 0 8:1 / / rw - ext4 a rw\n2 1 8:1 / /run/x rw - tmpfs a rw\n3 2 8:1 / /run/x/a rw - nsfs a rw\n\
+                     4 3 8:1 / /run/x/a/b rw - overlay a rw\n5 1 8:1 / /run/xy rw - tmpfs a rw\n";
+        assert_eq!(mounts_below(table, Path::new("/run/x")), ["/run/x/a/b", "/run/x/a"]);
+    }
+
+    #[test]
+    fn only_dockers_rules_go_and_references_go_first() {
+        let rules = "-P FORWARD DROP\n-N DOCKER\n-N DOCKER-USER\n-N MINE\n-A FORWARD -j DOCKER-USER\n\
+                     -A FORWARD -o br-0123456789ab -j DOCKER\n-A FORWARD -i br-0123456789ab ! -o br-0123456789ab -j ACCEPT\n\
+                     -A FORWARD -j MINE\n-A DOCKER-USER -j RETURN\n-A INPUT -i eth0 -j ACCEPT\n";
+        let commands: Vec<String> = removals(rules).into_iter().map(|c| c.join(" ")).collect();
+        assert_eq!(
+            commands,
+            [
+                "-D FORWARD -j DOCKER-USER",
+                "-D FORWARD -o br-0123456789ab -j DOCKER",
+                "-D FORWARD -i br-0123456789ab ! -o br-0123456789ab -j ACCEPT",
+                "-F DOCKER",
+                "-F DOCKER-USER",
+                "-X DOCKER",
+                "-X DOCKER-USER",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_bridge_belongs_to_the_engine_whose_store_names_it() {
+        let store = b"...0123456789abcdef...";
+        assert!(is_bridge_of(store, "br-0123456789ab"));
+        assert!(!is_bridge_of(store, "br-ffffffffffff"));
+        assert!(!is_bridge_of(store, "docker0"));
+    }
+}

@@ -1,0 +1,162 @@
+//! Where programs and images come from: a registry, or pinned source.
+//!
+//! [`prepare`] returns everything a cluster needs. Sources are built into a [`cache::Cache`] keyed by their
+//! inputs; with a full cache nothing is built and nothing is downloaded.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::engine::Engine;
+use crate::progress::Progress;
+
+pub mod archive;
+pub mod cache;
+pub mod command;
+pub mod golang;
+pub mod host;
+pub mod node;
+pub mod parts;
+pub mod pins;
+pub mod source;
+pub mod workspace;
+
+pub use cache::Cache;
+
+/// Where programs and images come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageSource {
+    /// Released images and programs.
+    Registry,
+    /// Pinned source.
+    Source,
+    /// The registry if one answers, else source.
+    #[default]
+    Auto,
+}
+
+impl FromStr for ImageSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "registry" => Ok(Self::Registry),
+            "source" => Ok(Self::Source),
+            "auto" => Ok(Self::Auto),
+            other => Err(format!("`{other}` is no image source; expected registry, source or auto")),
+        }
+    }
+}
+
+impl std::fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Registry => "registry",
+            Self::Source => "source",
+            Self::Auto => "auto",
+        })
+    }
+}
+
+/// What to prepare.
+#[derive(Debug, Clone, Default)]
+pub struct SupplyOptions {
+    /// Where from.
+    pub source: ImageSource,
+    /// Leave out the images of this workspace.
+    pub without_workspace_images: bool,
+}
+
+/// Everything a cluster needs.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    /// kind.
+    pub kind: PathBuf,
+    /// kubectl.
+    pub kubectl: PathBuf,
+    /// helm.
+    pub helm: PathBuf,
+    /// istioctl.
+    pub istioctl: PathBuf,
+    /// The node image, in the engine.
+    pub node_image: String,
+    /// The Kubernetes version in it, `v1.34.4`.
+    pub kubernetes_version: String,
+    /// Istio.
+    pub istio: IstioSupply,
+    /// The images of this workspace, to import into the nodes.
+    pub images: Vec<LoadImage>,
+    /// Directory of the Gateway API's CRDs, one YAML file each.
+    pub gateway_api_crds: PathBuf,
+    /// An Envoy program for the host, to test against; none where images come from a registry.
+    pub envoy: Option<PathBuf>,
+    /// Whether the host lacks CAP_SYS_RESOURCE: the kubelet then needs `KubeletInUserNamespace`.
+    pub shim_needed: bool,
+    /// Where they came from: never [`ImageSource::Auto`].
+    pub source: ImageSource,
+}
+
+/// How to install Istio.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct IstioSupply {
+    /// Its version.
+    pub version: String,
+    /// `hub` value; none for istioctl's own.
+    pub hub: Option<String>,
+    /// `tag` value; none for istioctl's own.
+    pub tag: Option<String>,
+    /// The sidecar is upstream Envoy, which lacks Istio's own filters.
+    pub upstream_envoy: bool,
+}
+
+/// An image to import into the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct LoadImage {
+    /// Its name and tag.
+    pub reference: String,
+    /// A docker-archive.
+    pub archive: PathBuf,
+}
+
+/// Supply failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SupplyError {
+    /// An external program failed.
+    #[error(transparent)]
+    Command(#[from] command::CommandError),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] cache::CacheError),
+    /// The host lacks something.
+    #[error(transparent)]
+    Host(#[from] host::HostError),
+    /// The pins cannot be read.
+    #[error("kind-config/versions.toml: {0}")]
+    Pins(#[from] toml::de::Error),
+    /// Something is not as its maker documents it.
+    #[error("{what}")]
+    Unexpected {
+        /// What was expected and seen.
+        what: String,
+    },
+}
+
+impl SupplyError {
+    /// Whether the host is not fit (exit code 3), as opposed to something having failed on it.
+    pub fn is_unfit_host(&self) -> bool {
+        matches!(self, Self::Host(host::HostError::Missing { .. }))
+    }
+}
+
+/// Prepares everything a cluster needs.
+///
+/// # Errors
+/// The host lacks something, a download or a build failed.
+pub async fn prepare(
+    cache: &Cache,
+    engine: &Engine,
+    options: &SupplyOptions,
+    progress: &dyn Progress,
+) -> Result<Artifacts, SupplyError> {
+    source::prepare(cache, engine, options, progress).await
+}

@@ -1,0 +1,34 @@
+//! How long each phase took last time, kept beside the entries.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+const FILE: &str = "durations.json";
+
+/// All known durations; none when the file is missing or unreadable, since they only inform.
+pub(super) fn read(root: &Path) -> BTreeMap<String, Duration> {
+    std::fs::read(root.join(FILE))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<BTreeMap<String, u64>>(&bytes).ok())
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(phase, millis)| (phase, Duration::from_millis(millis)))
+        .collect()
+}
+
+/// Remembers one. Two processes may meet here: the file is replaced whole, so at worst one update is lost.
+pub(super) fn record(root: &Path, phase: &str, elapsed: Duration) -> std::io::Result<()> {
+    let mut all = read(root);
+    all.insert(phase.to_owned(), elapsed);
+    let millis: BTreeMap<_, _> = all
+        .iter()
+        .map(|(phase, took)| (phase, u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
+        .collect();
+    let mut file = tempfile::NamedTempFile::new_in(root)?;
+    serde_json::to_writer_pretty(&mut file, &millis)?;
+    file.flush()?;
+    file.persist(root.join(FILE))?;
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! File locks that the kernel releases when their holder dies.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{CacheError, io};
+
+/// A held lock; released when dropped, and by the kernel when the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the lock; `waiting` is called once if it is not free.
+    pub(super) async fn acquire(path: &Path, waiting: impl FnOnce()) -> Result<Self, CacheError> {
+        let file = open(path)?;
+        let mut waiting = Some(waiting);
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::Error(error)) => return Err(io("lock", path)(error)),
+                Err(TryLockError::WouldBlock) => {
+                    if let Some(waiting) = waiting.take() {
+                        waiting();
+                    }
+                    // The kernel notifies only a blocked thread, and such a thread cannot be cancelled:
+                    // Ctrl-C would hang.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, CacheError> {
+    File::options().create(true).truncate(false).write(true).open(path).map_err(io("open the lock", path))
+}

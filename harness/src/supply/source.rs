@@ -1,0 +1,248 @@
+//! Everything from pinned source, ordered so that network and processors work side by side.
+
+use std::path::PathBuf;
+
+use super::cache::{Cache, Inputs};
+use super::golang::{GoBuild, module_dir};
+use super::node::{self, NodeParts, OWN_IMAGES};
+use super::pins::{self, Pins};
+use super::{Artifacts, ImageSource, IstioSupply, SupplyError, SupplyOptions, host, parts, workspace};
+use crate::engine::Engine;
+use crate::progress::Progress;
+
+/// All Go programs.
+#[derive(Debug, Clone)]
+pub struct GoBuilds {
+    /// Kubernetes' programs.
+    pub kubernetes: GoBuild,
+    /// Istio's programs.
+    pub istio: GoBuild,
+    /// CoreDNS.
+    pub coredns: GoBuild,
+    /// etcd.
+    pub etcd: GoBuild,
+    /// helm.
+    pub helm: GoBuild,
+    /// kind.
+    pub kind: GoBuild,
+}
+
+impl GoBuilds {
+    /// What is built, and with which version stamps.
+    pub fn new(pins: &Pins) -> Self {
+        let stamp = |variable: &str, value: &str| (variable.to_owned(), value.to_owned());
+        let one =
+            |module, package, program| GoBuild { module, programs: vec![(package, program)], stamps: vec![] };
+        Self {
+            kubernetes: GoBuild {
+                module: pins::KUBERNETES,
+                programs: vec![
+                    ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
+                    ("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager"),
+                    ("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler"),
+                    ("k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy"),
+                    ("k8s.io/kubernetes/cmd/kubelet", "kubelet"),
+                    ("k8s.io/kubernetes/cmd/kubeadm", "kubeadm"),
+                    ("k8s.io/kubernetes/cmd/kubectl", "kubectl"),
+                ],
+                stamps: kubernetes_stamps(&pins.kubernetes.version),
+            },
+            istio: GoBuild {
+                module: pins::ISTIO,
+                programs: vec![
+                    ("istio.io/istio/pilot/cmd/pilot-discovery", "pilot-discovery"),
+                    ("istio.io/istio/pilot/cmd/pilot-agent", "pilot-agent"),
+                    ("istio.io/istio/istioctl/cmd/istioctl", "istioctl"),
+                ],
+                stamps: vec![
+                    stamp("istio.io/istio/pkg/version.buildVersion", &pins.istio.version),
+                    stamp("istio.io/istio/pkg/version.buildTag", &pins.istio.version),
+                    stamp("istio.io/istio/pkg/version.buildHub", OWN_IMAGES),
+                    stamp("istio.io/istio/pkg/version.buildGitRevision", &pins.istio.revision),
+                    stamp("istio.io/istio/pkg/version.buildStatus", "Clean"),
+                ],
+            },
+            coredns: one(pins::COREDNS, "github.com/coredns/coredns", "coredns"),
+            etcd: one(pins::ETCD, "go.etcd.io/etcd/server/v3", "etcd"),
+            helm: GoBuild {
+                stamps: vec![stamp("helm.sh/helm/v3/internal/version.version", &pins.helm.version)],
+                ..one(pins::HELM, "helm.sh/helm/v3/cmd/helm", "helm")
+            },
+            kind: one(pins::KIND, "sigs.k8s.io/kind", "kind"),
+        }
+    }
+
+    /// In the order they are built: what the node image waits for first, the largest of that first.
+    pub fn in_order(&self) -> [&GoBuild; 6] {
+        [&self.kubernetes, &self.istio, &self.coredns, &self.etcd, &self.kind, &self.helm]
+    }
+}
+
+/// kubeadm and the API server refuse to work, or misbehave, without a version.
+fn kubernetes_stamps(version: &str) -> Vec<(String, String)> {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or("0"), numbers.next().unwrap_or("0"));
+    ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"]
+        .into_iter()
+        .flat_map(|package| {
+            [("gitVersion", version), ("gitMajor", major), ("gitMinor", minor), ("gitTreeState", "clean")]
+                .map(|(name, value)| (format!("{package}.{name}"), value.to_owned()))
+        })
+        .collect()
+}
+
+/// Builds, or takes from the cache, everything a cluster needs.
+///
+/// # Errors
+/// The host lacks a compiler or root, a download or a build failed.
+pub async fn prepare(
+    cache: &Cache,
+    engine: &Engine,
+    options: &SupplyOptions,
+    progress: &dyn Progress,
+) -> Result<Artifacts, SupplyError> {
+    let pins = Pins::load()?;
+    let builds = GoBuilds::new(&pins);
+    let node_key = node::key(&inputs(&pins, &builds));
+    let node_image = node::image_name(&pins, &node_key);
+
+    let gathered = gather(cache, &pins, &builds, progress).await?;
+    let archive = async {
+        let parts = node_parts(cache, &pins, &builds, &gathered, progress).await?;
+        node::archive(cache, &pins, &parts, progress).await
+    };
+    node::load(cache, engine, &node_image, archive, progress).await?;
+    let images = match options.without_workspace_images {
+        true => Vec::new(),
+        false => workspace::images(cache, &workspace::root()?, progress).await?,
+    };
+
+    Ok(Artifacts {
+        kind: gathered.kind.join("kind"),
+        kubectl: gathered.kubernetes.join("kubectl"),
+        helm: gathered.helm.join("helm"),
+        istioctl: gathered.istio.join("istioctl"),
+        node_image,
+        kubernetes_version: pins.kubernetes.version.clone(),
+        istio: IstioSupply {
+            version: pins.istio.version.clone(),
+            hub: Some(OWN_IMAGES.to_owned()),
+            tag: Some(pins.istio.version.clone()),
+            upstream_envoy: true,
+        },
+        images,
+        gateway_api_crds: gathered.gateway_api,
+        envoy: Some(gathered.envoy),
+        shim_needed: engine.without_sys_resource(),
+        source: ImageSource::Source,
+    })
+}
+
+/// Where each thing is, once built.
+struct Gathered {
+    kubernetes: PathBuf,
+    istio: PathBuf,
+    coredns: PathBuf,
+    etcd: PathBuf,
+    kind: PathBuf,
+    helm: PathBuf,
+    envoy: PathBuf,
+    gateway_api: PathBuf,
+}
+
+async fn gather(
+    cache: &Cache,
+    pins: &Pins,
+    builds: &GoBuilds,
+    progress: &dyn Progress,
+) -> Result<Gathered, SupplyError> {
+    let missing: Vec<_> = builds.in_order().into_iter().filter(|b| cache.find(&b.key()).is_none()).collect();
+    let node_missing = cache.find(&node::key(&inputs(pins, builds))).is_none();
+    if node_missing || !missing.is_empty() {
+        host::ensure(cache, progress, host::BUILD).await?;
+    }
+    // Compilers fill both processors, so they run one after the other; downloads and Debian run beside them.
+    let compile = async {
+        for build in builds.in_order() {
+            build.build(cache, progress).await?;
+        }
+        Ok::<_, SupplyError>(())
+    };
+    let fetch = async {
+        for build in missing.iter().skip(1) {
+            build.download(cache).await?;
+        }
+        Ok::<_, SupplyError>(())
+    };
+    let debian = async {
+        let envoy = parts::envoy(cache, &pins.envoy, progress).await?;
+        let gateway_api = parts::gateway_api(cache, progress).await?;
+        if node_missing {
+            parts::node_base(cache, &pins.debian, progress).await?;
+        }
+        Ok::<_, SupplyError>((envoy, gateway_api))
+    };
+    let ((), (), (envoy, gateway_api)) = futures::try_join!(compile, fetch, debian)?;
+    Ok(Gathered {
+        kubernetes: builds.kubernetes.build(cache, progress).await?,
+        istio: builds.istio.build(cache, progress).await?,
+        coredns: builds.coredns.build(cache, progress).await?,
+        etcd: builds.etcd.build(cache, progress).await?,
+        kind: builds.kind.build(cache, progress).await?,
+        helm: builds.helm.build(cache, progress).await?,
+        envoy,
+        gateway_api,
+    })
+}
+
+async fn node_parts(
+    cache: &Cache,
+    pins: &Pins,
+    builds: &GoBuilds,
+    gathered: &Gathered,
+    progress: &dyn Progress,
+) -> Result<NodeParts, SupplyError> {
+    let istio = module_dir(cache, pins::ISTIO, "istio.io/istio").await?;
+    Ok(NodeParts {
+        base: parts::node_base(cache, &pins.debian, progress).await?,
+        runtime: parts::runtime(cache, &pins.debian, progress).await?,
+        kubernetes: gathered.kubernetes.clone(),
+        etcd: gathered.etcd.join("etcd"),
+        coredns: gathered.coredns.join("coredns"),
+        pause: parts::pause(cache, progress).await?,
+        istio: gathered.istio.clone(),
+        bootstrap: istio.join("tools/packaging/common/envoy_bootstrap.json"),
+        envoy: gathered.envoy.clone(),
+        inputs: inputs(pins, builds),
+    })
+}
+
+/// Digest over everything in the node image.
+fn inputs(pins: &Pins, builds: &GoBuilds) -> String {
+    [
+        parts::node_base_key(&pins.debian),
+        builds.kubernetes.key(),
+        builds.istio.key(),
+        builds.coredns.key(),
+        builds.etcd.key(),
+        parts::envoy_key(&pins.envoy),
+        parts::pause_key(),
+    ]
+    .into_iter()
+    .fold(Inputs::new("node-parts"), |inputs, key| inputs.with(&key.name, &key.digest))
+    .key()
+    .digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubernetes_is_stamped_with_all_parts_of_its_version() {
+        let stamps = kubernetes_stamps("v1.34.4");
+        let has = |name: &str, value: &str| stamps.iter().any(|(n, v)| n.ends_with(name) && v == value);
+        assert!(has("gitVersion", "v1.34.4") && has("gitMajor", "1") && has("gitMinor", "34"));
+        assert_eq!(stamps.len(), 8);
+    }
+}

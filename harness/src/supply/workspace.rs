@@ -1,0 +1,266 @@
+//! The images of this workspace: static musl programs FROM scratch, tagged with their content.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::archive::{self, Image};
+use super::cache::{Cache, CacheError, Inputs, Key, blocking, hex, io};
+use super::command::{Tool, on_path};
+use super::host::HostError;
+use super::node::OWN_IMAGES;
+use super::{LoadImage, SupplyError};
+use crate::progress::Progress;
+
+/// The limit for each image: pulling and starting it should never be what people wait for.
+pub const IMAGE_LIMIT_BYTES: u64 = 25_000_000;
+
+/// A program of the workspace that becomes an image of the same name.
+#[derive(Debug, Clone, Copy)]
+struct Program {
+    package: &'static str,
+    name: &'static str,
+}
+
+const PROGRAMS: [Program; 5] = [
+    Program { package: "alb-controller", name: "alb-controller" },
+    Program { package: "alb-controller-istio-extension", name: "alb-controller-istio-extension" },
+    Program { package: "alb-proxy", name: "alb-proxy" },
+    Program { package: "echo-backend", name: "echo" },
+    Program { package: "load-balancer", name: "load-balancer" },
+];
+
+/// Directories whose sources the programs are made of.
+const SOURCES: [&str; 3] = ["extension", "fixtures/echo", "fixtures/load-balancer"];
+/// Directories below them that no program is made of.
+const NOT_SOURCES: [&str; 5] = ["tests", "benches", "examples", "charts", "target"];
+
+/// The images of an entry, for its readers.
+#[derive(Debug, Serialize, Deserialize)]
+struct Index {
+    /// File name of the archive, and the image's reference.
+    images: Vec<(String, String)>,
+}
+
+/// The workspace's root: the directory above that holds it, else where this program was compiled.
+///
+/// # Errors
+/// There is none.
+pub fn root() -> Result<PathBuf, SupplyError> {
+    let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let current = std::env::current_dir().ok();
+    current
+        .iter()
+        .flat_map(|dir| dir.ancestors())
+        .chain(compiled)
+        .find(|dir| {
+            dir.join("Cargo.lock").is_file() && SOURCES.iter().all(|source| dir.join(source).is_dir())
+        })
+        .map(Path::to_owned)
+        .ok_or_else(|| SupplyError::Unexpected {
+            what:
+                "the extension's images are built from this project's workspace, which is neither here nor \
+                   where this program was compiled; run it inside the workspace"
+                    .to_owned(),
+        })
+}
+
+/// Key of the images of the workspace in `root`.
+///
+/// # Errors
+/// A source cannot be read.
+pub fn key(root: &Path) -> Result<Key, CacheError> {
+    let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock")];
+    for source in SOURCES {
+        list(&root.join(source), &mut files)?;
+    }
+    files.sort();
+    let mut inputs = Inputs::new("workspace-images").with("target", target());
+    for file in files {
+        let content = std::fs::read(&file).map_err(io("read", &file))?;
+        let name = file.strip_prefix(root).unwrap_or(&file);
+        inputs = inputs.with(&name.to_string_lossy(), content);
+    }
+    Ok(inputs.key())
+}
+
+fn list(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), CacheError> {
+    for found in std::fs::read_dir(dir).map_err(io("list", dir))? {
+        let found = found.map_err(io("list", dir))?;
+        let kind = found.file_type().map_err(io("list", dir))?;
+        let name = found.file_name();
+        if kind.is_dir() && !NOT_SOURCES.iter().any(|not| name == *not) {
+            list(&found.path(), files)?;
+        } else if kind.is_file() {
+            files.push(found.path());
+        }
+    }
+    Ok(())
+}
+
+/// Builds the images, or takes them from the cache.
+///
+/// # Errors
+/// Rust's musl target cannot be had, the build failed, or an image is too large.
+pub async fn images(
+    cache: &Cache,
+    root: &Path,
+    progress: &dyn Progress,
+) -> Result<Vec<LoadImage>, SupplyError> {
+    let key = key(root)?;
+    let dir = cache
+        .entry(&key, "build the extension's images", progress, |out| async move {
+            let programs = compile(cache, root).await?;
+            blocking(move || package(&programs, &out)).await
+        })
+        .await?;
+    let file = dir.join("images.json");
+    let text = std::fs::read(&file).map_err(io("read", &file))?;
+    let index: Index = serde_json::from_slice(&text)
+        .map_err(|error| SupplyError::Unexpected { what: format!("{}: {error}", file.display()) })?;
+    Ok(index
+        .images
+        .into_iter()
+        .map(|(archive, reference)| LoadImage { reference, archive: dir.join(archive) })
+        .collect())
+}
+
+/// Compiles all programs at once; returns the directory they are in.
+async fn compile(cache: &Cache, root: &Path) -> Result<PathBuf, SupplyError> {
+    ensure_target().await?;
+    let target_dir = cache.dir("cargo-target")?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Tool::new("build the extension's programs", cargo)
+        .args(["build", "--release", "--locked", "--bins", "--target", target()])
+        .args(PROGRAMS.iter().flat_map(|program| ["--package", program.package]))
+        .env("CARGO_TARGET_DIR", &target_dir)
+        .env("CARGO_TERM_COLOR", "never")
+        .env(format!("CC_{}", target().replace('-', "_")), "gcc")
+        .dir(root)
+        .log(cache.log("workspace-images"))
+        .run()
+        .await?;
+    Ok(target_dir.join(target()).join("release"))
+}
+
+fn package(programs: &Path, out: &Path) -> Result<(), SupplyError> {
+    let mut images = Vec::new();
+    for program in PROGRAMS {
+        let binary = programs.join(program.name);
+        let content = std::fs::read(&binary).map_err(io("read the program", &binary))?;
+        // Tagged with its content: a pod's image changes exactly when the program does.
+        let tag = hex(&Sha256::digest(&content))[..12].to_owned();
+        let reference = format!("{OWN_IMAGES}/{}:{tag}", program.name);
+        let file = format!("{}.tar", program.name);
+        let archive = out.join(&file);
+        archive::write(&[Image::scratch(reference.clone(), program.name, binary)], &archive)
+            .map_err(io("write the image", &archive))?;
+        let size = std::fs::metadata(&archive).map_err(io("measure", &archive))?.len();
+        if size > IMAGE_LIMIT_BYTES {
+            return Err(SupplyError::Unexpected {
+                what: format!("image {reference} has {size} bytes; the limit is {IMAGE_LIMIT_BYTES}"),
+            });
+        }
+        images.push((file, reference));
+    }
+    let file = out.join("images.json");
+    let text = serde_json::to_vec_pretty(&Index { images }).map_err(std::io::Error::from);
+    text.and_then(|text| std::fs::write(&file, text)).map_err(io("write", &file))?;
+    Ok(())
+}
+
+/// Rust's target for static programs of this architecture.
+pub fn target() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "aarch64-unknown-linux-musl",
+        _ => "x86_64-unknown-linux-musl",
+    }
+}
+
+/// Whether Rust can build for [`target`].
+pub async fn has_target() -> bool {
+    let ask = Tool::new("look for Rust's musl target", "rustc").args([
+        "--print",
+        "target-libdir",
+        "--target",
+        target(),
+    ]);
+    ask.run().await.is_ok_and(|dir| Path::new(dir.trim()).is_dir())
+}
+
+async fn ensure_target() -> Result<(), SupplyError> {
+    if has_target().await {
+        return Ok(());
+    }
+    if on_path("rustup").is_none() {
+        return Err(SupplyError::Host(HostError::Missing {
+            missing: format!("Rust's target {}", target()),
+            advice: format!("Install rustup, then run: rustup target add {}", target()),
+        }));
+    }
+    Tool::new("add Rust's musl target", "rustup").args(["target", "add", target()]).run().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workspace() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("Cargo.toml", "");
+        write("Cargo.lock", "");
+        write("extension/proxy/src/main.rs", "fn main() {}");
+        write("extension/proxy/tests/all.rs", "1");
+        write("extension/charts/c/Chart.yaml", "1");
+        write("fixtures/echo/src/main.rs", "");
+        write("fixtures/load-balancer/src/main.rs", "");
+        dir
+    }
+
+    #[test]
+    fn a_source_changes_the_key_and_a_test_or_chart_does_not() {
+        let dir = workspace();
+        let before = key(dir.path()).unwrap();
+        std::fs::write(dir.path().join("extension/proxy/tests/all.rs"), "2").unwrap();
+        std::fs::write(dir.path().join("extension/charts/c/Chart.yaml"), "2").unwrap();
+        assert_eq!(key(dir.path()).unwrap(), before);
+        std::fs::write(dir.path().join("extension/proxy/src/main.rs"), "fn main() { }").unwrap();
+        assert_ne!(key(dir.path()).unwrap(), before);
+    }
+
+    #[test]
+    fn each_program_becomes_an_archive_tagged_with_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        for program in PROGRAMS {
+            std::fs::write(dir.path().join(program.name), program.name).unwrap();
+        }
+        let out = tempfile::tempdir().unwrap();
+        package(dir.path(), out.path()).unwrap();
+        let index: Index =
+            serde_json::from_slice(&std::fs::read(out.path().join("images.json")).unwrap()).unwrap();
+        assert_eq!(index.images.len(), PROGRAMS.len());
+        assert!(out.path().join("echo.tar").is_file());
+        let (_, echo) = index.images.iter().find(|(file, _)| file == "echo.tar").unwrap();
+        let tag = &hex(&Sha256::digest(b"echo"))[..12];
+        assert_eq!(*echo, format!("localhost/meshproof/echo:{tag}"));
+    }
+
+    #[test]
+    fn an_image_over_the_limit_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for program in PROGRAMS {
+            std::fs::write(dir.path().join(program.name), "").unwrap();
+        }
+        let large = std::fs::File::create(dir.path().join("alb-proxy")).unwrap();
+        large.set_len(IMAGE_LIMIT_BYTES).unwrap();
+        let error = package(dir.path(), tempfile::tempdir().unwrap().path()).unwrap_err();
+        assert!(error.to_string().contains("alb-proxy"), "{error}");
+    }
+}
