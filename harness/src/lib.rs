@@ -1,5 +1,16 @@
 //! Proves, on a real cluster, what a document promises about a gateway in front of an Istio mesh.
 
+pub mod claim;
+pub mod cli;
+pub mod cluster;
+pub mod engine;
+pub mod event;
+pub mod ports;
 pub mod probe;
 pub mod progress;
+pub mod report;
+pub mod requirement;
+pub mod runner;
+pub mod scenario;
+pub mod supply;
 pub mod yaml;

@@ -1,0 +1,11 @@
+//! Words that say something about the world: "becomes X within D", "stays X".
+
+pub mod absent;
+pub mod becomes;
+pub mod happens;
+pub mod matching;
+pub mod not_restarted;
+pub mod pods;
+pub mod request;
+pub mod status;
+pub mod tally;

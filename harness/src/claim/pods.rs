@@ -1,0 +1,252 @@
+//! `pods: azure-alb-system` with `become:` a table as `kubectl get pods` prints it. The namespace must hold these pods and
+//! no others.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::becomes::{Judgement, becomes};
+use crate::event::Observed;
+use crate::ports::Query;
+use crate::runner::context::{Context, Trouble};
+use crate::scenario::kinds::Kind;
+use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::word::{Definition, Scope, Staying, Word};
+
+/// The word.
+pub const WORD: Definition = Definition::claim("pods", Staying::Time, parse);
+
+/// A pod as kubectl shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// Changes when the pod is replaced.
+    pub uid: String,
+    /// E.g. `2/2`. Native sidecars, which are restartable init containers, count.
+    pub ready: String,
+    /// Phase, or what kubectl shows in its place.
+    pub status: String,
+    /// Of all containers that run on.
+    pub restarts: u64,
+}
+
+/// Pods of one prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Row {
+    prefix: String,
+    count: usize,
+    ready: String,
+    restarts: Option<u64>,
+    status: String,
+}
+
+#[derive(Debug)]
+struct Pods {
+    namespace: String,
+    rows: Vec<Row>,
+}
+
+fn parse(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let namespace = subject.text()?.to_owned();
+    let rows = fields.need("become")?.list()?.iter().map(row).collect::<Result<_, _>>()?;
+    Ok(Box::new(Pods { namespace, rows }))
+}
+
+fn row(node: &Node) -> Result<Row, Problem> {
+    let mut fields = node.fields()?;
+    let prefix = fields.need("prefix")?.text()?.to_owned();
+    let count = fields.need("count")?.number()?;
+    let place = fields.need("ready")?;
+    let ready = place.text()?.to_owned();
+    let two_numbers =
+        ready.split_once('/').is_some_and(|(a, b)| a.parse::<u32>().is_ok() && b.parse::<u32>().is_ok());
+    if !two_numbers {
+        return Err(place
+            .problem(format!("`{ready}` is not as kubectl's READY column"))
+            .help("write e.g. 2/2"));
+    }
+    let restarts = fields.take("restarts").map(Node::number).transpose()?;
+    let status = fields.take("status").map(Node::text).transpose()?.unwrap_or("Running").to_owned();
+    fields.finish()?;
+    Ok(Row { prefix, count, ready, restarts, status })
+}
+
+impl Word for Pods {
+    fn name(&self) -> String {
+        let rows = self.rows.iter().map(|row| format!("{} × {}… {}", row.count, row.prefix, row.ready));
+        format!("pods of {} become {}", self.namespace, rows.collect::<Vec<_>>().join(", "))
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            let Some(kind) = Kind::by_word("pod") else {
+                return Err(Trouble::error("looking for pods", "to know the kind", "it is unknown"));
+            };
+            let query = Query { kind, namespace: Some(self.namespace.clone()), name: None };
+            let doing = format!("waiting for the pods of {}", self.namespace);
+            let expected = self.name();
+            let held = becomes(context, &query, &doing, &expected, |objects| {
+                let pods: Vec<_> = objects.iter().map(Pod::of).collect();
+                match judge(&self.rows, &pods) {
+                    None => Judgement::Holds(pods),
+                    Some(because) => Judgement::NotYet(because),
+                }
+            })
+            .await?;
+            let summary = held.found.iter().map(|p| format!("{} {} {}", p.name, p.ready, p.status));
+            let observed = Observed {
+                summary: summary.collect::<Vec<_>>().join("; "),
+                detail: json!({"namespace": self.namespace, "pods": held.found}),
+                became_ms: Some(held.became_ms),
+                stayed: held.stayed,
+                ..Observed::default()
+            };
+            context.pods.insert(self.namespace.clone(), held.found);
+            Ok(observed)
+        }
+        .boxed()
+    }
+}
+
+/// Why the pods are not as the rows say.
+fn judge(rows: &[Row], pods: &[Pod]) -> Option<String> {
+    // A pod belongs to the longest prefix that fits: one workload's name may begin with another's.
+    let home = |pod: &Pod| {
+        let fitting = rows.iter().enumerate().filter(|(_, row)| pod.name.starts_with(&row.prefix));
+        fitting.max_by_key(|(_, row)| row.prefix.len()).map(|(at, _)| at)
+    };
+    let mut problems = Vec::new();
+    for (at, row) in rows.iter().enumerate() {
+        let own: Vec<_> = pods.iter().filter(|pod| home(pod) == Some(at)).collect();
+        if own.len() != row.count {
+            problems.push(format!("there are {} pods {}…, wanted {}", own.len(), row.prefix, row.count));
+        }
+        for pod in own {
+            if pod.ready != row.ready || pod.status != row.status {
+                problems.push(format!(
+                    "{} is {} {}, wanted {} {}",
+                    pod.name, pod.ready, pod.status, row.ready, row.status
+                ));
+            }
+            if let Some(most) = row.restarts.filter(|restarts| pod.restarts != *restarts) {
+                problems.push(format!("{} was restarted {} times, wanted {most}", pod.name, pod.restarts));
+            }
+        }
+    }
+    let strangers: Vec<_> =
+        pods.iter().filter(|pod| home(pod).is_none()).map(|pod| pod.name.as_str()).collect();
+    if !strangers.is_empty() {
+        problems.push(format!("nobody expects {}", strangers.join(", ")));
+    }
+    (!problems.is_empty()).then(|| problems.join("; "))
+}
+
+impl Pod {
+    /// Reads a pod the way `kubectl get pods` does.
+    pub fn of(pod: &Value) -> Self {
+        let list =
+            |value: &'static str, of: &'static str| pod[of][value].as_array().map_or(&[][..], Vec::as_slice);
+        let sidecars: Vec<_> = list("initContainers", "spec")
+            .iter()
+            .filter(|c| c["restartPolicy"] == "Always")
+            .filter_map(|c| c["name"].as_str())
+            .collect();
+        let is_sidecar =
+            |status: &&Value| status["name"].as_str().is_some_and(|name| sidecars.contains(&name));
+        let containers = list("containerStatuses", "status").iter();
+        let beside = list("initContainerStatuses", "status").iter().filter(is_sidecar);
+        let total = list("containers", "spec").len() + sidecars.len();
+        let ready = containers.clone().chain(beside.clone()).filter(|c| c["ready"] == true).count();
+        let restarts = containers.clone().chain(beside).filter_map(|c| c["restartCount"].as_u64()).sum();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let waiting = containers
+            .filter_map(|c| {
+                c["state"]["waiting"]["reason"].as_str().or(c["state"]["terminated"]["reason"].as_str())
+            })
+            .next_back();
+        let status = if !pod["metadata"]["deletionTimestamp"].is_null() {
+            "Terminating".to_owned()
+        } else {
+            waiting.map_or_else(|| text(&pod["status"]["phase"]), str::to_owned)
+        };
+        let metadata = &pod["metadata"];
+        Self {
+            name: text(&metadata["name"]),
+            uid: text(&metadata["uid"]),
+            ready: format!("{ready}/{total}"),
+            status,
+            restarts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, ready: &str) -> Pod {
+        Pod {
+            name: name.into(),
+            uid: name.into(),
+            ready: ready.into(),
+            status: "Running".into(),
+            restarts: 0,
+        }
+    }
+
+    fn rows() -> Vec<Row> {
+        let row = |prefix: &str, ready: &str| Row {
+            prefix: prefix.into(),
+            count: 1,
+            ready: ready.into(),
+            restarts: Some(0),
+            status: "Running".into(),
+        };
+        vec![row("alb-controller-", "1/1"), row("alb-controller-istio-extension-", "2/2")]
+    }
+
+    #[test]
+    fn a_pod_belongs_to_the_longest_prefix() {
+        let pods = [pod("alb-controller-x-1", "1/1"), pod("alb-controller-istio-extension-y-1", "2/2")];
+        assert_eq!(judge(&rows(), &pods), None);
+    }
+
+    #[test]
+    fn what_is_missing_wrong_or_too_much_is_named() {
+        let pods = [pod("alb-controller-istio-extension-y-1", "1/2"), pod("stranger", "1/1")];
+        let because = judge(&rows(), &pods).unwrap();
+        assert_eq!(
+            because,
+            "there are 0 pods alb-controller-…, wanted 1; alb-controller-istio-extension-y-1 is 1/2 Running, wanted 2/2 \
+             Running; nobody expects stranger"
+        );
+    }
+
+    #[test]
+    fn native_sidecars_count_as_kubectl_counts_them() {
+        let pod = Pod::of(&json!({
+            "metadata": {"name": "p", "uid": "u"},
+            "spec": {"containers": [{"name": "app"}],
+                     "initContainers": [{"name": "istio-init"}, {"name": "istio-proxy", "restartPolicy": "Always"}]},
+            "status": {"phase": "Running",
+                       "containerStatuses": [{"name": "app", "ready": true, "restartCount": 1}],
+                       "initContainerStatuses": [{"name": "istio-init", "ready": true, "restartCount": 7},
+                                                 {"name": "istio-proxy", "ready": true, "restartCount": 2}]}}));
+        assert_eq!((pod.ready.as_str(), pod.restarts, pod.status.as_str()), ("2/2", 3, "Running"));
+    }
+
+    #[test]
+    fn a_pod_that_crashes_or_goes_away_shows_it() {
+        let crash = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "app"}]},
+            "status": {"phase": "Running", "containerStatuses":
+                [{"name": "app", "ready": false, "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}});
+        assert_eq!(
+            (Pod::of(&crash).status.as_str(), Pod::of(&crash).ready.as_str()),
+            ("CrashLoopBackOff", "0/1")
+        );
+        let going = json!({"metadata": {"name": "p", "deletionTimestamp": "2025-01-01T00:00:00Z"}, "spec": {}, "status": {}});
+        assert_eq!(Pod::of(&going).status, "Terminating");
+    }
+}

@@ -1,0 +1,361 @@
+//! `request: {gateway: gateway-01, path: /, from: outside}` with `becomes: {status: 200, backend: backend-v1}`: what a client
+//! of the gateway is answered. It takes several equal answers in a row; every answer is counted, the ones before too.
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+
+use super::becomes::{Judgement, becomes};
+use super::tally::Tally;
+use crate::event::{AnswerGroup, Observed, Stayed, Testimony};
+use crate::ports::{ObjectRef, Query, WitnessContext};
+use crate::probe::{Answer, Ask, Vantage};
+use crate::runner::context::{Context, Trouble, millis};
+use crate::scenario::kinds::Kind;
+use crate::scenario::limits::{CONSECUTIVE, PACE, Stays};
+use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::word::{Definition, Scope, Staying, Word};
+
+/// The word.
+pub const WORD: Definition = Definition::claim("request", Staying::Requests, parse).with_witnesses();
+
+/// How many answers a failure keeps for the evidence.
+const KEPT: usize = 20;
+
+#[derive(Debug)]
+struct Request {
+    gateway: ObjectRef,
+    path: String,
+    from: Vantage,
+    host: Option<String>,
+    port: u16,
+    wanted: Wanted,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    status: u16,
+    backend: Option<String>,
+    reason: Option<String>,
+}
+
+fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let mut request = subject.fields()?;
+    let gateway = request.need("gateway")?;
+    let name = gateway.text()?.to_owned();
+    let kind = Kind::by_word("gateway").ok_or_else(|| gateway.problem("gateways are unknown"))?;
+    let namespace = request.take("namespace").map(Node::text).transpose()?.unwrap_or(scope.namespace);
+    let gateway = ObjectRef { kind, namespace: Some(namespace.to_owned()), name };
+    let path = request.take("path").map_or(Ok("/"), Node::text)?.to_owned();
+    let from = request.take("from").map_or(Ok(Vantage::Outside), vantage)?;
+    let host = request.take("host").map(Node::text).transpose()?.map(str::to_owned);
+    let port = request.take("port").map_or(Ok(80), Node::number)?;
+    request.finish()?;
+
+    let mut becomes = fields.need("becomes")?.fields()?;
+    let status = becomes.need("status")?;
+    let wanted = Wanted {
+        status: match status.number()? {
+            number @ 100..=599 => number,
+            other => return Err(status.problem(format!("{other} is no HTTP status"))),
+        },
+        backend: becomes.take("backend").map(Node::text).transpose()?.map(str::to_owned),
+        reason: becomes.take("reason").map(Node::text).transpose()?.map(str::to_owned),
+    };
+    becomes.finish()?;
+    Ok(Box::new(Request { gateway, path, from, host, port, wanted }))
+}
+
+fn vantage(node: &Node) -> Result<Vantage, Problem> {
+    match node.text()? {
+        "outside" => Ok(Vantage::Outside),
+        "plain" => Ok(Vantage::Plain),
+        "mesh" => Ok(Vantage::Mesh),
+        other => Err(node.problem(format!("unknown vantage `{other}`")).help("one of: outside, plain, mesh")),
+    }
+}
+
+impl Wanted {
+    /// Why this answer is not the one wanted.
+    fn differs(&self, answer: &Answer) -> Option<String> {
+        let right_backend = self.backend.as_ref().is_none_or(|backend| answer.is_from(backend));
+        (answer.status != Some(self.status) || !right_backend)
+            .then(|| format!("the answer is {}", answer.summary()))
+    }
+
+    fn in_words(&self) -> String {
+        let backend = self.backend.as_ref().map(|backend| format!(" from {backend}"));
+        let reason = self.reason.as_ref().map(|reason| format!(", reason {reason}"));
+        format!("{}{}{}", self.status, backend.unwrap_or_default(), reason.unwrap_or_default())
+    }
+}
+
+/// The answers of one claim so far.
+#[derive(Default)]
+struct Answers {
+    all: Tally,
+    latest: Vec<Answer>,
+}
+
+impl Answers {
+    fn add(&mut self, answer: Answer) {
+        self.all.count(&answer);
+        if self.latest.len() >= KEPT {
+            self.latest.remove(0);
+        }
+        self.latest.push(answer);
+    }
+}
+
+impl Request {
+    /// The Gateway's FQDN, as its status gives it.
+    async fn fqdn(&self, context: &mut Context<'_>) -> Result<String, Trouble> {
+        let id = &self.gateway;
+        let query = Query { kind: id.kind, namespace: id.namespace.clone(), name: Some(id.name.clone()) };
+        // Only the becoming of the answers is asked to stay.
+        let stays = context.stays.take();
+        let doing = format!("reading the address of {id}");
+        let held =
+            becomes(context, &query, &doing, "an address in its status", |objects| match objects.first() {
+                None => Judgement::NotYet(format!("there is no {id}")),
+                Some(object) => match object["status"]["addresses"][0]["value"].as_str() {
+                    Some(fqdn) => Judgement::Holds(fqdn.to_owned()),
+                    None => Judgement::NotYet(format!("{id} has no address")),
+                },
+            })
+            .await;
+        context.stays = stays;
+        Ok(held?.found)
+    }
+
+    /// What to send, once the frontend can be reached.
+    async fn ask(&self, context: &mut Context<'_>, fqdn: &str) -> Result<Ask, Trouble> {
+        let host = self.host.as_deref().unwrap_or(fqdn);
+        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        let url = format!("http://{host}{port}{}", self.path);
+        let deadline = context.deadline();
+        let mut pace = interval(PACE * 4);
+        let mut last = String::new();
+        loop {
+            if Instant::now() >= deadline {
+                let expected = format!("an address within {:?}", context.within);
+                return Err(Trouble::failed(format!("looking for the frontend {fqdn}"), expected, last));
+            }
+            pace.tick().await;
+            if self.from != Vantage::Outside && self.host.is_none() {
+                return Ok(Ask::get(url));
+            }
+            match context.outside.requests.frontend(fqdn).await {
+                Ok(mut address) => {
+                    address.set_port(self.port);
+                    return Ok(Ask::get(url).connecting_to(address));
+                }
+                Err(error) => {
+                    if last != error.to_string() {
+                        last = error.to_string();
+                        context.not_yet(&last);
+                    }
+                }
+            }
+        }
+    }
+
+    fn witness_context(&self, context: &Context<'_>, fqdn: &str, answers: &[Answer]) -> WitnessContext {
+        WitnessContext {
+            scenario: context.scenario.to_owned(),
+            namespace: self.gateway.namespace.clone().unwrap_or_default(),
+            gateway: self.gateway.name.clone(),
+            fqdn: fqdn.to_owned(),
+            backend: self.wanted.backend.clone().unwrap_or_else(|| "backend-v1".into()),
+            path: self.path.clone(),
+            answers: answers.to_vec(),
+        }
+    }
+
+    fn doing(&self) -> String {
+        format!("asking {} for {} from {}", self.gateway, self.path, self.from)
+    }
+
+    /// A failure with all that was answered.
+    fn failed(
+        &self,
+        context: &Context<'_>,
+        fqdn: &str,
+        answers: Answers,
+        expected: String,
+        seen: String,
+    ) -> Trouble {
+        let mut trouble = Trouble::failed(self.doing(), expected, seen);
+        trouble.witness = Some(self.witness_context(context, fqdn, &answers.latest));
+        trouble.expected_status = Some(self.wanted.status);
+        trouble.observed.answers = answers.all.groups();
+        trouble
+    }
+
+    async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
+        let fqdn = self.fqdn(context).await?;
+        let ask = self.ask(context, &fqdn).await?;
+        let deadline = context.deadline();
+        let mut answers = Answers::default();
+        let mut pace = interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
+        // Becoming: several in a row, the first of them in time.
+        let mut row: Vec<Answer> = Vec::new();
+        let mut since = Instant::now();
+        let mut last = "there was no answer in time".to_owned();
+        while row.len() < CONSECUTIVE {
+            pace.tick().await;
+            let sent = Instant::now();
+            if row.is_empty() && sent >= deadline {
+                let expected = format!("{} within {:?}", self.wanted.in_words(), context.within);
+                return Err(self.failed(context, &fqdn, answers, expected, last));
+            }
+            let answer = context.outside.requests.send(self.from, &ask).await?;
+            answers.add(answer.clone());
+            match self.wanted.differs(&answer) {
+                None => {
+                    if row.is_empty() {
+                        since = sent;
+                    }
+                    row.push(answer);
+                }
+                Some(because) => {
+                    row.clear();
+                    if because != last {
+                        context.not_yet(&because);
+                        last = because;
+                    }
+                }
+            }
+        }
+        let became_ms = millis(since.duration_since(context.started));
+        let mut settled = Tally::default();
+        row.iter().for_each(|answer| settled.count(answer));
+
+        // Staying.
+        let enough = |settled: &Tally| match context.stays {
+            None => true,
+            Some(Stays::Requests(count)) => settled.total() >= count,
+            Some(Stays::Time(time)) => since.elapsed() >= time,
+        };
+        let mut latest = row.pop();
+        while !enough(&settled) {
+            pace.tick().await;
+            let answer = context.outside.requests.send(self.from, &ask).await?;
+            answers.add(answer.clone());
+            if let Some(because) = self.wanted.differs(&answer) {
+                let stays = context.stays.map(|stays| stays.to_string()).unwrap_or_default();
+                let expected = format!("{}, and to stay so for {stays}", self.wanted.in_words());
+                let seen = format!("after {} such answers {because}", settled.total());
+                return Err(self.failed(context, &fqdn, answers, expected, seen));
+            }
+            settled.count(&answer);
+            latest = Some(answer);
+        }
+        let stayed = context.stays.map(|_| Stayed { ms: millis(since.elapsed()), requests: settled.total() });
+
+        let mut groups = settled.groups();
+        let account = self.account(context, latest.as_ref(), &mut groups).await;
+        let detail = match account {
+            Ok(detail) => detail,
+            Err((expected, seen)) => return Err(self.failed(context, &fqdn, answers, expected, seen)),
+        };
+        let witnesses = self.witnesses(context, &fqdn, &answers.latest).await?;
+        if let Some(against) = witnesses.iter().find(|testimony| !testimony.held) {
+            let (expected, seen) =
+                (format!("witness {} to bear it out", against.witness), against.summary.clone());
+            let mut trouble = self.failed(context, &fqdn, answers, expected, seen);
+            trouble.observed.settled = groups;
+            trouble.observed.witnesses = witnesses;
+            return Err(trouble);
+        }
+        Ok(Observed {
+            summary: in_words(&groups),
+            detail,
+            became_ms: Some(became_ms),
+            stayed,
+            answers: answers.all.groups(),
+            settled: groups,
+            witnesses,
+        })
+    }
+
+    /// The gateway's own account of the last answer. Wanted and not given, or another than wanted: `Err(expected, seen)`.
+    async fn account(
+        &self,
+        context: &Context<'_>,
+        answer: Option<&Answer>,
+        groups: &mut [AnswerGroup],
+    ) -> Result<Value, (String, String)> {
+        let Some(answer) = answer else { return Ok(Value::Null) };
+        // A gateway whose log says nothing of the sort is asked only if the claim is about it.
+        let account = context.outside.witnesses.account(answer).await;
+        let found = match (account, &self.wanted.reason) {
+            (Ok(Some(account)), _) => account,
+            (_, None) => return Ok(Value::Null),
+            (Ok(None), Some(reason)) => {
+                return Err((
+                    format!("the gateway's log to give the reason {reason}"),
+                    "it does not tell".into(),
+                ));
+            }
+            (Err(error), Some(reason)) => {
+                return Err((format!("the gateway's log to give the reason {reason}"), error.to_string()));
+            }
+        };
+        groups.iter_mut().for_each(|group| group.reason = Some(found.reason.clone()));
+        match &self.wanted.reason {
+            Some(reason) if *reason != found.reason => {
+                Err((format!("reason {reason}"), format!("the gateway gives the reason {}", found.reason)))
+            }
+            _ => Ok(json!({"gateway": {"reason": found.reason, "upstream_pod": found.upstream_pod}})),
+        }
+    }
+
+    async fn witnesses(
+        &self,
+        context: &Context<'_>,
+        fqdn: &str,
+        answers: &[Answer],
+    ) -> Result<Vec<Testimony>, Trouble> {
+        let about = self.witness_context(context, fqdn, answers);
+        let (deadline, about) = (Instant::now() + context.within, &about);
+        let hearings = context.witnesses.iter().map(|name| async move {
+            match timeout_at(deadline, context.outside.witnesses.hear(name, about)).await {
+                Ok(testimony) => testimony.map_err(Trouble::from),
+                Err(_) => Err(Trouble::error(
+                    format!("hearing witness {name}"),
+                    format!("an account within {:?}", context.within),
+                    "nothing",
+                )),
+            }
+        });
+        join_all(hearings).await.into_iter().collect()
+    }
+}
+
+impl Word for Request {
+    fn name(&self) -> String {
+        let gateway = &self.gateway.name;
+        let (path, from) = (&self.path, self.from);
+        format!("http://<{gateway}>{path} from {from} becomes {}", self.wanted.in_words())
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        self.prove(context).boxed()
+    }
+}
+
+/// `20 × 200 from backend-v1`.
+fn in_words(groups: &[AnswerGroup]) -> String {
+    let words = groups.iter().map(|group| {
+        let what = group.status.map_or_else(|| group.failure.clone().unwrap_or_default(), |s| s.to_string());
+        let backend = group.backend.as_ref().map(|backend| format!(" from {backend}")).unwrap_or_default();
+        let reason =
+            group.reason.as_ref().filter(|r| *r != "ok").map(|r| format!(" ({r})")).unwrap_or_default();
+        format!("{} × {what}{backend}{reason}", group.count)
+    });
+    words.collect::<Vec<_>>().join(", ")
+}

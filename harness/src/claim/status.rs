@@ -1,0 +1,87 @@
+//! `status: gateway/gateway-01` with `becomes:` a file or a mapping that the object must hold (see [`super::matching`]).
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::becomes::{Judgement, becomes};
+use super::matching;
+use crate::event::Observed;
+use crate::ports::{ObjectRef, Query};
+use crate::runner::context::{Context, Trouble};
+use crate::scenario::kinds::Kind;
+use crate::scenario::node::{Data, Fields, Node, Problem, Source};
+use crate::scenario::parse;
+use crate::scenario::word::{Definition, Scope, Staying, Word};
+
+/// The word.
+pub const WORD: Definition = Definition::claim("status", Staying::Time, parse);
+
+#[derive(Debug)]
+struct Status {
+    id: ObjectRef,
+    wanted: Value,
+    file: Option<String>,
+}
+
+fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let (kind, name) = Kind::and_name(subject)?;
+    let namespace = fields.take("namespace").map(Node::text).transpose()?.unwrap_or(scope.namespace);
+    let becomes = fields.need("becomes")?;
+    let (wanted, file) = match &becomes.data {
+        Data::Text(_) => {
+            let (name, path, text) = scope.file(becomes)?;
+            let node = parse::document(&std::sync::Arc::new(Source { path, text }))?;
+            (only_status(&node)?, Some(name))
+        }
+        _ => (only_status(becomes)?, None),
+    };
+    let id = ObjectRef { kind, namespace: kind.namespaced.then(|| namespace.to_owned()), name };
+    Ok(Box::new(Status { id, wanted, file }))
+}
+
+/// What is wanted, as the document prints it: one key, `status`.
+fn only_status(node: &Node) -> Result<Value, Problem> {
+    let mut fields = node.fields()?;
+    let status = fields.need("status")?;
+    fields.finish()?;
+    status.fields()?;
+    Ok(status.value())
+}
+
+impl Word for Status {
+    fn name(&self) -> String {
+        match &self.file {
+            Some(file) => format!("status of {}/{} becomes {file}", self.id.kind.word, self.id.name),
+            None => format!("status of {}/{} becomes {}", self.id.kind.word, self.id.name, self.wanted),
+        }
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            let id = &self.id;
+            let query = Query { kind: id.kind, namespace: id.namespace.clone(), name: Some(id.name.clone()) };
+            let doing = format!("waiting for the status of {id}");
+            let expected = self.name();
+            let held = becomes(context, &query, &doing, &expected, |objects| match objects.first() {
+                None => Judgement::NotYet(format!("there is no {id}")),
+                Some(object) => {
+                    let differences = matching::differences(&self.wanted, &object["status"]);
+                    match differences.is_empty() {
+                        true => Judgement::Holds(object["status"].clone()),
+                        false => Judgement::NotYet(differences.join("; ")),
+                    }
+                }
+            })
+            .await?;
+            Ok(Observed {
+                summary: format!("{id} has the status wanted"),
+                detail: json!({"object": id.to_string(), "status": held.found}),
+                became_ms: Some(held.became_ms),
+                stayed: held.stayed,
+                ..Observed::default()
+            })
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,38 @@
+//! Counting equal answers.
+
+use crate::event::AnswerGroup;
+use crate::probe::{Answer, deployment_of};
+
+/// Answers, counted by status, failure and backend in order of first appearance.
+#[derive(Debug, Default, Clone)]
+pub struct Tally(Vec<AnswerGroup>);
+
+impl Tally {
+    /// Counts an answer.
+    pub fn count(&mut self, answer: &Answer) {
+        let group = AnswerGroup {
+            status: answer.status,
+            failure: answer.failure.as_ref().map(|failure| failure.kind.to_string()),
+            backend: answer.pod().map(|pod| deployment_of(pod).unwrap_or(pod).to_owned()),
+            reason: None,
+            count: 1,
+        };
+        let same = |known: &&mut AnswerGroup| {
+            (known.status, &known.failure, &known.backend) == (group.status, &group.failure, &group.backend)
+        };
+        match self.0.iter_mut().find(same) {
+            Some(known) => known.count += 1,
+            None => self.0.push(group),
+        }
+    }
+
+    /// How many in all.
+    pub fn total(&self) -> usize {
+        self.0.iter().map(|group| group.count).sum()
+    }
+
+    /// Every group.
+    pub fn groups(self) -> Vec<AnswerGroup> {
+        self.0
+    }
+}

@@ -1,0 +1,6 @@
+//! Commands.
+
+pub mod bench;
+pub mod down;
+pub mod status;
+pub mod up;

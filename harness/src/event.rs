@@ -1,0 +1,474 @@
+//! The one stream of events of a run. Reporters (terminal, transcript, JUnit XML, HTML, JSON) only listen to it.
+//!
+//! Order: `RunStarted`, phases of setting up, `ClusterReady`, then per scenario `ScenarioStarted`, its steps
+//! (`StepStarted`, any number of `Observed`, `StepFinished`), clean-up phases, `ScenarioFinished`; at last
+//! `RunFinished`. Phases may nest and may stand anywhere. All times are milliseconds; `started_ms` counts from the
+//! start of the scenario. Nothing here holds key material.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the shape of `report.json`; grows when a field changes its meaning or goes away.
+pub const SCHEMA: u32 = 1;
+
+/// What is known of a requirement, step, scenario or run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every claim held (for an action: it was done).
+    Proved,
+    /// Not reached, because an earlier step did not end well.
+    Skipped,
+    /// Something that is no claim went wrong: set-up, a tool, the API server. Says nothing about the implementation.
+    Error,
+    /// A claim did not hold.
+    Failed,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Proved => "proved",
+            Self::Skipped => "skipped",
+            Self::Error => "error",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// Whether a step changes the world or says something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepKind {
+    /// Changes the world.
+    Action,
+    /// Says something about the world, which is then proved or not.
+    Claim,
+}
+
+/// The cluster of a run, as `report.json` shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterInfo {
+    /// `kind` or `existing`.
+    pub provider: String,
+    /// Kubernetes version, e.g. `v1.34.4`.
+    pub kubernetes: String,
+    /// Istio version, empty when there is none.
+    pub istio: String,
+    /// Number of nodes.
+    pub nodes: usize,
+}
+
+/// The gateway under test.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImplementationInfo {
+    /// Name, e.g. `alb-controller`.
+    pub name: String,
+    /// Version of its charts.
+    pub version: String,
+    /// GatewayClass that selects it.
+    pub gateway_class: String,
+}
+
+/// An erratum of the document that a scenario meets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErratumInfo {
+    /// Id in the catalogue, e.g. `E1`.
+    pub id: String,
+    /// What is wrong with the document's text, in our words.
+    pub problem: String,
+}
+
+/// A requirement that a scenario sets out to prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequirementInfo {
+    /// Id in the catalogue, e.g. `R43`.
+    pub id: String,
+    /// What is promised, in our words.
+    pub text: String,
+}
+
+/// A step, before it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepInfo {
+    /// Position in the scenario, from 0.
+    pub index: usize,
+    /// One line that says what the step does or claims.
+    pub name: String,
+    /// The vocabulary's word: `apply`, `delete`, `pods`, `status`, `request` …
+    pub word: String,
+    /// Action or claim.
+    pub kind: StepKind,
+    /// Lines of the document it follows, e.g. `L47-49`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cites: Option<String>,
+    /// Requirement ids it proves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proves: Vec<String>,
+    /// Errata it meets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errata: Vec<String>,
+    /// Line of the step in `scenario.yaml`, from 1.
+    pub line: usize,
+}
+
+/// A scenario, before it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScenarioInfo {
+    /// Folder below `scenarios/`, e.g. `service-mesh-integration` or `broken/istio-alpn`.
+    pub id: String,
+    /// Title as the scenario gives it.
+    pub title: String,
+    /// Path of its `scenario.yaml`.
+    pub path: PathBuf,
+    /// Name and edition of the document it follows.
+    pub document: String,
+    /// Requirements its steps prove, in the catalogue's order.
+    pub requirements: Vec<RequirementInfo>,
+    /// Errata its steps meet, in the catalogue's order.
+    pub errata: Vec<ErratumInfo>,
+    /// Its steps.
+    pub steps: Vec<StepInfo>,
+}
+
+/// Equal answers to the requests of one claim, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerGroup {
+    /// HTTP status, or nothing when there was no answer.
+    pub status: Option<u16>,
+    /// Why there was no answer (`reset`, `timeout` …).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Workload that answered (`backend-v1`), if any did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// The gateway's own word for what happened (`ok`, `no_endpoint` …), if it was looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many.
+    pub count: usize,
+}
+
+/// How a claim went on holding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stayed {
+    /// For so long.
+    pub ms: u64,
+    /// Over so many requests (0 for claims about objects).
+    pub requests: usize,
+}
+
+/// What a witness found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Testimony {
+    /// The witness's name, e.g. `mtls-from-extension`.
+    pub witness: String,
+    /// Whether it bears the claim out.
+    pub held: bool,
+    /// One line: what was found.
+    pub summary: String,
+    /// What it rests on, structured.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub detail: serde_json::Value,
+}
+
+/// What a step saw.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// One line.
+    pub summary: String,
+    /// What a reviewer must see, structured: object conditions, pods, applied objects. May hold volatile values;
+    /// the transcript replaces them by names.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub detail: serde_json::Value,
+    /// Time from the start of the step until the claim held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub became_ms: Option<u64>,
+    /// How it went on holding, if that was claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stayed: Option<Stayed>,
+    /// Every answer, including those before the claim held, in order of first appearance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<AnswerGroup>,
+    /// The answers from the moment the claim held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settled: Vec<AnswerGroup>,
+    /// What the witnesses found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<Testimony>,
+}
+
+/// A named cause of a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// Stable id, e.g. `gateway-sends-istio-alpn`.
+    pub id: String,
+    /// The cause in one line.
+    pub title: String,
+    /// What in the evidence says so.
+    pub because: Vec<String>,
+    /// What to do next.
+    pub next: String,
+}
+
+/// Why a step did not end well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was being done.
+    pub doing: String,
+    /// What was expected.
+    pub expected: String,
+    /// The last thing seen.
+    pub seen: String,
+    /// What to do or look at next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The cause, if the evidence names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
+    /// Folder with the evidence, below the results of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<PathBuf>,
+}
+
+/// A step, after it ran (or was skipped).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepResult {
+    /// The step.
+    #[serde(flatten)]
+    pub info: StepInfo,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Since the start of the scenario.
+    pub started_ms: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// What it saw.
+    pub observed: Observed,
+    /// Why it did not end well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// A requirement, after a scenario ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequirementResult {
+    /// Id in the catalogue.
+    pub id: String,
+    /// What is promised, in our words.
+    pub text: String,
+    /// Proved only if every step that cites it held.
+    pub verdict: Verdict,
+}
+
+/// A scenario, after it ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScenarioResult {
+    /// Folder below `scenarios/`.
+    pub id: String,
+    /// Title.
+    pub title: String,
+    /// Name and edition of the document.
+    pub document: String,
+    /// The verdict, honest also for scenarios that are broken on purpose.
+    pub verdict: Verdict,
+    /// How long its steps took.
+    pub duration_ms: u64,
+    /// How long it took to clean up after them; 0 if everything was kept.
+    pub cleanup_ms: u64,
+    /// Verdict per requirement.
+    pub requirements: Vec<RequirementResult>,
+    /// Errata met.
+    pub errata: Vec<ErratumInfo>,
+    /// Every step, skipped ones included.
+    pub steps: Vec<StepResult>,
+    /// What is left in the cluster on purpose (`--keep`), as namespaces and releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
+    /// What went wrong outside of any step: clean-up above all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+impl ScenarioResult {
+    /// The step that decided a verdict other than proved.
+    pub fn culprit(&self) -> Option<&StepResult> {
+        self.steps.iter().find(|step| matches!(step.verdict, Verdict::Failed | Verdict::Error))
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// First event of a run.
+    RunStarted {
+        /// Name of the run, also of its results folder.
+        run: String,
+        /// Wall-clock time, RFC 3339.
+        started: String,
+        /// Folder of the results.
+        results: PathBuf,
+        /// Scenarios selected, in the order they run.
+        scenarios: Vec<ScenarioInfo>,
+    },
+    /// Something slow begins.
+    PhaseStarted {
+        /// Name, unique among running phases.
+        phase: String,
+        /// What it took last time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected_ms: Option<u64>,
+    },
+    /// What a phase is doing now.
+    PhaseNote {
+        /// Name of the phase.
+        phase: String,
+        /// One line.
+        message: String,
+    },
+    /// Something slow ended.
+    PhaseFinished {
+        /// Name of the phase.
+        phase: String,
+        /// How long it took.
+        elapsed_ms: u64,
+        /// Why it did not end well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// The cluster can be used.
+    ClusterReady {
+        /// The cluster.
+        cluster: ClusterInfo,
+        /// What is under test.
+        implementation: ImplementationInfo,
+    },
+    /// A scenario begins.
+    ScenarioStarted {
+        /// The scenario.
+        scenario: ScenarioInfo,
+    },
+    /// A step begins.
+    StepStarted {
+        /// Id of the scenario.
+        scenario: String,
+        /// The step.
+        step: StepInfo,
+        /// Since the start of the scenario.
+        started_ms: u64,
+    },
+    /// A claim does not hold yet; sent when what is seen changes.
+    Observed {
+        /// Id of the scenario.
+        scenario: String,
+        /// Index of the step.
+        step: usize,
+        /// Since the start of the scenario.
+        at_ms: u64,
+        /// "not yet, because …".
+        message: String,
+    },
+    /// A step ended, or was skipped.
+    StepFinished {
+        /// Id of the scenario.
+        scenario: String,
+        /// How it ended.
+        step: Box<StepResult>,
+    },
+    /// A scenario ended, its clean-up included.
+    ScenarioFinished {
+        /// How it ended.
+        result: Box<ScenarioResult>,
+    },
+    /// Last event of a run.
+    RunFinished {
+        /// The worst verdict.
+        verdict: Verdict,
+        /// Exit code of the command.
+        exit_code: u8,
+        /// How long all of it took.
+        total_ms: u64,
+    },
+}
+
+/// A listener to the stream. Must be quick: it is called in line. What goes wrong in a reporter is its own to tell.
+pub trait EventSink: Send + Sync {
+    /// Takes notice of an event.
+    fn emit(&self, event: &Event);
+}
+
+/// Hands each event to several listeners, in order.
+#[derive(Clone, Default)]
+pub struct Fanout(Vec<Arc<dyn EventSink>>);
+
+impl Fanout {
+    /// Nobody listens yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a listener.
+    #[must_use]
+    pub fn with(mut self, sink: Arc<dyn EventSink>) -> Self {
+        self.0.push(sink);
+        self
+    }
+}
+
+impl EventSink for Fanout {
+    fn emit(&self, event: &Event) {
+        for sink in &self.0 {
+            sink.emit(event);
+        }
+    }
+}
+
+/// Keeps every event, for reporters that write once at the end and for tests.
+#[derive(Debug, Default)]
+pub struct Recorder(Mutex<Vec<Event>>);
+
+impl Recorder {
+    /// The events so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EventSink for Recorder {
+    fn emit(&self, event: &Event) {
+        self.lock().push(event.clone());
+    }
+}
+
+/// Turns progress into phase events, so that work which knows only [`Progress`](crate::progress::Progress) is heard.
+pub struct PhaseEvents<'a>(pub &'a dyn EventSink);
+
+impl crate::progress::Progress for PhaseEvents<'_> {
+    fn started(&self, phase: &str, expected: Option<std::time::Duration>) {
+        let expected_ms = expected.map(milliseconds);
+        self.0.emit(&Event::PhaseStarted { phase: phase.to_owned(), expected_ms });
+    }
+
+    fn note(&self, phase: &str, message: &str) {
+        self.0.emit(&Event::PhaseNote { phase: phase.to_owned(), message: message.to_owned() });
+    }
+
+    fn finished(&self, phase: &str, elapsed: std::time::Duration, error: Option<&str>) {
+        self.0.emit(&Event::PhaseFinished {
+            phase: phase.to_owned(),
+            elapsed_ms: milliseconds(elapsed),
+            error: error.map(str::to_owned),
+        });
+    }
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,228 @@
+//! What the runner needs of the outside, as traits: the real ones talk to a cluster, those of the tests are in process.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use serde_json::Value;
+
+use crate::event::{Diagnosis, Testimony};
+use crate::probe::{Answer, Ask, Vantage};
+use crate::scenario::kinds::Kind;
+
+/// The outside could not do what was asked. Set-up trouble, never a verdict about the implementation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{doing}: {seen}")]
+pub struct PortError {
+    /// What was being done.
+    pub doing: String,
+    /// What was seen instead of success: the API server's message, exit code and end of stderr.
+    pub seen: String,
+    /// What to do next.
+    pub next: Option<String>,
+}
+
+impl PortError {
+    /// An error without advice.
+    pub fn new(doing: impl Into<String>, seen: impl ToString) -> Self {
+        Self { doing: doing.into(), seen: seen.to_string(), next: None }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+}
+
+/// What a call to the outside returns.
+pub type PortFuture<'a, T> = BoxFuture<'a, Result<T, PortError>>;
+
+/// Names one object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ObjectRef {
+    /// Its kind.
+    pub kind: &'static Kind,
+    /// Its namespace; nothing for cluster-wide kinds.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.kind.word, self.name)?;
+        match &self.namespace {
+            Some(namespace) => write!(f, " in {namespace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Names a set of objects of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Their kind.
+    pub kind: &'static Kind,
+    /// Their namespace; nothing means cluster-wide.
+    pub namespace: Option<String>,
+    /// Only the one with this name.
+    pub name: Option<String>,
+}
+
+/// What applying an object did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It did not exist before.
+    Created,
+    /// It existed and was given our fields.
+    Configured,
+}
+
+/// The API server's objects.
+pub trait Objects: Send + Sync {
+    /// Server-side apply, as field manager `meshproof`.
+    fn apply<'a>(&'a self, id: &'a ObjectRef, object: &'a Value) -> PortFuture<'a, Applied>;
+    /// Merge-patches an object that must exist; returns what it was before.
+    fn patch<'a>(&'a self, id: &'a ObjectRef, patch: &'a Value) -> PortFuture<'a, Value>;
+    /// Deletes; says whether it existed. Does not wait for finalizers.
+    fn delete<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, bool>;
+    /// The complete set as it is now and after each change: a watch, fed by lists whenever it breaks. Never ends; an
+    /// item is an error when the outside will not come back by itself.
+    fn observe(&self, query: &Query) -> BoxStream<'static, Result<Vec<Value>, PortError>>;
+}
+
+/// Sends requests.
+pub trait Requests: Send + Sync {
+    /// Sends one request. No answer from the target is an [`Answer`] with a failure, not an error.
+    fn send<'a>(&'a self, from: Vantage, ask: &'a Ask) -> PortFuture<'a, Answer>;
+    /// Where the harness reaches the frontend of this name from outside the cluster; errors while it has no address.
+    fn frontend<'a>(&'a self, fqdn: &'a str) -> PortFuture<'a, std::net::SocketAddr>;
+}
+
+/// What a witness may look at.
+#[derive(Debug, Clone, Default)]
+pub struct WitnessContext {
+    /// Id of the scenario.
+    pub scenario: String,
+    /// Namespace of the Gateway and, unless the expectation says otherwise, of the backend.
+    pub namespace: String,
+    /// Name of the Gateway.
+    pub gateway: String,
+    /// The Gateway's FQDN.
+    pub fqdn: String,
+    /// Workload expected behind the gateway, e.g. `backend-v1`: its Service and Deployment have this name.
+    pub backend: String,
+    /// Path of the requests.
+    pub path: String,
+    /// The answers since the claim held; at least one.
+    pub answers: Vec<Answer>,
+}
+
+/// What the gateway itself says of one request: which hop answered and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Its reason, e.g. `upstream_tls_handshake_failed`.
+    pub reason: String,
+    /// Pod it chose, if it came so far.
+    pub upstream_pod: Option<String>,
+}
+
+/// Evidence that makes a claim trustworthy.
+pub trait Witnesses: Send + Sync {
+    /// Hears one witness by name (see [`crate::scenario::vocabulary::WITNESSES`]).
+    fn hear<'a>(&'a self, witness: &'a str, context: &'a WitnessContext) -> PortFuture<'a, Testimony>;
+    /// The gateway's own account of this answer (access log by request id); nothing if it kept none.
+    fn account<'a>(&'a self, answer: &'a Answer) -> PortFuture<'a, Option<Account>>;
+}
+
+/// What evidence is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct EvidenceRequest {
+    /// Id of the scenario.
+    pub scenario: String,
+    /// Index and name of the step that did not end well.
+    pub step: usize,
+    /// Its word.
+    pub word: String,
+    /// Its name.
+    pub name: String,
+    /// What was expected and seen.
+    pub expected: String,
+    /// What was seen.
+    pub seen: String,
+    /// Namespaces the scenario touched.
+    pub namespaces: Vec<String>,
+    /// The gateway claim concerned, if it was one (its answers are those before the failure).
+    pub witness: Option<WitnessContext>,
+    /// Requests: the status that was expected.
+    pub expected_status: Option<u16>,
+    /// Where to write.
+    pub directory: PathBuf,
+}
+
+/// What was collected.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// Files written, relative to the directory.
+    pub files: Vec<PathBuf>,
+    /// The cause, if the evidence names one.
+    pub diagnosis: Option<Diagnosis>,
+    /// What could not be collected, and why.
+    pub missing: Vec<String>,
+}
+
+/// Collects evidence of a failure, before any clean-up.
+pub trait EvidenceCollector: Send + Sync {
+    /// Collects all it can; what it cannot get is listed, not an error.
+    fn collect<'a>(&'a self, request: &'a EvidenceRequest) -> BoxFuture<'a, Evidence>;
+}
+
+/// How to install the implementation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstallRequest {
+    /// Overrides of chart values, as the scenario gives them: an object.
+    pub values: Value,
+    /// Also install the service-mesh extension.
+    pub without_extension: bool,
+    /// Wait until its pods are ready, as `helm install --wait` does.
+    pub wait: bool,
+}
+
+/// Installs and removes the gateway under test.
+pub trait Installer: Send + Sync {
+    /// Installs with helm; returns a line per release.
+    fn install<'a>(&'a self, request: &'a InstallRequest) -> PortFuture<'a, Vec<String>>;
+    /// Uninstalls every release of the implementation and waits until nothing of it is left; says what was there.
+    fn uninstall<'a>(&'a self) -> PortFuture<'a, Vec<String>>;
+}
+
+/// A command-line tool that talks to the cluster of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// The kubectl of the cluster's version.
+    Kubectl,
+    /// helm.
+    Helm,
+}
+
+/// What a tool did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolOutput {
+    /// Exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// How long it ran.
+    pub took: Duration,
+}
+
+/// Runs kubectl and helm against the cluster of the run.
+pub trait Tools: Send + Sync {
+    /// Runs a tool; an exit code other than 0 is an output, not an error.
+    fn run<'a>(&'a self, tool: Tool, args: &'a [String]) -> PortFuture<'a, ToolOutput>;
+}

@@ -1,0 +1,212 @@
+//! Runs scenarios: steps in order, evidence before any clean-up, clean-up in reverse order, verdicts per requirement.
+
+pub mod action;
+pub mod context;
+pub mod ledger;
+pub mod objects;
+pub mod verdict;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{Event, EventSink, Observed, ScenarioResult, StepResult, Verdict};
+use crate::ports::EvidenceRequest;
+use crate::progress::Phase;
+use crate::scenario::{Scenario, Step};
+use context::{Context, Outside, Trouble, millis};
+use ledger::Ledger;
+
+/// Whether a scenario's objects are left in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Keep {
+    /// Always.
+    Always,
+    /// Only if the scenario did not end well.
+    Failed,
+    /// Never.
+    Never,
+}
+
+/// Runs scenarios against one cluster.
+pub struct Runner {
+    /// Everything outside.
+    pub outside: Outside,
+    /// Who listens.
+    pub sink: Arc<dyn EventSink>,
+    /// Folder of the results of this run.
+    pub results: PathBuf,
+    /// What to leave in the cluster.
+    pub keep: Keep,
+    /// Ends the step under way; what it did is still undone.
+    pub stop: CancellationToken,
+}
+
+impl Runner {
+    /// Runs one scenario to its end.
+    pub async fn run(&self, scenario: &Scenario) -> ScenarioResult {
+        let begun = Instant::now();
+        let info = scenario.info();
+        self.sink.emit(&Event::ScenarioStarted { scenario: info.clone() });
+        let mut ledger = Ledger::default();
+        let mut pods = BTreeMap::new();
+        let mut steps: Vec<StepResult> = Vec::new();
+        for step in &scenario.steps {
+            let result = if steps.iter().all(|done| done.verdict == Verdict::Proved) {
+                self.step(scenario, step, begun, &mut ledger, &mut pods).await
+            } else {
+                skipped(step, begun)
+            };
+            let event = Event::StepFinished { scenario: scenario.id.clone(), step: Box::new(result.clone()) };
+            self.sink.emit(&event);
+            steps.push(result);
+        }
+        let verdict = verdict::of_scenario(&steps);
+        let steps_ms = millis(begun.elapsed());
+        let keep = match self.keep {
+            Keep::Always => true,
+            Keep::Failed => verdict != Verdict::Proved,
+            Keep::Never => false,
+        };
+        let (kept, problems) = if keep {
+            (ledger.kept(), Vec::new())
+        } else {
+            (Vec::new(), self.clean_up(&scenario.id, &mut ledger).await)
+        };
+        let result = ScenarioResult {
+            id: info.id,
+            title: info.title,
+            document: info.document,
+            // What stays behind would stand in the next one's way.
+            verdict: if verdict == Verdict::Proved && !problems.is_empty() {
+                Verdict::Error
+            } else {
+                verdict
+            },
+            duration_ms: steps_ms,
+            cleanup_ms: millis(begun.elapsed()).saturating_sub(steps_ms),
+            requirements: verdict::of_requirements(&info.requirements, &steps),
+            errata: info.errata,
+            steps,
+            kept,
+            problems,
+        };
+        self.sink.emit(&Event::ScenarioFinished { result: Box::new(result.clone()) });
+        result
+    }
+
+    async fn step(
+        &self,
+        scenario: &Scenario,
+        step: &Step,
+        begun: Instant,
+        ledger: &mut Ledger,
+        pods: &mut BTreeMap<String, Vec<crate::claim::pods::Pod>>,
+    ) -> StepResult {
+        let started = Instant::now();
+        let started_ms = millis(started.duration_since(begun));
+        let (id, info) = (scenario.id.clone(), step.info.clone());
+        self.sink.emit(&Event::StepStarted { scenario: id, step: info, started_ms });
+        let mut context = Context {
+            outside: &self.outside,
+            ledger,
+            pods,
+            sink: self.sink.as_ref(),
+            scenario: &scenario.id,
+            namespace: &scenario.namespace,
+            step: step.info.index,
+            begun,
+            started,
+            within: step.within,
+            stays: step.stays,
+            witnesses: &step.witnesses,
+        };
+        let outcome = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(interrupted(step)),
+            outcome = step.word.run(&mut context) => outcome,
+        };
+        let duration_ms = millis(started.elapsed());
+        let result = |verdict, observed, failure| StepResult {
+            info: step.info.clone(),
+            verdict,
+            started_ms,
+            duration_ms,
+            observed,
+            failure,
+        };
+        match outcome {
+            Ok(observed) => result(Verdict::Proved, observed, None),
+            Err(mut trouble) => {
+                if !self.stop.is_cancelled() {
+                    self.evidence(scenario, step, ledger, &mut trouble).await;
+                }
+                result(trouble.verdict, trouble.observed, Some(trouble.failure))
+            }
+        }
+    }
+
+    /// Collects evidence while everything is still there.
+    async fn evidence(&self, scenario: &Scenario, step: &Step, ledger: &Ledger, trouble: &mut Trouble) {
+        let progress = crate::event::PhaseEvents(self.sink.as_ref());
+        let phase = Phase::start(&progress, format!("evidence of {}", scenario.id), None);
+        let mut namespaces = ledger.touched();
+        if !namespaces.contains(&scenario.namespace) {
+            namespaces.push(scenario.namespace.clone());
+        }
+        let below = PathBuf::from("evidence").join(&scenario.id);
+        let request = EvidenceRequest {
+            scenario: scenario.id.clone(),
+            step: step.info.index,
+            word: step.info.word.clone(),
+            name: step.info.name.clone(),
+            expected: trouble.failure.expected.clone(),
+            seen: trouble.failure.seen.clone(),
+            namespaces,
+            witness: trouble.witness.take(),
+            expected_status: trouble.expected_status,
+            directory: self.results.join(&below),
+        };
+        let evidence = self.outside.evidence.collect(&request).await;
+        for missing in &evidence.missing {
+            phase.note(missing);
+        }
+        phase.done();
+        trouble.failure.diagnosis = evidence.diagnosis;
+        trouble.failure.evidence = (!evidence.files.is_empty()).then_some(below);
+    }
+
+    async fn clean_up(&self, id: &str, ledger: &mut Ledger) -> Vec<String> {
+        let progress = crate::event::PhaseEvents(self.sink.as_ref());
+        let phase = Phase::start(&progress, format!("clean-up of {id}"), None);
+        let problems = ledger.undo(&self.outside).await;
+        match problems.is_empty() {
+            true => drop(phase.done()),
+            false => phase.fail(&problems.join("; ")),
+        }
+        problems
+    }
+}
+
+fn skipped(step: &Step, begun: Instant) -> StepResult {
+    StepResult {
+        info: step.info.clone(),
+        verdict: Verdict::Skipped,
+        started_ms: millis(begun.elapsed()),
+        duration_ms: 0,
+        observed: Observed { summary: "not reached".into(), ..Observed::default() },
+        failure: None,
+    }
+}
+
+fn interrupted(step: &Step) -> Trouble {
+    Trouble::error(format!("running the step `{}`", step.info.name), "it to end", "it was interrupted")
+}
+
+#[cfg(test)]
+mod fakes;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! `install: implementation` and `uninstall: implementation`: the gateway under test, by its real charts.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use crate::event::Observed;
+use crate::ports::InstallRequest;
+use crate::runner::context::{Context, Trouble};
+use crate::runner::ledger::Entry;
+use crate::scenario::limits;
+use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::word::{Definition, Scope, Word};
+
+/// Removes what an earlier run or `meshproof up` left, then installs.
+pub const INSTALL: Definition = Definition::action("install", limits::INSTALL, parse_install);
+/// Removes every release of the implementation.
+pub const UNINSTALL: Definition = Definition::action("uninstall", limits::INSTALL, parse_uninstall);
+
+#[derive(Debug)]
+struct Install(InstallRequest);
+
+#[derive(Debug)]
+struct Uninstall;
+
+fn implementation(subject: &Node) -> Result<(), Problem> {
+    match subject.text()? {
+        "implementation" => Ok(()),
+        other => Err(subject.problem(format!("cannot install `{other}`")).help("write `implementation`")),
+    }
+}
+
+fn parse_install(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    implementation(subject)?;
+    let mut values = serde_json::Map::new();
+    if let Some(node) = fields.take("values") {
+        // By release; each release's values as its chart wants them.
+        let mut releases = node.fields()?;
+        for release in RELEASES {
+            if let Some(own) = releases.take(release) {
+                own.fields()?;
+                values.insert((*release).to_owned(), own.value());
+            }
+        }
+        releases.finish()?;
+    }
+    let without_extension = fields.take("without-extension").map_or(Ok(false), Node::bool)?;
+    let wait = fields.take("wait").map_or(Ok(true), Node::bool)?;
+    Ok(Box::new(Install(InstallRequest { values: Value::Object(values), without_extension, wait })))
+}
+
+/// The releases of the implementation, by the document's names.
+pub const RELEASES: &[&str] = &["alb-controller", "alb-controller-servicemesh-extension"];
+
+fn parse_uninstall(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    implementation(subject)?;
+    Ok(Box::new(Uninstall))
+}
+
+impl Word for Install {
+    fn name(&self) -> String {
+        match self.0.without_extension {
+            true => "install the implementation, without its extension".into(),
+            false => "install the implementation".into(),
+        }
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            context.outside.installer.uninstall().await?;
+            // Noted first: an install that stops half-way has to be undone as well.
+            context.ledger.note(Entry::Installed);
+            let releases = context.outside.installer.install(&self.0).await?;
+            let detail = releases.iter().cloned().map(Value::String).collect();
+            Ok(Observed { summary: releases.join("; "), detail, ..Observed::default() })
+        }
+        .boxed()
+    }
+}
+
+impl Word for Uninstall {
+    fn name(&self) -> String {
+        "uninstall the implementation".into()
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            let gone = context.outside.installer.uninstall().await?;
+            context.ledger.uninstalled();
+            Ok(Observed { summary: gone.join("; "), ..Observed::default() })
+        }
+        .boxed()
+    }
+}

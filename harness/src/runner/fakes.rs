@@ -1,0 +1,232 @@
+//! An outside in memory, for tests of the runner. Everything that is called is noted in one log, in order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt, future, stream};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::context::Outside;
+use crate::event::{Diagnosis, Testimony};
+use crate::ports::*;
+use crate::probe::{Answer, Ask, Echo, FailureKind, Vantage};
+
+pub(crate) type Objects_ = BTreeMap<String, Value>;
+/// What happens when an object is applied: the object as the cluster makes it.
+pub(crate) type Controller = Box<dyn Fn(&mut Value) + Send + Sync>;
+
+/// All the fakes in one.
+pub(crate) struct World {
+    pub(crate) log: Mutex<Vec<String>>,
+    pub(crate) objects: watch::Sender<Objects_>,
+    pub(crate) controller: Controller,
+    /// Answers to give, in order; the last one is given again and again.
+    pub(crate) answers: Mutex<VecDeque<Answer>>,
+    /// How long each answer takes.
+    pub(crate) latency: Duration,
+    pub(crate) account: Option<Account>,
+    pub(crate) testimony: bool,
+    /// The call that fails, as it stands in the log.
+    pub(crate) broken: Option<&'static str>,
+    /// Objects that stay although deleted.
+    pub(crate) sticky: Option<&'static str>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            log: Mutex::default(),
+            objects: watch::channel(Objects_::new()).0,
+            controller: Box::new(|object| {
+                if object["kind"] == "Gateway" {
+                    object["status"] =
+                        json!({"addresses": [{"type": "Hostname", "value": "fe-1.alb.internal"}]});
+                }
+            }),
+            answers: Mutex::new(VecDeque::from([answer(200, "backend-v1")])),
+            latency: Duration::from_millis(5),
+            account: Some(Account { reason: "ok".into(), upstream_pod: None }),
+            testimony: true,
+            broken: None,
+            sticky: None,
+        }
+    }
+}
+
+/// An answer of a backend, or of the gateway itself if there is none.
+pub(crate) fn answer(status: u16, backend: &str) -> Answer {
+    let mut answer = Answer::failed(Vantage::Outside, FailureKind::Other, "", Duration::ZERO);
+    answer.failure = None;
+    answer.status = Some(status);
+    answer.echo =
+        (!backend.is_empty()).then(|| Echo { pod: format!("{backend}-5d9c7b6f4d-x2x7f"), ..Echo::default() });
+    answer
+}
+
+impl World {
+    pub(crate) fn outside(self: &Arc<Self>) -> Outside {
+        Outside {
+            objects: self.clone(),
+            requests: self.clone(),
+            witnesses: self.clone(),
+            evidence: self.clone(),
+            installer: self.clone(),
+            tools: self.clone(),
+            placeholders: BTreeMap::from([("images.echo".into(), "echo:1".into())]),
+        }
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Changes an object as its controller would.
+    pub(crate) fn change(&self, id: &str, change: impl FnOnce(&mut Value)) {
+        self.objects.send_modify(|objects| change(objects.get_mut(id).unwrap()));
+    }
+
+    pub(crate) fn insert(&self, id: &str, object: Value) {
+        self.objects.send_modify(|objects| drop(objects.insert(id.to_owned(), object)));
+    }
+
+    fn call(&self, what: String) -> Result<(), PortError> {
+        self.log.lock().unwrap().push(what.clone());
+        match self.broken {
+            Some(broken) if what.starts_with(broken) => Err(PortError::new(what, "it is broken")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Objects for World {
+    fn apply<'a>(&'a self, id: &'a ObjectRef, object: &'a Value) -> PortFuture<'a, Applied> {
+        async move {
+            self.call(format!("apply {id}"))?;
+            let mut object = object.clone();
+            object["metadata"]["name"] = id.name.clone().into();
+            (self.controller)(&mut object);
+            let mut before = None;
+            self.objects.send_modify(|objects| before = objects.insert(id.to_string(), object));
+            Ok(if before.is_some() { Applied::Configured } else { Applied::Created })
+        }
+        .boxed()
+    }
+
+    fn patch<'a>(&'a self, id: &'a ObjectRef, patch: &'a Value) -> PortFuture<'a, Value> {
+        async move {
+            self.call(format!("patch {id} {patch}"))?;
+            let before = self.objects.borrow().get(&id.to_string()).cloned();
+            before.ok_or_else(|| PortError::new(format!("patching {id}"), "there is none"))
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, bool> {
+        async move {
+            self.call(format!("delete {id}"))?;
+            if self.sticky == Some(id.kind.word) {
+                return Ok(true);
+            }
+            let mut before = None;
+            self.objects.send_modify(|objects| before = objects.remove(&id.to_string()));
+            Ok(before.is_some())
+        }
+        .boxed()
+    }
+
+    fn observe(&self, query: &Query) -> BoxStream<'static, Result<Vec<Value>, PortError>> {
+        let query = query.clone();
+        let mut objects = self.objects.subscribe();
+        objects.mark_changed();
+        let changes = stream::unfold(objects, |mut objects| async {
+            objects.changed().await.ok()?;
+            let now = objects.borrow_and_update().clone();
+            Some((now, objects))
+        });
+        let snapshots = changes.map(move |objects| {
+            let prefix = format!("{}/{}", query.kind.word, query.name.clone().unwrap_or_default());
+            let suffix = query.namespace.as_ref().map(|ns| format!(" in {ns}")).unwrap_or_default();
+            let fits = |id: &String| id.starts_with(&prefix) && id.ends_with(&suffix);
+            Ok(objects.iter().filter(|(id, _)| fits(id)).map(|(_, object)| object.clone()).collect())
+        });
+        snapshots.boxed()
+    }
+}
+
+impl Requests for World {
+    fn send<'a>(&'a self, _: Vantage, _: &'a Ask) -> PortFuture<'a, Answer> {
+        async move {
+            tokio::time::sleep(self.latency).await;
+            self.call("send".into())?;
+            let mut answers = self.answers.lock().unwrap();
+            let next = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
+            Ok(next.unwrap())
+        }
+        .boxed()
+    }
+
+    fn frontend<'a>(&'a self, _: &'a str) -> PortFuture<'a, SocketAddr> {
+        future::ready(Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80))).boxed()
+    }
+}
+
+impl Witnesses for World {
+    fn hear<'a>(&'a self, witness: &'a str, _: &'a WitnessContext) -> PortFuture<'a, Testimony> {
+        async move {
+            self.call(format!("hear {witness}"))?;
+            let (witness, summary) = (witness.to_owned(), "as it was seen".to_owned());
+            Ok(Testimony { witness, held: self.testimony, summary, detail: Value::Null })
+        }
+        .boxed()
+    }
+
+    fn account<'a>(&'a self, _: &'a Answer) -> PortFuture<'a, Option<Account>> {
+        future::ready(Ok(self.account.clone())).boxed()
+    }
+}
+
+impl EvidenceCollector for World {
+    fn collect<'a>(&'a self, request: &'a EvidenceRequest) -> BoxFuture<'a, Evidence> {
+        let namespaces = request.namespaces.join(",");
+        self.log.lock().unwrap().push(format!("collect evidence of {namespaces}"));
+        let diagnosis =
+            Diagnosis { id: "the-cause".into(), title: "t".into(), because: Vec::new(), next: "n".into() };
+        let evidence =
+            Evidence { files: vec!["a.yaml".into()], diagnosis: Some(diagnosis), missing: Vec::new() };
+        future::ready(evidence).boxed()
+    }
+}
+
+impl Installer for World {
+    fn install<'a>(&'a self, request: &'a InstallRequest) -> PortFuture<'a, Vec<String>> {
+        async move {
+            self.call(format!("install {}", request.values))?;
+            Ok(vec!["alb-controller 1.8.8".into()])
+        }
+        .boxed()
+    }
+
+    fn uninstall(&self) -> PortFuture<'_, Vec<String>> {
+        async move {
+            self.call("uninstall".into())?;
+            Ok(Vec::new())
+        }
+        .boxed()
+    }
+}
+
+impl Tools for World {
+    fn run<'a>(&'a self, tool: Tool, args: &'a [String]) -> PortFuture<'a, ToolOutput> {
+        async move {
+            self.call(format!("{tool:?} {}", args.join(" ")))?;
+            let stderr = "Error from server (NotFound): no\n".to_owned();
+            Ok(ToolOutput { code: 1, stdout: String::new(), stderr, took: Duration::ZERO })
+        }
+        .boxed()
+    }
+}

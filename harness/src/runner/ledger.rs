@@ -1,0 +1,167 @@
+//! What a scenario changed and has to undo, in reverse order.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use super::context::Outside;
+use crate::ports::{ObjectRef, PortError, Query};
+use crate::scenario::limits;
+
+/// One change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// An object that did not exist before.
+    Created(ObjectRef),
+    /// An object that existed, and the merge patch that puts it back.
+    Patched(ObjectRef, Value),
+    /// The implementation was installed.
+    Installed,
+}
+
+/// Every change, in order.
+#[derive(Debug, Default)]
+pub struct Ledger(Vec<Entry>);
+
+impl Ledger {
+    /// Notes a change.
+    pub fn note(&mut self, entry: Entry) {
+        if !self.0.contains(&entry) {
+            self.0.push(entry);
+        }
+    }
+
+    /// The object is gone again: nothing to undo.
+    pub fn forget(&mut self, id: &ObjectRef) {
+        self.0.retain(
+            |entry| !matches!(entry, Entry::Created(known) | Entry::Patched(known, _) if known == id),
+        );
+    }
+
+    /// Nothing of the implementation is left.
+    pub fn uninstalled(&mut self) {
+        self.0.retain(|entry| *entry != Entry::Installed);
+    }
+
+    /// What is there because of the scenario: namespaces, cluster-wide objects, the implementation.
+    pub fn kept(&self) -> Vec<String> {
+        let own = self.namespaces();
+        let kept = self.0.iter().filter_map(|entry| match entry {
+            Entry::Created(id) if id.namespace.as_ref().is_some_and(|ns| own.contains(ns)) => None,
+            Entry::Created(id) | Entry::Patched(id, _) => Some(id.to_string()),
+            Entry::Installed => Some("the implementation".to_owned()),
+        });
+        kept.collect()
+    }
+
+    /// Namespaces the scenario created.
+    fn namespaces(&self) -> Vec<String> {
+        let created = self.0.iter().filter_map(|entry| match entry {
+            Entry::Created(id) if id.kind.word == "namespace" => Some(id.name.clone()),
+            _ => None,
+        });
+        created.collect()
+    }
+
+    /// Namespaces the scenario touched, for the evidence.
+    pub fn touched(&self) -> Vec<String> {
+        let mut all = self.namespaces();
+        for entry in &self.0 {
+            if let Entry::Created(id) | Entry::Patched(id, _) = entry {
+                all.extend(id.namespace.clone());
+            }
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Undoes everything, last change first; goes on after trouble and returns all of it. Objects are gone before the
+    /// implementation that looks after them is uninstalled.
+    pub async fn undo(&mut self, outside: &Outside) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut going: Vec<ObjectRef> = Vec::new();
+        while let Some(entry) = self.0.pop() {
+            let done = match &entry {
+                Entry::Created(id) => {
+                    let deleted = outside.objects.delete(id).await;
+                    going.push(id.clone());
+                    deleted.map(drop)
+                }
+                Entry::Patched(id, patch) => outside.objects.patch(id, patch).await.map(drop),
+                Entry::Installed => {
+                    problems.extend(gone(outside, std::mem::take(&mut going)).await);
+                    outside.installer.uninstall().await.map(drop)
+                }
+            };
+            problems.extend(done.err().map(|error| error.to_string()));
+        }
+        problems.extend(gone(outside, going).await);
+        problems
+    }
+}
+
+/// Waits until none of the objects exists any more; says which ones do when the time is up.
+async fn gone(outside: &Outside, ids: Vec<ObjectRef>) -> Vec<String> {
+    let deadline = Instant::now() + limits::GONE;
+    let mut problems = Vec::new();
+    // What lives in a namespace that goes away goes with it.
+    let namespaces: Vec<_> =
+        ids.iter().filter(|id| id.kind.word == "namespace").map(|id| id.name.clone()).collect();
+    let lone = ids.iter().filter(|id| id.namespace.as_ref().is_none_or(|ns| !namespaces.contains(ns)));
+    let mut sets: BTreeMap<(&str, Option<String>), Vec<&ObjectRef>> = BTreeMap::new();
+    for id in lone {
+        sets.entry((id.kind.word, id.namespace.clone())).or_default().push(id);
+    }
+    for ids in sets.into_values() {
+        let Some(first) = ids.first() else { continue };
+        let name = (ids.len() == 1).then(|| first.name.clone());
+        let query = Query { kind: first.kind, namespace: first.namespace.clone(), name };
+        if let Err(left) = wait_gone(outside, &query, &ids, deadline).await {
+            problems.push(left.to_string());
+        }
+    }
+    problems
+}
+
+async fn wait_gone(
+    outside: &Outside,
+    query: &Query,
+    ids: &[&ObjectRef],
+    deadline: Instant,
+) -> Result<(), PortError> {
+    let mut stream = outside.objects.observe(query);
+    let mut left = "nothing could be listed".to_owned();
+    while let Ok(Some(snapshot)) = timeout_at(deadline, stream.next()).await {
+        match snapshot {
+            Ok(objects) => {
+                let named = |name: &str| objects.iter().find(|object| object["metadata"]["name"] == name);
+                let still: Vec<_> =
+                    ids.iter().filter_map(|id| named(&id.name).map(|object| (id, object))).collect();
+                if still.is_empty() {
+                    return Ok(());
+                }
+                left = still.iter().map(|(id, object)| lingering(id, object)).collect::<Vec<_>>().join("; ");
+            }
+            Err(error) => left = error.to_string(),
+        }
+    }
+    let doing = format!("waiting until what the scenario created is gone ({:?})", limits::GONE);
+    Err(PortError::new(doing, left)
+        .next("kubectl get and describe the objects named; finalizers may hold them"))
+}
+
+/// Why an object is still there.
+fn lingering(id: &ObjectRef, object: &Value) -> String {
+    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let telling = conditions.iter().filter(|c| c["status"] == "True" && id.kind.word == "namespace");
+    let reasons: Vec<_> = telling.filter_map(|c| c["message"].as_str()).collect();
+    let finalizers = &object["metadata"]["finalizers"];
+    match (reasons.is_empty(), finalizers.is_null()) {
+        (false, _) => format!("{id} is still there: {}", reasons.join("; ")),
+        (true, false) => format!("{id} is still there with finalizers {finalizers}"),
+        (true, true) => format!("{id} is still there"),
+    }
+}

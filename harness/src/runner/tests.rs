@@ -1,0 +1,303 @@
+//! The runner against an outside in memory, on paused time.
+
+use std::collections::VecDeque;
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::fakes::{World, answer};
+use super::*;
+use crate::event::{Recorder, StepKind};
+use crate::ports::Account;
+use crate::probe::Answer;
+use crate::requirement::Catalogue;
+
+const HEAD: &str = "title: t\ndocument: {name: d, edition: e}\nnamespace: ns\nsteps:\n";
+const SETUP: &str = "- install: implementation\n  proves: [R10]\n- apply: [ns.yaml, gateway.yaml]\n";
+const ASK: &str = "- request: {gateway: g}\n  becomes: {status: 200, backend: backend-v1}\n  within: 10s\n  stays: 20 \
+                   requests\n  witness: clear-text-refused\n  proves: [R43, R21]\n";
+const MORE: &str = "- delete: gateway/g\n  proves: [R44, R43]\n";
+
+fn scenario(steps: &str) -> Scenario {
+    let text = format!("{HEAD}{steps}");
+    let read = move |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
+        Some("scenario.yaml") => Ok(text.clone()),
+        Some("ns.yaml") => Ok("apiVersion: v1\nkind: Namespace\nmetadata: {name: ns}\n".into()),
+        Some("gateway.yaml") => {
+            Ok("apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g}\n".into())
+        }
+        Some("deployment.yaml") => Ok("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n\
+                                       spec: {image: \"${images.echo}\"}\n"
+            .into()),
+        _ => Err(Error::from(ErrorKind::NotFound)),
+    };
+    Scenario::load_with(Path::new("s"), "s", &Catalogue::built_in().unwrap(), &read).unwrap()
+}
+
+fn given(answers: impl IntoIterator<Item = Answer>) -> Mutex<VecDeque<Answer>> {
+    Mutex::new(answers.into_iter().collect())
+}
+
+struct Ran {
+    result: ScenarioResult,
+    calls: Vec<String>,
+    events: Vec<Event>,
+}
+
+async fn run(world: World, steps: &str, keep: Keep) -> Ran {
+    run_until(Arc::new(world), steps, keep, CancellationToken::new()).await
+}
+
+async fn run_until(world: Arc<World>, steps: &str, keep: Keep, stop: CancellationToken) -> Ran {
+    let sink = Arc::new(Recorder::default());
+    let runner =
+        Runner { outside: world.outside(), sink: sink.clone(), results: "results".into(), keep, stop };
+    let result = runner.run(&scenario(steps)).await;
+    let calls = world.calls().into_iter().filter(|call| call != "send").collect();
+    Ran { result, calls, events: sink.events() }
+}
+
+fn verdicts(result: &ScenarioResult) -> Vec<String> {
+    result.requirements.iter().map(|r| format!("{} {}", r.id, r.verdict)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scenario_whose_claims_hold_is_proved_and_leaves_nothing() {
+    let ran = run(World::default(), &format!("{SETUP}{ASK}"), Keep::Failed).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
+    assert_eq!(verdicts(&ran.result), ["R10 proved", "R21 proved", "R43 proved"]);
+    let asked = &ran.result.steps[2].observed;
+    assert_eq!(asked.stayed.map(|stayed| stayed.requests), Some(20));
+    assert_eq!((asked.settled[0].status, asked.settled[0].count), (Some(200), 20));
+    assert_eq!(asked.settled[0].backend.as_deref(), Some("backend-v1"));
+    assert_eq!(
+        ran.calls,
+        [
+            "uninstall",
+            "install {}",
+            "apply namespace/ns",
+            "apply gateway/g in ns",
+            "hear clear-text-refused",
+            "delete gateway/g in ns",
+            "delete namespace/ns",
+            "uninstall",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_does_not_come_to_hold_is_failed_and_later_steps_are_skipped() {
+    let world = World { answers: given([answer(503, "")]), ..World::default() };
+    let ran = run(world, &format!("{SETUP}{ASK}{MORE}"), Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Failed);
+    assert_eq!(verdicts(&ran.result), ["R10 proved", "R21 failed", "R43 failed", "R44 skipped"]);
+    let culprit = ran.result.culprit().unwrap();
+    let failure = culprit.failure.as_ref().unwrap();
+    assert_eq!(failure.expected, "200 from backend-v1 within 10s");
+    assert_eq!(failure.seen, "the answer is 503");
+    assert_eq!(failure.diagnosis.as_ref().map(|d| d.id.as_str()), Some("the-cause"));
+    assert_eq!(failure.evidence.as_deref(), Some(Path::new("evidence/s")));
+    assert!((10_000..11_000).contains(&culprit.duration_ms), "{}", culprit.duration_ms);
+    assert!(culprit.observed.answers[0].count > 100, "every answer counts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_is_collected_before_anything_is_removed() {
+    let world = World { testimony: false, ..World::default() };
+    let ran = run(world, &format!("{SETUP}{ASK}"), Keep::Never).await;
+    let at = |call: &str| ran.calls.iter().position(|known| known.starts_with(call)).unwrap();
+    assert!(at("collect evidence of ns") < at("delete"), "{:?}", ran.calls);
+    assert_eq!(ran.calls.last().map(String::as_str), Some("uninstall"));
+    let failure = ran.result.culprit().and_then(|step| step.failure.clone()).unwrap();
+    assert_eq!(failure.expected, "witness clear-text-refused to bear it out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_in_setting_up_is_an_error_and_no_verdict_on_the_implementation() {
+    let world = World { broken: Some("apply gateway"), ..World::default() };
+    let ran = run(world, &format!("{SETUP}{ASK}"), Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Error);
+    assert_eq!(verdicts(&ran.result), ["R10 proved", "R21 skipped", "R43 skipped"]);
+    assert!(ran.calls.contains(&"delete namespace/ns".to_owned()), "{:?}", ran.calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_install_that_stops_half_way_is_undone() {
+    let world = World { broken: Some("install"), ..World::default() };
+    let ran = run(world, SETUP, Keep::Never).await;
+    assert_eq!(ran.calls, ["uninstall", "install {}", "collect evidence of ns", "uninstall"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_scenarios_are_kept_if_asked_for_and_say_what_is_left() {
+    let world = World { answers: given([answer(503, "")]), ..World::default() };
+    let ran = run(world, &format!("{SETUP}{ASK}"), Keep::Failed).await;
+    assert_eq!(ran.result.kept, ["the implementation", "namespace/ns"]);
+    assert!(!ran.calls.iter().any(|call| call.starts_with("delete")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_go_away_is_told() {
+    let world = World { sticky: Some("namespace"), ..World::default() };
+    let ran = run(world, SETUP, Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Error);
+    assert!(ran.result.problems[0].contains("namespace/ns is still there"), "{:?}", ran.result.problems);
+    assert_eq!(ran.calls.last().map(String::as_str), Some("uninstall"), "clean-up goes on after trouble");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_scenario_cleans_up() {
+    let world = World { answers: given([answer(503, "")]), ..World::default() };
+    let stop = CancellationToken::new();
+    let steps = format!("{SETUP}{ASK}");
+    let running = run_until(Arc::new(world), &steps, Keep::Never, stop.clone());
+    let interrupt = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        stop.cancel();
+    };
+    let (ran, ()) = tokio::join!(running, interrupt);
+    assert_eq!(ran.result.verdict, Verdict::Error);
+    assert_eq!(ran.result.culprit().and_then(|s| s.failure.as_ref()).unwrap().seen, "it was interrupted");
+    assert_eq!(ran.calls.last().map(String::as_str), Some("uninstall"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_takes_several_right_answers_in_a_row() {
+    let (good, bad) = (answer(200, "backend-v1"), answer(200, "backend-v2"));
+    let answers = [bad.clone(), good.clone(), good.clone(), bad, good];
+    let world = World { answers: given(answers), ..World::default() };
+    let ran = run(world, &format!("{SETUP}{ASK}"), Keep::Never).await;
+    let observed = &ran.result.steps[2].observed;
+    assert_eq!(ran.result.verdict, Verdict::Proved);
+    let counts: Vec<_> =
+        observed.answers.iter().map(|g| (g.backend.as_deref().unwrap_or(""), g.count)).collect();
+    assert_eq!(counts, [("backend-v2", 2), ("backend-v1", 22)]);
+    assert!(
+        observed.became_ms.unwrap() >= 100,
+        "counted from the first of the row: {:?}",
+        observed.became_ms
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_wrong_answer_while_staying_is_a_failure() {
+    let mut answers = vec![answer(200, "backend-v1"); 15];
+    answers.extend([answer(503, ""), answer(200, "backend-v1")]);
+    let world = World { answers: given(answers), ..World::default() };
+    let ran = run(world, &format!("{SETUP}{ASK}"), Keep::Never).await;
+    let failure = ran.result.culprit().and_then(|step| step.failure.clone()).unwrap();
+    assert_eq!(failure.seen, "after 15 such answers the answer is 503");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reason_must_be_the_gateways_own() {
+    let ask = "- request: {gateway: g}\n  becomes: {status: 200, reason: no_route}\n  within: 10s\n";
+    let ran = run(World::default(), &format!("{SETUP}{ask}"), Keep::Never).await;
+    let failure = ran.result.culprit().and_then(|step| step.failure.clone()).unwrap();
+    assert_eq!(failure.seen, "the gateway gives the reason ok");
+    let world = World {
+        account: Some(Account { reason: "no_route".into(), upstream_pod: None }),
+        ..World::default()
+    };
+    assert_eq!(run(world, &format!("{SETUP}{ask}"), Keep::Never).await.result.verdict, Verdict::Proved);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_is_waited_for_by_watch_and_reported_while_it_is_not_there() {
+    let steps = format!(
+        "{SETUP}- status: gateway/g\n  becomes: {{status: {{ready: true}}}}\n  within: 10s\n  stays: 2s\n"
+    );
+    let world = Arc::new(World::default());
+    let change = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        world.change("gateway/g in ns", |gateway| gateway["status"]["ready"] = json!(true));
+    };
+    let (ran, ()) =
+        tokio::join!(run_until(world.clone(), &steps, Keep::Never, CancellationToken::new()), change);
+    assert_eq!(ran.result.verdict, Verdict::Proved);
+    let observed = &ran.result.steps[2].observed;
+    assert_eq!((observed.became_ms, observed.stayed.map(|s| s.ms)), (Some(4000), Some(2000)));
+    let told = ran.events.iter().any(|event| {
+        matches!(event, Event::Observed { message, .. } if message == "not yet, because ready is missing, wanted true")
+    });
+    assert!(told, "{:?}", ran.events);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_ceases_to_hold_is_a_failure() {
+    let steps = format!(
+        "{SETUP}- status: gateway/g\n  becomes: {{status: {{addresses: '*'}}}}\n  within: 10s\n  stays: 5s\n"
+    );
+    let world = Arc::new(World::default());
+    let change = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        world.change("gateway/g in ns", |gateway| gateway["status"] = json!({}));
+    };
+    let (ran, ()) =
+        tokio::join!(run_until(world.clone(), &steps, Keep::Never, CancellationToken::new()), change);
+    let failure = ran.result.culprit().and_then(|step| step.failure.clone()).unwrap();
+    assert_eq!(failure.seen, "it held for 3.0s, then addresses is missing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_are_remembered_and_compared() {
+    let pods = "- pods: ns\n  become: [{prefix: a-, count: 1, ready: 1/1}]\n  within: 1s\n";
+    let steps = format!(
+        "{SETUP}{pods}- absent: gateway/none\n  within: 1s\n  stays: 4s\n- not-restarted: ns\n  within: 1s\n"
+    );
+    let pod = |uid: &str| {
+        json!({"metadata": {"name": "a-1", "uid": uid}, "spec": {"containers": [{}]},
+               "status": {"phase": "Running", "containerStatuses": [{"ready": true, "restartCount": 0}]}})
+    };
+    let world = Arc::new(World::default());
+    world.insert("pod/a-1 in ns", pod("1"));
+    let ran = run_until(world, &steps, Keep::Never, CancellationToken::new()).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
+
+    let world = Arc::new(World::default());
+    world.insert("pod/a-1 in ns", pod("1"));
+    let replace = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.insert("pod/a-1 in ns", pod("2"));
+    };
+    let (ran, ()) =
+        tokio::join!(run_until(world.clone(), &steps, Keep::Never, CancellationToken::new()), replace);
+    let failure = ran.result.culprit().and_then(|step| step.failure.clone()).unwrap();
+    assert_eq!(failure.seen, "a-1 is gone; a-1 is new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn scaling_is_undone() {
+    let world = Arc::new(World::default());
+    world.insert(
+        "deployment/d in ns",
+        json!({"metadata": {"generation": 1}, "spec": {"replicas": 0}, "status": {"observedGeneration": 1}}),
+    );
+    let steps = "- scale: deployment/d\n  to: 0\n";
+    let ran = run_until(world, steps, Keep::Never, CancellationToken::new()).await;
+    assert_eq!(
+        ran.calls,
+        [
+            r#"patch deployment/d in ns {"spec":{"replicas":0}}"#,
+            r#"patch deployment/d in ns {"spec":{"replicas":0}}"#
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_what_is_not_there_is_an_error() {
+    let ran = run(World::default(), "- delete: gateway/g\n", Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Error);
+    assert_eq!(ran.result.steps[0].info.kind, StepKind::Action);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_literal_command_may_be_required_to_fail() {
+    let steps = "- kubectl: get gateway g -n test-infra\n  fails: NotFound\n- helm: list\n";
+    let ran = run(World::default(), steps, Keep::Never).await;
+    assert_eq!(ran.result.steps[0].verdict, Verdict::Proved);
+    assert_eq!(ran.result.steps[1].verdict, Verdict::Failed);
+}

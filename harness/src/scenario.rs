@@ -1,0 +1,295 @@
+//! Scenarios: ordered steps that prove requirements, as data. Loading one finds everything that can be wrong with it before
+//! anything is created.
+
+pub mod discover;
+pub mod kinds;
+pub mod limits;
+pub mod manifest;
+pub mod node;
+pub mod parse;
+pub mod vocabulary;
+pub mod word;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event::{ErratumInfo, RequirementInfo, ScenarioInfo, StepInfo};
+use crate::requirement::{Catalogue, Document};
+use limits::Stays;
+use node::{Fields, Node, Problem, Source};
+use word::{Definition, Reader, Scope, Word};
+
+/// The file that makes a folder a scenario.
+pub const FILE: &str = "scenario.yaml";
+
+/// What a scenario needs of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needs {
+    /// Least version of Istio, e.g. `>=1.24`; nothing means no Istio at all.
+    pub istio: Option<String>,
+    /// Least number of nodes.
+    pub nodes: u8,
+}
+
+/// What a scenario that breaks the world on purpose must end in. The runner's verdict does not change by it: a test compares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expects {
+    /// Id of the diagnosis.
+    pub diagnosis: String,
+}
+
+/// One step, ready to run.
+#[derive(Debug)]
+pub struct Step {
+    /// What reports say of it.
+    pub info: StepInfo,
+    /// Time limit.
+    pub within: Duration,
+    /// How a claim must go on holding.
+    pub stays: Option<Stays>,
+    /// Witnesses to hear once a claim holds.
+    pub witnesses: Vec<String>,
+    /// What it does or claims.
+    pub word: Box<dyn Word>,
+}
+
+/// A scenario, ready to run.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Folder below the scenarios' root, with slashes.
+    pub id: String,
+    /// What it shows.
+    pub title: String,
+    /// The `scenario.yaml`.
+    pub path: PathBuf,
+    /// The document it follows.
+    pub document: Document,
+    /// What it needs of the cluster.
+    pub needs: Needs,
+    /// Namespace of everything that names none.
+    pub namespace: String,
+    /// Only for scenarios that break the world on purpose.
+    pub expects: Option<Expects>,
+    /// Its steps, in order.
+    pub steps: Vec<Step>,
+    requirements: Vec<RequirementInfo>,
+    errata: Vec<ErratumInfo>,
+}
+
+/// Everything that is wrong with a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Problems(pub Vec<Problem>);
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl Scenario {
+    /// Loads `<root>/<id>/scenario.yaml` and every file it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with file, line and column.
+    pub fn load(root: &Path, id: &str, catalogue: &Catalogue) -> Result<Self, Problems> {
+        let directory = id.split('/').fold(root.to_owned(), |path, part| path.join(part));
+        Self::load_with(&directory, id, catalogue, &|path| std::fs::read_to_string(path))
+    }
+
+    /// The same, reading files by `read`.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(
+        directory: &Path,
+        id: &str,
+        catalogue: &Catalogue,
+        read: Reader<'_>,
+    ) -> Result<Self, Problems> {
+        let path = directory.join(FILE);
+        let (text, trouble) = match read(&path) {
+            Ok(text) => (text, None),
+            Err(error) => (String::new(), Some(error.to_string())),
+        };
+        let source = Arc::new(Source { path: path.clone(), text });
+        if let Some(trouble) = trouble {
+            let start = node::Span { source, start: 0, length: 0 };
+            return Err(start.problem(format!("cannot be read: {trouble}")).into());
+        }
+        let root = parse::document(&source)?;
+        let mut fields = root.fields()?;
+        let title = fields.need("title")?.text()?.to_owned();
+        let document = document(fields.need("document")?)?;
+        let needs = fields.take("needs").map_or(Ok(Needs { istio: None, nodes: 1 }), needs)?;
+        let namespace = fields.need("namespace")?.text()?.to_owned();
+        let expects = fields.take("expects").map(expects).transpose()?;
+        let steps = fields.need("steps")?;
+        fields.finish()?;
+
+        let scope = Scope { directory, namespace: &namespace, catalogue, read };
+        let mut problems = Vec::new();
+        let mut parsed: Vec<Step> = Vec::new();
+        for node in steps.list()? {
+            match step(node, parsed.len(), &scope) {
+                Ok(step) => parsed.push(step),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() && parsed.is_empty() {
+            problems.push(steps.problem("a scenario needs at least one step"));
+        }
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let proves = |id: &str| parsed.iter().any(|step| step.info.proves.iter().any(|r| r == id));
+        let meets = |id: &str| parsed.iter().any(|step| step.info.errata.iter().any(|e| e == id));
+        let requirements = catalogue.requirements.iter().filter(|r| proves(&r.id));
+        let errata = catalogue.errata.iter().filter(|e| meets(&e.id));
+        Ok(Self {
+            requirements: requirements
+                .map(|r| RequirementInfo { id: r.id.clone(), text: r.text.clone() })
+                .collect(),
+            errata: errata.map(|e| ErratumInfo { id: e.id.clone(), problem: e.problem.clone() }).collect(),
+            id: id.to_owned(),
+            title,
+            path,
+            document,
+            needs,
+            namespace,
+            expects,
+            steps: parsed,
+        })
+    }
+
+    /// What reports say of it.
+    pub fn info(&self) -> ScenarioInfo {
+        ScenarioInfo {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            path: self.path.clone(),
+            document: self.document.to_string(),
+            requirements: self.requirements.clone(),
+            errata: self.errata.clone(),
+            steps: self.steps.iter().map(|step| step.info.clone()).collect(),
+        }
+    }
+}
+
+fn document(node: &Node) -> Result<Document, Problem> {
+    let mut fields = node.fields()?;
+    let name = fields.need("name")?.text()?.to_owned();
+    let edition = fields.need("edition")?.text()?.to_owned();
+    fields.finish()?;
+    Ok(Document { name, edition })
+}
+
+fn needs(node: &Node) -> Result<Needs, Problem> {
+    let mut fields = node.fields()?;
+    let istio = fields.take("istio").map(Node::text).transpose()?.map(str::to_owned);
+    let nodes = fields.take("nodes").map_or(Ok(1), Node::number)?;
+    fields.finish()?;
+    Ok(Needs { istio, nodes })
+}
+
+fn expects(node: &Node) -> Result<Expects, Problem> {
+    let mut fields = node.fields()?;
+    let verdict = fields.need("verdict")?;
+    if verdict.text()? != "failed" {
+        return Err(verdict.problem("only `failed` can be expected").help("leave `expects` out otherwise"));
+    }
+    let diagnosis = fields.need("diagnosis")?.text()?.to_owned();
+    fields.finish()?;
+    Ok(Expects { diagnosis })
+}
+
+fn step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
+    let mut fields = node.fields()?;
+    let (definition, subject) = which(node, &mut fields)?;
+    let line = node.span.position().0;
+    let cites = fields.take("cites").map(Node::text).transpose()?.map(str::to_owned);
+    let proves = ids(fields.take("proves"), "requirement", &|id| scope.catalogue.requirement(id).is_some())?;
+    let errata = ids(fields.take("erratum"), "erratum", &|id| scope.catalogue.erratum(id).is_some())?;
+    let name = fields.take("name").map(Node::text).transpose()?.map(str::to_owned);
+
+    let within = match (fields.take("within"), definition.limit) {
+        (Some(node), _) => limits::limit(node)?,
+        (None, Some(default)) => default,
+        (None, None) => {
+            let problem = node.problem(format!("the claim `{}` has no time limit", definition.word));
+            return Err(problem.help("add `within: 30s`, or a named limit such as `within: rollout`"));
+        }
+    };
+    let stays = match definition.stays {
+        word::Staying::No => None,
+        word::Staying::Time | word::Staying::Requests => {
+            fields.take("stays").map(|node| stays(node, definition)).transpose()?
+        }
+    };
+    let witnesses = if definition.witnesses {
+        ids(fields.take("witness"), "witness", &|name| vocabulary::witness(name))?
+    } else {
+        Vec::new()
+    };
+    let word = (definition.parse)(subject, &mut fields, scope)?;
+    fields.finish()?;
+    let name = name.unwrap_or_else(|| word.name());
+    let info = StepInfo {
+        index,
+        name,
+        word: definition.word.to_owned(),
+        kind: definition.kind,
+        cites,
+        proves,
+        errata,
+        line,
+    };
+    Ok(Step { info, within, stays, witnesses, word })
+}
+
+/// Finds the one word of a step.
+fn which<'a>(node: &Node, fields: &mut Fields<'a>) -> Result<(&'static Definition, &'a Node), Problem> {
+    let mut found = None;
+    for definition in vocabulary::WORDS {
+        if let Some(subject) = fields.take(definition.word) {
+            if let Some((first, _)) = found {
+                let first: &Definition = first;
+                let both = format!("a step is one thing: `{}` and `{}` are two", first.word, definition.word);
+                return Err(node.problem(both).help("make two steps of it"));
+            }
+            found = Some((*definition, subject));
+        }
+    }
+    found.ok_or_else(|| {
+        let words: Vec<_> = vocabulary::WORDS.iter().map(|definition| definition.word).collect();
+        let near = fields.first_key().and_then(|key| node::closest(key, &words));
+        let problem = node.problem("a step must say what it does or claims");
+        match near {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem.help(format!("known words: {}", words.join(", "))),
+        }
+    })
+}
+
+fn stays(node: &Node, definition: &Definition) -> Result<Stays, Problem> {
+    match (limits::stays(node)?, definition.stays) {
+        (Stays::Requests(_), word::Staying::Time) => Err(node
+            .problem(format!("`{}` sends no requests", definition.word))
+            .help("write a duration, e.g. `5s`")),
+        (stays, _) => Ok(stays),
+    }
+}
+
+/// Reads one id or a list of them, each of which must be known.
+fn ids(node: Option<&Node>, what: &str, known: &dyn Fn(&str) -> bool) -> Result<Vec<String>, Problem> {
+    let nodes = node.map(Node::one_or_more).unwrap_or_default();
+    let each = nodes.iter().map(|node| {
+        let id = node.text()?;
+        if known(id) { Ok(id.to_owned()) } else { Err(node.problem(format!("there is no {what} `{id}`"))) }
+    });
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Everything that can be wrong with a scenario is told before it runs, with its place.
+
+use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind};
+use std::time::Duration;
+
+use rstest::rstest;
+
+use super::*;
+
+const HEAD: &str = "title: t\ndocument: {name: d, edition: 2025-08-25}\nnamespace: ns\nsteps:\n";
+
+fn load(text: &str) -> Result<Scenario, Problems> {
+    load_with(text, &[])
+}
+
+fn load_with(text: &str, files: &[(&str, &str)]) -> Result<Scenario, Problems> {
+    let mut all: BTreeMap<PathBuf, String> =
+        files.iter().map(|(name, text)| (Path::new("s").join(name), (*text).to_owned())).collect();
+    all.insert("s/scenario.yaml".into(), text.into());
+    let read = move |path: &Path| all.get(path).cloned().ok_or_else(|| Error::from(ErrorKind::NotFound));
+    Scenario::load_with(Path::new("s"), "s", &Catalogue::built_in().unwrap(), &read)
+}
+
+/// The problem of a scenario made of these steps, its line counted from the first step.
+fn problem(steps: &str) -> (usize, usize, String) {
+    let problems = load(&format!("{HEAD}{steps}")).unwrap_err().0;
+    let (line, column) = problems[0].span.position();
+    (line - HEAD.lines().count(), column, problems[0].message.clone())
+}
+
+#[test]
+fn a_scenario_is_read_in_its_order() {
+    let text = format!(
+        "{HEAD}- install: implementation\n  cites: L47-49\n  proves: [R10]\n- pods: azure-alb-system\n  become:\n  - {{prefix: \
+         alb-controller-, count: 2, ready: 1/1, restarts: 0}}\n  within: rollout\n  stays: 2s\n  proves: [R12, R3]\n- \
+         request: {{gateway: gateway-01, from: plain}}\n  becomes: {{status: 200}}\n  within: 30s\n  stays: 20 requests\n  \
+         witness: clear-text-refused\n  erratum: E1\n"
+    );
+    let scenario = load(&text).unwrap();
+    let [install, pods, request] = &scenario.steps[..] else { panic!("{:?}", scenario.steps) };
+    assert_eq!((install.info.word.as_str(), install.info.cites.as_deref()), ("install", Some("L47-49")));
+    assert_eq!((install.within, install.info.line), (limits::INSTALL, 5));
+    assert_eq!(
+        (pods.within, pods.stays),
+        (Duration::from_secs(120), Some(Stays::Time(Duration::from_secs(2))))
+    );
+    assert_eq!(request.stays, Some(Stays::Requests(20)));
+    assert_eq!(request.witnesses, ["clear-text-refused"]);
+    let info = scenario.info();
+    assert_eq!(info.requirements.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), ["R3", "R10", "R12"]);
+    assert_eq!(info.errata.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["E1"]);
+}
+
+#[rstest]
+#[case::unknown_key("- delete: pod/a\n  wihtin: 3s\n", (2, 3), "unknown key `wihtin`")]
+#[case::unknown_word("- aply: a.yaml\n", (1, 3), "a step must say what it does or claims")]
+#[case::two_words("- apply: a.yaml\n  delete: pod/a\n", (1, 3), "a step is one thing: `apply` and `delete` are two")]
+#[case::missing_file("- apply: a.yaml\n", (1, 10), "file `a.yaml` cannot be read: entity not found")]
+#[case::missing_file_in_list("- apply: [a.yaml]\n", (1, 11), "file `a.yaml` cannot be read: entity not found")]
+#[case::no_requirement("- delete: pod/a\n  proves: [R1, R99]\n", (2, 16), "there is no requirement `R99`")]
+#[case::no_erratum("- delete: pod/a\n  erratum: E7\n", (2, 12), "there is no erratum `E7`")]
+#[case::no_limit("- absent: pod/a\n", (1, 3), "the claim `absent` has no time limit")]
+#[case::wrong_limit("- absent: pod/a\n  within: soon\n", (2, 11), "`soon` is no time limit")]
+#[case::zero_limit("- absent: pod/a\n  within: 0s\n", (2, 11), "`0s` is no time limit")]
+#[case::stay_in_requests("- absent: pod/a\n  within: 1s\n  stays: 3 requests\n", (3, 10), "`absent` sends no requests")]
+#[case::stay_of_an_action("- delete: pod/a\n  stays: 3s\n", (2, 3), "unknown key `stays`")]
+#[case::wrong_stay("- absent: pod/a\n  within: 1s\n  stays: long\n", (3, 10), "cannot stay `long`")]
+#[case::unknown_kind("- delete: gatway/a\n", (1, 11), "unknown kind `gatway`")]
+#[case::no_name("- delete: gateway\n", (1, 11), "expected kind/name, found `gateway`")]
+#[case::unknown_witness(
+    "- request: {gateway: g}\n  becomes: {status: 200}\n  within: 1s\n  witness: [me]\n", (4, 13), "there is no witness `me`")]
+#[case::unknown_vantage(
+    "- request: {gateway: g, from: afar}\n  becomes: {status: 200}\n  within: 1s\n", (1, 31), "unknown vantage `afar`")]
+#[case::no_status("- request: {gateway: g}\n  becomes: {backend: b}\n  within: 1s\n", (2, 12), "`status` is missing")]
+#[case::impossible_status("- request: {gateway: g}\n  becomes: {status: 20}\n  within: 1s\n", (2, 21), "20 is no HTTP status")]
+#[case::wrong_ready(
+    "- pods: ns\n  become: [{prefix: a, count: 1, ready: yes}]\n  within: 1s\n", (2, 41), "`yes` is not as kubectl's READY column")]
+#[case::text_for_number(
+    "- pods: ns\n  become: [{prefix: a, count: two, ready: 1/1}]\n  within: 1s\n", (2, 31), "expected a whole number, found text")]
+#[case::status_key("- status: gateway/g\n  becomes: {stauts: {}}\n  within: 1s\n", (2, 12), "`status` is missing")]
+#[case::install_what("- install: everything\n", (1, 12), "cannot install `everything`")]
+#[case::install_values("- install: implementation\n  values: {other: {}}\n", (2, 12), "unknown key `other`")]
+#[case::scale_what("- scale: pod/a\n  to: 0\n", (1, 10), "a pod cannot be rolled out")]
+#[case::scale_to("- scale: deployment/a\n", (1, 3), "`to` is missing")]
+fn what_is_wrong_is_told_with_its_place(
+    #[case] steps: &str,
+    #[case] place: (usize, usize),
+    #[case] message: &str,
+) {
+    let (line, column, found) = problem(steps);
+    assert_eq!((found.as_str(), (line, column)), (message, place));
+}
+
+#[test]
+fn every_step_that_is_wrong_is_told_at_once() {
+    let problems = load(&format!("{HEAD}- delete: nope/a\n- absent: pod/a\n- apply: a.yaml\n")).unwrap_err();
+    assert_eq!(problems.0.len(), 3, "{problems}");
+}
+
+#[test]
+fn a_manifest_that_is_wrong_is_told_at_its_own_place() {
+    let files = [("m.yaml", "apiVersion: v1\nkind: Pood\nmetadata: {name: a}\n")];
+    let problems = load_with(&format!("{HEAD}- apply: m.yaml\n"), &files).unwrap_err();
+    assert_eq!(problems.to_string(), "s/m.yaml:2:7: unknown kind Pood of v1");
+}
+
+#[test]
+fn a_slip_of_the_pen_gets_advice() {
+    let problems = load(&format!("{HEAD}- delete: pod/a\n  wihtin: 3s\n")).unwrap_err();
+    assert_eq!(problems.0[0].help.as_deref(), Some("did you mean `within`?"));
+}
+
+#[rstest]
+#[case::no_title(
+    "document: {name: d, edition: e}\nnamespace: n\nsteps: []\n",
+    "s/scenario.yaml:1:1: `title` is missing"
+)]
+#[case::unknown_field(
+    "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nsteps: []\nx: 1\n",
+    "s/scenario.yaml:5:1: unknown key `x`"
+)]
+#[case::no_steps(
+    "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nsteps: []\n",
+    "s/scenario.yaml:4:8: a scenario needs at least one step"
+)]
+#[case::expects_success(
+    "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nexpects: {verdict: proved, diagnosis: d}\nsteps: []\n",
+    "s/scenario.yaml:4:20: only `failed` can be expected"
+)]
+#[case::not_yaml("title: [t\n", "s/scenario.yaml:2:1: did not find expected ',' or ']'")]
+#[case::empty("", "s/scenario.yaml:1:1: the file is empty")]
+fn a_scenario_must_be_complete(#[case] text: &str, #[case] message: &str) {
+    assert_eq!(load(text).unwrap_err().to_string(), message);
+}
+
+#[test]
+fn a_scenario_that_cannot_be_read_is_named() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let problems = Scenario::load(Path::new("nowhere"), "a/b", &catalogue).unwrap_err();
+    assert!(problems.to_string().starts_with("nowhere/a/b/scenario.yaml:1:1: cannot be read"), "{problems}");
+}

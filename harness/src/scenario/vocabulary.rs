@@ -1,0 +1,35 @@
+//! The words steps are made of, and the witnesses claims can call.
+
+use super::word::Definition;
+use crate::claim::{absent, happens, not_restarted, pods, request, status};
+use crate::runner::action::{apply, delete, install, restart, scale, tool};
+
+/// Every word.
+pub const WORDS: &[&Definition] = &[
+    &apply::WORD,
+    &delete::WORD,
+    &install::INSTALL,
+    &install::UNINSTALL,
+    &tool::HELM,
+    &tool::KUBECTL,
+    &restart::WORD,
+    &scale::WORD,
+    &pods::WORD,
+    &status::WORD,
+    &request::WORD,
+    &absent::WORD,
+    &happens::WORD,
+    &not_restarted::WORD,
+];
+
+/// Every witness, with what it bears out.
+pub const WITNESSES: &[(&str, &str)] = &[
+    ("mtls-from-extension", "the backend's sidecar saw mutual TLS from the extension's SPIFFE identity"),
+    ("clear-text-refused", "a clear-text client outside the mesh, straight to the pod, gets no answer"),
+    ("clear-text-answered", "a clear-text client outside the mesh, straight to the pod, gets 200"),
+];
+
+/// Whether there is a witness of this name.
+pub fn witness(name: &str) -> bool {
+    WITNESSES.iter().any(|(known, _)| *known == name)
+}

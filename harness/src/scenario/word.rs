@@ -1,0 +1,110 @@
+//! What a word of the vocabulary is. Each word is one file with a [`Definition`]; a new one is listed in
+//! [`super::vocabulary::WORDS`].
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::manifest::{self, Manifest};
+use super::node::{Fields, Node, Problem};
+use crate::event::{Observed, StepKind};
+use crate::requirement::Catalogue;
+use crate::runner::context::{Context, Trouble};
+
+/// Reads a file, so that tests need none.
+pub type Reader<'a> = &'a dyn Fn(&Path) -> std::io::Result<String>;
+
+/// What a step may refer to.
+pub struct Scope<'a> {
+    /// Folder of the scenario.
+    pub directory: &'a Path,
+    /// Namespace of everything that names none.
+    pub namespace: &'a str,
+    /// The document's requirements.
+    pub catalogue: &'a Catalogue,
+    /// Reads a file.
+    pub read: Reader<'a>,
+}
+
+impl Scope<'_> {
+    /// Reads the manifest that `node` names, relative to the scenario's folder.
+    ///
+    /// # Errors
+    /// It cannot be read (told at the place that names it), or is not well formed (told at its own place).
+    pub fn manifest(&self, node: &Node) -> Result<Manifest, Problem> {
+        let (name, path, text) = self.file(node)?;
+        manifest::read(&name, &path, text, self.namespace)
+    }
+
+    /// Reads the file that `node` names: its name, its path and its text.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn file(&self, node: &Node) -> Result<(String, std::path::PathBuf, String), Problem> {
+        let name = node.text()?;
+        let path = self.directory.join(name);
+        match (self.read)(&path) {
+            Ok(text) => Ok((name.to_owned(), path, text)),
+            Err(error) => Err(node.problem(format!("file `{name}` cannot be read: {error}"))),
+        }
+    }
+}
+
+/// What a step does or claims.
+pub trait Word: Debug + Send + Sync {
+    /// One line for people, unless the step gives itself a name.
+    fn name(&self) -> String;
+    /// Does it, or waits until it holds.
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>>;
+}
+
+/// Whether and how a claim can be asked to go on holding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Staying {
+    /// It cannot.
+    No,
+    /// For a time.
+    Time,
+    /// For a number of requests or a time.
+    Requests,
+}
+
+/// Reads a step: what stands at its word, and its other fields.
+pub type Parse = fn(&Node, &mut Fields<'_>, &Scope<'_>) -> Result<Box<dyn Word>, Problem>;
+
+/// A word of the vocabulary.
+pub struct Definition {
+    /// The word, as steps spell it.
+    pub word: &'static str,
+    /// Action or claim.
+    pub kind: StepKind,
+    /// Time limit if the step gives none; a claim has to give one.
+    pub limit: Option<Duration>,
+    /// Whether it can be asked to stay.
+    pub stays: Staying,
+    /// Whether witnesses can be heard.
+    pub witnesses: bool,
+    /// Reads a step.
+    pub parse: Parse,
+}
+
+impl Definition {
+    /// An action: has a default time limit.
+    pub const fn action(word: &'static str, limit: Duration, parse: Parse) -> Self {
+        Self { word, kind: StepKind::Action, limit: Some(limit), stays: Staying::No, witnesses: false, parse }
+    }
+
+    /// A claim: the step must give a time limit.
+    pub const fn claim(word: &'static str, stays: Staying, parse: Parse) -> Self {
+        Self { word, kind: StepKind::Claim, limit: None, stays, witnesses: false, parse }
+    }
+
+    /// The same, with witnesses.
+    #[must_use]
+    pub const fn with_witnesses(mut self) -> Self {
+        self.witnesses = true;
+        self
+    }
+}
