@@ -13,4 +13,5 @@ pub mod requirement;
 pub mod runner;
 pub mod scenario;
 pub mod supply;
+pub mod witness;
 pub mod yaml;

@@ -8,8 +8,10 @@ pub mod access_log;
 pub mod continuity;
 pub mod exec;
 pub mod frontend;
+mod hang_up;
 pub mod inside;
 pub mod outside;
+mod port;
 pub mod route;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
@@ -187,6 +189,7 @@ impl Echo {
 #[serde(rename_all = "lowercase")]
 pub enum FailureKind {
     /// Nobody listens (RST to SYN), or no route to the host.
+    #[serde(alias = "unreachable")]
     Refused,
     /// Connected, then closed or reset before an answer: what a STRICT sidecar does to clear text.
     Reset,
@@ -401,6 +404,7 @@ impl ProbeError {
 /// Sends requests from any vantage. Vantage pods are made on first use and kept until
 /// [`Prober::remove`].
 pub struct Prober {
+    local_only: bool,
     outside: Outside,
     pods: VantagePods,
     client: kube::Client,
@@ -411,6 +415,7 @@ impl Prober {
     /// refuses addresses that only the default route reaches (true for kind clusters).
     pub fn new(client: kube::Client, image: impl Into<String>, local_only: bool) -> Self {
         Self {
+            local_only,
             outside: Outside::new(local_only),
             pods: VantagePods::new(client.clone(), image.into()),
             client,
@@ -429,12 +434,22 @@ impl Prober {
         }
     }
 
-    /// The load-balancer address behind a frontend's name, see [`Frontend`].
+    /// The load-balancer address behind a frontend's name, see [`Frontend`]. Without a `port`, the first
+    /// the frontend offers.
     ///
     /// # Errors
     /// When no Service or no address belongs to the name.
-    pub async fn frontend(&self, fqdn: &str, port: u16) -> Result<Frontend, ProbeError> {
+    pub async fn frontend(&self, fqdn: &str, port: Option<u16>) -> Result<Frontend, ProbeError> {
         frontend::resolve(&self.client, fqdn, port).await
+    }
+
+    /// Sends half a request to `address` from outside and hangs up, so that the gateway closes the
+    /// connection to the pod that carried it.
+    ///
+    /// # Errors
+    /// When the address must not be asked from here, or does not take the connection.
+    pub async fn hang_up(&self, address: SocketAddr, host: &str, path: &str) -> Result<(), ProbeError> {
+        hang_up::hang_up(address, host, path, self.local_only).await
     }
 
     /// The vantage pods, for making them ahead of the first request.

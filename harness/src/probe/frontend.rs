@@ -30,9 +30,9 @@ impl Frontend {
 ///
 /// # Errors
 /// When there is no such Service, or it has no address (yet).
-pub async fn resolve(client: &Client, fqdn: &str, port: u16) -> Result<Frontend, ProbeError> {
+pub async fn resolve(client: &Client, fqdn: &str, port: Option<u16>) -> Result<Frontend, ProbeError> {
     if let Ok(ip) = fqdn.parse::<IpAddr>() {
-        let address = SocketAddr::new(ip, port);
+        let address = SocketAddr::new(ip, port.unwrap_or(80));
         return Ok(Frontend { fqdn: fqdn.into(), address, service: String::new() });
     }
     let name = fqdn.split('.').next().unwrap_or(fqdn);
@@ -45,7 +45,7 @@ pub async fn resolve(client: &Client, fqdn: &str, port: u16) -> Result<Frontend,
 }
 
 /// The address of the one LoadBalancer Service among `services`.
-fn pick(fqdn: &str, port: u16, services: &[Service]) -> Result<Frontend, ProbeError> {
+fn pick(fqdn: &str, port: Option<u16>, services: &[Service]) -> Result<Frontend, ProbeError> {
     let no = |reason: String| ProbeError::NoAddress { fqdn: fqdn.into(), reason };
     let balanced = |service: &&Service| {
         service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer")
@@ -65,11 +65,20 @@ fn pick(fqdn: &str, port: u16, services: &[Service]) -> Result<Frontend, ProbeEr
                 "Service {name} has no status.loadBalancer.ingress; is the load balancer's pod running?"
             ))
         })?;
-    let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
-    if !ports.iter().any(|offered| offered.port == i32::from(port)) {
-        let offered: Vec<String> = ports.iter().map(|offered| offered.port.to_string()).collect();
-        return Err(no(format!("Service {name} has no port {port}, only {}", offered.join(", "))));
-    }
+    let offered: Vec<u16> = service
+        .spec
+        .iter()
+        .flat_map(|spec| spec.ports.iter().flatten())
+        .filter_map(|offered| u16::try_from(offered.port).ok())
+        .collect();
+    let port = match port {
+        None => *offered.first().ok_or_else(|| no(format!("Service {name} has no port")))?,
+        Some(port) if offered.contains(&port) => port,
+        Some(port) => {
+            let offered: Vec<String> = offered.iter().map(ToString::to_string).collect();
+            return Err(no(format!("Service {name} has no port {port}, only {}", offered.join(", "))));
+        }
+    };
     Ok(Frontend { fqdn: fqdn.into(), address: SocketAddr::new(ip, port), service: name })
 }
 
@@ -91,8 +100,11 @@ mod tests {
 
     #[test]
     fn the_address_is_the_load_balancers() {
-        let found =
-            pick("fe-abcd1234.alb.internal", 80, &[frontend(serde_json::json!([{"ip": "172.18.255.200"}]))]);
+        let found = pick(
+            "fe-abcd1234.alb.internal",
+            Some(80),
+            &[frontend(serde_json::json!([{"ip": "172.18.255.200"}]))],
+        );
         let found = found.unwrap();
         assert_eq!(found.address.to_string(), "172.18.255.200:80");
         assert_eq!(found.curl_resolve(), "--resolve fe-abcd1234.alb.internal:80:172.18.255.200");
@@ -102,20 +114,24 @@ mod tests {
     fn a_service_of_another_type_is_not_the_frontend() {
         let other =
             service(serde_json::json!({"metadata": {"name": "fe-abcd1234"}, "spec": {"type": "ClusterIP"}}));
-        let error = pick("fe-abcd1234.alb.internal", 80, &[other]).unwrap_err();
+        let error = pick("fe-abcd1234.alb.internal", Some(80), &[other]).unwrap_err();
         assert!(error.to_string().contains("no Service of type LoadBalancer named fe-abcd1234"), "{error}");
     }
 
     #[test]
     fn a_service_without_an_address_says_whom_to_ask() {
-        let error = pick("fe-abcd1234.alb.internal", 80, &[frontend(serde_json::json!([]))]).unwrap_err();
+        let error =
+            pick("fe-abcd1234.alb.internal", Some(80), &[frontend(serde_json::json!([]))]).unwrap_err();
         assert!(error.to_string().contains("is the load balancer's pod running?"), "{error}");
     }
 
     #[test]
     fn a_port_that_is_not_offered_is_named_with_those_that_are() {
-        let found =
-            pick("fe-abcd1234.alb.internal", 443, &[frontend(serde_json::json!([{"ip": "172.18.255.200"}]))]);
+        let found = pick(
+            "fe-abcd1234.alb.internal",
+            Some(443),
+            &[frontend(serde_json::json!([{"ip": "172.18.255.200"}]))],
+        );
         assert!(found.unwrap_err().to_string().contains("has no port 443, only 80"));
     }
 }

@@ -27,6 +27,8 @@ pub const WITNESSES: &[(&str, &str)] = &[
     ("mtls-from-extension", "the backend's sidecar saw mutual TLS from the extension's SPIFFE identity"),
     ("clear-text-refused", "a clear-text client outside the mesh, straight to the pod, gets no answer"),
     ("clear-text-answered", "a clear-text client outside the mesh, straight to the pod, gets 200"),
+    ("issued-by-istio", "the gateway's certificate chains to istiod's root and names the extension"),
+    ("nothing-made-by-hand", "no client certificate, CA or policy object made by a user exists"),
 ];
 
 /// Whether there is a witness of this name.

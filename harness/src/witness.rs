@@ -1,0 +1,141 @@
+//! Evidence that makes a claim trustworthy: a status code alone proves little.
+//!
+//! | witness | question |
+//! |---|---|
+//! | `clear-text-refused` | does the pod refuse a clear-text client outside the mesh? (R21) |
+//! | `clear-text-answered` | does the pod answer one? |
+//! | `mtls-from-extension` | did gateway *and* sidecar see mutual TLS with the extension's identity? (R5, R17, R18) |
+//! | `issued-by-istio` | does that identity chain to istiod's root? (R2, R5) |
+//! | `nothing-made-by-hand` | is there no certificate, CA or policy a user would have had to make? (R2, R6) |
+//!
+//! Each witness gathers what it needs and hands it to a pure judgement, which is what the tests are about.
+
+mod backend;
+mod clear_text;
+mod hand_made;
+mod issued;
+mod mtls;
+mod sidecar;
+
+use std::{sync::Arc, time::Duration};
+
+use alb_api::names;
+use futures::FutureExt;
+use kube::Client;
+use serde_json::{Value, json};
+
+pub use self::{backend::BackendPod, sidecar::SidecarEntry};
+use crate::{
+    event::Testimony,
+    ports::{Account, PortError, PortFuture, WitnessContext, Witnesses},
+    probe::{Answer, Prober, ProxyLogs},
+};
+
+/// How far back an answer's access log line may lie.
+const RECENT: Duration = Duration::from_secs(120);
+
+/// How long an access log line may take from the proxy's stdout to the API server.
+const LOG_DELAY: Duration = Duration::from_secs(5);
+
+/// What the witnesses must know of the implementation.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace of the proxies.
+    pub proxy_namespace: String,
+    /// Label selector of the proxies.
+    pub proxy_selector: String,
+    /// Identity the gateway shows to the mesh.
+    pub spiffe_id: String,
+    /// Namespace of the controller and of the identity Secret.
+    pub controller_namespace: String,
+    /// Name of the Secret with that identity.
+    pub identity_secret: String,
+}
+
+impl Default for Settings {
+    /// Those of the implementation in this workspace.
+    fn default() -> Self {
+        let namespace = names::CONTROLLER_NAMESPACE;
+        Self {
+            proxy_namespace: names::DATA_PLANE_NAMESPACE.into(),
+            proxy_selector: "app.kubernetes.io/name=alb-proxy".into(),
+            spiffe_id: format!(
+                "spiffe://{}/ns/{namespace}/sa/alb-controller-istio-extension",
+                names::DEFAULT_TRUST_DOMAIN
+            ),
+            controller_namespace: namespace.into(),
+            identity_secret: names::IDENTITY_SECRET.into(),
+        }
+    }
+}
+
+/// Witnesses that ask a cluster.
+pub struct ClusterWitnesses {
+    client: Client,
+    prober: Arc<Prober>,
+    logs: ProxyLogs,
+    settings: Settings,
+}
+
+impl ClusterWitnesses {
+    /// Witnesses of the cluster of `client`.
+    pub fn new(client: Client, prober: Arc<Prober>, settings: Settings) -> Self {
+        let logs = ProxyLogs::new(
+            client.clone(),
+            settings.proxy_namespace.as_str(),
+            settings.proxy_selector.as_str(),
+        );
+        Self { client, prober, logs, settings }
+    }
+
+    async fn hear(&self, witness: &str, context: &WitnessContext) -> Result<Testimony, PortError> {
+        match witness {
+            clear_text::REFUSED | clear_text::ANSWERED => {
+                clear_text::hear(&self.client, &self.prober, witness, context).await
+            }
+            mtls::NAME => {
+                let outside = mtls::Outside {
+                    client: &self.client,
+                    prober: &self.prober,
+                    logs: &self.logs,
+                    settings: &self.settings,
+                };
+                mtls::hear(&outside, context).await
+            }
+            issued::NAME => issued::hear(&self.client, &self.settings).await,
+            hand_made::NAME => hand_made::hear(&self.client, &self.settings, context).await,
+            other => Err(PortError::new(format!("hearing witness {other}"), "there is no such witness")),
+        }
+    }
+
+    async fn account(&self, answer: &Answer) -> Result<Option<Account>, PortError> {
+        let Some(id) = answer.request_id() else { return Ok(None) };
+        let entry = self.logs.find(id, RECENT, LOG_DELAY).await?;
+        Ok(entry.map(|entry| Account { reason: entry.reason, upstream_pod: entry.upstream_pod }))
+    }
+}
+
+impl Witnesses for ClusterWitnesses {
+    fn hear<'a>(&'a self, witness: &'a str, context: &'a WitnessContext) -> PortFuture<'a, Testimony> {
+        Self::hear(self, witness, context).boxed()
+    }
+
+    fn account<'a>(&'a self, answer: &'a Answer) -> PortFuture<'a, Option<Account>> {
+        Self::account(self, answer).boxed()
+    }
+}
+
+/// A testimony.
+fn testimony(witness: &str, held: bool, summary: impl Into<String>, detail: Value) -> Testimony {
+    Testimony { witness: witness.into(), held, summary: summary.into(), detail }
+}
+
+/// A testimony that does not hold because something is missing.
+fn nothing_to_see(witness: &str, summary: impl Into<String>) -> Testimony {
+    testimony(witness, false, summary, json!(null))
+}
+
+/// An error of the API server while `doing` something.
+fn trouble(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> PortError {
+    move |error| PortError::new(doing, error)
+}

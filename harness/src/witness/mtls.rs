@@ -1,0 +1,274 @@
+//! `mtls-from-extension`: gateway and sidecar agree that the answers came over mutual TLS, with the
+//! extension's identity on one side and the backend's on the other.
+//!
+//! The gateway's side is its access log, found by request id. The sidecar's side is its own access log: a
+//! line with the caller's SPIFFE id. Behind an unnamed port the sidecar is a TCP proxy, which writes its line
+//! when the connection closes, and gateways keep connections open. So the witness makes the gateway close
+//! one (half a request, see [`crate::probe::Prober::hang_up`]) and waits for the line. The sidecar's TLS counters
+//! are reported where this Istio keeps them. `X-Forwarded-Client-Cert` is not asked for: on such a port
+//! there is none.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kube::Client;
+use serde_json::json;
+
+use super::{
+    BackendPod, LOG_DELAY, RECENT, Settings, SidecarEntry, backend, nothing_to_see, sidecar, testimony,
+};
+use crate::{
+    event::Testimony,
+    ports::{PortError, WitnessContext},
+    probe::{AccessLogEntry, Answer, Prober, ProxyLogs, deployment_of},
+};
+
+pub(super) const NAME: &str = "mtls-from-extension";
+
+/// How long the sidecar may take to write about a closed connection.
+const SIDECAR_DELAY: Duration = Duration::from_secs(10);
+
+/// What the witness asks.
+pub(super) struct Outside<'a> {
+    pub(super) client: &'a Client,
+    pub(super) prober: &'a Prober,
+    pub(super) logs: &'a ProxyLogs,
+    pub(super) settings: &'a Settings,
+}
+
+/// TLS counters of a sidecar, before and after the witness made the gateway close a connection.
+type Counters = (BTreeMap<String, u64>, BTreeMap<String, u64>);
+
+/// Everything the judgement rests on.
+#[derive(Debug, Default)]
+struct Facts {
+    /// The gateway's lines about the answers, by request id.
+    accounts: BTreeMap<String, AccessLogEntry>,
+    /// Answers, as pod and request id.
+    answers: Vec<(String, Option<String>)>,
+    /// Pods behind the Service.
+    pods: Vec<BackendPod>,
+    /// Per pod that answered, what its sidecar wrote since the witness began.
+    sidecars: BTreeMap<String, Vec<SidecarEntry>>,
+    /// Per pod that answered, its TLS counters.
+    counters: BTreeMap<String, Counters>,
+}
+
+pub(super) async fn hear(outside: &Outside<'_>, context: &WitnessContext) -> Result<Testimony, PortError> {
+    let facts = gather(outside, context).await?;
+    Ok(judge(&facts, &outside.settings.spiffe_id, &context.backend))
+}
+
+async fn gather(outside: &Outside<'_>, context: &WitnessContext) -> Result<Facts, PortError> {
+    let good: Vec<&Answer> = context.answers.iter().filter(|answer| answer.status == Some(200)).collect();
+    let mut facts = Facts {
+        answers: good
+            .iter()
+            .map(|answer| (answer.pod().unwrap_or_default().into(), answer.request_id().map(Into::into)))
+            .collect(),
+        pods: backend::pods(outside.client, &context.namespace, &context.backend).await?,
+        ..Facts::default()
+    };
+    if let Some(id) = good.last().and_then(|answer| answer.request_id()) {
+        // Lines come in order: with the last one, all are there.
+        outside.logs.find(id, RECENT, LOG_DELAY).await?;
+        let recent = outside.logs.recent(RECENT).await?;
+        facts.accounts = recent.into_iter().map(|entry| (entry.request_id.clone(), entry)).collect();
+    }
+    let answered = facts.pods.iter().filter(|pod| facts.answers.iter().any(|(name, _)| *name == pod.name));
+    let asked: Vec<BackendPod> = answered.filter(|pod| pod.sidecar).cloned().collect();
+    for pod in asked {
+        let (entries, counters) = ask_sidecar(outside, context, &pod, good.last().copied()).await?;
+        facts.sidecars.insert(pod.name.clone(), entries);
+        facts.counters.insert(pod.name, counters);
+    }
+    Ok(facts)
+}
+
+/// Makes the gateway close a connection and reads what the sidecar wrote about it.
+async fn ask_sidecar(
+    outside: &Outside<'_>,
+    context: &WitnessContext,
+    pod: &BackendPod,
+    answer: Option<&Answer>,
+) -> Result<(Vec<SidecarEntry>, Counters), PortError> {
+    let spiffe_id = &outside.settings.spiffe_id;
+    let before = sidecar::tls_counters(outside.client, pod).await.unwrap_or_default();
+    let known = sidecar::entries(outside.client, pod).await?;
+    let known = known.iter().filter(|entry| entry.is_from(spiffe_id)).count();
+    let address = outside.prober.frontend(&context.fqdn, None).await?.address;
+    let host =
+        answer.and_then(|answer| answer.echo.as_ref()).map_or(context.fqdn.as_str(), |echo| &echo.host);
+    outside.prober.hang_up(address, host, &context.path).await?;
+    let mut entries = sidecar::entries_from(outside.client, pod, spiffe_id, known + 1, SIDECAR_DELAY).await?;
+    let after = sidecar::tls_counters(outside.client, pod).await.unwrap_or_default();
+    Ok((entries.split_off(known.min(entries.len())), (before, after)))
+}
+
+/// What the facts amount to.
+fn judge(facts: &Facts, client: &str, backend: &str) -> Testimony {
+    if facts.answers.is_empty() {
+        return nothing_to_see(NAME, "no answer 200 that could have come over mutual TLS");
+    }
+    for (name, id) in &facts.answers {
+        if let Some(against) = against_gateway(facts, name, id.as_deref(), client) {
+            return testimony(NAME, false, against, detail(facts));
+        }
+    }
+    for name in pods_that_answered(facts) {
+        let Some(pod) = facts.pods.iter().find(|pod| pod.name == name) else { continue };
+        if !pod.sidecar {
+            let summary = format!("{} has no sidecar that could have seen mutual TLS", pod.name);
+            return testimony(NAME, false, summary, detail(facts));
+        }
+        let seen = facts.sidecars.get(name).is_some_and(|entries| !entries.is_empty());
+        if !seen {
+            let summary = format!(
+                "the sidecar of {name} wrote of no connection from {client} within {} s after the gateway had to close one",
+                SIDECAR_DELAY.as_secs()
+            );
+            return testimony(NAME, false, summary, detail(facts));
+        }
+    }
+    let server = facts.pods.first().map(BackendPod::spiffe_id).unwrap_or_default();
+    let summary = format!(
+        "every answer came over mutual TLS: the gateway showed {client}, {backend} showed {server}; \
+         its sidecar logged the gateway's connection under that identity"
+    );
+    testimony(NAME, true, summary, detail(facts))
+}
+
+fn pods_that_answered(facts: &Facts) -> impl Iterator<Item = &str> {
+    let names: std::collections::BTreeSet<&str> =
+        facts.answers.iter().map(|(name, _)| name.as_str()).collect();
+    names.into_iter()
+}
+
+/// What in the gateway's own account speaks against an answer.
+fn against_gateway(facts: &Facts, name: &str, id: Option<&str>, client: &str) -> Option<String> {
+    let workload = deployment_of(name).unwrap_or(name);
+    let Some(pod) = facts.pods.iter().find(|pod| pod.name == name) else {
+        return Some(format!("an answer came from {name}, which is not behind the Service"));
+    };
+    let Some(id) = id else {
+        return Some(format!(
+            "an answer from {workload} carries no request id to find it in the gateway's log"
+        ));
+    };
+    let Some(entry) = facts.accounts.get(id) else {
+        return Some(format!("the gateway's log has no line for the answer {id} from {workload}"));
+    };
+    let server = pod.spiffe_id();
+    if entry.is_mtls(client, &server) {
+        return None;
+    }
+    let tls = entry.upstream_tls.clone().unwrap_or_default();
+    let mode = if tls.mode.is_empty() { "none" } else { &tls.mode };
+    Some(format!(
+        "the gateway's log gives TLS mode {mode}, client {}, server {} for an answer from {workload}; expected mtls, \
+         {client}, {server}",
+        tls.client_identity.as_deref().unwrap_or("none"),
+        tls.server_identity.as_deref().unwrap_or("none"),
+    ))
+}
+
+fn detail(facts: &Facts) -> serde_json::Value {
+    let sample = facts.answers.iter().rev().find_map(|(_, id)| facts.accounts.get(id.as_deref()?));
+    let handshakes: BTreeMap<&str, serde_json::Value> = facts
+        .counters
+        .iter()
+        .filter(|(_, (_, after))| !after.is_empty())
+        .map(|(pod, (before, after))| (pod.as_str(), json!({"before": before, "after": after})))
+        .collect();
+    json!({
+        "answers": facts.answers.len(),
+        "gateway": sample,
+        "sidecars": facts.sidecars,
+        "tls_counters": handshakes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: &str = "spiffe://cluster.local/ns/azure-alb-system/sa/alb-controller-istio-extension";
+    const POD: &str = "backend-v1-6c8f9d7b54-q2w8z";
+
+    fn facts() -> Facts {
+        let entry =
+            AccessLogEntry::parse(include_str!("../../../fixtures/recorded/access-log-200.json")).unwrap();
+        let log = include_str!("../../../fixtures/recorded/sidecar-access-log.txt");
+        let pod = BackendPod {
+            namespace: "isto-example-namespace".into(),
+            name: POD.into(),
+            address: "10.244.0.17:3000".parse().unwrap(),
+            service_account: "default".into(),
+            sidecar: true,
+        };
+        let written =
+            log.lines().filter_map(SidecarEntry::parse).filter(|entry| entry.is_from(CLIENT)).collect();
+        Facts {
+            answers: vec![(POD.into(), Some(entry.request_id.clone())); 3],
+            accounts: [(entry.request_id.clone(), entry)].into(),
+            pods: vec![pod],
+            sidecars: [(POD.into(), written)].into(),
+            counters: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn gateway_and_sidecar_agree() {
+        let testimony = judge(&facts(), CLIENT, "backend-v1");
+        assert!(testimony.held, "{}", testimony.summary);
+        assert!(!testimony.summary.contains(POD), "a name of the day in the summary: {}", testimony.summary);
+    }
+
+    #[test]
+    fn the_gateways_word_alone_is_not_enough() {
+        let mut facts = facts();
+        facts.sidecars.insert(POD.into(), vec![]);
+        let testimony = judge(&facts, CLIENT, "backend-v1");
+        assert!(!testimony.held);
+        assert!(testimony.summary.contains("wrote of no connection"), "{}", testimony.summary);
+    }
+
+    #[test]
+    fn an_answer_in_clear_text_is_against_it() {
+        let mut facts = facts();
+        for entry in facts.accounts.values_mut() {
+            entry.upstream_tls = None;
+        }
+        let testimony = judge(&facts, CLIENT, "backend-v1");
+        assert!(!testimony.held);
+        assert!(testimony.summary.contains("TLS mode none"), "{}", testimony.summary);
+    }
+
+    #[test]
+    fn another_identity_on_either_side_is_against_it() {
+        let mut facts = facts();
+        facts.pods[0].service_account = "other".into();
+        assert!(!judge(&facts, CLIENT, "backend-v1").held);
+        assert!(!judge(&self::facts(), "spiffe://cluster.local/ns/a/sa/b", "backend-v1").held);
+    }
+
+    #[test]
+    fn an_answer_without_a_line_in_the_gateways_log_is_against_it() {
+        let mut facts = facts();
+        facts.answers.push((POD.into(), Some("unknown".into())));
+        assert!(judge(&facts, CLIENT, "backend-v1").summary.contains("no line for the answer unknown"));
+        facts.answers.last_mut().unwrap().1 = None;
+        assert!(judge(&facts, CLIENT, "backend-v1").summary.contains("no request id"));
+    }
+
+    #[test]
+    fn a_pod_without_a_sidecar_cannot_have_seen_mutual_tls() {
+        let mut facts = facts();
+        facts.pods[0].sidecar = false;
+        assert!(judge(&facts, CLIENT, "backend-v1").summary.contains("has no sidecar"));
+    }
+
+    #[test]
+    fn without_a_good_answer_there_is_nothing_to_prove() {
+        assert!(!judge(&Facts::default(), CLIENT, "backend-v1").held);
+    }
+}
