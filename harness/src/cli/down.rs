@@ -1,0 +1,72 @@
+//! `meshproof down`: removes everything `up` made.
+
+use clap::Args;
+
+use super::up::ClusterArgs;
+use crate::cluster::state::StateDir;
+use crate::cluster::{ClusterError, Removed, remove_cluster};
+use crate::progress::Progress;
+use crate::supply::cache::Cache;
+
+/// Arguments of `meshproof down`.
+#[derive(Debug, Clone, Args)]
+pub struct DownArgs {
+    /// Which cluster
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Every cluster meshproof made
+    #[arg(long, conflicts_with = "cluster")]
+    pub all: bool,
+}
+
+/// Runs `meshproof down`.
+///
+/// # Errors
+/// See [`ClusterError`].
+pub async fn run(args: &DownArgs, progress: &dyn Progress) -> Result<(), ClusterError> {
+    let mut names = vec![args.cluster.cluster.clone()];
+    if args.all {
+        names = StateDir::list(Cache::open_default()?.root());
+        if names.is_empty() {
+            // Still stops an engine that no cluster is left for.
+            names.push(args.cluster.cluster.clone());
+        }
+    }
+    for name in names {
+        let removed = remove_cluster(&name, progress).await?;
+        println!("{}", sentence(&name, &removed));
+    }
+    Ok(())
+}
+
+fn sentence(name: &str, removed: &Removed) -> String {
+    if removed.is_nothing() {
+        return format!("cluster {name}: nothing to remove");
+    }
+    let mut parts = Vec::new();
+    if !removed.containers.is_empty() {
+        parts.push(removed.containers.join(", "));
+    }
+    if removed.traces {
+        parts.push("its network and files".to_owned());
+    }
+    if removed.engine {
+        parts.push("the private Docker Engine".to_owned());
+    }
+    format!("cluster {name}: removed {}", parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_is_said() {
+        assert_eq!(sentence("m", &Removed::default()), "cluster m: nothing to remove");
+        let removed = Removed { containers: vec!["m-control-plane".into()], traces: true, engine: true };
+        assert_eq!(
+            sentence("m", &removed),
+            "cluster m: removed m-control-plane; its network and files; the private Docker Engine"
+        );
+    }
+}

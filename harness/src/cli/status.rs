@@ -1,0 +1,289 @@
+//! `meshproof status`: what is running, and how to send it a request.
+
+use clap::Args;
+use gateway_api::apis::standard::gateways::Gateway;
+use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+use serde::Serialize;
+
+use super::up::ClusterArgs;
+use crate::cluster::state::{Stage, StateDir};
+use crate::cluster::{ClusterError, api};
+use crate::supply::cache::Cache;
+
+/// Label on a frontend's Service: the frontend's name.
+const FRONTEND_LABEL: &str = "alb.networking.azure.io/frontend";
+
+/// Arguments of `meshproof status`.
+#[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    /// Which cluster
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What there is of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The cluster's name.
+    pub cluster: String,
+    /// `absent`, `incomplete` (being made, or its making was interrupted), `dead` or `running`.
+    pub state: &'static str,
+    /// Kubeconfig with this cluster alone.
+    pub kubeconfig: Option<String>,
+    /// Context in it.
+    pub context: Option<String>,
+    /// Number of nodes.
+    pub nodes: Option<u8>,
+    /// Versions of what is installed.
+    pub versions: Versions,
+    /// The gateway that is installed.
+    pub implementation: Option<Installed>,
+    /// Gateways and where they answer.
+    pub gateways: Vec<GatewayStatus>,
+}
+
+/// Versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Versions {
+    /// Of the API server.
+    pub kubernetes: Option<String>,
+    /// Of Istio.
+    pub istio: Option<String>,
+}
+
+/// A gateway that is installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Installed {
+    /// Its helm releases: name and state.
+    pub releases: Vec<String>,
+}
+
+/// One Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GatewayStatus {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its GatewayClass.
+    pub class: String,
+    /// Its name in DNS, once assigned.
+    pub fqdn: Option<String>,
+    /// Address at which this host reaches it.
+    pub address: Option<String>,
+    /// Ports of its listeners.
+    pub ports: Vec<i32>,
+}
+
+impl GatewayStatus {
+    /// A command that sends it a request, once it can be reached.
+    pub fn curl(&self) -> Option<String> {
+        let (fqdn, address, port) = (self.fqdn.as_ref()?, self.address.as_ref()?, self.ports.first()?);
+        let (scheme, suffix) = match port {
+            443 => ("https", String::new()),
+            80 => ("http", String::new()),
+            other => ("http", format!(":{other}")),
+        };
+        Some(format!("curl --resolve {fqdn}:{port}:{address} {scheme}://{fqdn}{suffix}/"))
+    }
+}
+
+/// Runs `meshproof status`. Looks only; nothing is started.
+///
+/// # Errors
+/// The API server answers, but not to a question asked here.
+pub async fn run(args: &StatusArgs) -> Result<(), ClusterError> {
+    let status = status(&args.cluster.cluster).await?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&status).unwrap_or_default());
+    } else {
+        print!("{}", text(&status));
+    }
+    Ok(())
+}
+
+/// Looks at a cluster.
+///
+/// # Errors
+/// See [`run`].
+pub async fn status(name: &str) -> Result<Status, ClusterError> {
+    let state = StateDir::new(Cache::open_default()?.root(), name);
+    let mut status = Status {
+        cluster: name.to_owned(),
+        state: "absent",
+        kubeconfig: None,
+        context: None,
+        nodes: None,
+        versions: Versions::default(),
+        implementation: None,
+        gateways: Vec::new(),
+    };
+    let Some(record) = state.read() else { return Ok(status) };
+    if record.stage != Stage::Ready {
+        status.state = "incomplete";
+        return Ok(status);
+    }
+    status.kubeconfig = Some(state.kubeconfig().display().to_string());
+    status.context = Some(format!("kind-{name}"));
+    status.nodes = Some(record.definition.nodes);
+    status.versions.kubernetes = Some(record.definition.kubernetes);
+    status.versions.istio = record.istio;
+    status.state = "dead";
+    let client = match api::client(&state.kubeconfig()).await {
+        Ok(client) if api::readyz(&client).await.is_ok() => client,
+        _ => return Ok(status),
+    };
+    status.state = "running";
+    status.implementation = releases(&client).await?;
+    status.gateways = gateways(&client).await?;
+    Ok(status)
+}
+
+fn asking(doing: &str) -> impl FnOnce(kube::Error) -> api::ApiError {
+    let doing = doing.to_owned();
+    move |source| api::ApiError::Request { doing, source: Box::new(source) }
+}
+
+async fn releases(client: &Client) -> Result<Option<Installed>, ClusterError> {
+    let secrets: Api<Secret> = Api::all(client.clone());
+    let params = ListParams::default().labels("owner=helm,status!=superseded");
+    let list = secrets.list_metadata(&params).await.map_err(asking("listing helm releases"))?;
+    let mut releases: Vec<String> = list
+        .items
+        .iter()
+        .map(|secret| {
+            let label = |name: &str| secret.labels().get(name).cloned().unwrap_or_default();
+            format!("{} ({})", label("name"), label("status"))
+        })
+        .collect();
+    releases.sort();
+    Ok((!releases.is_empty()).then_some(Installed { releases }))
+}
+
+async fn gateways(client: &Client) -> Result<Vec<GatewayStatus>, ClusterError> {
+    let api: Api<Gateway> = Api::all(client.clone());
+    let list = match api.list(&ListParams::default()).await {
+        Ok(list) => list.items,
+        Err(kube::Error::Api(error)) if error.is_not_found() => Vec::new(),
+        Err(error) => return Err(asking("listing gateways")(error).into()),
+    };
+    let services: Api<Service> = Api::all(client.clone());
+    let services = services
+        .list(&ListParams::default().labels(FRONTEND_LABEL))
+        .await
+        .map_err(asking("listing the services of frontends"))?
+        .items;
+    let mut all: Vec<GatewayStatus> = list.iter().map(|gateway| gateway_status(gateway, &services)).collect();
+    all.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    Ok(all)
+}
+
+fn gateway_status(gateway: &Gateway, services: &[Service]) -> GatewayStatus {
+    let addresses = gateway.status.as_ref().and_then(|status| status.addresses.as_ref());
+    let fqdn = addresses.and_then(|addresses| addresses.first()).map(|address| address.value.clone());
+    // The frontend's Service is named by the first label of its name in DNS.
+    let frontend = fqdn.as_deref().and_then(|fqdn| fqdn.split('.').next());
+    let service = services.iter().find(|service| Some(service.name_any().as_str()) == frontend);
+    let address = service.and_then(|service| {
+        service.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?.first()?.ip.clone()
+    });
+    GatewayStatus {
+        namespace: gateway.namespace().unwrap_or_default(),
+        name: gateway.name_any(),
+        class: gateway.spec.gateway_class_name.clone(),
+        fqdn,
+        address,
+        ports: gateway.spec.listeners.iter().map(|listener| listener.port).collect(),
+    }
+}
+
+fn text(status: &Status) -> String {
+    let mut text = format!("cluster {}: {}\n", status.cluster, status.state);
+    match status.state {
+        "absent" => text += "  `meshproof up` makes it\n",
+        "incomplete" => text += "  `meshproof up` makes it whole, `meshproof down` removes it\n",
+        "dead" => {
+            text += "  its API server does not answer: `meshproof up` makes it again, `meshproof down` removes it\n"
+        }
+        _ => {}
+    }
+    let mut line = |name: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            text += &format!("  {name:<15} {value}\n");
+        }
+    };
+    line("kubeconfig", &status.kubeconfig);
+    line("context", &status.context);
+    line("kubernetes", &status.versions.kubernetes);
+    line("istio", &status.versions.istio);
+    line("nodes", &status.nodes.map(|nodes| nodes.to_string()));
+    line("implementation", &status.implementation.as_ref().map(|installed| installed.releases.join(", ")));
+    for gateway in &status.gateways {
+        text += &format!("  gateway {}/{} ({})\n", gateway.namespace, gateway.name, gateway.class);
+        text += &match (gateway.curl(), &gateway.fqdn) {
+            (Some(curl), _) => format!("    {curl}\n"),
+            (None, Some(fqdn)) => format!("    {fqdn}, not reachable from this host yet\n"),
+            (None, None) => "    no address yet\n".to_owned(),
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn gateway(status: serde_json::Value) -> Gateway {
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "n", "name": "g"},
+            "spec": {"gatewayClassName": "c", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]},
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn service(name: &str) -> Service {
+        serde_json::from_value(json!({
+            "metadata": {"name": name},
+            "status": {"loadBalancer": {"ingress": [{"ip": "172.18.255.200"}]}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_gateway_that_can_be_reached_comes_with_a_command() {
+        let status = json!({"addresses": [{"type": "Hostname", "value": "fe-1.alb.internal"}]});
+        let status = gateway_status(&gateway(status), &[service("fe-0"), service("fe-1")]);
+        assert_eq!(
+            status.curl().as_deref(),
+            Some("curl --resolve fe-1.alb.internal:80:172.18.255.200 http://fe-1.alb.internal/")
+        );
+    }
+
+    #[test]
+    fn a_gateway_without_an_address_has_no_command() {
+        let status = gateway_status(&gateway(json!({})), &[service("fe-1")]);
+        assert_eq!((status.fqdn.clone(), status.address.clone(), status.curl()), (None, None, None));
+    }
+
+    #[test]
+    fn the_text_says_what_to_do_about_a_dead_cluster() {
+        let status = Status {
+            cluster: "m".into(),
+            state: "dead",
+            kubeconfig: None,
+            context: None,
+            nodes: None,
+            versions: Versions::default(),
+            implementation: None,
+            gateways: Vec::new(),
+        };
+        assert!(text(&status).contains("meshproof up"));
+    }
+}

@@ -1,0 +1,132 @@
+//! `meshproof up`: a cluster with Istio and the gateway, ready to try things on.
+
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::cluster::phases::{PhaseRecorder, table};
+use crate::cluster::{
+    Cluster, ClusterError, ClusterSpec, DEFAULT_NAME, IstioChoice, ensure_cluster,
+    ensure_cluster_with_implementation,
+};
+use crate::progress::Progress;
+use crate::supply::ImageSource;
+
+/// Which cluster, for all commands that have one.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterArgs {
+    /// Name of the cluster
+    #[arg(long = "cluster", value_name = "NAME", default_value = DEFAULT_NAME, value_parser = cluster_name)]
+    pub cluster: String,
+}
+
+/// What the cluster is made of, for commands that may make it.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterSpecArgs {
+    /// Which cluster
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Number of nodes; the first is the control plane
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub nodes: u8,
+    /// Where images and programs come from
+    #[arg(long, value_name = "registry|source|auto", default_value_t)]
+    pub image_source: ImageSource,
+    /// Istio's version, or `none`
+    #[arg(long, value_name = "VERSION", default_value = "pinned")]
+    pub istio: IstioChoice,
+}
+
+impl ClusterSpecArgs {
+    /// The specification these arguments ask for.
+    pub fn spec(&self) -> ClusterSpec {
+        ClusterSpec {
+            name: self.cluster.cluster.clone(),
+            nodes: self.nodes,
+            istio: self.istio.clone(),
+            image_source: self.image_source,
+        }
+    }
+}
+
+/// Arguments of `meshproof up`.
+#[derive(Debug, Clone, Args)]
+pub struct UpArgs {
+    /// The cluster wanted
+    #[command(flatten)]
+    pub spec: ClusterSpecArgs,
+    /// Kubernetes and Istio only, without the gateway
+    #[arg(long)]
+    pub without_implementation: bool,
+    /// Print what took how long
+    #[arg(long)]
+    pub timings: bool,
+}
+
+/// Runs `meshproof up`; prints to standard output what is there and what to do next.
+///
+/// # Errors
+/// See [`ClusterError`].
+pub async fn run(args: &UpArgs, progress: &dyn Progress) -> Result<(), ClusterError> {
+    let since = Instant::now();
+    let recorder = PhaseRecorder::new(progress);
+    let spec = args.spec.spec();
+    let cluster = if args.without_implementation {
+        ensure_cluster(&spec, &recorder).await?
+    } else {
+        ensure_cluster_with_implementation(&spec, &recorder).await?.0
+    };
+    let took = since.elapsed();
+    if args.timings {
+        println!("{}", table("phase", &recorder.phases(), took));
+    }
+    print!("{}", summary(&cluster, took.as_secs_f64(), !args.without_implementation));
+    Ok(())
+}
+
+fn summary(cluster: &Cluster, seconds: f64, implementation: bool) -> String {
+    let what = match &cluster.made {
+        Some(reason) => format!("is up after {seconds:.1} s (made because {reason})"),
+        None => format!("was up already (checked in {seconds:.1} s)"),
+    };
+    let istio = cluster.istio.as_deref().map_or("no Istio".to_owned(), |version| format!("Istio {version}"));
+    let nodes = if cluster.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", cluster.nodes) };
+    let mut text =
+        format!("cluster {} {what}: Kubernetes {}, {istio}, {nodes}\n", cluster.name, cluster.kubernetes);
+    text += &format!("\n  export KUBECONFIG={}\n", cluster.kubeconfig.display());
+    if cluster.engine.is_private() {
+        text += &format!("  export DOCKER_HOST={}\n", cluster.engine.host());
+    }
+    let name =
+        if cluster.name == DEFAULT_NAME { String::new() } else { format!(" --cluster {}", cluster.name) };
+    text += "  kubectl get pods --all-namespaces\n";
+    if implementation {
+        text += &format!("  meshproof run{name}       # prove the document's promises on it\n");
+    }
+    text += &format!("  meshproof status{name}    # versions, gateways, how to curl them\n");
+    text += &format!("  meshproof down{name}      # remove it\n");
+    text
+}
+
+/// Container, network and host names are made of it.
+fn cluster_name(text: &str) -> Result<String, String> {
+    let first = text.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let rest = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if first && rest && !text.ends_with('-') && text.len() <= 40 {
+        return Ok(text.to_owned());
+    }
+    Err("expected at most 40 lower-case letters, digits and inner hyphens".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_cannot_be_host_names_are_refused() {
+        assert!(cluster_name("meshproof-2").is_ok());
+        for name in ["", "-a", "a-", "A", "a_b", "a.b", &"a".repeat(41)] {
+            assert!(cluster_name(name).is_err(), "{name}");
+        }
+    }
+}

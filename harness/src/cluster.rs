@@ -1,0 +1,546 @@
+//! The cluster under the tests: an outside resource that is made once, found again, and replaced when it is not what it
+//! should be.
+//!
+//! [`ensure_cluster`] is idempotent. A lock of the cache guards each name; the record in `<cache>/clusters/<name>/` says
+//! what the cluster is made of. A cluster with another definition, one whose making was interrupted, and one that died
+//! with its engine or machine are removed and made again; nobody waits for the dead.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::Client;
+
+use crate::engine::{self, Engine, EngineError};
+use crate::progress::Progress;
+use crate::supply::cache::{Cache, CacheError};
+use crate::supply::command::CommandError;
+use crate::supply::{self, Artifacts, ImageSource, SupplyError, SupplyOptions};
+
+mod addons;
+pub(crate) mod api;
+mod create;
+pub mod definition;
+mod docker;
+pub mod implementation;
+pub mod istio;
+pub mod kind;
+pub mod network;
+mod node;
+pub mod phases;
+pub mod plain;
+mod remove;
+pub mod state;
+
+pub use api::ApiError;
+pub use implementation::{Implementation, InstallError, InstallOptions};
+pub use remove::{Removed, remove_cluster};
+
+use create::Creation;
+use definition::{Definition, fingerprint};
+use implementation::{Helm, is_installed, remove_namespaces, wait_until_ready};
+use network::{Pool, Subnet, SubnetError};
+use state::{Record, Stage, StateDir, StateError, Verdict, assess};
+
+/// Name of the cluster when none is given.
+pub const DEFAULT_NAME: &str = "meshproof";
+/// Lock that guards starting and stopping of the engine.
+const ENGINE_LOCK: &str = "clusters";
+/// A living API server answers in milliseconds; a loaded machine may take longer.
+const ALIVE: Duration = Duration::from_secs(10);
+
+/// Which Istio a cluster gets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum IstioChoice {
+    /// The pinned one.
+    #[default]
+    Pinned,
+    /// This version.
+    Version(String),
+    /// None at all.
+    None,
+}
+
+impl std::str::FromStr for IstioChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "none" => Self::None,
+            "pinned" => Self::Pinned,
+            version => Self::Version(version.to_owned()),
+        })
+    }
+}
+
+/// What cluster is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSpec {
+    /// Its name; kind's context is `kind-<name>`.
+    pub name: String,
+    /// Number of nodes; the first is the control plane.
+    pub nodes: u8,
+    /// Its Istio.
+    pub istio: IstioChoice,
+    /// Where images and programs come from.
+    pub image_source: ImageSource,
+}
+
+impl Default for ClusterSpec {
+    fn default() -> Self {
+        Self {
+            name: DEFAULT_NAME.to_owned(),
+            nodes: 1,
+            istio: IstioChoice::default(),
+            image_source: ImageSource::default(),
+        }
+    }
+}
+
+/// A cluster that is there and answers.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// Kubeconfig with this cluster alone in it.
+    pub kubeconfig: PathBuf,
+    /// Its context.
+    pub context: String,
+    /// Kubernetes' version, e.g. `v1.34.4`.
+    pub kubernetes: String,
+    /// Istio's version, if installed.
+    pub istio: Option<String>,
+    /// Number of nodes.
+    pub nodes: u8,
+    /// What it was made from.
+    pub artifacts: Artifacts,
+    /// The engine its nodes run in.
+    pub engine: Engine,
+    /// Why it was made or made again in this run; nothing if it was found as it should be.
+    pub made: Option<String>,
+    state: StateDir,
+}
+
+/// A cluster could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// No engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Something could not be built or fetched.
+    #[error(transparent)]
+    Supply(#[from] SupplyError),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The cluster's own files failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A program failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The API server refused, or something in the cluster did not come about.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// Istio.
+    #[error(transparent)]
+    Istio(#[from] istio::IstioError),
+    /// The implementation.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// The docker network.
+    #[error(transparent)]
+    Subnet(#[from] SubnetError),
+    /// Docker's events cannot be watched.
+    #[error("watching docker's events: {0}")]
+    Events(std::io::Error),
+    /// A node is on no network.
+    #[error("node {0} has no address on the cluster's network; `docker inspect {0}` says more")]
+    NoAddress(String),
+    /// kubeadm names no DNS image.
+    #[error("`kubeadm config images list` in the control-plane node names no CoreDNS image")]
+    NoDnsImage,
+    /// The load balancer's image is missing.
+    #[error("the image load-balancer is missing: the workspace's images were not built")]
+    NoLoadBalancer,
+    /// Another Istio was asked for than can be supplied.
+    #[error(
+        "Istio {asked} was asked for, but {supplied} is what can be supplied here; leave --istio out for that"
+    )]
+    NoSuchIstio {
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        supplied: String,
+    },
+    /// Somebody else's cluster has this name.
+    #[error(
+        "a kind cluster of this name that meshproof did not make is there (container {0}); \
+             give another name with --cluster, or remove it with `kind delete cluster`"
+    )]
+    Foreign(String),
+    /// Pods get out.
+    #[error(
+        "a pod on node {0} can reach addresses outside of this host, although that should be refused; \
+             check `iptables -S DOCKER-USER`"
+    )]
+    Open(String),
+}
+
+impl ClusterError {
+    /// Whether the host is not fit (exit code 3), as opposed to something having failed on it (4).
+    pub fn is_unfit_host(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_unfit_host(),
+            Self::Supply(error) => error.is_unfit_host(),
+            Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// Makes sure that the cluster is there and answers: Kubernetes, Istio, DNS with the gateways' zone, load-balancer
+/// addresses, Gateway API. Not the implementation.
+///
+/// # Errors
+/// See [`ClusterError`]. Whatever was made by then stays for a look; the next call or [`remove_cluster`] removes it.
+pub async fn ensure_cluster(spec: &ClusterSpec, progress: &dyn Progress) -> Result<Cluster, ClusterError> {
+    ensure(spec, false, progress).await
+}
+
+/// The same, and the built-in implementation with it; when the cluster has to be made, its charts are installed while
+/// the rest still comes up.
+///
+/// # Errors
+/// See [`ensure_cluster`].
+pub async fn ensure_cluster_with_implementation(
+    spec: &ClusterSpec,
+    progress: &dyn Progress,
+) -> Result<(Cluster, Implementation), ClusterError> {
+    let cluster = ensure(spec, true, progress).await?;
+    let implementation = cluster.built_in()?;
+    if cluster.made.is_none() {
+        cluster.install_implementation(&implementation, &cluster.options(), progress).await?;
+    }
+    Ok((cluster, implementation))
+}
+
+/// Fills the caches and starts the engine for a cluster, without making it.
+///
+/// # Errors
+/// No engine, or something could not be built.
+pub async fn prepare(
+    spec: &ClusterSpec,
+    progress: &dyn Progress,
+) -> Result<(Engine, Artifacts), ClusterError> {
+    let cache = Cache::open_default()?;
+    prepare_in(&cache, &StateDir::new(cache.root(), &spec.name), spec, progress).await
+}
+
+async fn prepare_in(
+    cache: &Cache,
+    state: &StateDir,
+    spec: &ClusterSpec,
+    progress: &dyn Progress,
+) -> Result<(Engine, Artifacts), ClusterError> {
+    let engine = {
+        let _engine = cache.lock(ENGINE_LOCK, || {}).await?;
+        // From here on `down` of another cluster leaves the engine running.
+        state.create()?;
+        engine::ensure_engine(cache, progress).await?
+    };
+    let supply = SupplyOptions { source: spec.image_source, ..SupplyOptions::default() };
+    let artifacts = supply::prepare(cache, &engine, &supply, progress).await?;
+    check_istio(&spec.istio, &artifacts.istio.version)?;
+    Ok((engine, artifacts))
+}
+
+async fn ensure(
+    spec: &ClusterSpec,
+    with_implementation: bool,
+    progress: &dyn Progress,
+) -> Result<Cluster, ClusterError> {
+    let cache = Cache::open_default()?;
+    let state = StateDir::new(cache.root(), &spec.name);
+    let _lock = lock(&cache, &spec.name, progress).await?;
+    let (engine, artifacts) = prepare_in(&cache, &state, spec, progress).await?;
+    let options = kind::KindOptions {
+        nodes: spec.nodes.max(1),
+        without_sys_resource: artifacts.shim_needed,
+        cgroup_v1: docker::cgroup_v1(&engine).await?,
+    };
+    let kind_config = kind::config(options);
+    let definition = define(spec, &artifacts, &kind_config);
+    let seen = docker::containers(&engine, &spec.name).await?;
+    let record = state.read();
+    let mut cluster = Cluster {
+        name: spec.name.clone(),
+        kubeconfig: state.kubeconfig(),
+        context: format!("kind-{}", spec.name),
+        kubernetes: artifacts.kubernetes_version.clone(),
+        istio: (spec.istio != IstioChoice::None).then(|| artifacts.istio.version.clone()),
+        nodes: options.nodes,
+        artifacts,
+        engine,
+        made: None,
+        state,
+    };
+    let reason = match assess(record.as_ref(), &seen, &definition, &network::network_name(&spec.name)) {
+        Verdict::Foreign(container) => return Err(ClusterError::Foreign(container)),
+        Verdict::Create => "there was none".to_owned(),
+        Verdict::Replace(reason) => reason,
+        Verdict::Use => match cluster.alive().await {
+            Ok(()) => {
+                cluster.refresh(record, progress).await?;
+                return Ok(cluster);
+            }
+            Err(error) => format!("its API server does not answer ({error})"),
+        },
+    };
+    if !seen.is_empty() || record.is_some() {
+        progress.note("cluster", &format!("making cluster {} again: {reason}", spec.name));
+    }
+    remove::nodes_and_network(&cluster.engine, &spec.name).await?;
+    cluster.made = Some(reason);
+    cluster.create(&cache, definition, &kind_config, with_implementation, progress).await?;
+    Ok(cluster)
+}
+
+async fn lock(cache: &Cache, name: &str, progress: &dyn Progress) -> Result<supply::cache::Lock, CacheError> {
+    let note =
+        || progress.note("cluster", &format!("another meshproof works on cluster {name}; waiting for it"));
+    cache.lock(&format!("cluster-{name}"), note).await
+}
+
+/// Whether the Istio that can be supplied is the one asked for.
+fn check_istio(choice: &IstioChoice, supplied: &str) -> Result<(), ClusterError> {
+    match choice {
+        IstioChoice::Version(version) if version != supplied => {
+            Err(ClusterError::NoSuchIstio { asked: version.clone(), supplied: supplied.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn define(spec: &ClusterSpec, artifacts: &Artifacts, kind_config: &str) -> Definition {
+    let istio = match spec.istio {
+        IstioChoice::None => "none".to_owned(),
+        _ => istio::describe(&artifacts.istio),
+    };
+    Definition {
+        nodes: spec.nodes.max(1),
+        kubernetes: artifacts.kubernetes_version.clone(),
+        node_image: artifacts.node_image.clone(),
+        istio,
+        kind_config: fingerprint([kind_config]),
+        manifests: fingerprint([
+            addons::COREDNS,
+            addons::LOAD_BALANCER,
+            istio::VALUES,
+            istio::UPSTREAM_ENVOY,
+        ]),
+    }
+}
+
+impl Cluster {
+    /// A client with the administrator's rights.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be used.
+    pub async fn client(&self) -> Result<Client, ApiError> {
+        api::client(&self.kubeconfig).await
+    }
+
+    /// kubectl on this cluster.
+    pub fn kubectl<I>(&self, args: I) -> duct::Expression
+    where
+        I: IntoIterator,
+        I::Item: Into<std::ffi::OsString>,
+    {
+        duct::cmd(&self.artifacts.kubectl, args).env("KUBECONFIG", &self.kubeconfig)
+    }
+
+    /// helm on this cluster, with a home of its own.
+    pub fn helm<I>(&self, args: I) -> duct::Expression
+    where
+        I: IntoIterator,
+        I::Item: Into<std::ffi::OsString>,
+    {
+        let helm = duct::cmd(&self.artifacts.helm, args);
+        self.releases().env().into_iter().fold(helm, |helm, (name, value)| helm.env(name, value))
+    }
+
+    /// The gateway built in this workspace.
+    ///
+    /// # Errors
+    /// Its images are not among the artifacts.
+    pub fn built_in(&self) -> Result<Implementation, InstallError> {
+        let charts = supply::workspace::root()?.join("extension/charts");
+        Implementation::built_in(&charts, &self.artifacts.images)
+    }
+
+    /// Installs an implementation: each release with helm, in order, ready before the next one; returns a line for each.
+    ///
+    /// # Errors
+    /// helm failed, or pods were not ready in time; the error names them and why.
+    pub async fn install_implementation(
+        &self,
+        implementation: &Implementation,
+        options: &InstallOptions,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>, InstallError> {
+        let client = self.client().await?;
+        let helm = self.releases();
+        let releases = implementation.selected(options);
+        let mut lines = Vec::new();
+        for release in &releases {
+            let phase =
+                crate::progress::Phase::start(progress, format!("helm install {}", release.name), None);
+            lines.push(helm.install(&client, release).await?);
+            phase.done();
+        }
+        if !options.no_wait {
+            let phase = crate::progress::Phase::start(progress, "implementation ready", None);
+            for release in &releases {
+                wait_until_ready(&client, release).await?;
+            }
+            phase.done();
+        }
+        Ok(lines)
+    }
+
+    /// Uninstalls an implementation, last release first, and waits until its namespaces are gone; says what was there.
+    ///
+    /// # Errors
+    /// helm failed, or something did not go away.
+    pub async fn uninstall_implementation(
+        &self,
+        implementation: &Implementation,
+        options: &InstallOptions,
+    ) -> Result<Vec<String>, InstallError> {
+        let client = self.client().await?;
+        let helm = self.releases();
+        let mut gone = Vec::new();
+        let everything = InstallOptions { without_extension: false, ..options.clone() };
+        for release in implementation.selected(&everything).iter().rev() {
+            if is_installed(&client, release).await? {
+                helm.uninstall(release).await?;
+                gone.push(format!("release {}", release.name));
+            }
+        }
+        let namespaces = remove_namespaces(&client, &implementation.namespaces).await?;
+        gone.extend(namespaces.into_iter().map(|name| format!("namespace {name}")));
+        Ok(gone)
+    }
+
+    /// Puts images into every node. The cluster remembers them.
+    ///
+    /// # Errors
+    /// containerd refused one.
+    pub async fn load_images(&self, images: &[supply::LoadImage]) -> Result<(), ClusterError> {
+        let images: Vec<&supply::LoadImage> = images.iter().collect();
+        let nodes = docker::containers(&self.engine, &self.name).await?;
+        let loads = nodes.iter().map(|node| node::import_all(&self.engine, &node.name, &images));
+        futures::future::try_join_all(loads).await?;
+        Ok(())
+    }
+
+    /// Whether a pod's attempt to leave the host is refused on every node that has pods.
+    ///
+    /// # Errors
+    /// [`ClusterError::Open`] names a node from which packets get out.
+    pub async fn check_egress(&self) -> Result<(), ClusterError> {
+        for node in docker::containers(&self.engine, &self.name).await? {
+            let script = node::egress_script();
+            let seen = node::script(&self.engine, "checking that pods stay in", &node.name, &script).await?;
+            if seen.trim() == "open" {
+                return Err(ClusterError::Open(node.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Options for installing on this cluster: without Istio, no extension.
+    fn options(&self) -> InstallOptions {
+        InstallOptions { without_extension: self.istio.is_none(), ..InstallOptions::default() }
+    }
+
+    fn releases(&self) -> Helm {
+        Helm::new(&self.artifacts, &self.state, &self.kubeconfig)
+    }
+
+    async fn alive(&self) -> Result<(), ApiError> {
+        let client = self.client().await?;
+        api::wait_until_serving(&client, ALIVE).await
+    }
+
+    /// Brings a cluster that is in use up to date: egress, images of the workspace, the load balancer.
+    async fn refresh(&self, record: Option<Record>, progress: &dyn Progress) -> Result<(), ClusterError> {
+        engine::egress::block(&self.engine, &network::network_name(&self.name)).await?;
+        let Some(mut record) = record else { return Ok(()) };
+        let missing: Vec<supply::LoadImage> = self
+            .artifacts
+            .images
+            .iter()
+            .filter(|image| !record.images.contains(&image.reference))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            let phase = crate::progress::Phase::start(progress, "images into the nodes", None);
+            self.load_images(&missing).await?;
+            phase.done();
+            if let (Some(balancer), Some(pool)) = (addons::image(&missing, "load-balancer"), record.pool) {
+                let client = self.client().await?;
+                api::apply(&client, addons::load_balancer(&balancer.reference, pool)?).await?;
+                api::wait_for_deployment(
+                    &client,
+                    "meshproof-system",
+                    "load-balancer",
+                    Duration::from_secs(60),
+                )
+                .await?;
+            }
+            record.images.extend(missing.into_iter().map(|image| image.reference));
+            self.state.write(&record)?;
+        }
+        Ok(())
+    }
+
+    async fn create(
+        &self,
+        cache: &Cache,
+        definition: Definition,
+        kind_config: &str,
+        with_implementation: bool,
+        progress: &dyn Progress,
+    ) -> Result<(), ClusterError> {
+        let istio = self.istio.clone();
+        let mut record =
+            Record { stage: Stage::Creating, definition, nodes: vec![], pool: None, images: vec![], istio };
+        self.state.write(&record)?;
+        let subnet = docker::ensure_network(&self.engine, &self.name).await?;
+        let pool: Pool = subnet.parse::<Subnet>()?.pool()?;
+        engine::egress::block(&self.engine, &network::network_name(&self.name)).await?;
+        let implementation = if with_implementation { Some(self.built_in()?) } else { None };
+        let creation = Creation {
+            name: &self.name,
+            cache,
+            engine: &self.engine,
+            artifacts: &self.artifacts,
+            state: &self.state,
+            progress,
+            nodes: self.nodes,
+            istio: self.istio.is_some(),
+            kind_config,
+            pool,
+            implementation: implementation.as_ref(),
+        };
+        creation.run().await?;
+        self.check_egress().await?;
+        record.stage = Stage::Ready;
+        record.nodes = docker::containers(&self.engine, &self.name).await?;
+        record.pool = Some(pool);
+        record.images = self.artifacts.images.iter().map(|image| image.reference.clone()).collect();
+        self.state.write(&record)?;
+        Ok(())
+    }
+}

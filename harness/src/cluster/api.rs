@@ -1,0 +1,249 @@
+//! The cluster's API server: reaching it before kind is done, applying our manifests, waiting for workloads.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{GroupVersionKind, TypeMeta};
+use kube::discovery::ApiResource;
+use kube::runtime::wait::{Condition, await_condition};
+use kube::{Client, Config};
+
+use crate::yaml;
+
+mod readiness;
+
+pub(crate) use readiness::{deployment_shortfall, node_is_ready, pod_troubles};
+
+/// Our name as the owner of fields.
+const FIELD_MANAGER: &str = "meshproof";
+/// Objects applied at the same time.
+const APPLY_WIDTH: usize = 6;
+
+/// Something asked of the API server did not come true.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The kubeconfig cannot be used.
+    #[error("reading the kubeconfig {path}: {reason}")]
+    Kubeconfig {
+        /// Which one.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A request failed.
+    #[error("{doing}: {source}")]
+    Request {
+        /// What was being done.
+        doing: String,
+        /// What the API server or the connection said.
+        source: Box<kube::Error>,
+    },
+    /// A manifest of ours is broken.
+    #[error("reading the manifest {name}: {reason}")]
+    Manifest {
+        /// Which one.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A time limit passed.
+    #[error("{doing}: not within {} s; last seen: {seen}", limit.as_secs())]
+    Late {
+        /// What was waited for.
+        doing: String,
+        /// How long.
+        limit: Duration,
+        /// What was there instead.
+        seen: String,
+    },
+}
+
+fn request(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
+    let doing = doing.into();
+    move |source| ApiError::Request { doing, source: Box::new(source) }
+}
+
+/// A client for a kubeconfig file.
+pub(crate) async fn client(kubeconfig: &Path) -> Result<Client, ApiError> {
+    let broken = |reason: String| ApiError::Kubeconfig { path: kubeconfig.display().to_string(), reason };
+    let file = Kubeconfig::read_from(kubeconfig).map_err(|error| broken(error.to_string()))?;
+    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+        .await
+        .map_err(|error| broken(error.to_string()))?;
+    // The API server is on this host; what takes longer than this is not there.
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Client::try_from(config).map_err(|error| broken(error.to_string()))
+}
+
+/// The node's own administrator kubeconfig, rewritten for use from the host. It works from the API server's first
+/// moment, whereas kind writes its kubeconfig at the end.
+pub(crate) fn reached_from_host(node_kubeconfig: &str, server: &str) -> Result<String, ApiError> {
+    let broken =
+        |reason: String| ApiError::Kubeconfig { path: "of the control-plane node".to_owned(), reason };
+    let mut config = Kubeconfig::from_yaml(node_kubeconfig).map_err(|error| broken(error.to_string()))?;
+    for cluster in config.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+        cluster.server = Some(server.to_owned());
+    }
+    serde_json::to_string_pretty(&config).map_err(|error| broken(error.to_string()))
+}
+
+/// Waits until the API server calls itself ready.
+pub(crate) async fn wait_until_serving(client: &Client, limit: Duration) -> Result<(), ApiError> {
+    let mut seen = String::new();
+    let serving = async {
+        loop {
+            match readyz(client).await {
+                Ok(()) => return,
+                Err(error) => seen = error.to_string(),
+            }
+            // Nothing announces that a port is listened on.
+            tokio::time::sleep(Duration::from_millis(75)).await;
+        }
+    };
+    match tokio::time::timeout(limit, serving).await {
+        Ok(()) => Ok(()),
+        Err(_) => {
+            Err(ApiError::Late { doing: "waiting for the API server to be ready".to_owned(), limit, seen })
+        }
+    }
+}
+
+/// Asks the API server once whether it is ready.
+pub(crate) async fn readyz(client: &Client) -> Result<(), ApiError> {
+    let doing = "asking the API server whether it is ready";
+    let get = http::Request::get("/readyz")
+        .body(Vec::new())
+        .map_err(|error| request(doing)(kube::Error::HttpError(error)))?;
+    client.request_text(get).await.map_err(request(doing))?;
+    Ok(())
+}
+
+/// Objects of a manifest text.
+pub(crate) fn objects(name: &str, text: &str) -> Result<Vec<DynamicObject>, ApiError> {
+    yaml::documents(text)
+        .map_err(|error| ApiError::Manifest { name: name.to_owned(), reason: error.to_string() })
+}
+
+/// Server-side applies objects: namespaces first, the rest side by side.
+pub(crate) async fn apply(client: &Client, objects: Vec<DynamicObject>) -> Result<(), ApiError> {
+    let is_namespace =
+        |object: &DynamicObject| object.types.as_ref().is_some_and(|types| types.kind == "Namespace");
+    let (first, rest): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_namespace);
+    for batch in [first, rest] {
+        futures::stream::iter(batch.into_iter().map(|object| apply_one(client, object)))
+            .buffer_unordered(APPLY_WIDTH)
+            .try_collect::<()>()
+            .await?;
+    }
+    Ok(())
+}
+
+async fn apply_one(client: &Client, object: DynamicObject) -> Result<(), ApiError> {
+    let types =
+        object.types.clone().unwrap_or_else(|| TypeMeta { api_version: String::new(), kind: String::new() });
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let doing = format!("applying {} {name}", types.kind);
+    let gvk = GroupVersionKind::try_from(&types)
+        .map_err(|error| ApiError::Manifest { name: doing.clone(), reason: error.to_string() })?;
+    // Our manifests hold built-in kinds only, whose plurals follow the rule.
+    let resource = ApiResource::from_gvk(&gvk);
+    let api: Api<DynamicObject> = match &object.metadata.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch(&name, &params, &Patch::Apply(&object)).await.map_err(request(doing))?;
+    Ok(())
+}
+
+/// Waits until a Deployment has all its replicas updated and available; on failure says what its pods lack.
+pub(crate) async fn wait_for_deployment(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    limit: Duration,
+) -> Result<(), ApiError> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let ready = |object: Option<&Deployment>| object.is_some_and(|d| deployment_shortfall(d).is_none());
+    if wait(api.clone(), name, ready, limit).await? {
+        return Ok(());
+    }
+    let mut seen = match api.get_opt(name).await.map_err(request("reading the deployment"))? {
+        None => "it does not exist".to_owned(),
+        Some(deployment) => {
+            deployment_shortfall(&deployment).unwrap_or_else(|| "ready, but too late".to_owned())
+        }
+    };
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    if let Ok(pods) = pods.list(&ListParams::default()).await {
+        for trouble in pods.items.iter().flat_map(pod_troubles) {
+            seen += &format!("\n    {trouble}");
+        }
+    }
+    Err(ApiError::Late { doing: format!("waiting for deployment {name} in {namespace}"), limit, seen })
+}
+
+/// Waits until a node is Ready.
+pub(crate) async fn wait_for_node(client: &Client, name: &str, limit: Duration) -> Result<(), ApiError> {
+    let api: Api<Node> = Api::all(client.clone());
+    if wait(api, name, |node: Option<&Node>| node.is_some_and(node_is_ready), limit).await? {
+        return Ok(());
+    }
+    let seen = "it is not Ready; `kubectl describe node` says why".to_owned();
+    Err(ApiError::Late { doing: format!("waiting for node {name}"), limit, seen })
+}
+
+/// Whether the condition holds within the limit. A watch, so that nothing is noticed late.
+pub(crate) async fn wait<K>(
+    api: Api<K>,
+    name: &str,
+    condition: impl Condition<K>,
+    limit: Duration,
+) -> Result<bool, ApiError>
+where
+    K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + kube::Resource + 'static,
+{
+    match tokio::time::timeout(limit, await_condition(api, name, condition)).await {
+        Err(_) => Ok(false),
+        Ok(Ok(_)) => Ok(true),
+        Ok(Err(error)) => {
+            Err(ApiError::Late { doing: format!("watching {name}"), limit, seen: error.to_string() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nodes_kubeconfig_is_pointed_at_the_published_port() {
+        let node = "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+                    clusters: [{name: k, cluster: {server: 'https://inside:6443', certificate-authority-data: QQ==}}]\n\
+                    contexts: [{name: c, context: {cluster: k, user: u}}]\n\
+                    users: [{name: u, user: {client-certificate-data: QQ==, client-key-data: QQ==}}]\n";
+        let text = reached_from_host(node, "https://127.0.0.1:4711").unwrap();
+        let config = Kubeconfig::from_yaml(&text).unwrap();
+        let cluster = config.clusters[0].cluster.as_ref().unwrap();
+        assert_eq!(cluster.server.as_deref(), Some("https://127.0.0.1:4711"));
+        assert!(text.contains("client-key-data"));
+    }
+
+    #[test]
+    fn plurals_of_our_kinds_follow_the_rule() {
+        for (kind, plural) in [
+            ("CustomResourceDefinition", "customresourcedefinitions"),
+            ("ValidatingAdmissionPolicy", "validatingadmissionpolicies"),
+            ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
+            ("ClusterRoleBinding", "clusterrolebindings"),
+            ("Namespace", "namespaces"),
+        ] {
+            assert_eq!(ApiResource::from_gvk(&GroupVersionKind::gvk("g", "v1", kind)).plural, plural);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The gateway under test: its helm releases, and how to install and remove them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{Api, DeleteParams, ListParams};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+use super::addons::image;
+use super::api::{ApiError, wait, wait_for_deployment};
+use super::state::{StateDir, StateError};
+use crate::supply::command::{CommandError, Tool};
+use crate::supply::{Artifacts, LoadImage, SupplyError};
+
+/// How to install a gateway, and what it calls itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Implementation {
+    /// Short name, e.g. `alb`.
+    pub name: String,
+    /// Its GatewayClass.
+    pub gateway_class: String,
+    /// Its helm releases, in the order of installation.
+    pub releases: Vec<Release>,
+    /// Namespaces that are its own: removed after its releases.
+    pub namespaces: Vec<String>,
+}
+
+/// One helm release.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Release {
+    /// Name of the release.
+    pub name: String,
+    /// Chart: a directory, or what `helm install` takes.
+    pub chart: String,
+    /// Version of the chart.
+    pub version: String,
+    /// Namespace of the release; created if missing.
+    pub namespace: String,
+    /// Values, as an object.
+    pub values: Value,
+    /// Its pods are injected by Istio, so Istio comes first. A service-mesh extension, in other words.
+    pub in_mesh: bool,
+    /// Deployments (namespace, name) whose readiness means that the release is.
+    pub deployments: Vec<(String, String)>,
+}
+
+/// What to install of an implementation, and how.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstallOptions {
+    /// Values over those of the implementation, by release name.
+    pub values: BTreeMap<String, Value>,
+    /// Namespace of the releases instead of their own.
+    pub namespace: Option<String>,
+    /// Leave out the releases that live in the mesh.
+    pub without_extension: bool,
+    /// Return as soon as helm does.
+    pub no_wait: bool,
+}
+
+/// The implementation could not be installed or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// An image the charts need is not among the artifacts.
+    #[error("the image {0} is missing: the workspace's images were not built")]
+    ImageMissing(&'static str),
+    /// The charts cannot be found.
+    #[error(transparent)]
+    Supply(#[from] SupplyError),
+    /// A file could not be written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// helm failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The API server refused, or pods did not become ready.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// Something is still there after removal.
+    #[error(
+        "namespace {0} is still there {1} s after its removal; `kubectl get namespace {0} -o yaml` says what holds it"
+    )]
+    Remains(String, u64),
+}
+
+/// Time for pods of a release to become ready.
+const READY: Duration = Duration::from_secs(180);
+/// Time for a namespace to go.
+const GONE: Duration = Duration::from_secs(120);
+
+/// Namespace of the controllers.
+const CONTROLLER_NAMESPACE: &str = "azure-alb-system";
+
+impl Implementation {
+    /// The gateway built in this workspace, from the charts below `charts` (`extension/charts`).
+    pub fn built_in(charts: &Path, images: &[LoadImage]) -> Result<Self, InstallError> {
+        let release = |name: &str, values: Value, in_mesh: bool, deployment: &str| Release {
+            name: name.to_owned(),
+            chart: charts.join(name).display().to_string(),
+            version: "1.8.8".to_owned(),
+            namespace: CONTROLLER_NAMESPACE.to_owned(),
+            values,
+            in_mesh,
+            deployments: vec![(CONTROLLER_NAMESPACE.to_owned(), deployment.to_owned())],
+        };
+        let controller = json!({
+            "albController": {"namespace": CONTROLLER_NAMESPACE},
+            "image": image_values(images, "alb-controller")?,
+            "dataPlane": {"image": image_values(images, "alb-proxy")?},
+        });
+        let extension = json!({
+            "albController": {"namespace": CONTROLLER_NAMESPACE},
+            "image": image_values(images, "alb-controller-istio-extension")?,
+        });
+        Ok(Self {
+            name: "alb".to_owned(),
+            gateway_class: "azure-alb-external".to_owned(),
+            releases: vec![
+                release("alb-controller", controller, false, "alb-controller"),
+                release(
+                    "alb-controller-servicemesh-extension",
+                    extension,
+                    true,
+                    "alb-controller-istio-extension",
+                ),
+            ],
+            namespaces: vec!["azure-alb-dataplane".to_owned(), CONTROLLER_NAMESPACE.to_owned()],
+        })
+    }
+
+    /// The releases these options ask for, with their values and namespaces.
+    pub fn selected(&self, options: &InstallOptions) -> Vec<Release> {
+        let wanted = self.releases.iter().filter(|release| !(release.in_mesh && options.without_extension));
+        wanted
+            .cloned()
+            .map(|mut release| {
+                if let Some(values) = options.values.get(&release.name) {
+                    merge(&mut release.values, values);
+                }
+                if let Some(namespace) = &options.namespace {
+                    release.namespace.clone_from(namespace);
+                }
+                release
+            })
+            .collect()
+    }
+}
+
+fn image_values(images: &[LoadImage], name: &'static str) -> Result<Value, InstallError> {
+    let reference = &image(images, name).ok_or(InstallError::ImageMissing(name))?.reference;
+    let (repository, tag) = reference.rsplit_once(':').unwrap_or((reference.as_str(), "latest"));
+    Ok(json!({"repository": repository, "tag": tag}))
+}
+
+/// Merges objects key by key; anything else is replaced.
+fn merge(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(base.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
+/// helm for one cluster. Nothing of the user's helm is read or written.
+#[derive(Debug, Clone)]
+pub(crate) struct Helm {
+    program: PathBuf,
+    kubeconfig: PathBuf,
+    state: StateDir,
+}
+
+impl Helm {
+    pub(crate) fn new(artifacts: &Artifacts, state: &StateDir, kubeconfig: &Path) -> Self {
+        Self { program: artifacts.helm.clone(), kubeconfig: kubeconfig.to_owned(), state: state.clone() }
+    }
+
+    /// Environment of helm: which cluster, and a home of its own.
+    pub(crate) fn env(&self) -> Vec<(&'static str, PathBuf)> {
+        let home = self.state.path().join("helm");
+        vec![
+            ("KUBECONFIG", self.kubeconfig.clone()),
+            ("HELM_CACHE_HOME", home.join("cache")),
+            ("HELM_CONFIG_HOME", home.join("config")),
+            ("HELM_DATA_HOME", home.join("data")),
+        ]
+    }
+
+    pub(crate) fn tool(&self, doing: String) -> Tool {
+        let tool = Tool::new(doing, &self.program);
+        self.env().into_iter().fold(tool, |tool, (name, value)| tool.env(name, value))
+    }
+
+    /// Installs a release, or brings it to these values if it is there. Does not wait for pods.
+    pub(crate) async fn install(&self, client: &Client, release: &Release) -> Result<String, InstallError> {
+        let status = status(client, release).await?;
+        let values = serde_json::to_vec_pretty(&release.values).unwrap_or_default();
+        let values = self.state.write_file(&format!("values-{}.json", release.name), &values)?;
+        if status.as_deref().is_some_and(|status| status != "deployed") {
+            // A killed helm left it half-way; helm itself would refuse to go on.
+            self.uninstall(release).await?;
+        }
+        let (verb, done) = match status.as_deref() {
+            Some("deployed") => ("upgrade", "upgraded"),
+            _ => ("install", "installed"),
+        };
+        let mut tool = self
+            .tool(format!("{verb} release {}", release.name))
+            .args([verb, &release.name, &release.chart, "--version", &release.version])
+            .args(["--namespace", &release.namespace])
+            // The API server validates what it is sent; helm's own check costs it a whole OpenAPI document.
+            .arg("--disable-openapi-validation")
+            .arg("--values")
+            .arg(values);
+        if verb == "install" {
+            tool = tool.arg("--create-namespace");
+        }
+        tool.run().await?;
+        Ok(format!("{done} {} {} in {}", release.name, release.version, release.namespace))
+    }
+
+    /// Removes a release and waits until its objects are gone.
+    pub(crate) async fn uninstall(&self, release: &Release) -> Result<(), InstallError> {
+        let args =
+            ["uninstall", &release.name, "--namespace", &release.namespace, "--wait", "--ignore-not-found"];
+        self.tool(format!("uninstall release {}", release.name)).args(args).run().await?;
+        Ok(())
+    }
+}
+
+/// helm's own record of a release: its status, from the newest revision.
+async fn status(client: &Client, release: &Release) -> Result<Option<String>, ApiError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &release.namespace);
+    let params = ListParams::default().labels(&format!("owner=helm,name={}", release.name));
+    let list = secrets.list_metadata(&params).await.map_err(|source| ApiError::Request {
+        doing: format!("looking for release {}", release.name),
+        source: Box::new(source),
+    })?;
+    let newest = list.items.into_iter().max_by_key(|secret| {
+        secret.labels().get("version").and_then(|version| version.parse::<u32>().ok()).unwrap_or_default()
+    });
+    Ok(newest.and_then(|secret| secret.labels().get("status").cloned()))
+}
+
+/// Whether the release is installed.
+pub(crate) async fn is_installed(client: &Client, release: &Release) -> Result<bool, ApiError> {
+    Ok(status(client, release).await?.as_deref() == Some("deployed"))
+}
+
+/// Waits until every Deployment of the release is ready.
+pub(crate) async fn wait_until_ready(client: &Client, release: &Release) -> Result<(), ApiError> {
+    let waits = release.deployments.iter().map(|(ns, name)| wait_for_deployment(client, ns, name, READY));
+    futures::future::try_join_all(waits).await?;
+    Ok(())
+}
+
+/// Removes the implementation's namespaces and waits until they are gone; returns those that were there.
+pub(crate) async fn remove_namespaces(
+    client: &Client,
+    names: &[String],
+) -> Result<Vec<String>, InstallError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let mut removed = Vec::new();
+    for name in names {
+        match api.delete(name, &DeleteParams::default()).await {
+            Ok(_) => removed.push(name.clone()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(source) => {
+                let doing = format!("removing namespace {name}");
+                return Err(ApiError::Request { doing, source: Box::new(source) }.into());
+            }
+        }
+    }
+    for name in &removed {
+        if !wait(api.clone(), name, |object: Option<&Namespace>| object.is_none(), GONE).await? {
+            return Err(InstallError::Remains(name.clone(), GONE.as_secs()));
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images() -> Vec<LoadImage> {
+        ["alb-controller", "alb-proxy", "alb-controller-istio-extension"]
+            .into_iter()
+            .map(|name| LoadImage {
+                reference: format!("localhost/meshproof/{name}:abc"),
+                archive: "a".into(),
+            })
+            .collect()
+    }
+
+    fn built_in() -> Implementation {
+        Implementation::built_in(Path::new("/charts"), &images()).unwrap()
+    }
+
+    #[test]
+    fn release_names_and_version_are_the_documents() {
+        let implementation = built_in();
+        let names: Vec<&str> = implementation.releases.iter().map(|r| r.name.as_str()).collect();
+        assert_eq!(names, ["alb-controller", "alb-controller-servicemesh-extension"]);
+        assert!(implementation.releases.iter().all(|r| r.version == "1.8.8"));
+    }
+
+    #[test]
+    fn charts_get_the_images_of_this_build() {
+        let values = &built_in().releases[0].values;
+        assert_eq!(
+            values["image"],
+            json!({"repository": "localhost/meshproof/alb-controller", "tag": "abc"})
+        );
+        assert_eq!(values["dataPlane"]["image"]["repository"], "localhost/meshproof/alb-proxy");
+    }
+
+    #[test]
+    fn a_missing_image_is_named() {
+        let error = Implementation::built_in(Path::new("/charts"), &images()[..1]).unwrap_err();
+        assert!(error.to_string().contains("alb-proxy"), "{error}");
+    }
+
+    #[test]
+    fn values_of_the_scenario_go_over_ours_key_by_key() {
+        let over = json!({"dataPlane": {"testing": {"upstreamAlpn": "istio"}}});
+        let options = InstallOptions {
+            values: [("alb-controller".to_owned(), over)].into(),
+            ..InstallOptions::default()
+        };
+        let releases = built_in().selected(&options);
+        assert_eq!(releases[0].values["dataPlane"]["testing"]["upstreamAlpn"], "istio");
+        assert_eq!(releases[0].values["dataPlane"]["image"]["tag"], "abc");
+        assert_eq!(releases[1].values, built_in().releases[1].values);
+    }
+
+    #[test]
+    fn the_extension_can_be_left_out_and_the_namespace_chosen() {
+        let options = InstallOptions {
+            without_extension: true,
+            namespace: Some("elsewhere".into()),
+            ..InstallOptions::default()
+        };
+        let releases = built_in().selected(&options);
+        assert_eq!(releases.len(), 1);
+        assert_eq!(releases[0].namespace, "elsewhere");
+        assert_eq!(releases[0].values["albController"]["namespace"], "azure-alb-system");
+    }
+}

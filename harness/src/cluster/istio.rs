@@ -1,0 +1,127 @@
+//! Istio by `istioctl install`, with the values of `kind-config/istio`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::state::{StateDir, StateError};
+use crate::supply::command::{CommandError, Tool};
+use crate::supply::{Artifacts, IstioSupply};
+
+/// Values for every cluster.
+pub(crate) const VALUES: &str = include_str!("../../../kind-config/istio/values.yaml");
+/// Values on top where the sidecar is upstream Envoy.
+pub(crate) const UPSTREAM_ENVOY: &str = include_str!("../../../kind-config/istio/upstream-envoy.yaml");
+
+/// One line that says which Istio this is; part of the cluster's definition.
+pub(crate) fn describe(istio: &IstioSupply) -> String {
+    let mut line = istio.version.clone();
+    for (name, value) in [("hub", &istio.hub), ("tag", &istio.tag)] {
+        if let Some(value) = value {
+            line += &format!(" {name}={value}");
+        }
+    }
+    if istio.upstream_envoy {
+        line += " upstream-envoy";
+    }
+    line
+}
+
+/// istioctl's arguments; `values` are files that later ones override.
+pub(crate) fn arguments(istio: &IstioSupply, values: &[PathBuf], kubeconfig: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["install".into(), "--skip-confirmation".into()];
+    for file in values {
+        arguments.extend(["--filename".into(), file.into()]);
+    }
+    for (name, value) in [("hub", &istio.hub), ("tag", &istio.tag)] {
+        if let Some(value) = value {
+            arguments.extend(["--set".into(), format!("{name}={value}").into()]);
+        }
+    }
+    arguments.extend(["--kubeconfig".into(), kubeconfig.into()]);
+    arguments
+}
+
+/// Trouble installing Istio.
+#[derive(Debug, thiserror::Error)]
+pub enum IstioError {
+    /// The values could not be written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// istioctl failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+/// Installs Istio; returns when istiod is ready and its webhooks are in place.
+pub(crate) async fn install(
+    artifacts: &Artifacts,
+    state: &StateDir,
+    kubeconfig: &Path,
+) -> Result<(), IstioError> {
+    let mut values = vec![state.write_file("istio-values.yaml", VALUES.as_bytes())?];
+    if artifacts.istio.upstream_envoy {
+        values.push(state.write_file("istio-upstream-envoy.yaml", UPSTREAM_ENVOY.as_bytes())?);
+    }
+    let arguments = arguments(&artifacts.istio, &values, kubeconfig);
+    Tool::new("installing Istio", &artifacts.istioctl).args(arguments).run().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn supply() -> IstioSupply {
+        IstioSupply {
+            version: "1.31.0".into(),
+            hub: Some("h".into()),
+            tag: Some("t".into()),
+            upstream_envoy: true,
+        }
+    }
+
+    #[test]
+    fn hub_and_tag_are_given_only_when_they_are_ours() {
+        let files = [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")];
+        let ours = arguments(&supply(), &files, Path::new("/k"));
+        assert_eq!(
+            ours,
+            [
+                "install",
+                "--skip-confirmation",
+                "--filename",
+                "a.yaml",
+                "--filename",
+                "b.yaml",
+                "--set",
+                "hub=h",
+                "--set",
+                "tag=t",
+                "--kubeconfig",
+                "/k"
+            ]
+        );
+        let released = IstioSupply { hub: None, tag: None, upstream_envoy: false, ..supply() };
+        assert!(!arguments(&released, &files, Path::new("/k")).contains(&"--set".into()));
+    }
+
+    #[test]
+    fn the_description_tells_builds_apart() {
+        let other = IstioSupply { upstream_envoy: false, ..supply() };
+        assert_eq!(describe(&supply()), "1.31.0 hub=h tag=t upstream-envoy");
+        assert_ne!(describe(&supply()), describe(&other));
+    }
+
+    #[test]
+    fn values_are_documents_for_istioctl() {
+        for text in [VALUES, UPSTREAM_ENVOY] {
+            let all: Vec<serde_json::Value> = crate::yaml::documents(text).unwrap();
+            assert_eq!(all.len(), 1);
+            assert_eq!(all[0]["kind"], "IstioOperator");
+        }
+        let all: Vec<serde_json::Value> = crate::yaml::documents(VALUES).unwrap();
+        let format = all[0]["spec"]["meshConfig"]["accessLogFormat"].as_str().unwrap();
+        let format: serde_json::Value = serde_json::from_str(format).unwrap();
+        assert_eq!(format["downstream_peer_uri_san"], "%DOWNSTREAM_PEER_URI_SAN%");
+    }
+}

@@ -1,0 +1,190 @@
+//! What kind and kubeadm are told (pure). JSON, which both accept as YAML.
+//!
+//! Every setting beyond kind's defaults is here for speed or because the host needs it; the cluster stays the one that
+//! kubeadm makes.
+
+use serde_json::{Value, json};
+
+use super::network::POD_SUBNET;
+
+/// What the configuration depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindOptions {
+    /// Number of nodes; the first is the control plane.
+    pub nodes: u8,
+    /// The host lacks CAP_SYS_RESOURCE: the kubelet must not insist on lowering OOM scores.
+    pub without_sys_resource: bool,
+    /// The engine's cgroups are version 1: Kubernetes 1.35 and later must be told to accept that.
+    pub cgroup_v1: bool,
+}
+
+/// Name of the container of the control-plane node.
+pub fn control_plane(cluster: &str) -> String {
+    format!("{cluster}-control-plane")
+}
+
+/// Configuration for `kind create cluster --config`.
+pub fn config(options: KindOptions) -> String {
+    let mut patches = Vec::new();
+    for (version, arguments) in KUBEADM_VERSIONS {
+        patches.push(cluster_patch(version, arguments));
+        patches.push(init_patch(version, options.nodes));
+    }
+    patches.push(kubelet_patch(options));
+    let nodes: Vec<Value> = (0..options.nodes.max(1))
+        .map(|n| json!({"role": if n == 0 { "control-plane" } else { "worker" }}))
+        .collect();
+    let config = json!({
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "networking": {"disableDefaultCNI": true, "podSubnet": POD_SUBNET, "serviceSubnet": "10.96.0.0/16"},
+        "nodes": nodes,
+        "kubeadmConfigPatches": patches.iter().map(Value::to_string).collect::<Vec<_>>(),
+    });
+    format!("{config:#}\n")
+}
+
+/// How an API version of kubeadm's configuration writes a component's arguments.
+type Arguments = fn(&[(&str, &str)]) -> Value;
+
+/// kind writes the first for Kubernetes before 1.36 and the second from then on; patches of another version than the one
+/// written are ignored.
+const KUBEADM_VERSIONS: [(&str, Arguments); 2] =
+    [("kubeadm.k8s.io/v1beta3", as_map), ("kubeadm.k8s.io/v1beta4", as_list)];
+
+fn as_map(arguments: &[(&str, &str)]) -> Value {
+    arguments
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), json!(value)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+fn as_list(arguments: &[(&str, &str)]) -> Value {
+    arguments.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
+}
+
+fn cluster_patch(version: &str, arguments: Arguments) -> Value {
+    json!({
+        "apiVersion": version,
+        "kind": "ClusterConfiguration",
+        "metadata": {"name": "config"},
+        // The node's /tmp is a tmpfs: no disk waits for fsync.
+        "etcd": {"local": {"dataDir": "/tmp/etcd"}},
+        // One API server: nothing to share fairly, no leader to elect.
+        "apiServer": {"extraArgs": arguments(&[("enable-priority-and-fairness", "false"), ("profiling", "false")])},
+        // Pod networks follow the nodes' docker addresses, so nobody allocates them.
+        "controllerManager": {"extraArgs": arguments(&[
+            ("allocate-node-cidrs", "false"), ("leader-elect", "false"), ("profiling", "false"),
+        ])},
+        "scheduler": {"extraArgs": arguments(&[("leader-elect", "false"), ("profiling", "false")])},
+    })
+}
+
+fn init_patch(version: &str, nodes: u8) -> Value {
+    // A patch replaces the list, so kind's own `preflight` is repeated. DNS is ours (kind-config/cluster/coredns.yaml).
+    let mut patch = json!({
+        "apiVersion": version,
+        "kind": "InitConfiguration",
+        "metadata": {"name": "config"},
+        "skipPhases": ["preflight", "addon/coredns", "show-join-command"],
+    });
+    if nodes <= 1 {
+        // kind removes this taint and fails if it is not there; with this effect nothing has to wait for that.
+        patch["nodeRegistration"] = json!({
+            "taints": [{"key": "node-role.kubernetes.io/control-plane", "effect": "PreferNoSchedule"}]
+        });
+    }
+    patch
+}
+
+fn kubelet_patch(options: KindOptions) -> Value {
+    let mut patch = host_patch(options);
+    patch["serializeImagePulls"] = json!(false);
+    patch
+}
+
+/// What the host needs the kubelet to be told; nothing on usual hosts.
+pub(crate) fn host_patch(options: KindOptions) -> Value {
+    let mut patch = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "metadata": {"name": "config"},
+    });
+    if options.without_sys_resource {
+        patch["featureGates"] = json!({"KubeletInUserNamespace": true});
+    }
+    if options.cgroup_v1 {
+        patch["failCgroupV1"] = json!(false);
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: KindOptions = KindOptions { nodes: 1, without_sys_resource: false, cgroup_v1: false };
+
+    fn parsed(options: KindOptions) -> (Value, Vec<Value>) {
+        let config: Value = serde_json::from_str(&config(options)).unwrap();
+        let patches = config["kubeadmConfigPatches"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|patch| serde_json::from_str(patch.as_str().unwrap()).unwrap())
+            .collect();
+        (config, patches)
+    }
+
+    fn patch<'a>(patches: &'a [Value], version: &str, kind: &str) -> &'a Value {
+        patches.iter().find(|p| p["kind"] == kind && p["apiVersion"] == version).unwrap()
+    }
+
+    #[test]
+    fn the_first_node_is_the_control_plane_and_the_rest_are_workers() {
+        let (config, _) = parsed(KindOptions { nodes: 3, ..PLAIN });
+        let roles: Vec<&str> =
+            config["nodes"].as_array().unwrap().iter().map(|n| n["role"].as_str().unwrap()).collect();
+        assert_eq!(roles, ["control-plane", "worker", "worker"]);
+    }
+
+    #[test]
+    fn skipped_phases_repeat_kinds_own() {
+        for nodes in [1, 3] {
+            let (_, patches) = parsed(KindOptions { nodes, ..PLAIN });
+            let init = patch(&patches, "kubeadm.k8s.io/v1beta3", "InitConfiguration");
+            assert_eq!(init["skipPhases"][0], "preflight");
+        }
+    }
+
+    #[test]
+    fn only_a_single_node_takes_pods_despite_being_the_control_plane() {
+        let (_, one) = parsed(PLAIN);
+        let (_, two) = parsed(KindOptions { nodes: 2, ..PLAIN });
+        let version = "kubeadm.k8s.io/v1beta3";
+        let taints =
+            |patches: &[Value]| patch(patches, version, "InitConfiguration")["nodeRegistration"].clone();
+        assert_eq!(taints(&one)["taints"][0]["effect"], "PreferNoSchedule");
+        assert_eq!(taints(&two), Value::Null);
+    }
+
+    #[test]
+    fn both_versions_of_kubeadms_configuration_get_their_own_form_of_arguments() {
+        let (_, patches) = parsed(PLAIN);
+        let old = patch(&patches, "kubeadm.k8s.io/v1beta3", "ClusterConfiguration");
+        assert_eq!(old["scheduler"]["extraArgs"]["leader-elect"], "false");
+        let new = patch(&patches, "kubeadm.k8s.io/v1beta4", "ClusterConfiguration");
+        assert_eq!(new["scheduler"]["extraArgs"][0], json!({"name": "leader-elect", "value": "false"}));
+    }
+
+    #[test]
+    fn hosts_that_lack_nothing_are_left_as_they_are() {
+        let kubelet = |options| kubelet_patch(options);
+        assert_eq!(kubelet(PLAIN)["featureGates"], Value::Null);
+        assert_eq!(kubelet(PLAIN)["failCgroupV1"], Value::Null);
+        let special = KindOptions { without_sys_resource: true, cgroup_v1: true, ..PLAIN };
+        assert_eq!(kubelet(special)["featureGates"]["KubeletInUserNamespace"], true);
+        assert_eq!(kubelet(special)["failCgroupV1"], false);
+    }
+}
