@@ -17,6 +17,7 @@ pub mod host;
 pub mod node;
 pub mod parts;
 pub mod pins;
+pub mod registry;
 pub mod source;
 pub mod workspace;
 
@@ -88,8 +89,8 @@ pub struct Artifacts {
     pub images: Vec<LoadImage>,
     /// Directory of the Gateway API's CRDs, one YAML file each.
     pub gateway_api_crds: PathBuf,
-    /// An Envoy program for the host, to test against; none where images come from a registry.
-    pub envoy: Option<PathBuf>,
+    /// An upstream Envoy program, to test against.
+    pub envoy: PathBuf,
     /// Whether the host lacks CAP_SYS_RESOURCE: the kubelet then needs `KubeletInUserNamespace`.
     pub shim_needed: bool,
     /// Where they came from: never [`ImageSource::Auto`].
@@ -158,5 +159,31 @@ pub async fn prepare(
     options: &SupplyOptions,
     progress: &dyn Progress,
 ) -> Result<Artifacts, SupplyError> {
-    source::prepare(cache, engine, options, progress).await
+    match options.source {
+        ImageSource::Source => source::prepare(cache, engine, options, progress).await,
+        ImageSource::Registry => registry::prepare(cache, engine, options, progress).await,
+        ImageSource::Auto if prefers_registry(engine).await => {
+            registry::prepare(cache, engine, options, progress).await
+        }
+        ImageSource::Auto => source::prepare(cache, engine, options, progress).await,
+    }
+}
+
+/// Whether released images are to be had here and would run. Costs nothing where nodes were built before or
+/// the released programs are missing; else a registry has a few seconds to answer.
+async fn prefers_registry(engine: &Engine) -> bool {
+    let Ok(pins) = pins::Pins::load() else { return false };
+    if node::present(engine, &source::node_image(&pins)).await || !cgroup_v2() {
+        return false;
+    }
+    let Ok(programs) = registry::programs() else { return false };
+    match registry::node_image(&programs.kind).await {
+        Ok(image) => registry::answers(engine, &image).await,
+        Err(_) => false,
+    }
+}
+
+/// Whether the host has the unified control groups that released nodes need.
+pub(crate) fn cgroup_v2() -> bool {
+    std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }

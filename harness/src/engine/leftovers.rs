@@ -20,6 +20,7 @@ pub(super) async fn remove(layout: &Layout) -> Result<(), EngineError> {
         unmount_below(dir).await;
     }
     remove_bridges(layout).await;
+    remove_cgroups(&layout.cgroup);
     let exec = layout.run.join("exec");
     if exec.exists() {
         std::fs::remove_dir_all(&exec).map_err(super::io("remove", &exec))?;
@@ -67,16 +68,34 @@ async fn unmount_below(dir: &Path) {
     }
 }
 
-/// Mount points below `dir`, the last mounted first.
+/// `dir` if it is a mount point (dockerd makes one of its data root) and those below, the last first.
 fn mounts_below(mountinfo: &str, dir: &Path) -> Vec<String> {
     let mut points: Vec<_> = mountinfo
         .lines()
         .filter_map(|line| line.split(' ').nth(4))
-        .filter(|point| Path::new(point) != dir && Path::new(point).starts_with(dir))
+        .filter(|point| Path::new(point).starts_with(dir))
         .map(str::to_owned)
         .collect();
     points.reverse();
     points
+}
+
+/// Removes the engine's control groups in all hierarchies; only empty ones can be removed.
+fn remove_cgroups(name: &str) {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(root).into_iter().flatten().flatten().map(|found| found.path());
+    for hierarchy in hierarchies.chain([root.to_owned()]) {
+        remove_tree_of_groups(&hierarchy.join(name));
+    }
+}
+
+fn remove_tree_of_groups(dir: &Path) {
+    for found in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if found.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree_of_groups(&found.path());
+        }
+    }
+    let _ = std::fs::remove_dir(dir);
 }
 
 async fn remove_bridges(layout: &Layout) {
@@ -100,10 +119,18 @@ fn is_bridge_of(store: &[u8], name: &str) -> bool {
         .is_some_and(|id| id.len() == 12 && store.windows(12).any(|part| part == id.as_bytes()))
 }
 
-/// Removes dockerd's iptables rules and chains, unless another engine on this host uses them.
-pub(super) async fn remove_rules() {
+/// Removes what all engines of a host share, unless another one runs: dockerd's iptables rules and chains,
+/// and the directories it and containerd make in /run.
+pub(super) async fn remove_shared() {
     if another_engine_runs() {
         return;
+    }
+    for dir in ["/run/containerd/s", "/run/containerd", "/run/docker/plugins", "/run/docker", "/run/docker.pid"] {
+        // Sockets of shims that were killed; a containerd of somebody else's would still serve its own.
+        if dir == "/run/containerd/s" {
+            remove_sockets(Path::new(dir));
+        }
+        let _ = std::fs::remove_dir(dir);
     }
     for program in ["iptables", "ip6tables"] {
         for table in ["filter", "nat"] {
@@ -119,9 +146,18 @@ pub(super) async fn remove_rules() {
     }
 }
 
-fn another_engine_runs() -> bool {
-    mentioning(Path::new("dockerd")).iter().any(|(pid, _)| {
-        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "dockerd")
+fn remove_sockets(dir: &Path) {
+    for found in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let _ = std::fs::remove_file(found.path());
+    }
+}
+
+/// Whether any dockerd or containerd runs on this host.
+pub(super) fn another_engine_runs() -> bool {
+    [("dockerd", "dockerd"), ("containerd", "containerd")].iter().any(|(mention, name)| {
+        mentioning(Path::new(mention)).iter().any(|(pid, _)| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == *name)
+        })
     })
 }
 
@@ -164,7 +200,7 @@ mod tests {
     fn mounts_are_unmounted_from_the_inside_out() {
         let table = "1 0 8:1 / / rw - ext4 a rw\n2 1 8:1 / /run/x rw - tmpfs a rw\n3 2 8:1 / /run/x/a rw - nsfs a rw\n\
                      4 3 8:1 / /run/x/a/b rw - overlay a rw\n5 1 8:1 / /run/xy rw - tmpfs a rw\n";
-        assert_eq!(mounts_below(table, Path::new("/run/x")), ["/run/x/a/b", "/run/x/a"]);
+        assert_eq!(mounts_below(table, Path::new("/run/x")), ["/run/x/a/b", "/run/x/a", "/run/x"]);
     }
 
     #[test]

@@ -39,6 +39,17 @@ pub(super) struct Layout {
     pub(super) run: PathBuf,
     /// The engine's own bridge.
     pub(super) bridge: String,
+    /// The control group above all of its containers.
+    pub(super) cgroup: String,
+    /// In the cache: [`Before`].
+    before: PathBuf,
+}
+
+/// What a host was like before the engine changed it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Before {
+    /// dockerd turns forwarding on, and then sets the policy of FORWARD to DROP.
+    forwarding: bool,
 }
 
 /// What is remembered about a running engine.
@@ -59,6 +70,8 @@ pub(super) fn layout(cache: &Cache) -> Layout {
         runtime: dir.join("oci-runtime"),
         run: PathBuf::from(format!("/run/meshproof-{id}")),
         bridge: format!("mp{id}"),
+        cgroup: format!("meshproof-{id}"),
+        before: dir.join("before.json"),
     }
 }
 
@@ -106,6 +119,7 @@ async fn start_locked(cache: &Cache) -> Result<Engine, EngineError> {
     for dir in [&layout.data, &layout.run] {
         std::fs::create_dir_all(dir).map_err(io("create", dir))?;
     }
+    remember(&layout)?;
     make_bridge(&layout.bridge).await?;
     let shim = capability::lacks_sys_resource();
     if shim {
@@ -124,6 +138,30 @@ async fn start_locked(cache: &Cache) -> Result<Engine, EngineError> {
     engine
 }
 
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// Remembers what to restore, unless an engine that was not stopped properly remembered it already.
+fn remember(layout: &Layout) -> Result<(), EngineError> {
+    if layout.before.exists() {
+        return Ok(());
+    }
+    let forwarding = std::fs::read_to_string(FORWARDING).is_ok_and(|value| value.trim() == "1");
+    let text = serde_json::to_vec(&Before { forwarding }).map_err(std::io::Error::from);
+    text.and_then(|text| std::fs::write(&layout.before, text)).map_err(io("write", &layout.before))
+}
+
+async fn restore(layout: &Layout) {
+    let before = std::fs::read(&layout.before).ok().and_then(|text| serde_json::from_slice::<Before>(&text).ok());
+    if before.is_some_and(|before| !before.forwarding) && !leftovers::another_engine_runs() {
+        let policy = Tool::new("restore the policy", "iptables").args(["-w", "-P", "FORWARD", "ACCEPT"]);
+        if let Err(error) = policy.run().await {
+            tracing::debug!(%error, "policy not restored");
+        }
+        let _ = std::fs::write(FORWARDING, "0");
+    }
+    let _ = std::fs::remove_file(&layout.before);
+}
+
 fn spawn(layout: &Layout, shim: bool, notify: &Path) -> Result<Child, EngineError> {
     let log = std::fs::File::create(&layout.log).map_err(io("create", &layout.log))?;
     let errors = log.try_clone().map_err(io("open", &layout.log))?;
@@ -136,6 +174,7 @@ fn spawn(layout: &Layout, shim: bool, notify: &Path) -> Result<Child, EngineErro
         .arg(format!("--exec-root={}", layout.run.join("exec").display()))
         .arg(format!("--pidfile={}", layout.run.join("docker.pid").display()))
         .arg(format!("--bridge={}", layout.bridge))
+        .arg(format!("--cgroup-parent=/{}", layout.cgroup))
         .args(["--storage-driver=overlay2", "--live-restore=false", "--log-level=info"])
         .env("NOTIFY_SOCKET", notify)
         .env_remove("DOCKER_HOST")
@@ -223,7 +262,7 @@ fn free_subnet(routes: &str) -> Ipv4Addr {
 /// Stops the engine; see [`Engine::stop_private`].
 pub(super) async fn stop(cache: &Cache, progress: &dyn Progress) -> Result<bool, EngineError> {
     let layout = layout(cache);
-    if !layout.run.exists() && !Path::new("/sys/class/net").join(&layout.bridge).exists() {
+    if !layout.run.exists() && !holds_containers(&layout) && !Path::new("/sys/class/net").join(&layout.bridge).exists() {
         return Ok(false);
     }
     let phase = "stop the private Docker Engine";
@@ -233,7 +272,13 @@ pub(super) async fn stop(cache: &Cache, progress: &dyn Progress) -> Result<bool,
 }
 
 async fn stop_locked(cache: &Cache, layout: &Layout) -> Result<(), EngineError> {
-    if let Some(engine) = find(cache).await? {
+    let mut running = find(cache).await?;
+    if running.is_none() && holds_containers(layout) {
+        // Only an engine can take its containers, volumes and networks apart. If it cannot be started any
+        // more, they stay as files in the cache.
+        running = start_locked(cache).await.ok();
+    }
+    if let Some(engine) = running {
         empty(&engine).await;
     }
     if let Some(state) = layout.state().filter(|state| state.process.is_alive()) {
@@ -241,12 +286,18 @@ async fn stop_locked(cache: &Cache, layout: &Layout) -> Result<(), EngineError> 
         wait_gone(&state.process, STOP_LIMIT).await;
     }
     leftovers::remove(layout).await?;
-    leftovers::remove_rules().await;
+    leftovers::remove_shared().await;
+    restore(layout).await;
     if layout.run.exists() {
         std::fs::remove_dir_all(&layout.run).map_err(io("remove", &layout.run))?;
     }
     let _ = std::fs::remove_file(&layout.state);
     Ok(())
+}
+
+/// Whether a dead engine left containers.
+fn holds_containers(layout: &Layout) -> bool {
+    std::fs::read_dir(layout.data.join("containers")).is_ok_and(|mut found| found.next().is_some())
 }
 
 /// Removes containers, their volumes and the networks; images stay, they are the cache.

@@ -103,8 +103,7 @@ pub async fn prepare(
 ) -> Result<Artifacts, SupplyError> {
     let pins = Pins::load()?;
     let builds = GoBuilds::new(&pins);
-    let node_key = node::key(&inputs(&pins, &builds));
-    let node_image = node::image_name(&pins, &node_key);
+    let node_image = node_image(&pins);
 
     let gathered = gather(cache, &pins, &builds, progress).await?;
     let archive = async {
@@ -132,10 +131,15 @@ pub async fn prepare(
         },
         images,
         gateway_api_crds: gathered.gateway_api,
-        envoy: Some(gathered.envoy),
+        envoy: gathered.envoy,
         shim_needed: engine.without_sys_resource(),
         source: ImageSource::Source,
     })
+}
+
+/// Name of the node image these pins make.
+pub fn node_image(pins: &Pins) -> String {
+    node::image_name(pins, &node::key(&inputs(pins, &GoBuilds::new(pins))))
 }
 
 /// Where each thing is, once built.

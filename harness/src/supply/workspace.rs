@@ -110,9 +110,21 @@ pub async fn images(
 ) -> Result<Vec<LoadImage>, SupplyError> {
     let key = key(root)?;
     let dir = cache
-        .entry(&key, "build the extension's images", progress, |out| async move {
-            let programs = compile(cache, root).await?;
-            blocking(move || package(&programs, &out)).await
+        .entry(&key, "build the extension's images", progress, |out| {
+            let key = &key;
+            async move {
+                // One build at a time uses the directory cargo builds in: the programs taken from it are
+                // those just made.
+                let waiting = || tracing::debug!("another meshproof compiles this workspace");
+                let _lock = cache.lock("cargo-target", waiting).await?;
+                let programs = compile(cache, root).await?;
+                if self::key(root)? != *key {
+                    return Err(SupplyError::Unexpected {
+                        what: "the extension's sources changed while they were compiled; run it again".to_owned(),
+                    });
+                }
+                blocking(move || package(&programs, &out)).await
+            }
         })
         .await?;
     let file = dir.join("images.json");
