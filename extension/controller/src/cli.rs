@@ -1,0 +1,92 @@
+//! Flags. The chart sets them, by environment.
+
+use crate::translate::{ProxyTemplate, Settings};
+use clap::Parser;
+use serde_json::Value;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// ALB Controller: Gateway API in, data-plane configuration and status out.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "alb-controller", version)]
+pub struct Args {
+    /// Name of this pod: its identity in the Lease.
+    #[arg(long, env = "POD_NAME")]
+    pub pod_name: String,
+    /// Address of this pod: where proxies find the leader.
+    #[arg(long, env = "POD_IP")]
+    pub pod_ip: IpAddr,
+    /// DNS zone of frontends.
+    #[arg(long, env = "ALB_ZONE", default_value = alb_api::names::DEFAULT_ZONE)]
+    pub zone: String,
+    /// Where the configuration server listens.
+    #[arg(long, env = "ALB_CONFIG_ADDRESS", default_value = "0.0.0.0:8443")]
+    pub config_address: SocketAddr,
+    /// Where health, readiness and metrics are served.
+    #[arg(long, env = "ALB_ADMIN_ADDRESS", default_value_t = alb_runtime::admin::DEFAULT_ADDRESS)]
+    pub admin_address: SocketAddr,
+    /// What to log (a tracing filter).
+    #[arg(long, env = "RUST_LOG", default_value = "info,kube=warn")]
+    pub log: String,
+    /// Image of the proxies.
+    #[arg(long, env = "ALB_PROXY_IMAGE")]
+    pub proxy_image: String,
+    /// Pull policy of that image.
+    #[arg(long, env = "ALB_PROXY_PULL_POLICY", default_value = "IfNotPresent")]
+    pub proxy_pull_policy: String,
+    /// Proxies of each load balancer.
+    #[arg(long, env = "ALB_PROXY_REPLICAS", default_value_t = 2)]
+    pub proxy_replicas: u32,
+    /// Resource requests and limits of a proxy, as JSON.
+    #[arg(long, env = "ALB_PROXY_RESOURCES", default_value = "{}", value_parser = object)]
+    pub proxy_resources: Value,
+    /// What proxies log (a tracing filter).
+    #[arg(long, env = "ALB_PROXY_LOG", default_value = "info")]
+    pub proxy_log: String,
+    /// Seconds a terminating proxy lets running requests end.
+    #[arg(long, env = "ALB_PROXY_DRAIN_SECONDS", default_value_t = 20)]
+    pub proxy_drain_seconds: u32,
+    /// For tests only: ALPN protocol of proxies towards services of the mesh.
+    #[arg(long, env = "ALB_PROXY_UPSTREAM_ALPN_FOR_TESTS", default_value = "")]
+    pub proxy_upstream_alpn_for_tests: String,
+    /// Seconds after which a leader that is not heard of is replaced.
+    #[arg(long, env = "ALB_LEASE_DURATION_SECONDS", default_value = "15", value_parser = seconds)]
+    pub lease_duration: Duration,
+    /// Seconds after which a leader that cannot renew its Lease stops acting as one.
+    #[arg(long, env = "ALB_LEASE_RENEW_DEADLINE_SECONDS", default_value = "10", value_parser = seconds)]
+    pub lease_renew_deadline: Duration,
+    /// Seconds between attempts at the Lease.
+    #[arg(long, env = "ALB_LEASE_RETRY_PERIOD_SECONDS", default_value = "2", value_parser = seconds)]
+    pub lease_retry_period: Duration,
+}
+
+impl Args {
+    /// The part that the translation needs.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            zone: self.zone.clone(),
+            proxy: ProxyTemplate {
+                image: self.proxy_image.clone(),
+                pull_policy: self.proxy_pull_policy.clone(),
+                replicas: self.proxy_replicas,
+                resources: self.proxy_resources.clone(),
+                upstream_alpn_for_tests: self.proxy_upstream_alpn_for_tests.clone(),
+                log: self.proxy_log.clone(),
+                drain_seconds: self.proxy_drain_seconds,
+            },
+        }
+    }
+}
+
+fn object(text: &str) -> Result<Value, String> {
+    match serde_json::from_str(text) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err("expected a JSON object".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

@@ -1,0 +1,223 @@
+//! The loop: world in, configuration and writes out. Configuration is published before any status is written.
+
+use crate::apply::{Outcome, apply};
+use crate::events::Reporter;
+use crate::metrics::Metrics;
+use crate::plan::{Write, plan};
+use crate::schedule::{Ended, Schedule};
+use crate::translate::{Settings, Translation, translate};
+use crate::world::{Change, Seen, Watched, World};
+use alb_config::server::{Acks, Hub};
+use alb_runtime::Blocker;
+use alb_runtime::lease::Leadership;
+use kube::runtime::watcher::Event;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long to collect changes before they are translated.
+pub const DEBOUNCE: Duration = Duration::from_millis(10);
+
+/// A question for the loop: what do you know and want? Answered with JSON, without secrets.
+pub type Inquiry = oneshot::Sender<Value>;
+
+/// Everything the loop works with.
+pub struct Controller {
+    /// For writes.
+    pub client: kube::Client,
+    /// Flags.
+    pub settings: Settings,
+    /// Where configuration goes.
+    pub hub: Hub,
+    /// Who leads.
+    pub leadership: Leadership,
+    /// Readiness, as long as not every kind has been listed.
+    pub blocker: Blocker,
+    /// Events.
+    pub reporter: Reporter,
+    /// Metrics.
+    pub metrics: Metrics,
+}
+
+struct State {
+    world: World,
+    seen: Seen,
+    unsynced: BTreeSet<Watched>,
+    translation: Translation,
+    schedule: Schedule,
+    writes: JoinSet<(Write, Outcome)>,
+}
+
+impl Controller {
+    /// Runs until `shutdown`; returns when no write is under way any more.
+    pub async fn run(
+        self,
+        mut changes: mpsc::Receiver<Change>,
+        mut inquiries: mpsc::Receiver<Inquiry>,
+        shutdown: CancellationToken,
+    ) {
+        let mut acks = self.hub.acks();
+        let mut leading = self.leadership.subscribe();
+        let mut state = State {
+            world: World::default(),
+            seen: Seen::new(),
+            unsynced: Watched::ALL.into_iter().collect(),
+            translation: Translation::default(),
+            schedule: Schedule::default(),
+            writes: JoinSet::new(),
+        };
+        self.report_unsynced(&state);
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let timer = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                change = changes.recv() => {
+                    let Some(change) = change else { break };
+                    if self.absorb(&mut state, change) {
+                        deadline = sooner(deadline, Instant::now() + DEBOUNCE);
+                    }
+                }
+                Ok(()) = acks.changed() => deadline = sooner(deadline, Instant::now() + DEBOUNCE / 5),
+                Ok(()) = leading.changed() => {
+                    leading.borrow_and_update();
+                    state.schedule.reset();
+                    self.reporter.reset();
+                    deadline = Some(Instant::now());
+                }
+                Some(ended) = state.writes.join_next() => {
+                    if let Ok((write, outcome)) = ended {
+                        self.ended(&mut state, &write, outcome);
+                    }
+                    deadline = sooner(deadline, Instant::now());
+                }
+                Some(inquiry) = inquiries.recv() => {
+                    let _ = inquiry.send(self.answer(&state));
+                }
+                () = timer => {
+                    // Whatever else has arrived belongs to the same translation.
+                    while let Ok(change) = changes.try_recv() {
+                        self.absorb(&mut state, change);
+                    }
+                    let acks = acks.borrow_and_update().clone();
+                    deadline = self.reconcile(&mut state, &acks);
+                }
+            }
+        }
+        while let Some(ended) = state.writes.join_next().await {
+            if let Ok((write, outcome)) = ended {
+                self.ended(&mut state, &write, outcome);
+            }
+        }
+    }
+
+    fn absorb(&self, state: &mut State, change: Change) -> bool {
+        let kind = change.kind;
+        let listed = matches!(change.event, Event::InitDone);
+        let changed = state.world.absorb(change, &mut state.seen);
+        if listed && state.unsynced.remove(&kind) {
+            self.report_unsynced(state);
+            return true;
+        }
+        changed
+    }
+
+    fn report_unsynced(&self, state: &State) {
+        let kinds: Vec<String> = state.unsynced.iter().map(|kind| kind.resource().plural).collect();
+        self.blocker.set((!kinds.is_empty()).then(|| format!("waiting for a list of {}", kinds.join(", "))));
+    }
+
+    /// Translates, publishes, writes. Returns when to look again.
+    fn reconcile(&self, state: &mut State, acks: &Acks) -> Option<Instant> {
+        if !state.unsynced.is_empty() {
+            return None;
+        }
+        let started = Instant::now();
+        let translation = translate(&state.world, &self.settings, acks);
+        for (load_balancer, snapshot) in &translation.snapshots {
+            self.hub.publish(load_balancer, snapshot.clone());
+        }
+        for gone in state.translation.snapshots.keys().filter(|id| !translation.snapshots.contains_key(*id)) {
+            self.hub.remove(gone);
+        }
+        self.metrics.translated(started.elapsed());
+        state.translation = translation;
+        if !self.leadership.is_leader() {
+            return None;
+        }
+        self.reporter.report(&state.translation.warnings);
+        let plan = plan(&state.world, &state.translation, jiff::Timestamp::now());
+        let due = state.schedule.due(plan, Instant::now());
+        for write in due.writes {
+            let (client, leadership) = (self.client.clone(), self.leadership.clone());
+            state.writes.spawn(async move {
+                // The lease may have run out between the plan and now.
+                let outcome =
+                    if leadership.is_leader() { apply(client, &write).await } else { Outcome::Stale };
+                (write, outcome)
+            });
+        }
+        due.again
+    }
+
+    fn ended(&self, state: &mut State, write: &Write, outcome: Outcome) {
+        let (kind, key) = &write.target;
+        let resource = kind.resource().plural;
+        let ended = match outcome {
+            Outcome::Written => {
+                tracing::debug!(resource, object = %key, "written");
+                Ended::Well
+            }
+            Outcome::Stale => Ended::Stale,
+            Outcome::Failed(error) => {
+                tracing::warn!(resource, object = %key, %error, "write failed; it will be tried again");
+                Ended::Badly
+            }
+        };
+        self.metrics.wrote(&resource, ended);
+        state.schedule.ended(write, ended, Instant::now());
+    }
+
+    fn answer(&self, state: &State) -> Value {
+        let translation = &state.translation;
+        let configuration: serde_json::Map<String, Value> = translation
+            .snapshots
+            .iter()
+            .map(|(load_balancer, snapshot)| {
+                let resources: serde_json::Map<String, Value> = snapshot
+                    .resources()
+                    .map(|(name, kind)| (name.to_owned(), serde_json::to_value(kind).unwrap_or_default()))
+                    .collect();
+                (load_balancer.clone(), Value::Object(resources))
+            })
+            .collect();
+        json!({
+            "leader": self.leadership.is_leader(),
+            "holder": self.leadership.holder(),
+            "unsynced": state.unsynced,
+            "world": inspect::world(&state.world),
+            "translation": {
+                "configuration": configuration,
+                "deployments": translation.deployments.keys().collect::<Vec<_>>(),
+                "services": translation.services.keys().collect::<Vec<_>>(),
+                "statuses": inspect::statuses(&translation.statuses),
+                "warnings": translation.warnings,
+            },
+            "proxies": inspect::proxies(&self.hub.acks().borrow()),
+        })
+    }
+}
+
+fn sooner(one: Option<Instant>, other: Instant) -> Option<Instant> {
+    Some(one.map_or(other, |one| one.min(other)))
+}
+
+mod inspect;

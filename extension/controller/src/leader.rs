@@ -1,0 +1,245 @@
+//! What the leader does besides writing status: it serves configuration, and makes itself found.
+
+use crate::apply::FIELD_MANAGER;
+use crate::authority::{Authority, AuthorityError};
+use alb_api::names;
+use alb_config::server::Hub;
+use alb_runtime::lease::Leadership;
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Pause after a failed attempt; it doubles up to [`MAX_PAUSE`].
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// A sleep is never longer: clocks may be set.
+const MAX_SLEEP: Duration = Duration::from_secs(3600);
+
+/// TLS configuration for new connections; none while this replica does not lead.
+pub type Tls = watch::Sender<Option<Arc<rustls::ServerConfig>>>;
+
+/// Why the leader's duties could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaderError {
+    /// The API server did not do what was asked.
+    #[error("{doing}: {error}")]
+    Api {
+        /// What was being done.
+        doing: &'static str,
+        /// Its answer.
+        error: kube::Error,
+    },
+    /// No certificate.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+}
+
+/// Serves configuration while this replica leads.
+pub struct Leader {
+    /// For the Secret, the ConfigMap and the EndpointSlice.
+    pub client: kube::Client,
+    /// Configuration.
+    pub hub: Hub,
+    /// Who leads.
+    pub leadership: Leadership,
+    /// Where the certificate goes.
+    pub tls: Tls,
+    /// Address of this pod.
+    pub address: IpAddr,
+}
+
+impl Leader {
+    /// Runs until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.leadership.wait_for(true) => {}
+            }
+            tracing::info!("this replica leads");
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.leadership.wait_for(false) => {}
+                () = self.lead() => {}
+            }
+            self.stop();
+            tracing::info!("this replica no longer leads");
+        }
+        self.stop();
+    }
+
+    fn stop(&self) {
+        self.hub.set_serving(false);
+        self.tls.send_replace(None);
+    }
+
+    /// Never returns: dropped when leadership ends.
+    async fn lead(&self) {
+        let mut pause = MIN_PAUSE;
+        loop {
+            match self.attempt().await {
+                Ok(renew_at) => {
+                    pause = MIN_PAUSE;
+                    let left = renew_at.duration_since(Timestamp::now()).unsigned_abs();
+                    tokio::time::sleep(left.min(MAX_SLEEP)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "serving configuration is not set up; trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(MAX_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Puts everything in place, if it is not. Returns when to look again.
+    async fn attempt(&self) -> Result<Timestamp, LeaderError> {
+        let now = Timestamp::now();
+        let owner = self.owner().await?;
+        let authority = self.authority(&owner, now).await?;
+        let host = format!("{}.{}.svc", names::CONFIG_SERVICE, names::CONTROLLER_NAMESPACE);
+        let serving = authority.serve(&[&host], now)?;
+        self.tls.send_replace(Some(serving.config));
+        self.publish_bundle(&authority).await?;
+        self.hub.set_serving(true);
+        self.publish_address(&owner).await?;
+        Ok(serving.renew_at.min(authority.renew_at()?))
+    }
+
+    /// The Service is what the chart installs: what the leader makes goes with it.
+    async fn owner(&self) -> Result<Value, LeaderError> {
+        let api: Api<Service> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
+        let doing = "reading the Service of the configuration server";
+        let service =
+            api.get(names::CONFIG_SERVICE).await.map_err(|error| LeaderError::Api { doing, error })?;
+        Ok(json!([{
+            "apiVersion": "v1",
+            "kind": "Service",
+            "name": names::CONFIG_SERVICE,
+            "uid": service.metadata.uid.unwrap_or_default(),
+        }]))
+    }
+
+    async fn authority(&self, owner: &Value, now: Timestamp) -> Result<Authority, LeaderError> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
+        let failed = |doing| move |error| LeaderError::Api { doing, error };
+        let existing = api
+            .get_opt(names::CONFIG_TLS_SECRET)
+            .await
+            .map_err(failed("reading the certificate authority"))?;
+        let current = existing.as_ref().and_then(stored);
+        let renewed = match &current {
+            Some(authority) if authority.renew_at().is_ok_and(|at| now < at) => return Ok(authority.clone()),
+            Some(authority) => authority.succeed(now)?,
+            None => Authority::generate(now)?,
+        };
+        let metadata = ObjectMeta {
+            name: Some(names::CONFIG_TLS_SECRET.to_owned()),
+            namespace: Some(names::CONTROLLER_NAMESPACE.to_owned()),
+            // Another leader may have been quicker: then this fails, and the next attempt reads what it wrote.
+            resource_version: existing.and_then(|secret| secret.metadata.resource_version),
+            owner_references: serde_json::from_value(owner.clone()).unwrap_or_default(),
+            ..ObjectMeta::default()
+        };
+        let entry = |name: &str, value: &str| (name.to_owned(), ByteString(value.as_bytes().to_vec()));
+        let secret = Secret {
+            data: Some(
+                [
+                    entry("ca.crt", &renewed.certificate),
+                    entry("ca.key", &renewed.key),
+                    entry("previous.crt", &renewed.previous),
+                ]
+                .into(),
+            ),
+            metadata,
+            ..Secret::default()
+        };
+        let parameters =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let written = if secret.metadata.resource_version.is_some() {
+            api.replace(names::CONFIG_TLS_SECRET, &parameters, &secret).await
+        } else {
+            api.create(&parameters, &secret).await
+        };
+        written.map_err(failed("storing the certificate authority"))?;
+        tracing::info!("made a certificate authority for the configuration server");
+        Ok(renewed)
+    }
+
+    async fn publish_bundle(&self, authority: &Authority) -> Result<(), LeaderError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), names::DATA_PLANE_NAMESPACE);
+        let failed = |error| LeaderError::Api { doing: "publishing the authority's certificate", error };
+        let name = names::CONFIG_CA_CONFIG_MAP;
+        let bundle = authority.bundle();
+        let existing = api.get_opt(name).await.map_err(failed)?;
+        if existing.and_then(|map| map.data?.remove("ca.crt")).as_ref() == Some(&bundle) {
+            return Ok(());
+        }
+        let manifest = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name},
+            "data": {"ca.crt": bundle},
+        });
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        api.patch(name, &parameters, &Patch::Apply(manifest)).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn publish_address(&self, owner: &Value) -> Result<(), LeaderError> {
+        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
+        let failed =
+            |error| LeaderError::Api { doing: "pointing the configuration Service at this pod", error };
+        // The family of an EndpointSlice cannot change: one name for each.
+        let (name, family) = match self.address {
+            IpAddr::V4(_) => (names::CONFIG_SERVICE.to_owned(), "IPv4"),
+            IpAddr::V6(_) => (format!("{}-ipv6", names::CONFIG_SERVICE), "IPv6"),
+        };
+        let address = self.address.to_string();
+        let existing = api.get_opt(&name).await.map_err(failed)?;
+        if existing.is_some_and(|slice| addresses(&slice).eq([&address])) {
+            return Ok(());
+        }
+        let manifest = json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": name,
+                "labels": {
+                    "kubernetes.io/service-name": names::CONFIG_SERVICE,
+                    "endpointslice.kubernetes.io/managed-by": names::CONTROLLER_LEASE,
+                },
+                "ownerReferences": owner,
+            },
+            "addressType": family,
+            "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+            "ports": [{"name": "config", "port": names::CONFIG_PORT, "protocol": "TCP"}],
+        });
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        api.patch(&name, &parameters, &Patch::Apply(manifest)).await.map_err(failed)?;
+        Ok(())
+    }
+}
+
+fn addresses(slice: &EndpointSlice) -> impl Iterator<Item = &String> {
+    slice.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses)
+}
+
+fn stored(secret: &Secret) -> Option<Authority> {
+    let data = secret.data.as_ref()?;
+    let text = |name: &str| data.get(name).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
+    Some(Authority {
+        certificate: text("ca.crt")?,
+        key: text("ca.key")?,
+        previous: text("previous.crt").unwrap_or_default(),
+    })
+}

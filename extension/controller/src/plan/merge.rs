@@ -1,0 +1,173 @@
+//! Desired status merged into the status as it stands.
+//!
+//! A condition keeps its `lastTransitionTime` for as long as its status is the same. Conditions of types that are not
+//! ours, and entries of other controllers, are kept where they are: two controllers that each put the other's entries
+//! elsewhere would write for ever.
+
+use crate::translate::{Condition, GatewayStatus, RouteStatus, complete};
+use crate::world::{Gateway, HttpRoute, Object, ParentRef};
+use alb_api::messages::condition;
+use alb_api::names;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// Condition types that are ours alone to set on the objects we answer for.
+const OURS: [&str; 5] = [
+    condition::ACCEPTED,
+    condition::PROGRAMMED,
+    condition::RESOLVED_REFS,
+    condition::CONFLICTED,
+    condition::DEPLOYMENT,
+];
+
+/// Status of an object that has nothing but conditions. `None` when it is as it should be.
+pub(super) fn conditions_only<T>(object: &Object<T>, desired: &[Condition], now: Timestamp) -> Option<Value> {
+    let current = array(&object.status, "conditions");
+    let merged = conditions(current, desired, object.meta.generation, now);
+    (merged != current).then(|| json!({"conditions": merged}))
+}
+
+/// Status of a Gateway. `None` when it is as it should be.
+pub(super) fn gateway(object: &Object<Gateway>, desired: &GatewayStatus, now: Timestamp) -> Option<Value> {
+    let generation = object.meta.generation;
+    let addresses: Vec<Value> = desired
+        .addresses
+        .iter()
+        .map(|address| json!({"type": names::HOSTNAME_ADDRESS_TYPE, "value": address}))
+        .collect();
+    let merged = conditions(array(&object.status, "conditions"), &desired.conditions, generation, now);
+    let current = array(&object.status, "listeners");
+    let listeners: Vec<Value> = desired
+        .listeners
+        .iter()
+        .map(|listener| {
+            let current = current.iter().find(|other| other["name"] == listener.name.as_str());
+            let current = current.map(|current| array(current, "conditions")).unwrap_or_default();
+            let kinds: Vec<Value> = listener
+                .serves_http_routes
+                .then(|| json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"}))
+                .into_iter()
+                .collect();
+            json!({
+                "name": listener.name,
+                "attachedRoutes": listener.attached_routes,
+                "supportedKinds": kinds,
+                "conditions": conditions(current, &listener.conditions, generation, now),
+            })
+        })
+        .collect();
+    let same = addresses == array(&object.status, "addresses")
+        && merged == array(&object.status, "conditions")
+        && listeners == current;
+    // A merge patch takes null as "remove": an empty list would be kept as such.
+    let addresses = if addresses.is_empty() { Value::Null } else { Value::Array(addresses) };
+    (!same).then(|| json!({"addresses": addresses, "conditions": merged, "listeners": listeners}))
+}
+
+/// Status of a route: our entries among those of other controllers. `None` when they are as they should be.
+pub(super) fn route(
+    object: &Object<HttpRoute>,
+    desired: &RouteStatus,
+    namespace: &str,
+    now: Timestamp,
+) -> Option<Value> {
+    let current = array(&object.status, "parents");
+    let mut missing: Vec<_> = desired.parents.iter().collect();
+    let mut parents: Vec<Value> = Vec::new();
+    let entry = |parent: &crate::translate::ParentStatus, current: &[Value]| {
+        json!({
+            "parentRef": parent.parent,
+            "controllerName": names::CONTROLLER_NAME,
+            "conditions": conditions(current, &parent.conditions, object.meta.generation, now),
+        })
+    };
+    for existing in current {
+        if existing["controllerName"] != names::CONTROLLER_NAME {
+            parents.push(existing.clone());
+            continue;
+        }
+        let reference: ParentRef = serde_json::from_value(existing["parentRef"].clone()).unwrap_or_default();
+        let reference = complete(&reference, namespace);
+        // Ours, and no longer wanted, or a duplicate: dropped.
+        let Some(position) = missing.iter().position(|parent| parent.parent == reference) else { continue };
+        parents.push(entry(missing.remove(position), array(existing, "conditions")));
+    }
+    parents.extend(missing.into_iter().map(|parent| entry(parent, &[])));
+    (parents != current).then(|| json!({"parents": parents}))
+}
+
+fn conditions(current: &[Value], desired: &[Condition], generation: i64, now: Timestamp) -> Vec<Value> {
+    let of_type = |r#type: &str| current.iter().find(|other| other["type"] == r#type);
+    let ours = desired.iter().map(|condition| {
+        let since = of_type(condition.r#type)
+            .filter(|current| current["status"] == condition.status)
+            .and_then(|current| current["lastTransitionTime"].as_str())
+            .map_or_else(|| now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), str::to_owned);
+        json!({
+            "type": condition.r#type,
+            "status": condition.status,
+            "reason": condition.reason,
+            "message": condition.message,
+            "observedGeneration": generation,
+            "lastTransitionTime": since,
+        })
+    });
+    let others = current.iter().filter(|other| !other["type"].as_str().is_some_and(|t| OURS.contains(&t)));
+    ours.chain(others.cloned()).collect()
+}
+
+fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(status: &'static str, message: &str) -> Condition {
+        Condition { r#type: "Accepted", status, reason: "Accepted", message: message.to_owned() }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_transition_time_changes_only_with_the_status() {
+        let first = conditions(&[], &[accepted("True", "a")], 1, at(0));
+        let reworded = conditions(&first, &[accepted("True", "b")], 2, at(60));
+        assert_eq!(reworded[0]["lastTransitionTime"], "1970-01-01T00:00:00Z");
+        assert_eq!(reworded[0]["observedGeneration"], 2);
+        let turned = conditions(&reworded, &[accepted("False", "b")], 2, at(120));
+        assert_eq!(turned[0]["lastTransitionTime"], "1970-01-01T00:02:00Z");
+    }
+
+    #[test]
+    fn conditions_of_others_stay() {
+        let other = json!({"type": "example.com/Audited", "status": "True"});
+        let merged = conditions(std::slice::from_ref(&other), &[accepted("True", "")], 1, at(0));
+        assert_eq!(merged[1], other);
+    }
+
+    #[test]
+    fn entries_of_other_controllers_stay_where_they_are() {
+        let theirs =
+            |name: &str| json!({"parentRef": {"name": name}, "controllerName": "other.example/controller"});
+        let parent = |name: &str| complete(&ParentRef { name: name.into(), ..ParentRef::default() }, "ns");
+        let ours = |name: &str| json!({"parentRef": parent(name), "controllerName": names::CONTROLLER_NAME, "conditions": []});
+        let object = Object::<HttpRoute> {
+            status: json!({"parents": [theirs("a"), ours("stale"), ours("kept"), theirs("b")]}),
+            ..Object::default()
+        };
+        let wanted = |name: &str| crate::translate::ParentStatus { parent: parent(name), conditions: vec![] };
+        let desired = RouteStatus { parents: vec![wanted("new"), wanted("kept")], ..RouteStatus::default() };
+        let patch = route(&object, &desired, "ns", at(0)).unwrap();
+        let names: Vec<&str> = patch["parents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|p| p["parentRef"]["name"].as_str())
+            .collect();
+        assert_eq!(names, ["a", "kept", "b", "new"]);
+    }
+}

@@ -1,0 +1,182 @@
+//! The proxies' Deployments.
+
+use super::Settings;
+use super::load_balancers::LoadBalancer;
+use crate::world::Key;
+use alb_api::frontend;
+use alb_api::names::{self, annotation, label};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Parameters of the proxies' Deployment, from the chart.
+#[derive(Debug, Clone, Default)]
+pub struct ProxyTemplate {
+    /// Image reference.
+    pub image: String,
+    /// `imagePullPolicy`.
+    pub pull_policy: String,
+    /// Replicas of each load balancer.
+    pub replicas: u32,
+    /// `resources` of the container, as in a pod specification.
+    pub resources: Value,
+    /// ALPN protocol towards mesh services; only tests set it.
+    pub upstream_alpn_for_tests: String,
+    /// `RUST_LOG` of the proxies.
+    pub log: String,
+    /// Seconds a terminating proxy lets running requests end.
+    pub drain_seconds: u32,
+}
+
+/// Seconds between a pod's removal from its Service and SIGTERM: until then new connections still arrive.
+const LAME_DUCK_SECONDS: u32 = 3;
+
+/// The Deployments of all load balancers.
+pub(super) fn deployments(load_balancers: &[LoadBalancer], settings: &Settings) -> BTreeMap<Key, Value> {
+    load_balancers
+        .iter()
+        .map(|lb| {
+            let name = frontend::proxy_deployment_name(&lb.id);
+            (Key::new(names::DATA_PLANE_NAMESPACE, &name), deployment(&name, &lb.id, &settings.proxy))
+        })
+        .collect()
+}
+
+fn deployment(name: &str, load_balancer: &str, template: &ProxyTemplate) -> Value {
+    let value = frontend::load_balancer_label(load_balancer);
+    let selector = json!({"app.kubernetes.io/name": "alb-proxy", label::LOAD_BALANCER: value});
+    // Never in the mesh, whatever becomes of the namespace's labels: the proxy speaks mTLS itself.
+    let pod_labels = json!({
+        "app.kubernetes.io/name": "alb-proxy",
+        label::LOAD_BALANCER: value,
+        "sidecar.istio.io/inject": "false",
+    });
+    hashed(json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": name,
+            "namespace": names::DATA_PLANE_NAMESPACE,
+            "labels": {
+                label::MANAGED_BY: label::MANAGED_BY_VALUE,
+                "app.kubernetes.io/name": "alb-proxy",
+                label::LOAD_BALANCER: value,
+            },
+            "annotations": {annotation::LOAD_BALANCER: load_balancer},
+        },
+        "spec": {
+            "replicas": template.replicas,
+            "revisionHistoryLimit": 2,
+            "selector": {"matchLabels": selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": {
+                "metadata": {
+                    "labels": pod_labels,
+                    "annotations": {annotation::LOAD_BALANCER: load_balancer},
+                },
+                "spec": pod(load_balancer, &selector, template),
+            },
+        },
+    }))
+}
+
+fn pod(load_balancer: &str, selector: &Value, template: &ProxyTemplate) -> Value {
+    json!({
+        "serviceAccountName": names::PROXY_SERVICE_ACCOUNT,
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": LAME_DUCK_SECONDS + template.drain_seconds + 5,
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": [{
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": selector},
+        }],
+        "containers": [{
+            "name": "alb-proxy",
+            "image": template.image,
+            "imagePullPolicy": template.pull_policy,
+            "env": environment(load_balancer, template),
+            "ports": [{"name": "admin", "containerPort": 8081, "protocol": "TCP"}],
+            "readinessProbe": {
+                "httpGet": {"path": "/readyz", "port": "admin"},
+                "periodSeconds": 1,
+                "timeoutSeconds": 1,
+                "failureThreshold": 2,
+            },
+            "livenessProbe": {
+                "httpGet": {"path": "/healthz", "port": "admin"},
+                "periodSeconds": 10,
+                "timeoutSeconds": 5,
+                "failureThreshold": 3,
+            },
+            "lifecycle": {"preStop": {"sleep": {"seconds": LAME_DUCK_SECONDS}}},
+            "resources": template.resources,
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"]},
+            },
+            "volumeMounts": [{"name": "config", "mountPath": "/var/run/alb", "readOnly": true}],
+        }],
+        "volumes": [{
+            "name": "config",
+            "projected": {"sources": [
+                {"serviceAccountToken": {
+                    "audience": names::PROXY_TOKEN_AUDIENCE,
+                    "expirationSeconds": 3600,
+                    "path": "token",
+                }},
+                {"configMap": {
+                    "name": names::CONFIG_CA_CONFIG_MAP,
+                    "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                }},
+            ]},
+        }],
+    })
+}
+
+fn environment(load_balancer: &str, template: &ProxyTemplate) -> Vec<Value> {
+    let url = format!(
+        "https://{}.{}.svc:{}",
+        names::CONFIG_SERVICE,
+        names::CONTROLLER_NAMESPACE,
+        names::CONFIG_PORT
+    );
+    let mut environment = vec![
+        json!({"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+        json!({"name": "ALB_PROXY_LOAD_BALANCER", "value": load_balancer}),
+        json!({"name": "ALB_PROXY_CONFIG_URL", "value": url}),
+        json!({"name": "ALB_PROXY_CONFIG_CA_FILE", "value": "/var/run/alb/ca.crt"}),
+        json!({"name": "ALB_PROXY_CONFIG_TOKEN_FILE", "value": "/var/run/alb/token"}),
+        json!({"name": "ALB_PROXY_DRAIN_SECONDS", "value": template.drain_seconds.to_string()}),
+        json!({"name": "RUST_LOG", "value": template.log}),
+    ];
+    if !template.upstream_alpn_for_tests.is_empty() {
+        environment.push(json!({
+            "name": "ALB_PROXY_UPSTREAM_ALPN_FOR_TESTS",
+            "value": template.upstream_alpn_for_tests,
+        }));
+    }
+    environment
+}
+
+/// Puts the hash of a manifest into its annotations: what is not the same hash must be written.
+pub(super) fn hashed(mut manifest: Value) -> Value {
+    let hash = Sha256::digest(manifest.to_string());
+    let hash = hash.iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    if let Some(annotations) = manifest.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.insert(annotation::TEMPLATE_HASH.to_owned(), Value::String(hash));
+    }
+    manifest
+}

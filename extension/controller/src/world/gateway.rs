@@ -1,0 +1,155 @@
+//! Views on Gateway API objects and on our own resources. They are lenient: an enumeration is a string here, so
+//! that a value this version does not know becomes a condition in the object's status and not a parse error.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// GatewayClass.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GatewayClass {
+    /// Who is responsible for it.
+    pub controller_name: String,
+}
+
+/// Gateway.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Gateway {
+    /// Name of the GatewayClass.
+    pub gateway_class_name: String,
+    /// Listeners.
+    pub listeners: Vec<Listener>,
+    /// Requested addresses.
+    pub addresses: Vec<Address>,
+}
+
+/// A requested address.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Address {
+    /// Type; `IPAddress` when absent.
+    pub r#type: Option<String>,
+    /// Value.
+    pub value: String,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Listener {
+    /// Name, unique in the Gateway.
+    pub name: String,
+    /// Hostname; absent or empty for any.
+    pub hostname: Option<String>,
+    /// Port clients see.
+    pub port: u16,
+    /// Protocol.
+    pub protocol: String,
+    /// Which routes may attach.
+    pub allowed_routes: Option<AllowedRoutes>,
+}
+
+/// Which routes may attach to a listener.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AllowedRoutes {
+    /// From which namespaces.
+    pub namespaces: Option<RouteNamespaces>,
+    /// Of which kinds.
+    pub kinds: Vec<RouteKind>,
+}
+
+/// Namespaces from which routes may attach.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteNamespaces {
+    /// `Same` (the default), `All`, `Selector` or `None`.
+    pub from: Option<String>,
+    /// For `Selector`.
+    pub selector: Option<NamespaceSelector>,
+}
+
+/// A label selector.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NamespaceSelector {
+    /// Labels that must be there.
+    pub match_labels: BTreeMap<String, String>,
+    /// Expressions that must hold.
+    pub match_expressions: Vec<SelectorExpression>,
+}
+
+/// One expression of a label selector.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SelectorExpression {
+    /// Label.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`.
+    pub operator: String,
+    /// For `In` and `NotIn`.
+    pub values: Vec<String>,
+}
+
+/// A kind of route.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteKind {
+    /// API group; the Gateway API's when absent.
+    pub group: Option<String>,
+    /// Kind.
+    pub kind: String,
+}
+
+/// ReferenceGrant.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReferenceGrant {
+    /// Who may refer.
+    pub from: Vec<GrantFrom>,
+    /// To what.
+    pub to: Vec<GrantTo>,
+}
+
+/// Who may refer to the objects of a grant.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GrantFrom {
+    /// API group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace.
+    pub namespace: String,
+}
+
+/// What may be referred to.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GrantTo {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+    /// Name; absent for all.
+    pub name: Option<String>,
+}
+
+/// ApplicationLoadBalancer.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoadBalancer {
+    /// Subnets; kept, not interpreted.
+    pub associations: Vec<String>,
+}
+
+/// TrafficController.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrafficController {
+    /// Resource id.
+    pub id: String,
+    /// Frontends.
+    pub frontends: Vec<alb_api::TrafficControllerFrontend>,
+}

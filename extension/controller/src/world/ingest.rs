@@ -1,0 +1,304 @@
+//! From watch events to the [`World`]. Objects are read one by one: one that cannot be read is remembered as
+//! such and never stops the others.
+
+use super::core::{Deployment, Endpoint, EndpointPort, EndpointSlice, Identity, TargetRef};
+use super::{Key, Meta, Object, Unreadable, Watched, World};
+use alb_api::names;
+use kube::core::DynamicObject;
+use kube::runtime::watcher::Event;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Keys seen during a list, by kind: what is not among them at its end is gone.
+pub type Seen = BTreeMap<Watched, BTreeSet<Key>>;
+
+/// One step of a watch.
+#[derive(Debug)]
+pub struct Change {
+    /// Kind watched.
+    pub kind: Watched,
+    /// What the watch reported.
+    pub event: Event<DynamicObject>,
+}
+
+/// Why an object cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// A field has another shape than its API promises.
+    #[error("{0}")]
+    Shape(#[from] serde_json::Error),
+    /// The identity Secret lacks a key, or its value is not base64.
+    #[error("key {0} is missing or not valid")]
+    SecretKey(&'static str),
+}
+
+pub(super) fn serialize_unreadable<S: serde::Serializer>(
+    unreadable: &BTreeMap<(Watched, Key), Unreadable>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(unreadable.values())
+}
+
+impl World {
+    /// Applies one step of a watch. Returns whether the world differs now.
+    pub fn absorb(&mut self, change: Change, seen: &mut Seen) -> bool {
+        let Change { kind, event } = change;
+        match event {
+            Event::Apply(object) => self.apply(kind, object),
+            Event::Delete(object) => self.remove(kind, &key_of(&object)),
+            Event::Init => {
+                seen.insert(kind, BTreeSet::new());
+                false
+            }
+            Event::InitApply(object) => {
+                seen.entry(kind).or_default().insert(key_of(&object));
+                self.apply(kind, object)
+            }
+            Event::InitDone => {
+                let seen = seen.remove(&kind).unwrap_or_default();
+                let gone: Vec<Key> = self.keys(kind).into_iter().filter(|key| !seen.contains(key)).collect();
+                gone.iter().filter(|key| self.remove(kind, key)).count() > 0
+            }
+        }
+    }
+
+    /// Puts an object into the world, or among the unreadable ones. Returns whether the world differs now.
+    pub fn apply(&mut self, kind: Watched, object: DynamicObject) -> bool {
+        let key = key_of(&object);
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        match self.read(kind, &key, object) {
+            Ok(changed) => self.unreadable.remove(&(kind, key)).is_some() || changed,
+            Err(problem) => {
+                self.remove(kind, &key);
+                let message = problem.to_string();
+                let unreadable = Unreadable { kind, key: key.clone(), uid, message };
+                let before = self.unreadable.insert((kind, key), unreadable.clone());
+                before.as_ref() != Some(&unreadable)
+            }
+        }
+    }
+
+    fn read(&mut self, kind: Watched, key: &Key, mut object: DynamicObject) -> Result<bool, Problem> {
+        let in_data_plane = key.namespace == names::DATA_PLANE_NAMESPACE;
+        let meta = meta_of(kind, &mut object, in_data_plane);
+        let mut data = object.data;
+        let status = if kind.keeps_status() { data.get_mut("status").map(Value::take) } else { None }
+            .unwrap_or_default();
+        let key = key.clone();
+        Ok(match kind {
+            Watched::GatewayClass => put(&mut self.gateway_classes, key, meta, spec(&mut data)?, status),
+            Watched::Gateway => put(&mut self.gateways, key, meta, spec(&mut data)?, status),
+            Watched::HttpRoute => put(&mut self.routes, key, meta, spec(&mut data)?, status),
+            Watched::ReferenceGrant => put(&mut self.grants, key, meta, spec(&mut data)?, status),
+            Watched::LoadBalancer => put(&mut self.load_balancers, key, meta, spec(&mut data)?, status),
+            Watched::TrafficController => {
+                put(&mut self.traffic_controllers, key, meta, spec(&mut data)?, status)
+            }
+            Watched::Service => {
+                let mut service: super::Service = spec(&mut data)?;
+                service.has_address = in_data_plane && has_address(&data);
+                put(&mut self.services, key, meta, service, status)
+            }
+            Watched::EndpointSlice => {
+                let service = object.metadata.labels.unwrap_or_default();
+                let service = service.get("kubernetes.io/service-name").cloned().unwrap_or_default();
+                put(&mut self.endpoint_slices, key, meta, endpoint_slice(service, data)?, status)
+            }
+            Watched::Pod => put(&mut self.pods, key, meta, spec(&mut data)?, status),
+            Watched::Namespace => put(&mut self.namespaces, key, meta, (), status),
+            Watched::Ingress => put(&mut self.ingresses, key, meta, spec(&mut data)?, status),
+            Watched::Deployment => {
+                let ready = data.pointer("/status/readyReplicas").and_then(Value::as_u64).unwrap_or_default();
+                let deployment = Deployment { ready_replicas: u32::try_from(ready).unwrap_or(u32::MAX) };
+                put(&mut self.deployments, key, meta, deployment, status)
+            }
+            Watched::Identity => {
+                let annotations = object.metadata.annotations.unwrap_or_default();
+                let spiffe_id = annotations.get(names::annotation::SPIFFE_ID).cloned().unwrap_or_default();
+                let identity = Some(identity(spiffe_id, &data)?);
+                let changed = self.identity != identity;
+                self.identity = identity;
+                changed
+            }
+        })
+    }
+
+    /// Takes an object out. Returns whether it was there.
+    pub fn remove(&mut self, kind: Watched, key: &Key) -> bool {
+        let unreadable = self.unreadable.remove(&(kind, key.clone())).is_some();
+        unreadable
+            | match kind {
+                Watched::GatewayClass => self.gateway_classes.remove(key).is_some(),
+                Watched::Gateway => self.gateways.remove(key).is_some(),
+                Watched::HttpRoute => self.routes.remove(key).is_some(),
+                Watched::ReferenceGrant => self.grants.remove(key).is_some(),
+                Watched::LoadBalancer => self.load_balancers.remove(key).is_some(),
+                Watched::TrafficController => self.traffic_controllers.remove(key).is_some(),
+                Watched::Service => self.services.remove(key).is_some(),
+                Watched::EndpointSlice => self.endpoint_slices.remove(key).is_some(),
+                Watched::Pod => self.pods.remove(key).is_some(),
+                Watched::Namespace => self.namespaces.remove(key).is_some(),
+                Watched::Ingress => self.ingresses.remove(key).is_some(),
+                Watched::Deployment => self.deployments.remove(key).is_some(),
+                Watched::Identity => self.identity.take().is_some(),
+            }
+    }
+
+    fn keys(&self, kind: Watched) -> Vec<Key> {
+        let mut keys: Vec<Key> = match kind {
+            Watched::GatewayClass => self.gateway_classes.keys().cloned().collect(),
+            Watched::Gateway => self.gateways.keys().cloned().collect(),
+            Watched::HttpRoute => self.routes.keys().cloned().collect(),
+            Watched::ReferenceGrant => self.grants.keys().cloned().collect(),
+            Watched::LoadBalancer => self.load_balancers.keys().cloned().collect(),
+            Watched::TrafficController => self.traffic_controllers.keys().cloned().collect(),
+            Watched::Service => self.services.keys().cloned().collect(),
+            Watched::EndpointSlice => self.endpoint_slices.keys().cloned().collect(),
+            Watched::Pod => self.pods.keys().cloned().collect(),
+            Watched::Namespace => self.namespaces.keys().cloned().collect(),
+            Watched::Ingress => self.ingresses.keys().cloned().collect(),
+            Watched::Deployment => self.deployments.keys().cloned().collect(),
+            Watched::Identity => vec![Key::new(names::CONTROLLER_NAMESPACE, names::IDENTITY_SECRET)],
+        };
+        keys.extend(self.unreadable.keys().filter(|(other, _)| *other == kind).map(|(_, key)| key.clone()));
+        keys
+    }
+}
+
+/// Namespace and name of an object.
+pub(crate) fn key_of(object: &DynamicObject) -> Key {
+    Key {
+        namespace: object.metadata.namespace.clone().unwrap_or_default(),
+        name: object.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+fn meta_of(kind: Watched, object: &mut DynamicObject, in_data_plane: bool) -> Meta {
+    let metadata = &mut object.metadata;
+    let mut annotations = BTreeMap::new();
+    if kind.keeps_annotations(in_data_plane) {
+        annotations = metadata.annotations.take().unwrap_or_default();
+        annotations.retain(|name, _| name.starts_with(names::GROUP) || name == INGRESS_CLASS_ANNOTATION);
+    }
+    let mut labels = BTreeMap::new();
+    if kind.keeps_labels(in_data_plane) {
+        labels = metadata.labels.take().unwrap_or_default();
+    }
+    let written = kind.is_written() || (kind == Watched::Service && in_data_plane);
+    let has_events = written || matches!(kind, Watched::Ingress);
+    Meta {
+        uid: if has_events { metadata.uid.take() } else { None }.unwrap_or_default(),
+        generation: metadata.generation.filter(|_| kind.keeps_status()).unwrap_or_default(),
+        resource_version: if written { metadata.resource_version.take() } else { None }.unwrap_or_default(),
+        created: metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default(),
+        deleting: metadata.deletion_timestamp.is_some(),
+        labels,
+        annotations,
+    }
+}
+
+/// The older way of naming an Ingress's class.
+pub(crate) const INGRESS_CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+
+fn put<T: PartialEq>(
+    map: &mut BTreeMap<Key, Object<T>>,
+    key: Key,
+    meta: Meta,
+    spec: T,
+    status: Value,
+) -> bool {
+    let object = Object { meta, spec, status };
+    if map.get(&key) == Some(&object) {
+        return false;
+    }
+    map.insert(key, object);
+    true
+}
+
+fn spec<T: DeserializeOwned + Default>(data: &mut Value) -> Result<T, serde_json::Error> {
+    match data.get_mut("spec").map(Value::take) {
+        None | Some(Value::Null) => Ok(T::default()),
+        Some(spec) => serde_json::from_value(spec),
+    }
+}
+
+fn has_address(data: &Value) -> bool {
+    data.pointer("/status/loadBalancer/ingress")
+        .and_then(Value::as_array)
+        .is_some_and(|ingress| ingress.iter().any(|i| i.get("ip").is_some() || i.get("hostname").is_some()))
+}
+
+fn endpoint_slice(service: String, data: Value) -> Result<EndpointSlice, serde_json::Error> {
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Slice {
+        address_type: String,
+        endpoints: Option<Vec<Raw>>,
+        ports: Option<Vec<EndpointPort>>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Raw {
+        addresses: Vec<String>,
+        conditions: Conditions,
+        node_name: Option<String>,
+        target_ref: Option<Target>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Conditions {
+        ready: Option<bool>,
+        serving: Option<bool>,
+        terminating: Option<bool>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Target {
+        kind: String,
+        namespace: String,
+        name: String,
+    }
+    let slice: Slice = serde_json::from_value(data)?;
+    let endpoints = slice
+        .endpoints
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|raw| {
+            let ready = raw.conditions.ready.unwrap_or(true);
+            Some(Endpoint {
+                address: raw.addresses.into_iter().next()?,
+                ready,
+                serving: raw.conditions.serving.unwrap_or(ready),
+                terminating: raw.conditions.terminating.unwrap_or(false),
+                node: raw.node_name.unwrap_or_default(),
+                pod: raw
+                    .target_ref
+                    .filter(|target| target.kind == "Pod")
+                    .map(|target| TargetRef { namespace: target.namespace, name: target.name }),
+            })
+        })
+        .collect();
+    Ok(EndpointSlice {
+        service,
+        address_type: slice.address_type,
+        endpoints,
+        ports: slice.ports.unwrap_or_default(),
+    })
+}
+
+fn identity(spiffe_id: String, data: &Value) -> Result<Identity, Problem> {
+    let decode = |name: &'static str| -> Result<Vec<u8>, Problem> {
+        let value = data.get("data").and_then(|data| data.get(name)).cloned().unwrap_or_default();
+        let bytes: k8s_openapi::ByteString =
+            serde_json::from_value(value).map_err(|_| Problem::SecretKey(name))?;
+        if bytes.0.is_empty() { Err(Problem::SecretKey(name)) } else { Ok(bytes.0) }
+    };
+    Ok(Identity {
+        certificate_chain: decode("tls.crt")?,
+        private_key: decode("tls.key")?,
+        trust_bundle: decode("ca.crt")?,
+        spiffe_id,
+    })
+}

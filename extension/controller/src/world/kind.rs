@@ -1,0 +1,116 @@
+//! The kinds that are watched: how to ask for them, and what to remember of their metadata.
+
+use alb_api::names;
+use kube::core::{ApiResource, GroupVersionKind};
+use serde::Serialize;
+
+/// A kind the controller watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[allow(missing_docs)]
+pub enum Watched {
+    GatewayClass,
+    Gateway,
+    HttpRoute,
+    ReferenceGrant,
+    LoadBalancer,
+    TrafficController,
+    Service,
+    EndpointSlice,
+    Pod,
+    Namespace,
+    Identity,
+    Deployment,
+    Ingress,
+}
+
+/// Where objects of a kind are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All namespaces, or the kind has none.
+    Cluster,
+    /// The controller's own namespace, and there only the identity Secret.
+    IdentitySecret,
+    /// The data-plane namespace.
+    DataPlane,
+}
+
+impl Watched {
+    /// All of them. Kinds that change least come first, so that a first translation finds them complete.
+    pub const ALL: [Self; 13] = [
+        Self::Namespace,
+        Self::GatewayClass,
+        Self::LoadBalancer,
+        Self::TrafficController,
+        Self::Gateway,
+        Self::HttpRoute,
+        Self::ReferenceGrant,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Pod,
+        Self::Identity,
+        Self::Deployment,
+        Self::Ingress,
+    ];
+
+    /// API resource to watch.
+    pub fn resource(self) -> ApiResource {
+        let (group, version, kind, plural) = match self {
+            Self::GatewayClass => ("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses"),
+            Self::Gateway => ("gateway.networking.k8s.io", "v1", "Gateway", "gateways"),
+            Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
+            Self::ReferenceGrant => {
+                ("gateway.networking.k8s.io", "v1beta1", "ReferenceGrant", "referencegrants")
+            }
+            Self::LoadBalancer => (names::GROUP, "v1", "ApplicationLoadBalancer", "applicationloadbalancers"),
+            Self::TrafficController => (names::GROUP, "v1", "TrafficController", "trafficcontrollers"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::EndpointSlice => ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
+            Self::Pod => ("", "v1", "Pod", "pods"),
+            Self::Namespace => ("", "v1", "Namespace", "namespaces"),
+            Self::Identity => ("", "v1", "Secret", "secrets"),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
+        };
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+    }
+
+    /// Where to look.
+    pub fn scope(self) -> Scope {
+        match self {
+            Self::Identity => Scope::IdentitySecret,
+            Self::Deployment => Scope::DataPlane,
+            _ => Scope::Cluster,
+        }
+    }
+
+    /// Whether the controller writes objects of this kind, or their status: then their version is needed.
+    pub(super) fn is_written(self) -> bool {
+        matches!(
+            self,
+            Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::LoadBalancer | Self::Deployment
+        )
+    }
+
+    /// Whether the status is remembered as it stands.
+    pub(super) fn keeps_status(self) -> bool {
+        matches!(self, Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::LoadBalancer)
+    }
+
+    /// Whether labels of an object of this kind matter.
+    pub(super) fn keeps_labels(self, in_data_plane: bool) -> bool {
+        match self {
+            Self::Namespace | Self::Deployment => true,
+            Self::Service => in_data_plane,
+            _ => false,
+        }
+    }
+
+    /// Whether annotations of an object of this kind matter. Only our own are kept.
+    pub(super) fn keeps_annotations(self, in_data_plane: bool) -> bool {
+        match self {
+            Self::Gateway | Self::Deployment | Self::Ingress => true,
+            Self::Service => in_data_plane,
+            _ => false,
+        }
+    }
+}

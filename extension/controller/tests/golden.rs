@@ -1,0 +1,171 @@
+//! Golden tests of the translation: each file of `tests/golden` is a cluster, as manifests; its snapshot beside it is
+//! what the controller makes of it. A manifest of kind `Proxies` says what the proxies have made of their
+//! configuration: `state` is `Programmed` (the default), `Pending`, `NoProxy`, or `Rejected` with a `message` and
+//! optionally the one `resource` that was refused.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use alb_config::server::ResourceState;
+use alb_controller::translate::{Progress, ProxyTemplate, Settings, Translation, translate};
+use alb_controller::world::{Watched, World};
+use kube::core::DynamicObject;
+use rstest::rstest;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Proxies {
+    state: String,
+    message: String,
+    resource: Option<String>,
+}
+
+impl Progress for Proxies {
+    fn resource(&self, _: &str, name: &str, _: &str) -> ResourceState {
+        match self.state.as_str() {
+            _ if self.resource.as_deref().is_some_and(|resource| resource != name) => {
+                ResourceState::Programmed
+            }
+            "NoProxy" => ResourceState::NoProxy,
+            "Pending" => ResourceState::Pending { acknowledged: 1, connected: 2 },
+            "Rejected" => ResourceState::Rejected { message: self.message.clone() },
+            _ => ResourceState::Programmed,
+        }
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        zone: "alb.internal".to_owned(),
+        proxy: ProxyTemplate {
+            image: "localhost/meshproof/alb-proxy:test".to_owned(),
+            pull_policy: "IfNotPresent".to_owned(),
+            replicas: 2,
+            resources: json!({}),
+            log: "info".to_owned(),
+            drain_seconds: 20,
+            ..ProxyTemplate::default()
+        },
+    }
+}
+
+fn load(path: &PathBuf) -> (World, Proxies) {
+    let (mut world, mut proxies) = (World::default(), Proxies::default());
+    let text = std::fs::read_to_string(path).unwrap();
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        let value = Value::deserialize(document).unwrap();
+        let kind = value["kind"].as_str().unwrap().to_owned();
+        if kind == "Proxies" {
+            proxies = serde_json::from_value(value).unwrap();
+            continue;
+        }
+        let watched = Watched::ALL.into_iter().find(|watched| watched.resource().kind == kind);
+        let object: DynamicObject = serde_json::from_value(value).unwrap();
+        world.apply(watched.unwrap_or_else(|| panic!("{kind} is not watched")), object);
+    }
+    (world, proxies)
+}
+
+/// What a reviewer wants to see: configuration, Services in short, statuses, warnings.
+fn render(translation: &Translation) -> Value {
+    let resources = |snapshot: &alb_config::Snapshot| -> serde_json::Map<String, Value> {
+        snapshot
+            .resources()
+            .map(|(name, kind)| (name.to_owned(), serde_json::to_value(kind).unwrap()))
+            .collect()
+    };
+    json!({
+        "configuration": translation.snapshots.iter()
+            .map(|(id, snapshot)| (id.clone(), Value::Object(resources(snapshot))))
+            .collect::<serde_json::Map<_, _>>(),
+        "deployments": translation.deployments.keys().map(ToString::to_string).collect::<Vec<_>>(),
+        "services": translation.services.iter()
+            .map(|(key, service)| (key.to_string(), service["spec"]["ports"].clone()))
+            .collect::<serde_json::Map<_, _>>(),
+        "statuses": {
+            "gatewayClasses": named(&translation.statuses.gateway_classes),
+            "loadBalancers": named(&translation.statuses.load_balancers),
+            "gateways": named(&translation.statuses.gateways),
+            "routes": named(&translation.statuses.routes),
+        },
+        "warnings": translation.warnings.iter()
+            .map(|warning| format!("{:?} {}: {}: {}", warning.subject.kind, warning.subject.key, warning.reason, warning.message))
+            .collect::<Vec<_>>(),
+    })
+}
+
+fn named<T: serde::Serialize>(map: &std::collections::BTreeMap<alb_controller::world::Key, T>) -> Value {
+    map.iter().map(|(key, value)| (key.to_string(), serde_json::to_value(value).unwrap())).collect()
+}
+
+#[rstest]
+fn translation_is_as_reviewed(#[files("tests/golden/*.yaml")] path: PathBuf) {
+    let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+    let (world, proxies) = load(&path);
+    let translation = translate(&world, &settings(), &proxies);
+    insta::with_settings!({snapshot_path => "golden", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_yaml_snapshot!(name, render(&translation));
+    });
+}
+
+#[rstest]
+fn the_same_world_gives_the_same_bytes(#[files("tests/golden/*.yaml")] path: PathBuf) {
+    let (world, proxies) = load(&path);
+    let one = translate(&world, &settings(), &proxies);
+    let two = translate(&world, &settings(), &proxies);
+    assert_eq!(render(&one), render(&two));
+    assert_eq!(one.deployments, two.deployments);
+    assert_eq!(one.snapshots, two.snapshots);
+}
+
+/// The views of `world` are our own; the Gateway API's types are the reference for their field names.
+#[test]
+fn the_views_read_what_the_gateway_api_types_write() {
+    use gateway_api::apis::standard::httproutes as api;
+    let route = api::HttpRouteSpec {
+        parent_refs: Some(vec![api::HttpRouteParentRefs {
+            name: "gateway".into(),
+            section_name: Some("http".into()),
+            port: Some(80),
+            ..Default::default()
+        }]),
+        rules: Some(vec![api::HttpRouteRules {
+            matches: Some(vec![api::HttpRouteRulesMatches {
+                path: Some(api::HttpRouteRulesMatchesPath {
+                    r#type: Some(api::HttpRouteRulesMatchesPathType::Exact),
+                    value: Some("/a".into()),
+                }),
+                query_params: Some(vec![api::HttpRouteRulesMatchesQueryParams {
+                    name: "q".into(),
+                    value: "1".into(),
+                    ..Default::default()
+                }]),
+                method: Some(api::HttpRouteRulesMatchesMethod::Get),
+                ..Default::default()
+            }]),
+            backend_refs: Some(vec![api::HttpRouteRulesBackendRefs {
+                name: "backend".into(),
+                port: Some(8080),
+                weight: Some(3),
+                ..Default::default()
+            }]),
+            timeouts: Some(api::HttpRouteRulesTimeouts {
+                backend_request: Some("1s".into()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    };
+    let view: alb_controller::world::HttpRoute =
+        serde_json::from_value(serde_json::to_value(&route).unwrap()).unwrap();
+    let (parent, rule) = (&view.parent_refs[0], &view.rules[0]);
+    assert_eq!((parent.section_name.as_deref(), parent.port), (Some("http"), Some(80)));
+    assert_eq!(rule.matches[0].path.as_ref().unwrap().r#type.as_deref(), Some("Exact"));
+    assert_eq!(rule.matches[0].query_params[0].name, "q");
+    assert_eq!(rule.matches[0].method.as_deref(), Some("GET"));
+    assert_eq!((rule.backend_refs[0].port, rule.backend_refs[0].weight), (Some(8080), Some(3)));
+    assert_eq!(rule.timeouts.as_ref().unwrap().backend_request.as_deref(), Some("1s"));
+}
