@@ -1,3 +1,10 @@
-//! Entry point.
+//! The program alb-proxy; everything is in the library.
 
-fn main() {}
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    alb_proxy::run(alb_proxy::Options::parse())
+}

@@ -1,0 +1,115 @@
+//! What the proxy serves at one moment: built whole from the resources, swapped in one step, never changed.
+
+mod build;
+mod parse;
+
+pub(crate) use build::build;
+
+use crate::upstream::{Identity, Security, Upstream};
+use alb_route::{Table, Weighted};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A whole configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    /// By the port that the proxy binds.
+    pub(crate) ports: HashMap<u16, Port>,
+    /// Every endpoint in use, to be found again by the next configuration.
+    pub(crate) upstreams: HashMap<UpstreamKey, Arc<Upstream>>,
+    security: HashMap<SecurityKey, Arc<Security>>,
+    /// By resource name, with the version.
+    pub(crate) identities: HashMap<Arc<str>, (String, Arc<Identity>)>,
+    /// Names and versions of the resources, for the debug page.
+    pub(crate) versions: Vec<(Arc<str>, String)>,
+}
+
+/// What is served on one bound port.
+#[derive(Debug)]
+pub(crate) struct Port {
+    /// Resource name of the frontend.
+    pub(crate) frontend: Arc<str>,
+    pub(crate) fqdn: Arc<str>,
+    pub(crate) gateway: Arc<str>,
+    pub(crate) table: Table<Arc<str>, Arc<Rule>>,
+}
+
+/// One rule of an HTTPRoute.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// "<namespace>/<name>" of the HTTPRoute.
+    pub(crate) route: Arc<str>,
+    pub(crate) targets: Weighted<Target>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    Backend(Arc<Backend>),
+    /// Why the reference is invalid.
+    Invalid(Arc<str>),
+}
+
+/// A port of a Service.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    endpoints: Vec<Arc<Upstream>>,
+    next: AtomicUsize,
+}
+
+impl Backend {
+    fn new(endpoints: Vec<Arc<Upstream>>) -> Self {
+        // Elsewhere than the other replicas, so that they do not walk in step.
+        let next = AtomicUsize::new(rand::random_range(0..endpoints.len().max(1)));
+        Self { endpoints, next }
+    }
+
+    /// All endpoints, starting with the next in turn.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let start = self.next.fetch_add(1, Ordering::Relaxed) % self.endpoints.len().max(1);
+        let (before, from) = self.endpoints.split_at(start.min(self.endpoints.len()));
+        from.iter().chain(before)
+    }
+}
+
+/// The same key means: connections may be shared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct UpstreamKey {
+    pub(crate) address: SocketAddr,
+    pub(crate) pod: String,
+    pub(crate) security: SecurityKey,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum SecurityKey {
+    ClearText,
+    /// Version of the secret, and the identity expected.
+    Istio {
+        version: String,
+        spiffe_id: String,
+    },
+    /// Resource name of the secret that is missing.
+    IstioWithoutSecret {
+        secret: String,
+    },
+    IstioWithoutIdentity,
+    ServerTls {
+        hostname: String,
+        ca_certificates: Vec<u8>,
+    },
+    Unspecified,
+}
+
+impl Config {
+    /// Closes the idle connections of endpoints that the next configuration no longer has.
+    pub(crate) fn retire_for(&self, next: &Config) {
+        for (key, upstream) in &self.upstreams {
+            if !next.upstreams.contains_key(key) {
+                upstream.retire();
+            }
+        }
+    }
+}

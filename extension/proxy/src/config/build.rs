@@ -1,0 +1,275 @@
+//! Builds a configuration from resources; no I/O.
+
+use super::parse::{hostname, hostnames, route_match};
+use super::{Backend, Config, Port, Rule, SecurityKey, Target, UpstreamKey};
+use crate::error::{ProxyError, Reason};
+use crate::upstream::{Identity, Security, Upstream, server_tls};
+use alb_config::Kind;
+use alb_config::client::{Rejection, Resources};
+use alb_config::proto::{self, backend, weighted_backend};
+use alb_route::{Hostname, Listener, Order, Table, Weighted};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rules by listener: resource name of the frontend and name of the listener.
+type Attached<'a> = HashMap<(&'a str, &'a str), Vec<alb_route::Rule<Arc<Rule>>>>;
+
+/// Builds the configuration for `resources`, keeping from `previous` what stays the same: connections to endpoints
+/// and parsed certificates.
+///
+/// References to resources that are not there do not hold up the rest: a route's share for an unknown backend is
+/// answered with 500, a backend without its secret with 503.
+///
+/// # Errors
+/// Names every resource that cannot be used, with what is wrong.
+pub(crate) fn build(resources: &Resources, previous: &Config, alpn: &[Vec<u8>]) -> Result<Config, Rejection> {
+    let mut builder = Builder { previous, alpn, config: Config::default(), faults: BTreeMap::new() };
+    // In the order of names, so that the same resources always make the same configuration.
+    let mut all: Vec<_> = resources.iter().map(|(name, resource)| (&**name, &**resource)).collect();
+    all.sort_unstable_by_key(|(name, _)| *name);
+
+    for (name, resource) in &all {
+        if let Some(Kind::Secret(secret)) = &resource.kind {
+            builder.secret(name, &resource.version, secret);
+        }
+    }
+    let mut backends = HashMap::new();
+    for (name, resource) in &all {
+        if let Some(Kind::Backend(backend)) = &resource.kind {
+            backends.insert(*name, builder.backend(name, backend));
+        }
+    }
+    let mut attached = Attached::new();
+    for (name, resource) in &all {
+        if let Some(Kind::RouteRule(rule)) = &resource.kind {
+            builder.route_rule(name, rule, &backends, &mut attached);
+        }
+    }
+    for (name, resource) in &all {
+        if let Some(Kind::Frontend(frontend)) = &resource.kind {
+            builder.frontend(name, frontend, &mut attached);
+        }
+    }
+    builder.config.versions =
+        all.iter().map(|(name, resource)| (Arc::from(*name), resource.version.clone())).collect();
+    builder.finish()
+}
+
+struct Builder<'a> {
+    previous: &'a Config,
+    alpn: &'a [Vec<u8>],
+    config: Config,
+    /// What is wrong, by resource name.
+    faults: BTreeMap<String, String>,
+}
+
+impl Builder<'_> {
+    fn fault(&mut self, name: &str, message: impl ToString) {
+        self.faults.entry(name.to_owned()).or_insert_with(|| message.to_string());
+    }
+
+    fn finish(self) -> Result<Config, Rejection> {
+        if self.faults.is_empty() {
+            return Ok(self.config);
+        }
+        let message =
+            self.faults.iter().map(|(name, fault)| format!("{name}: {fault}")).collect::<Vec<_>>().join("; ");
+        Err(Rejection { message, resources: self.faults.into_keys().collect() })
+    }
+
+    fn secret(&mut self, name: &str, version: &str, secret: &proto::Secret) {
+        let identity = match self.previous.identities.get(name) {
+            Some((known, identity)) if known == version => Ok(identity.clone()),
+            _ => Identity::new(secret, self.alpn).map(Arc::new),
+        };
+        match identity {
+            Ok(identity) => {
+                self.config.identities.insert(name.into(), (version.to_owned(), identity));
+            }
+            Err(error) => self.fault(name, error),
+        }
+    }
+
+    fn backend(&mut self, name: &str, backend: &proto::Backend) -> Arc<Backend> {
+        let mut endpoints = Vec::with_capacity(backend.endpoints.len());
+        for endpoint in &backend.endpoints {
+            match self.endpoint(backend, endpoint) {
+                Ok(upstream) => endpoints.push(upstream),
+                Err(message) => self.fault(name, message),
+            }
+        }
+        Arc::new(Backend::new(endpoints))
+    }
+
+    fn endpoint(
+        &mut self,
+        backend: &proto::Backend,
+        endpoint: &proto::Endpoint,
+    ) -> Result<Arc<Upstream>, String> {
+        let ip = endpoint.address.parse().map_err(|_| format!("{:?} is no IP address", endpoint.address))?;
+        let port = port(endpoint.port)?;
+        let security = self.security_key(backend.security.as_ref(), &endpoint.spiffe_id);
+        let key = UpstreamKey { address: SocketAddr::new(ip, port), pod: endpoint.pod.clone(), security };
+        if let Some(upstream) = self.config.upstreams.get(&key) {
+            return Ok(upstream.clone());
+        }
+        let upstream = match self.previous.upstreams.get(&key) {
+            Some(upstream) => upstream.clone(),
+            None => {
+                let security = self.security(&key.security, backend.security.as_ref())?;
+                Arc::new(Upstream::new(key.address, key.pod.clone(), security))
+            }
+        };
+        // Kept for the next configuration, whichever way it was found.
+        self.config.security.insert(key.security.clone(), upstream.security.clone());
+        self.config.upstreams.insert(key, upstream.clone());
+        Ok(upstream)
+    }
+
+    fn security_key(&self, security: Option<&backend::Security>, spiffe_id: &str) -> SecurityKey {
+        match security {
+            Some(backend::Security::ClearText(_)) => SecurityKey::ClearText,
+            Some(backend::Security::ServerTls(tls)) => SecurityKey::ServerTls {
+                hostname: tls.hostname.clone(),
+                ca_certificates: tls.ca_certificates.clone(),
+            },
+            Some(backend::Security::IstioMtls(_)) if spiffe_id.is_empty() => {
+                SecurityKey::IstioWithoutIdentity
+            }
+            Some(backend::Security::IstioMtls(mtls)) => {
+                match self.config.identities.get(mtls.secret.as_str()) {
+                    Some((version, _)) => {
+                        SecurityKey::Istio { version: version.clone(), spiffe_id: spiffe_id.to_owned() }
+                    }
+                    None => SecurityKey::IstioWithoutSecret { secret: mtls.secret.clone() },
+                }
+            }
+            None => SecurityKey::Unspecified,
+        }
+    }
+
+    fn security(
+        &mut self,
+        key: &SecurityKey,
+        security: Option<&backend::Security>,
+    ) -> Result<Arc<Security>, String> {
+        let known = self.config.security.get(key).or_else(|| self.previous.security.get(key));
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        let unusable = |reason, detail: String| Security::Unusable(ProxyError::new(reason, detail));
+        let made = match (key, security) {
+            (SecurityKey::ClearText, _) => Security::ClearText,
+            (SecurityKey::ServerTls { .. }, Some(backend::Security::ServerTls(tls))) => {
+                Security::Tls(server_tls(tls).map_err(|error| error.to_string())?)
+            }
+            (SecurityKey::Istio { spiffe_id, .. }, Some(backend::Security::IstioMtls(mtls))) => {
+                match self.config.identities.get(mtls.secret.as_str()) {
+                    Some((_, identity)) => Security::Tls(identity.mutual_tls(spiffe_id)),
+                    None => unusable(Reason::NoClientCertificate, format!("{} is missing", mtls.secret)),
+                }
+            }
+            (SecurityKey::IstioWithoutSecret { secret }, _) => unusable(
+                Reason::NoClientCertificate,
+                format!("{secret} is missing: the Istio extension has not published its certificate yet"),
+            ),
+            (SecurityKey::IstioWithoutIdentity, _) => unusable(
+                Reason::UpstreamIdentityMismatch,
+                "the endpoint has no SPIFFE id, so nobody could be verified".to_owned(),
+            ),
+            (SecurityKey::Unspecified | SecurityKey::ServerTls { .. } | SecurityKey::Istio { .. }, _) => {
+                return Err("the backend does not say how to speak to it".to_owned());
+            }
+        };
+        Ok(Arc::new(made))
+    }
+
+    fn route_rule<'r>(
+        &mut self,
+        name: &str,
+        rule: &'r proto::RouteRule,
+        backends: &HashMap<&str, Arc<Backend>>,
+        attached: &mut Attached<'r>,
+    ) {
+        let parsed = hostnames(&rule.hostnames).and_then(|names| {
+            Ok((names, rule.matches.iter().map(route_match).collect::<Result<Vec<_>, _>>()?))
+        });
+        let (names, matches) = match parsed {
+            Ok(parsed) => parsed,
+            Err(message) => return self.fault(name, message),
+        };
+        let targets = rule.backends.iter().map(|weighted| {
+            let target = match &weighted.target {
+                Some(weighted_backend::Target::Backend(backend)) => match backends.get(backend.as_str()) {
+                    Some(backend) => Target::Backend(backend.clone()),
+                    None => Target::Invalid(format!("{backend} is unknown").into()),
+                },
+                Some(weighted_backend::Target::Invalid(reason)) => Target::Invalid(reason.as_str().into()),
+                None => Target::Invalid("no target".into()),
+            };
+            (weighted.weight, target)
+        });
+        let route: Arc<str> = rule.route.as_str().into();
+        let target = Arc::new(Rule {
+            route: route.clone(),
+            targets: Weighted::new(targets),
+            timeout: timeout(rule.timeouts.as_ref()),
+        });
+        let rule_of_route = alb_route::Rule {
+            order: Order { created: rule.created, route, rule: rule.index },
+            hostnames: names.into(),
+            matches: matches.into(),
+            target,
+        };
+        for listener in &rule.listeners {
+            let key = (listener.frontend.as_str(), listener.listener.as_str());
+            attached.entry(key).or_default().push(rule_of_route.clone());
+        }
+    }
+
+    fn frontend<'r>(&mut self, name: &'r str, frontend: &'r proto::Frontend, attached: &mut Attached<'r>) {
+        let mut listeners: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+        for listener in &frontend.listeners {
+            let parsed: Result<(u16, Hostname), String> =
+                port(listener.bind_port).and_then(|port| Ok((port, hostname(&listener.hostname)?)));
+            match parsed {
+                Ok((bind_port, hostname)) => listeners.entry(bind_port).or_default().push(Listener {
+                    hostname,
+                    label: listener.name.as_str().into(),
+                    rules: attached.remove(&(name, listener.name.as_str())).unwrap_or_default(),
+                }),
+                Err(message) => self.fault(name, format!("listener {}: {message}", listener.name)),
+            }
+        }
+        for (bind_port, listeners) in listeners {
+            if let Some(other) = self.config.ports.get(&bind_port) {
+                let message = format!("bind port {bind_port} is taken by {}", other.frontend);
+                self.fault(name, message);
+                continue;
+            }
+            let port = Port {
+                frontend: name.into(),
+                fqdn: frontend.fqdn.as_str().into(),
+                gateway: frontend.gateway.as_str().into(),
+                table: Table::new(listeners),
+            };
+            self.config.ports.insert(bind_port, port);
+        }
+    }
+}
+
+fn port(given: u32) -> Result<u16, String> {
+    u16::try_from(given).ok().filter(|port| *port != 0).ok_or_else(|| format!("{given} is no port"))
+}
+
+/// The shorter of the two limits: one attempt is made per request, so that they mean the same here.
+fn timeout(given: Option<&proto::Timeouts>) -> Option<Duration> {
+    let given = given?;
+    [given.request_ms, given.backend_request_ms]
+        .into_iter()
+        .filter(|milliseconds| *milliseconds > 0)
+        .min()
+        .map(Duration::from_millis)
+}

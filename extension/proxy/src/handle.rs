@@ -1,0 +1,192 @@
+//! One request: route, backend, pod, answer.
+
+use crate::access_log::Record;
+use crate::body::{RequestBody, ResponseBody, Upload};
+use crate::config::{Rule, Target};
+use crate::error::{ProxyError, Reason};
+use crate::exchange::Exchange;
+use crate::headers::{X_REQUEST_ID, host, prepare_request, remove_hop_by_hop};
+use crate::shared::Shared;
+use crate::upstream::Outcome;
+use alb_route::{Lookup, RequestParts};
+use http::header::{CONNECTION, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Whose connection it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client {
+    /// The port that was connected to.
+    pub(crate) port: u16,
+    pub(crate) peer: SocketAddr,
+}
+
+/// Answers a request, one way or the other.
+pub(crate) async fn handle(
+    shared: &Shared,
+    client: Client,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let version = request.version();
+    let upload = Arc::new(Upload::default());
+    let record = record(client, &request);
+    let mut exchange = Exchange::start(record, upload.clone(), shared.reporter.clone());
+    let mut response = match forward(shared, client, request, &upload, &mut exchange).await {
+        Ok(response) => {
+            let stall = shared.settings.stream_idle_timeout;
+            response.map(|body| ResponseBody::upstream(body, exchange, stall))
+        }
+        Err(error) => answer(error, exchange),
+    };
+    let draining = shared.draining.is_cancelled();
+    if draining && version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    } else if version >= Version::HTTP_2 {
+        response.headers_mut().remove(CONNECTION);
+    }
+    response
+}
+
+/// The one place where errors become responses.
+fn answer(error: ProxyError, mut exchange: Exchange) -> Response<ResponseBody> {
+    let ProxyError { reason, detail, .. } = error;
+    let status = reason.status();
+    let request_id = HeaderValue::try_from(exchange.request_id()).ok();
+    exchange.answer(status.as_u16(), reason, Some(detail));
+    let mut response =
+        Response::new(ResponseBody::own(format!("{reason}\n{}\n", reason.sentence()), exchange));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if let Some(request_id) = request_id {
+        headers.insert(X_REQUEST_ID, request_id);
+    }
+    if matches!(reason, Reason::BadRequest | Reason::RequestTimeout) {
+        // What follows on this connection cannot be trusted to be a request.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn forward(
+    shared: &Shared,
+    client: Client,
+    request: Request<Incoming>,
+    upload: &Arc<Upload>,
+    exchange: &mut Exchange,
+) -> Result<Response<Incoming>, ProxyError> {
+    // Held until the header of the response: what limits memory is requests that wait.
+    let _slot = shared
+        .requests
+        .try_acquire()
+        .map_err(|_| ProxyError::new(Reason::Overloaded, "as many requests in flight as settings allow"))?;
+    let host = host(&request)?;
+    let rule = route(shared, client, &host, &request, exchange)?;
+    let backend = match rule.targets.pick(rand::random()) {
+        Some(Target::Backend(backend)) => backend,
+        Some(Target::Invalid(why)) => return Err(ProxyError::new(Reason::BackendInvalid, &**why)),
+        None => {
+            return Err(ProxyError::new(Reason::BackendInvalid, "the rule has no backend of weight above 0"));
+        }
+    };
+
+    let (mut parts, body) = request.into_parts();
+    prepare_request(&mut parts, &host, client.peer.ip(), exchange.request_id());
+    let body = RequestBody::new(body, upload.clone(), shared.settings.stream_idle_timeout);
+    let Outcome { result, asked } =
+        shared.sender.send(backend, Request::from_parts(parts, body), rule.timeout).await;
+    if let Some(asked) = asked {
+        exchange.asked(&asked.upstream, &asked.tls, asked.reused);
+    }
+    let mut response = match (result, upload.fault()) {
+        (Ok(response), _) => response,
+        (Err(error), Some(fault)) => {
+            return Err(ProxyError::new(
+                fault,
+                format!("the client's request body ended early: {}", error.detail),
+            ));
+        }
+        (Err(error), None) => return Err(error),
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ProxyError::new(
+            Reason::UpstreamReset,
+            "the pod switched protocols without being asked to",
+        ));
+    }
+    remove_hop_by_hop(response.headers_mut());
+    exchange.answer(response.status().as_u16(), Reason::Ok, None);
+    Ok(response)
+}
+
+/// Finds the rule, and notes in the log what was found.
+fn route(
+    shared: &Shared,
+    client: Client,
+    host: &HeaderValue,
+    request: &Request<Incoming>,
+    exchange: &mut Exchange,
+) -> Result<Arc<Rule>, ProxyError> {
+    let config = shared.config.load();
+    let Some(port) = config.ports.get(&client.port) else {
+        return Err(ProxyError::new(Reason::NoRoute, "the listener was removed"));
+    };
+    exchange.update(|record| {
+        record.frontend = port.fqdn.clone();
+        record.gateway = port.gateway.clone();
+    });
+    let parts = RequestParts {
+        host: host.to_str().unwrap_or_default(),
+        path: request.uri().path(),
+        query: request.uri().query(),
+        method: request.method(),
+        headers: request.headers(),
+    };
+    match port.table.lookup(&parts) {
+        Lookup::Found(found) => {
+            exchange.update(|record| {
+                record.listener = Some(found.listener.clone());
+                record.route = Some(found.target.route.clone());
+            });
+            Ok(found.target.clone())
+        }
+        Lookup::NoRule { listener } => {
+            exchange.update(|record| record.listener = Some(listener.clone()));
+            Err(ProxyError::new(Reason::NoRoute, format!("no rule of listener {listener} matches")))
+        }
+        Lookup::NoListener => Err(ProxyError::new(Reason::NoRoute, "no listener is for this host")),
+    }
+}
+
+fn record(client: Client, request: &Request<Incoming>) -> Record {
+    let host = request.uri().authority().map(|authority| authority.as_str().to_owned()).or_else(|| {
+        request
+            .headers()
+            .get(http::header::HOST)
+            .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
+    });
+    Record {
+        time: String::new(),
+        frontend: Arc::from(""),
+        listener: None,
+        gateway: Arc::from(""),
+        route: None,
+        method: request.method().to_string(),
+        host: host.unwrap_or_default(),
+        path: request.uri().path().to_owned(),
+        status: 0,
+        reason: Reason::ClientClosed.as_str(),
+        detail: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        duration_ms: 0.0,
+        upstream_pod: None,
+        upstream_address: None,
+        upstream_tls: None,
+        request_id: uuid::Uuid::new_v4().to_string(),
+        downstream_address: client.peer.to_string(),
+        connection_reused: false,
+    }
+}

@@ -1,0 +1,170 @@
+//! The proxy as a whole: takes configurations, owns the listening sockets, ends gracefully.
+
+use crate::access_log::AccessLog;
+use crate::client::accept;
+use crate::config::{Config, build};
+use crate::exchange::Reporter;
+use crate::metrics::{Metrics, SecretLabel};
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::upstream::Sender;
+use alb_config::client::{Rejection, Resources};
+use arc_swap::ArcSwap;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A running data plane. Needs a tokio runtime with time and I/O.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    /// Bound ports; cancelling the token closes the port and, gracefully, its connections.
+    listeners: Mutex<HashMap<u16, CancellationToken>>,
+}
+
+impl Proxy {
+    /// A proxy without configuration: no port is bound yet.
+    pub fn new(settings: Settings, log: Arc<dyn AccessLog>, metrics: Arc<Metrics>) -> Self {
+        let settings = Arc::new(settings);
+        let shared = Shared {
+            config: ArcSwap::default(),
+            sender: Sender { settings: settings.clone(), metrics: metrics.clone() },
+            reporter: Reporter { log, metrics },
+            draining: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            connections: Arc::new(Semaphore::new(settings.max_connections)),
+            requests: Arc::new(Semaphore::new(settings.max_requests)),
+            tasks: TaskTracker::new(),
+            settings,
+        };
+        Self { shared: Arc::new(shared), listeners: Mutex::default() }
+    }
+
+    /// Makes `resources` the configuration, whole or not at all, at once for all new requests.
+    ///
+    /// Connections of clients stay open unless their port is gone. Requests in flight finish as they began.
+    ///
+    /// # Errors
+    /// Names the resources that cannot be used: they do not parse, or their port cannot be bound.
+    pub fn apply(&self, resources: &Resources) -> Result<(), Rejection> {
+        let result = self.try_apply(resources);
+        self.shared.reporter.metrics.config_update(result.is_ok());
+        result
+    }
+
+    fn try_apply(&self, resources: &Resources) -> Result<(), Rejection> {
+        let shared = &self.shared;
+        let previous = shared.config.load_full();
+        let config = build(resources, &previous, &shared.settings.upstream_alpn)?;
+
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bound = Vec::new();
+        for (port, served) in &config.ports {
+            if !listeners.contains_key(port) {
+                let listener = (shared.settings.bind)(*port).map_err(|error| Rejection {
+                    message: format!("listening on port {port} for {}: {error}", served.fqdn),
+                    resources: vec![served.frontend.to_string()],
+                })?;
+                bound.push((*port, listener));
+            }
+        }
+
+        // From here on nothing can fail.
+        self.report(&config);
+        let config = Arc::new(config);
+        shared.config.store(config.clone());
+        previous.retire_for(&config);
+        listeners.retain(|port, stop| {
+            let kept = config.ports.contains_key(port);
+            if !kept {
+                tracing::info!(port, "listener removed");
+                stop.cancel();
+            }
+            kept
+        });
+        for (port, listener) in bound {
+            tracing::info!(port, "listening");
+            let stop = CancellationToken::new();
+            shared.tasks.spawn(accept(listener, port, shared.clone(), stop.clone()));
+            listeners.insert(port, stop);
+        }
+        Ok(())
+    }
+
+    fn report(&self, config: &Config) {
+        let metrics = &self.shared.reporter.metrics;
+        metrics.config_resources.set(i64::try_from(config.versions.len()).unwrap_or(i64::MAX));
+        for (name, (_, identity)) in &config.identities {
+            if let Some(not_after) = identity.not_after {
+                metrics
+                    .certificate_not_after
+                    .get_or_create(&SecretLabel { secret: name.to_string() })
+                    .set(not_after);
+            }
+        }
+    }
+
+    /// Names and versions of what is applied, and idle connections per endpoint; no key material.
+    pub fn debug(&self) -> serde_json::Value {
+        let config = self.shared.config.load();
+        let resources: serde_json::Map<_, _> = config
+            .versions
+            .iter()
+            .map(|(name, version)| (name.to_string(), version.as_str().into()))
+            .collect();
+        let ports: serde_json::Map<_, _> = config
+            .ports
+            .iter()
+            .map(|(port, served)| {
+                (port.to_string(), serde_json::json!({"frontend": *served.frontend, "fqdn": *served.fqdn}))
+            })
+            .collect();
+        let upstreams: Vec<_> = config
+            .upstreams
+            .values()
+            .map(|upstream| {
+                serde_json::json!({
+                    "pod": upstream.pod,
+                    "address": upstream.address,
+                    "tls": upstream.security.mode(),
+                    "idle_connections": upstream.idle(),
+                })
+            })
+            .collect();
+        serde_json::json!({"resources": resources, "ports": ports, "upstreams": upstreams})
+    }
+
+    /// Closes connections to pods that have been idle for too long, until `stop`.
+    pub async fn sweep(&self, every: Duration, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(every);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let now = Instant::now();
+            for upstream in self.shared.config.load().upstreams.values() {
+                upstream.sweep(now);
+            }
+        }
+    }
+
+    /// Ends gracefully: announces it to clients, goes on accepting for `notice` (until load balancers have heard
+    /// that this proxy is not ready), then finishes what is in flight, for at most `deadline`.
+    pub async fn shutdown(&self, notice: Duration, deadline: Duration) {
+        self.shared.draining.cancel();
+        // Nobody tells when the last load balancer has heard of it: this is the time they are given.
+        tokio::time::sleep(notice).await;
+        for (_, stop) in self.listeners.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+            stop.cancel();
+        }
+        self.shared.tasks.close();
+        if tokio::time::timeout(deadline, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = self.shared.tasks.len(), "cutting off what is still open");
+            self.shared.abort.cancel();
+            self.shared.tasks.wait().await;
+        }
+    }
+}

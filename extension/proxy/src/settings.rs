@@ -1,0 +1,70 @@
+//! Limits and time limits, with the defaults of Application Gateway for Containers where it documents them.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Opens the listening socket for a bind port.
+pub type Bind = Arc<dyn Fn(u16) -> io::Result<TcpListener> + Send + Sync>;
+
+/// Everything about the proxy that its configuration does not say.
+#[derive(Clone)]
+pub struct Settings {
+    /// How to listen on a port.
+    pub bind: Bind,
+    /// Application protocols offered with Istio mutual TLS. Empty, as the real gateway does; anything else is for
+    /// tests that must fail.
+    pub upstream_alpn: Vec<Vec<u8>>,
+    /// Time to a TCP connection and a finished TLS handshake with a pod.
+    pub connect_timeout: Duration,
+    /// Time to the response's header when the route says nothing.
+    pub request_timeout: Duration,
+    /// Time from one response, or the start, to the end of the next request's header: an idle connection is
+    /// closed after it, and one whose client sends a header byte by byte.
+    pub client_idle_timeout: Duration,
+    /// Time without a byte after which a request or response body is given up.
+    pub stream_idle_timeout: Duration,
+    /// Time that an idle connection to a pod is kept, unless the pod says less.
+    pub pool_idle_timeout: Duration,
+    /// Largest request or response header, in bytes.
+    pub max_header_bytes: usize,
+    /// Client connections at a time; more wait to be accepted.
+    pub max_connections: usize,
+    /// Requests at a time; more are answered with 503 `overloaded`.
+    pub max_requests: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            bind: Arc::new(bind_all_addresses),
+            upstream_alpn: Vec::new(),
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(60),
+            client_idle_timeout: Duration::from_secs(75),
+            stream_idle_timeout: Duration::from_secs(300),
+            pool_idle_timeout: Duration::from_secs(60),
+            max_header_bytes: 64 * 1024,
+            max_connections: 8192,
+            max_requests: 16384,
+        }
+    }
+}
+
+/// Listens on all addresses of both IP versions, or of IPv4 where the host has no IPv6.
+fn bind_all_addresses(port: u16) -> io::Result<TcpListener> {
+    let listen = |socket: TcpSocket, address: SocketAddr| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(1024)
+    };
+    let both = TcpSocket::new_v6().and_then(|socket| listen(socket, (Ipv6Addr::UNSPECIFIED, port).into()));
+    match both {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+            listen(TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, port).into())
+        }
+        result => result,
+    }
+}

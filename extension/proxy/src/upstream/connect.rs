@@ -1,0 +1,185 @@
+//! Opening a connection to a pod.
+
+use super::spiffe::IdentityMismatch;
+use super::{Mode, Security, Upstream};
+use crate::body::RequestBody;
+use crate::error::{ProxyError, Reason, chain};
+use crate::settings::Settings;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use serde::Serialize;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
+
+/// What TLS to a pod turned out to be, for the access log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct TlsInfo {
+    pub(crate) mode: Mode,
+    pub(crate) server_identity: Option<Arc<str>>,
+    pub(crate) client_identity: Option<Arc<str>>,
+    pub(crate) alpn: Option<String>,
+}
+
+impl TlsInfo {
+    /// What is known before a handshake.
+    pub(crate) fn intended(security: &Security) -> Self {
+        let client_identity = match security {
+            Security::Tls(tls) => tls.client_identity.clone(),
+            Security::ClearText | Security::Unusable(_) => None,
+        };
+        Self { mode: security.mode(), server_identity: None, client_identity, alpn: None }
+    }
+}
+
+/// An HTTP/1.1 connection to a pod. Dropping it closes it, once the response in flight is done.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    requests: http1::SendRequest<RequestBody>,
+    pub(crate) tls: Arc<TlsInfo>,
+    /// How the connection ended, when nobody was waiting for a response.
+    ended: oneshot::Receiver<hyper::Error>,
+}
+
+/// A request that a connection did not answer.
+pub(crate) struct SendFailure {
+    /// The request, when nothing of it was written.
+    pub(crate) unsent: Option<Request<RequestBody>>,
+    pub(crate) error: ProxyError,
+}
+
+impl Connection {
+    pub(crate) fn is_ready(&self) -> bool {
+        self.requests.is_ready()
+    }
+
+    /// Waits until the next request can be sent; false when the connection is closed.
+    pub(crate) async fn ready(&mut self) -> bool {
+        self.requests.ready().await.is_ok()
+    }
+
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, SendFailure> {
+        let mut failed = match self.requests.try_send_request(request).await {
+            Ok(response) => return Ok(response),
+            Err(failed) => failed,
+        };
+        let unsent = failed.take_message();
+        let error = failed.into_error();
+        // "Cancelled" only says that the connection is gone; what it died of is told at its end.
+        let died_of =
+            if error.is_canceled() || error.is_closed() { (&mut self.ended).await.ok() } else { None };
+        let error = classify(died_of.as_ref().unwrap_or(&error), self.tls.mode, unsent.is_some());
+        Err(SendFailure { unsent, error })
+    }
+}
+
+/// With TLS 1.3 a server that refuses the client's certificate says so after the handshake is done on this side,
+/// as an alert where the response should be.
+fn classify(error: &hyper::Error, mode: Mode, unsent: bool) -> ProxyError {
+    let alert = find::<rustls::Error>(error);
+    let reason = match alert {
+        Some(_) if mode != Mode::None => Reason::UpstreamTlsHandshakeFailed,
+        _ => Reason::UpstreamReset,
+    };
+    let detail = format!("waiting for the response: {}", chain(error));
+    match unsent {
+        true => ProxyError::before_sending(reason, detail),
+        false => ProxyError::new(reason, detail),
+    }
+}
+
+/// Opens a connection and, where it is asked for, does the TLS handshake.
+pub(crate) async fn connect(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
+    let work = open(upstream, settings);
+    match tokio::time::timeout(settings.connect_timeout, work).await {
+        Ok(result) => result,
+        Err(_) => Err(ProxyError::before_sending(
+            Reason::UpstreamConnectFailed,
+            format!("connecting to {}: not done within {:?}", upstream.address, settings.connect_timeout),
+        )),
+    }
+}
+
+async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
+    let address = upstream.address;
+    if let Security::Unusable(error) = &*upstream.security {
+        return Err(error.clone());
+    }
+    let failed = |error: io::Error| {
+        ProxyError::before_sending(Reason::UpstreamConnectFailed, format!("connecting to {address}: {error}"))
+    };
+    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    // Header and first body bytes leave at once.
+    stream.set_nodelay(true).map_err(failed)?;
+    let Security::Tls(tls) = &*upstream.security else {
+        return start(stream, TlsInfo::intended(&upstream.security), settings).await;
+    };
+    let name = tls.server_name.clone().unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
+    let stream = TlsConnector::from(tls.config.clone())
+        .connect(name, stream)
+        .await
+        .map_err(|error| handshake_failed(&error, upstream))?;
+    let alpn = stream.get_ref().1.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+    let info = TlsInfo {
+        server_identity: Some(tls.server_identity.clone()),
+        alpn,
+        ..TlsInfo::intended(&upstream.security)
+    };
+    start(stream, info, settings).await
+}
+
+fn handshake_failed(error: &io::Error, upstream: &Upstream) -> ProxyError {
+    let mismatch = find::<rustls::Error>(error).is_some_and(|error| match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
+            other.0.is::<IdentityMismatch>()
+        }
+        _ => false,
+    });
+    let reason = if mismatch { Reason::UpstreamIdentityMismatch } else { Reason::UpstreamTlsHandshakeFailed };
+    ProxyError::before_sending(reason, format!("TLS handshake with {}: {}", upstream.address, chain(error)))
+}
+
+/// Finds a cause of a type; `io::Error` hides its own from `source`.
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        current = match inside {
+            Some(inside) => Some(inside as &(dyn Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+async fn start<S>(stream: S, tls: TlsInfo, settings: &Settings) -> Result<Connection, ProxyError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (requests, connection) = http1::Builder::new()
+        .max_buf_size(settings.max_header_bytes)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| ProxyError::before_sending(Reason::UpstreamConnectFailed, chain(&error)))?;
+    let (end, ended) = oneshot::channel();
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = chain(&error), "connection to a pod broke");
+            let _ = end.send(error);
+        }
+    });
+    Ok(Connection { requests, tls: Arc::new(tls), ended })
+}

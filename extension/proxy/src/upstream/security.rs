@@ -1,0 +1,159 @@
+//! How to speak to a backend: clear text, Istio mutual TLS, or TLS as a BackendTLSPolicy asks for it.
+
+use super::spiffe::{SpiffeVerifier, not_after, uri_sans};
+use crate::error::ProxyError;
+use alb_config::proto::{Secret, ServerTls};
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
+
+/// The only way to speak to an endpoint. There is no fallback from one to another.
+#[derive(Debug)]
+pub(crate) enum Security {
+    ClearText,
+    Tls(TlsClient),
+    /// It cannot be spoken to: every request gets this answer.
+    Unusable(ProxyError),
+}
+
+/// The word in the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    None,
+    Mtls,
+    Tls,
+}
+
+#[derive(Debug)]
+pub(crate) struct TlsClient {
+    pub(crate) mode: Mode,
+    pub(crate) config: Arc<ClientConfig>,
+    /// Name to verify and to send as SNI; none means the endpoint's address, which sends no SNI.
+    pub(crate) server_name: Option<ServerName<'static>>,
+    /// What the server has proved to be once the handshake is done.
+    pub(crate) server_identity: Arc<str>,
+    pub(crate) client_identity: Option<Arc<str>>,
+}
+
+impl Security {
+    pub(crate) fn mode(&self) -> Mode {
+        match self {
+            Self::ClearText => Mode::None,
+            Self::Tls(tls) => tls.mode,
+            // Only TLS can be unusable, and what is missing then is the client's certificate.
+            Self::Unusable(_) => Mode::Mtls,
+        }
+    }
+}
+
+/// One generation of the client certificate.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// Offers the certificate; verifies nobody until a verifier is set.
+    base: ClientConfig,
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+    pub(crate) spiffe_id: Option<Arc<str>>,
+    /// Seconds since the epoch.
+    pub(crate) not_after: Option<i64>,
+}
+
+/// What is wrong with certificates or keys in the configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SecretError {
+    #[error("{what} is not PEM: {source}")]
+    Pem { what: &'static str, source: rustls::pki_types::pem::Error },
+    #[error("{0} holds no certificate")]
+    Empty(&'static str),
+    #[error("{what}: {source}")]
+    Rustls { what: &'static str, source: rustls::Error },
+    #[error("{0:?} is not a host name")]
+    Hostname(String),
+}
+
+impl Identity {
+    /// Reads a secret. `alpn` is empty but in tests.
+    pub(crate) fn new(secret: &Secret, alpn: &[Vec<u8>]) -> Result<Self, SecretError> {
+        let provider = provider();
+        let chain = certificates(&secret.certificate_chain, "the certificate chain")?;
+        let leaf = chain.first();
+        let spiffe_id = leaf.and_then(uri_sans).and_then(|sans| sans.into_iter().next()).map(Arc::from);
+        let not_after = leaf.and_then(not_after);
+        let key = PrivateKeyDer::from_pem_slice(&secret.private_key)
+            .map_err(|source| SecretError::Pem { what: "the private key", source })?;
+        let roots = roots(&secret.trust_bundle, "the trust bundle")?;
+        // The verifier is replaced for every use; an empty set of roots would trust nobody.
+        let mut base = builder(&provider)?
+            .with_root_certificates(RootCertStore::empty())
+            .with_client_auth_cert(chain, key)
+            .map_err(|source| SecretError::Rustls { what: "the certificate with its key", source })?;
+        base.alpn_protocols = alpn.to_vec();
+        // A resumed session would skip the verification of the server, and addresses are used again by other pods.
+        base.resumption = Resumption::disabled();
+        Ok(Self { base, roots: Arc::new(roots), provider, spiffe_id, not_after })
+    }
+
+    /// The way to speak to the workload `expected` with this certificate.
+    pub(crate) fn mutual_tls(&self, expected: &str) -> TlsClient {
+        let verifier = SpiffeVerifier::new(self.roots.clone(), expected.to_owned(), &self.provider);
+        let mut config = self.base.clone();
+        config.dangerous().set_certificate_verifier(Arc::new(verifier));
+        TlsClient {
+            mode: Mode::Mtls,
+            config: Arc::new(config),
+            server_name: None,
+            server_identity: expected.into(),
+            client_identity: self.spiffe_id.clone(),
+        }
+    }
+}
+
+/// TLS with a host name to verify and the roots given (Gateway API BackendTLSPolicy).
+pub(crate) fn server_tls(tls: &ServerTls) -> Result<TlsClient, SecretError> {
+    let server_name = ServerName::try_from(tls.hostname.clone())
+        .map_err(|_| SecretError::Hostname(tls.hostname.clone()))?;
+    let mut config = builder(&provider())?
+        .with_root_certificates(roots(&tls.ca_certificates, "the CA bundle")?)
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Ok(TlsClient {
+        mode: Mode::Tls,
+        config: Arc::new(config),
+        server_name: Some(server_name),
+        server_identity: tls.hostname.as_str().into(),
+        client_identity: None,
+    })
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    CryptoProvider::get_default()
+        .cloned()
+        .unwrap_or_else(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+}
+
+fn builder(
+    provider: &Arc<CryptoProvider>,
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, SecretError> {
+    ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|source| SecretError::Rustls { what: "TLS versions", source })
+}
+
+fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, SecretError> {
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| SecretError::Pem { what, source })?;
+    if certificates.is_empty() { Err(SecretError::Empty(what)) } else { Ok(certificates) }
+}
+
+fn roots(pem: &[u8], what: &'static str) -> Result<RootCertStore, SecretError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem, what)? {
+        roots.add(certificate).map_err(|source| SecretError::Rustls { what, source })?;
+    }
+    Ok(roots)
+}

@@ -1,0 +1,10 @@
+//! The data plane in this process: real sockets and real TLS on loopback, a certificate authority of our own, echoing
+//! pods. Milliseconds each, no sleeps.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
+
+mod http;
+mod lifecycle;
+mod mtls;
+mod pods;
+mod pool;
+mod support;
