@@ -92,9 +92,14 @@ impl Election {
     ///
     /// Cancel `shutdown` when everything that acts as leader has stopped: another takes over within milliseconds.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        self.participate(&shutdown).await;
+    }
+
+    /// As [`Self::run`], but another round can follow: for programs that stand only while they are fit to lead.
+    pub async fn participate(&mut self, shutdown: &CancellationToken) {
         let mut watching =
             pin!(watch_holder(self.api.clone(), self.config.name.clone(), self.leadership.clone()));
-        let mut electing = pin!(self.elect(&shutdown));
+        let mut electing = pin!(self.elect(shutdown));
         // The watch only hastens; it never ends by itself, and must not outlive the election.
         tokio::select! {
             () = &mut electing => {}

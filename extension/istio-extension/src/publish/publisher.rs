@@ -1,0 +1,146 @@
+//! The active replica's work.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use alb_runtime::Blocker;
+use alb_runtime::lease::Leadership;
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PostParams;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Decision, Publication, Target, decide};
+use crate::metrics::Metrics;
+
+/// How long to wait after a failed write.
+const RETRY: Duration = Duration::from_secs(1);
+/// Longest time without a look, though nothing was heard: the watch is what tells.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Keeps the Secret right while this replica leads.
+#[derive(Debug)]
+pub struct Publisher {
+    api: Api<Secret>,
+    target: Target,
+    leadership: Leadership,
+    publications: watch::Receiver<Option<Publication>>,
+    metrics: Metrics,
+    /// Blocks while the Secret cannot be written.
+    blocker: Blocker,
+    /// What was logged last, so that it is said once.
+    told: Option<String>,
+}
+
+impl Publisher {
+    /// A publisher of what `publications` holds. `blocker` is cleared when a write succeeds or is not ours to make.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        target: Target,
+        leadership: Leadership,
+        publications: watch::Receiver<Option<Publication>>,
+        metrics: Metrics,
+        blocker: Blocker,
+    ) -> Self {
+        let api = Api::namespaced(client, &target.namespace);
+        Self { api, target, leadership, publications, metrics, blocker, told: None }
+    }
+
+    /// Works for as long as it is polled; writes only while this replica leads.
+    pub async fn run(&mut self) {
+        loop {
+            self.leadership.wait_for(true).await;
+            self.lead().await;
+            self.blocker.clear();
+        }
+    }
+
+    /// From the beginning to the end of one leadership.
+    async fn lead(&mut self) {
+        let leadership = self.leadership.clone();
+        let mut publications = self.publications.clone();
+        // Somebody else's change of the Secret, or its deletion, is repaired at once.
+        let mut events = pin!(watcher::watch_object(self.api.clone(), &self.target.name).default_backoff());
+        loop {
+            let publication = publications.borrow_and_update().clone();
+            let pause = match publication {
+                Some(publication) => self.settle(&publication).await,
+                None => IDLE,
+            };
+            tokio::select! {
+                () = leadership.wait_for(false) => return,
+                // The sender outlives us; if not, there is nothing new to publish, ever.
+                changed = publications.changed() => if changed.is_err() { return },
+                _ = events.next() => {}
+                () = tokio::time::sleep_until(Instant::now() + pause) => {}
+            }
+        }
+    }
+
+    /// One look, and at most one write. Returns when to look again.
+    async fn settle(&mut self, publication: &Publication) -> Duration {
+        match self.try_settle(publication).await {
+            Ok(pause) => {
+                self.blocker.clear();
+                pause
+            }
+            // Whoever wrote in between is heard first: look again at once, at what is there now.
+            Err(kube::Error::Api(status)) if status.code == 409 => Duration::ZERO,
+            Err(error) => {
+                self.metrics.publish_errors.inc();
+                let reason = format!(
+                    "writing the Secret {} in {} failed: {error}; trying again",
+                    self.target.name, self.target.namespace
+                );
+                if self.blocker.block(&reason) {
+                    tracing::error!("{reason}");
+                }
+                RETRY
+            }
+        }
+    }
+
+    async fn try_settle(&mut self, publication: &Publication) -> kube::Result<Duration> {
+        let current = self.api.get_opt(&self.target.name).await?;
+        let now = Timestamp::now();
+        let secret = match decide(current.as_ref(), publication, &self.target, now) {
+            Decision::Keep => return Ok(IDLE),
+            Decision::KeepNewer { until } => {
+                let text = format!(
+                    "the certificate published by the other replica is newer and valid until {until}"
+                );
+                if self.told.as_ref() != Some(&text) {
+                    tracing::info!("{text}: ours waits for its next rotation");
+                    self.told = Some(text);
+                }
+                let left = u64::try_from(until.as_second() - now.as_second()).unwrap_or_default();
+                return Ok(Duration::from_secs(left).clamp(RETRY, IDLE));
+            }
+            Decision::Write(secret) => secret,
+        };
+        if !self.leadership.is_leader() {
+            return Ok(RETRY);
+        }
+        let parameters = PostParams::default();
+        let written = match current {
+            None => self.api.create(&parameters, &secret).await?,
+            Some(_) => self.api.replace(&self.target.name, &parameters, &secret).await?,
+        };
+        self.metrics.publishes.inc();
+        self.told = None;
+        let annotation =
+            |name: &str| written.metadata.annotations.as_ref().and_then(|all| all.get(name).cloned());
+        tracing::info!(
+            secret = %self.target.name,
+            serial = annotation(super::SERIAL),
+            not_after = annotation(super::NOT_AFTER),
+            "published the certificate"
+        );
+        Ok(IDLE)
+    }
+}
