@@ -26,6 +26,7 @@ impl GoBuild {
         let mut inputs = Inputs::new(self.module.name)
             .with("go.mod", self.module.go_mod)
             .with("go.sum", self.module.go_sum)
+            .with("main.go", self.module.main_go.unwrap_or_default())
             .with("flags", self.ldflags())
             .with("arch", std::env::consts::ARCH);
         for (package, program) in &self.programs {
@@ -123,12 +124,14 @@ fn go(doing: String, dir: &Path) -> Tool {
         .env("GOWORK", "off")
 }
 
-/// Writes the module's two files to a directory of its own; the compiler needs them as files.
+/// Writes the module's files to a directory of its own; the compiler needs them as files.
 fn materialise(cache: &Cache, module: GoModule) -> Result<PathBuf, SupplyError> {
-    let digest = Inputs::new(module.name).with("go.mod", module.go_mod).with("go.sum", module.go_sum).key();
+    let main = module.main_go.map(|text| ("main.go", text));
+    let files = || [("go.mod", module.go_mod), ("go.sum", module.go_sum)].into_iter().chain(main);
+    let digest = files().fold(Inputs::new(module.name), |inputs, (name, text)| inputs.with(name, text)).key();
     let dir = cache.dir("go")?.join(digest.to_string());
     std::fs::create_dir_all(&dir).map_err(io("create", &dir))?;
-    for (name, text) in [("go.mod", module.go_mod), ("go.sum", module.go_sum)] {
+    for (name, text) in files() {
         let file = dir.join(name);
         if std::fs::read_to_string(&file).is_ok_and(|found| found == text) {
             continue;

@@ -98,22 +98,27 @@ pub struct GoModule {
     pub go_mod: &'static str,
     /// The checksums of everything it may download.
     pub go_sum: &'static str,
+    /// `main.go`, where the program is put together here.
+    pub main_go: Option<&'static str>,
 }
 
 macro_rules! module {
-    ($constant:ident, $name:literal, $doc:literal) => {
+    ($constant:ident, $name:literal, $doc:literal $(, $main:literal)?) => {
         #[doc = $doc]
         pub const $constant: GoModule = GoModule {
             name: $name,
             go_mod: include_str!(concat!("../../../kind-config/go/", $name, "/go.mod")),
             go_sum: include_str!(concat!("../../../kind-config/go/", $name, "/go.sum")),
+            main_go: module!(@main $($main)?),
         };
     };
+    (@main) => { None };
+    (@main $main:literal) => { Some(include_str!($main)) };
 }
 
 module!(KUBERNETES, "kubernetes", "Kubernetes' programs.");
 module!(ETCD, "etcd", "etcd.");
-module!(COREDNS, "coredns", "CoreDNS.");
+module!(COREDNS, "coredns", "CoreDNS, with few plugins.", "../../../kind-config/go/coredns/main.go");
 module!(KIND, "kind", "kind, and the base files of its node image.");
 module!(HELM, "helm", "helm.");
 module!(ISTIO, "istio", "Istio's programs.");

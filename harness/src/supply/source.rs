@@ -62,7 +62,7 @@ impl GoBuilds {
                     stamp("istio.io/istio/pkg/version.buildStatus", "Clean"),
                 ],
             },
-            coredns: one(pins::COREDNS, "github.com/coredns/coredns", "coredns"),
+            coredns: one(pins::COREDNS, ".", "coredns"),
             etcd: one(pins::ETCD, "go.etcd.io/etcd/server/v3", "etcd"),
             helm: GoBuild {
                 stamps: vec![stamp("helm.sh/helm/v3/internal/version.version", &pins.helm.version)],
