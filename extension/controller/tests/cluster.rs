@@ -1,0 +1,401 @@
+//! The controller against an API server in this process, with proxies on loopback. (TLS is covered by the tests of
+//! `authority` and by those of alb-config; the stream is clear text here.)
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use alb_config::client::{self, ClientOptions, ConnectionState, Store};
+use alb_config::proto::Node;
+use alb_config::server::{Authenticate, Caller, Hub, Refusal};
+use alb_controller::controller::{Controller, Inquiry};
+use alb_controller::events::Reporter;
+use alb_controller::leader::Leader;
+use alb_controller::metrics::Metrics;
+use alb_controller::translate::{ProxyTemplate, Settings};
+use alb_runtime::Readiness;
+use alb_runtime::fake_api::FakeApi;
+use alb_runtime::lease::{Election, LeaseConfig};
+use prometheus_client::registry::Registry;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+const GATEWAY: &str =
+    "/apis/gateway.networking.k8s.io/v1/namespaces/isto-example-namespace/gateways/gateway-01";
+const ROUTE: &str = "/apis/gateway.networking.k8s.io/v1/namespaces/isto-example-namespace/httproutes/traffic-split-mesh-route";
+const FRONTEND: &str = "/api/v1/namespaces/azure-alb-dataplane/services/fe-dqzu19xe";
+const PROXIES: &str = "/apis/apps/v1/namespaces/azure-alb-dataplane/deployments/alb-proxy-4vsb1fw1";
+const SLICE: &str =
+    "/apis/discovery.k8s.io/v1/namespaces/azure-alb-system/endpointslices/alb-controller-config";
+
+/// Everybody is a proxy.
+struct Anyone;
+
+#[tonic::async_trait]
+impl Authenticate for Anyone {
+    async fn authenticate(&self, _: &str) -> Result<Caller, Refusal> {
+        Ok(Caller::default())
+    }
+}
+
+struct Replica {
+    hub: Hub,
+    port: u16,
+    inquiries: mpsc::Sender<Inquiry>,
+    shutdown: CancellationToken,
+    stopped: tokio::task::JoinHandle<()>,
+}
+
+impl Replica {
+    async fn start(api: &FakeApi, name: &str, address: [u8; 4]) -> Self {
+        alb_runtime::install_crypto_provider();
+        let client = api.client();
+        let mut config = LeaseConfig::new("azure-alb-system", "alb-controller", name);
+        config.retry_period = Duration::from_millis(20);
+        let (election, leadership) = Election::new(client.clone(), config).unwrap();
+        let hub = Hub::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (tls, _) = watch::channel(None);
+        let (shutdown, last, lease) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let server = tonic::transport::Server::builder().add_service(hub.service(Arc::new(Anyone)));
+        let incoming = tonic::transport::server::TcpIncoming::from(listener);
+        tokio::spawn(server.serve_with_incoming_shutdown(incoming, last.clone().cancelled_owned()));
+        let (changes, receiver) = mpsc::channel(64);
+        let watches = alb_controller::watch::spawn(&client, &changes);
+        let (reporter, events) = Reporter::new(client.clone(), name);
+        tokio::spawn(events);
+        let leader = Leader {
+            client: client.clone(),
+            hub: hub.clone(),
+            leadership: leadership.clone(),
+            tls,
+            address: IpAddr::V4(Ipv4Addr::from(address)),
+        };
+        let leader = tokio::spawn(leader.run(shutdown.clone()));
+        let election = tokio::spawn(election.run(lease.clone()));
+        let (inquiries, questions) = mpsc::channel(1);
+        let controller = Controller {
+            client,
+            settings: Settings {
+                zone: "alb.internal".to_owned(),
+                proxy: ProxyTemplate { replicas: 1, resources: json!({}), ..ProxyTemplate::default() },
+            },
+            hub: hub.clone(),
+            leadership,
+            blocker: Readiness::new().block("watches", ""),
+            reporter,
+            metrics: Metrics::new(&mut Registry::default()),
+        };
+        let stop = shutdown.clone();
+        let stopped = tokio::spawn(async move {
+            let _watches = watches;
+            controller.run(receiver, questions, stop).await;
+            leader.await.unwrap();
+            lease.cancel();
+            let _ = election.await;
+            last.cancel();
+        });
+        Self { hub, port, inquiries, shutdown, stopped }
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.stopped.await.unwrap();
+    }
+
+    /// A proxy that takes everything but what `refuse` names.
+    fn proxy(&self, refuse: &'static str) -> CancellationToken {
+        let options = ClientOptions {
+            url: format!("http://127.0.0.1:{}", self.port),
+            ca_file: None,
+            token_file: None,
+            node: Node {
+                id: "alb-proxy-0".into(),
+                load_balancer: "alb-test-infra/alb-test".into(),
+                version: "test".into(),
+            },
+        };
+        let stop = CancellationToken::new();
+        tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                let (state, _) = watch::channel(ConnectionState::default());
+                let mut store = Store::default();
+                let apply = |resources: &client::Resources| {
+                    let bad: Vec<String> = resources
+                        .keys()
+                        .filter(|name| !refuse.is_empty() && name.contains(refuse))
+                        .map(ToString::to_string)
+                        .collect();
+                    if bad.is_empty() {
+                        return Ok(());
+                    }
+                    Err(client::Rejection { message: "not to my taste".into(), resources: bad })
+                };
+                client::run(options, &mut store, apply, &state, stop).await;
+            }
+        });
+        stop
+    }
+
+    async fn world(&self) -> Value {
+        let (answer, receiver) = tokio::sync::oneshot::channel();
+        self.inquiries.send(answer).await.unwrap();
+        receiver.await.unwrap()
+    }
+}
+
+/// The objects of a golden file.
+fn load(api: &FakeApi, golden: &str) {
+    let path = format!("{}/tests/golden/{golden}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        let object = Value::deserialize(document).unwrap();
+        let kind = object["kind"].as_str().unwrap();
+        let watched =
+            alb_controller::world::Watched::ALL.into_iter().find(|w| w.resource().kind == kind).unwrap();
+        put(api, watched, object);
+    }
+}
+
+fn put(api: &FakeApi, kind: alb_controller::world::Watched, object: Value) {
+    let resource = kind.resource();
+    let base =
+        if resource.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", resource.group) };
+    let name = object["metadata"]["name"].as_str().unwrap();
+    let namespace = object["metadata"]["namespace"].as_str().map(|ns| format!("/namespaces/{ns}"));
+    let path =
+        format!("{base}/{}{}/{}/{name}", resource.version, namespace.unwrap_or_default(), resource.plural);
+    api.put(&path, object);
+}
+
+/// A cluster with the document's objects, without what the controller makes.
+fn document() -> FakeApi {
+    let api = FakeApi::new();
+    load(&api, "document");
+    api.delete(FRONTEND);
+    api.delete(PROXIES);
+    let service = json!({"kind": "Service", "metadata": {"uid": "uid-config"}, "spec": {"ports": []}});
+    api.put("/api/v1/namespaces/azure-alb-system/services/alb-controller-config", service);
+    api
+}
+
+/// What kubelet and load balancer do once the controller has made its objects.
+async fn data_plane_comes_up(api: &FakeApi) {
+    within(api.until(|api| api.get(PROXIES).is_some() && api.get(FRONTEND).is_some())).await;
+    let mut deployment = api.get(PROXIES).unwrap();
+    deployment["status"] = json!({"readyReplicas": 1});
+    api.put(PROXIES, deployment);
+    let mut service = api.get(FRONTEND).unwrap();
+    service["status"] = json!({"loadBalancer": {"ingress": [{"ip": "172.18.255.200"}]}});
+    api.put(FRONTEND, service);
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.unwrap()
+}
+
+/// Status, reason and message of a condition of a Gateway.
+fn condition(object: &Value, pointer: &str, r#type: &str) -> Option<(String, String, String)> {
+    let all = object.pointer(pointer)?.as_array()?;
+    let one = all.iter().find(|condition| condition["type"] == r#type)?;
+    let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+    Some((text("status"), text("reason"), text("message")))
+}
+
+fn is_programmed(api: &FakeApi, path: &str, pointer: &str) -> bool {
+    let object = api.get(path).unwrap_or_default();
+    condition(&object, pointer, "Programmed").is_some_and(|(status, _, _)| status == "True")
+}
+
+async fn all_programmed(api: &FakeApi) {
+    within(api.until(|api| {
+        is_programmed(api, GATEWAY, "/status/conditions")
+            && is_programmed(api, ROUTE, "/status/parents/0/conditions")
+    }))
+    .await;
+}
+
+/// Writes of anything but Leases.
+fn writes(api: &FakeApi) -> Vec<String> {
+    let writes = api.writes().into_iter().map(|(method, path)| format!("{method} {path}"));
+    writes.filter(|write| !write.contains("/leases")).collect()
+}
+
+#[tokio::test]
+async fn a_gateway_is_programmed_once_it_has_an_address_and_the_proxies_have_acknowledged() {
+    let api = document();
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    within(api.until(|api| api.get(PROXIES).is_some() && api.get(FRONTEND).is_some())).await;
+    within(api.until(|api| api.get(GATEWAY).is_some_and(|gateway| gateway["status"].is_object()))).await;
+    let gateway = api.get(GATEWAY).unwrap();
+    let (status, reason, _) = condition(&gateway, "/status/conditions", "Programmed").unwrap();
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "AddressNotAssigned"));
+    assert_eq!(gateway.pointer("/status/addresses"), None);
+
+    data_plane_comes_up(&api).await;
+    let _proxy = replica.proxy("");
+    all_programmed(&api).await;
+    let gateway = api.get(GATEWAY).unwrap();
+    assert_eq!(
+        gateway["status"]["addresses"],
+        json!([{"type": "Hostname", "value": "fe-dqzu19xe.alb.internal"}])
+    );
+    assert_eq!(gateway["status"]["listeners"][0]["attachedRoutes"], 1);
+    let types: Vec<&str> = gateway["status"]["listeners"][0]["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|condition| condition["type"].as_str())
+        .collect();
+    assert_eq!(types, ["ResolvedRefs", "Accepted", "Programmed"], "the document's order");
+    within(replica.stop()).await;
+}
+
+#[tokio::test]
+async fn nothing_is_written_when_nothing_changes() {
+    let api = document();
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let _proxy = replica.proxy("");
+    all_programmed(&api).await;
+    let before = writes(&api);
+
+    // Changes that matter to nobody, and, to know when they have been looked at, one that does.
+    let pod = "/api/v1/namespaces/isto-example-namespace/pods/backend-v1-a";
+    let mut object = api.get(pod).unwrap();
+    object["status"] = json!({"phase": "Running"});
+    api.put(pod, object);
+    let mut namespace = api.get("/api/v1/namespaces/isto-example-namespace").unwrap();
+    namespace["metadata"]["labels"]["team"] = json!("a");
+    api.put("/api/v1/namespaces/isto-example-namespace", namespace);
+    api.put(&ROUTE.replace("traffic-split-mesh-route", "marker"), {
+        let mut route = api.get(ROUTE).unwrap();
+        route["metadata"] = json!({"name": "marker", "namespace": "isto-example-namespace", "generation": 1});
+        route["spec"]["parentRefs"] = json!([{"name": "gateway-01", "sectionName": "none"}]);
+        route["status"] = Value::Null;
+        route
+    });
+    within(api.until(|api| {
+        let route = api.get(&ROUTE.replace("traffic-split-mesh-route", "marker")).unwrap();
+        condition(&route, "/status/parents/0/conditions", "Accepted").is_some()
+    }))
+    .await;
+    let new: Vec<String> = writes(&api).split_off(before.len());
+    let new: Vec<&String> = new.iter().filter(|write| !write.contains("/events")).collect();
+    assert_eq!(new.len(), 1, "{new:?}");
+    assert!(new[0].contains("httproutes/marker/status"), "{new:?}");
+    within(replica.stop()).await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_proxies_shows_in_the_status_of_the_route() {
+    let api = document();
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let _proxy = replica.proxy("route/");
+    within(api.until(|api| {
+        let route = api.get(ROUTE).unwrap();
+        let programmed = condition(&route, "/status/parents/0/conditions", "Programmed");
+        programmed
+            .is_some_and(|(_, reason, message)| reason == "Invalid" && message.contains("not to my taste"))
+    }))
+    .await;
+    within(api.until(|api| is_programmed(api, GATEWAY, "/status/conditions"))).await;
+    within(replica.stop()).await;
+}
+
+#[tokio::test]
+async fn the_other_replica_takes_over_without_touching_what_is_right() {
+    let api = document();
+    let first = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let proxy = first.proxy("");
+    all_programmed(&api).await;
+    within(api.until(|api| api.get(SLICE).is_some())).await;
+    let second = Replica::start(&api, "replica-1", [10, 0, 0, 2]).await;
+    let before = writes(&api).len();
+
+    within(first.stop()).await;
+    proxy.cancel();
+    within(api.until(|api| api.get(SLICE).unwrap()["endpoints"][0]["addresses"][0] == "10.0.0.2")).await;
+    let _proxy = second.proxy("");
+    let mut acks = second.hub.acks();
+    let is_back = |acks: &alb_config::server::Acks| {
+        acks.proxies("alb-test-infra/alb-test").any(|proxy| proxy.acknowledged.is_some())
+    };
+    within(acks.wait_for(is_back)).await.unwrap();
+    assert_eq!(second.world().await["leader"], true);
+    let new = writes(&api).split_off(before);
+    assert!(new.iter().all(|write| write.contains("/endpointslices/")), "{new:?}");
+    within(second.stop()).await;
+}
+
+#[tokio::test]
+async fn entries_of_other_controllers_survive() {
+    let api = document();
+    let theirs = json!({
+        "parentRef": {"name": "elsewhere"},
+        "controllerName": "other.example/controller",
+        "conditions": [],
+    });
+    let mut route = api.get(ROUTE).unwrap();
+    route["status"] = json!({"parents": [theirs]});
+    api.put(ROUTE, route);
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let _proxy = replica.proxy("");
+    within(api.until(|api| is_programmed(api, ROUTE, "/status/parents/1/conditions"))).await;
+    assert_eq!(api.get(ROUTE).unwrap()["status"]["parents"][0], theirs);
+    within(replica.stop()).await;
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_gets_an_event_and_stops_nothing() {
+    let api = document();
+    let bad = ROUTE.replace("traffic-split-mesh-route", "bad");
+    api.put(
+        &bad,
+        json!({
+            "kind": "HTTPRoute",
+            "metadata": {"name": "bad", "namespace": "isto-example-namespace"},
+            "spec": {"parentRefs": 7},
+        }),
+    );
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let _proxy = replica.proxy("");
+    all_programmed(&api).await;
+    let events = "/apis/events.k8s.io/v1/namespaces/isto-example-namespace/events";
+    within(api.until(|api| {
+        api.list(events)
+            .iter()
+            .any(|event| event["reason"] == "Unreadable" && event["regarding"]["name"] == "bad")
+    }))
+    .await;
+    within(replica.stop()).await;
+}
+
+#[tokio::test]
+async fn a_load_balancer_that_is_deleted_takes_its_data_plane_along() {
+    let api = document();
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let _proxy = replica.proxy("");
+    all_programmed(&api).await;
+    api.delete(
+        "/apis/alb.networking.azure.io/v1/namespaces/alb-test-infra/applicationloadbalancers/alb-test",
+    );
+    within(api.until(|api| api.get(PROXIES).is_none() && api.get(FRONTEND).is_none())).await;
+    within(api.until(|api| {
+        let accepted = condition(&api.get(GATEWAY).unwrap(), "/status/conditions", "Accepted");
+        accepted.is_some_and(|(status, reason, _)| status == "False" && reason == "InvalidParameters")
+    }))
+    .await;
+    within(replica.stop()).await;
+}
