@@ -3,8 +3,11 @@
 pub mod claim;
 pub mod cli;
 pub mod cluster;
+pub mod doctor;
 pub mod engine;
+pub mod diagnosis;
 pub mod event;
+pub mod evidence;
 pub mod ports;
 pub mod probe;
 pub mod progress;

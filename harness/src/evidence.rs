@@ -1,0 +1,138 @@
+//! Everything worth keeping when a claim fails, collected before any clean-up.
+//!
+//! ```text
+//! evidence/<scenario>/
+//!   index.md                        what failed, why (if the evidence says), and what is where
+//!   objects/<namespace>/<kind>.yaml objects and events
+//!   logs/<namespace>/<pod>/         every container, init containers and previous instances included
+//!   envoy/<namespace>/<pod>/        config_dump, stats, clusters, listeners of the sidecars concerned
+//!   admin/<pod>/                    the controller's world, the proxies' configuration, metrics, readiness
+//!   access-log.jsonl                the proxies' access log
+//! ```
+//!
+//! Collecting takes bounded time and space, and never keeps a private key. What cannot be had is listed,
+//! not an error: a failure must be told even where the API server is half dead.
+
+mod admin;
+mod envoy;
+mod folder;
+mod kinds;
+mod logs;
+mod objects;
+mod redact;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
+use kube::Client;
+
+use self::folder::Folder;
+use crate::{
+    diagnosis::{Claim, Facts, diagnose},
+    ports::{Evidence, EvidenceCollector, EvidenceRequest},
+    probe::ProxyLogs,
+    witness::Settings,
+};
+
+/// Collecting takes no longer than this in all.
+const LIMIT: Duration = Duration::from_secs(45);
+
+/// One question to the API server, a pod or a sidecar.
+const QUESTION: Duration = Duration::from_secs(8);
+
+/// So many questions at a time.
+const PARALLEL: usize = 8;
+
+/// How far back the proxies' access log is read for the diagnosis.
+const RECENT: Duration = Duration::from_secs(180);
+
+/// Collects evidence from a cluster.
+pub struct Collector {
+    client: Client,
+    settings: Settings,
+    logs: ProxyLogs,
+}
+
+impl Collector {
+    /// A collector for the cluster of `client`.
+    pub fn new(client: Client, settings: Settings) -> Self {
+        let logs = ProxyLogs::new(
+            client.clone(),
+            settings.proxy_namespace.as_str(),
+            settings.proxy_selector.as_str(),
+        );
+        Self { client, settings, logs }
+    }
+
+    /// Namespaces to look into: the scenario's, the implementation's and Istio's.
+    fn namespaces(&self, request: &EvidenceRequest) -> BTreeSet<String> {
+        let own = [&self.settings.controller_namespace, &self.settings.proxy_namespace];
+        let about = request.witness.iter().map(|witness| &witness.namespace);
+        let all = request.namespaces.iter().chain(own).chain(about).cloned();
+        all.chain(["istio-system".to_string()]).filter(|namespace| !namespace.is_empty()).collect()
+    }
+
+    async fn collect(&self, request: &EvidenceRequest) -> Evidence {
+        let mut folder = Folder::new(&request.directory);
+        let mut facts = Facts { claim: claim(request), ..Facts::default() };
+        let namespaces = self.namespaces(request);
+        // What the diagnosis needs comes first, what is bulky last: time may run out.
+        let gathering = async {
+            facts.objects = objects::collect(&self.client, &namespaces, &mut folder).await;
+            self.access_log(&mut facts, &mut folder).await;
+            admin::collect(&self.client, &self.settings, &facts, &mut folder).await;
+            logs::collect(&self.client, &facts, &mut folder).await;
+            envoy::collect(&self.client, request, &facts, &mut folder).await;
+        };
+        if tokio::time::timeout(LIMIT, gathering).await.is_err() {
+            folder.missing(format!("what was not collected within {} s", LIMIT.as_secs()));
+        }
+        let diagnosis = diagnose(&facts);
+        folder.index(request, &diagnosis);
+        let (files, missing) = folder.into_parts();
+        Evidence { files, diagnosis: Some(diagnosis), missing }
+    }
+
+    async fn access_log(&self, facts: &mut Facts, folder: &mut Folder) {
+        match tokio::time::timeout(QUESTION, self.logs.recent(RECENT)).await {
+            Ok(Ok(entries)) => {
+                let lines: Vec<String> =
+                    entries.iter().filter_map(|entry| serde_json::to_string(entry).ok()).collect();
+                folder.write("access-log.jsonl", &lines.join("\n"));
+                facts.access_log = entries;
+            }
+            Ok(Err(error)) => folder.missing(format!("access-log.jsonl: {error}")),
+            Err(_) => folder.missing("access-log.jsonl: no answer in time"),
+        }
+    }
+}
+
+impl EvidenceCollector for Collector {
+    fn collect<'a>(&'a self, request: &'a EvidenceRequest) -> BoxFuture<'a, Evidence> {
+        Self::collect(self, request).boxed()
+    }
+}
+
+/// Answers to questions, a few asked at a time, in the order of the questions.
+fn in_parallel<'a, T: Send + 'a>(questions: Vec<BoxFuture<'a, T>>) -> BoxStream<'a, T> {
+    stream::iter(questions).buffered(PARALLEL).boxed()
+}
+
+/// What the diagnosis must know of the claim.
+fn claim(request: &EvidenceRequest) -> Claim {
+    let about = request.witness.as_ref();
+    Claim {
+        word: request.word.clone(),
+        expected: request.expected.clone(),
+        seen: request.seen.clone(),
+        expected_status: request.expected_status,
+        namespace: about
+            .map(|about| about.namespace.clone())
+            .or_else(|| request.namespaces.first().cloned())
+            .unwrap_or_default(),
+        gateway: about.map(|about| about.gateway.clone()).unwrap_or_default(),
+        backend: about.map(|about| about.backend.clone()).unwrap_or_default(),
+        fqdn: about.map(|about| about.fqdn.clone()).unwrap_or_default(),
+        last_status: about.and_then(|about| about.answers.last()).and_then(|answer| answer.status),
+    }
+}
