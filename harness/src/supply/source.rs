@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::cache::{Cache, Inputs};
+use super::cache::{Cache, Inputs, Key};
 use super::golang::{GoBuild, module_dir};
 use super::node::{self, NodeParts, OWN_IMAGES};
 use super::pins::{self, Pins};
@@ -140,6 +140,29 @@ pub async fn prepare(
 /// Name of the node image these pins make.
 pub fn node_image(pins: &Pins) -> String {
     node::image_name(pins, &node::key(&inputs(pins, &GoBuilds::new(pins))))
+}
+
+/// Every cache entry of this path, with its phase, in the order they are made.
+pub fn keys(pins: &Pins) -> Vec<(String, Key)> {
+    let builds = GoBuilds::new(pins);
+    let other = [
+        (parts::ENVOY, parts::envoy_key(&pins.envoy)),
+        (parts::GATEWAY_API, parts::gateway_api_key()),
+        (node::PHASE, node::key(&inputs(pins, &builds))),
+    ];
+    let node_missing = [
+        (parts::RUNTIME, parts::runtime_key(&pins.debian)),
+        (parts::NODE_BASE, parts::node_base_key(&pins.debian)),
+        (parts::PAUSE, parts::pause_key()),
+    ];
+    let named = |(phase, key): (&str, Key)| (phase.to_owned(), key);
+    builds
+        .in_order()
+        .into_iter()
+        .map(|build| (build.phase(), build.key()))
+        .chain(node_missing.map(named))
+        .chain(other.map(named))
+        .collect()
 }
 
 /// Where each thing is, once built.

@@ -13,6 +13,8 @@ use super::node::OWN_IMAGES;
 use super::{LoadImage, SupplyError};
 use crate::progress::Progress;
 
+/// The phase in which the images are made.
+pub const PHASE: &str = "build the extension's images";
 /// The limit for each image: pulling and starting it should never be what people wait for.
 pub const IMAGE_LIMIT_BYTES: u64 = 25_000_000;
 
@@ -110,7 +112,7 @@ pub async fn images(
 ) -> Result<Vec<LoadImage>, SupplyError> {
     let key = key(root)?;
     let dir = cache
-        .entry(&key, "build the extension's images", progress, |out| {
+        .entry(&key, PHASE, progress, |out| {
             let key = &key;
             async move {
                 // One build at a time uses the directory cargo builds in: the programs taken from it are
@@ -120,7 +122,8 @@ pub async fn images(
                 let programs = compile(cache, root).await?;
                 if self::key(root)? != *key {
                     return Err(SupplyError::Unexpected {
-                        what: "the extension's sources changed while they were compiled; run it again".to_owned(),
+                        what: "the extension's sources changed while they were compiled; run it again"
+                            .to_owned(),
                     });
                 }
                 blocking(move || package(&programs, &out)).await
