@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use alb_config::server::ResourceState;
+use alb_controller::plan::{Action, plan};
 use alb_controller::translate::{Progress, ProxyTemplate, Settings, Translation, translate};
 use alb_controller::world::{Watched, World};
 use kube::core::DynamicObject;
@@ -51,11 +52,18 @@ fn settings() -> Settings {
     }
 }
 
-fn load(path: &PathBuf) -> (World, Proxies) {
-    let (mut world, mut proxies) = (World::default(), Proxies::default());
+fn documents(path: &PathBuf) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
-    for document in serde_yaml::Deserializer::from_str(&text) {
-        let value = Value::deserialize(document).unwrap();
+    serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect()
+}
+
+fn load(path: &PathBuf) -> (World, Proxies) {
+    build(documents(path))
+}
+
+fn build(documents: Vec<Value>) -> (World, Proxies) {
+    let (mut world, mut proxies) = (World::default(), Proxies::default());
+    for value in documents {
         let kind = value["kind"].as_str().unwrap().to_owned();
         if kind == "Proxies" {
             proxies = serde_json::from_value(value).unwrap();
@@ -118,6 +126,48 @@ fn the_same_world_gives_the_same_bytes(#[files("tests/golden/*.yaml")] path: Pat
     assert_eq!(render(&one), render(&two));
     assert_eq!(one.deployments, two.deployments);
     assert_eq!(one.snapshots, two.snapshots);
+}
+
+/// Writing what was planned, and looking again a minute later, leaves nothing to be written.
+#[rstest]
+fn a_plan_carried_out_leaves_nothing_to_plan(#[files("tests/golden/*.yaml")] path: PathBuf) {
+    let mut objects = documents(&path);
+    let (world, proxies) = load(&path);
+    let at = |second| jiff::Timestamp::from_second(second).unwrap();
+    let writes = plan(&world, &translate(&world, &settings(), &proxies), at(0));
+    for write in writes {
+        let (kind, key) = (write.target.0.resource().kind, write.target.1);
+        let position = objects.iter().position(|object| {
+            object["kind"] == kind.as_str()
+                && object["metadata"]["name"] == key.name.as_str()
+                && object["metadata"]["namespace"].as_str().unwrap_or_default() == key.namespace
+        });
+        match (write.action, position) {
+            (Action::PatchStatus(patch), Some(position)) => {
+                let status = &mut objects[position]["status"];
+                if status.is_null() {
+                    *status = json!({});
+                }
+                for (field, value) in patch["status"].as_object().unwrap() {
+                    match value {
+                        Value::Null => drop(status.as_object_mut().unwrap().remove(field)),
+                        value => status[field] = value.clone(),
+                    }
+                }
+            }
+            (Action::Apply(mut manifest), position) => {
+                if let Some(position) = position {
+                    manifest["status"] = objects.remove(position)["status"].clone();
+                }
+                objects.push(manifest);
+            }
+            (Action::Delete { .. }, Some(position)) => drop(objects.remove(position)),
+            (action, None) => panic!("{kind} {key} does not exist: {action:?}"),
+        }
+    }
+    let (world, proxies) = build(objects);
+    let again = plan(&world, &translate(&world, &settings(), &proxies), at(60));
+    assert_eq!(again, []);
 }
 
 /// The views of `world` are our own; the Gateway API's types are the reference for their field names.
