@@ -54,6 +54,16 @@ fn unknown(facts: &Facts) -> Diagnosis {
     )
 }
 
+/// A reason longer than this is cut: the whole of it stands in the evidence.
+const LONGEST: usize = 260;
+
+fn shortened(reason: &str) -> String {
+    match reason.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &reason[..end]),
+        None => reason.to_string(),
+    }
+}
+
 /// Builds a diagnosis.
 fn diagnosis(
     id: &str,
@@ -64,7 +74,7 @@ fn diagnosis(
     Diagnosis {
         id: id.into(),
         title: title.into(),
-        because: because.into_iter().collect(),
+        because: because.into_iter().map(|reason| shortened(&reason)).collect(),
         next: next.into(),
     }
 }

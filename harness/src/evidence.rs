@@ -64,12 +64,14 @@ impl Collector {
         Self { client, settings, logs }
     }
 
-    /// Namespaces to look into: the scenario's, the implementation's and Istio's.
+    /// Namespaces to look into: the scenario's, the implementation's, Istio's and the harness's.
     fn namespaces(&self, request: &EvidenceRequest) -> BTreeSet<String> {
         let own = [&self.settings.controller_namespace, &self.settings.proxy_namespace];
         let about = request.witness.iter().map(|witness| &witness.namespace);
         let all = request.namespaces.iter().chain(own).chain(about).cloned();
-        all.chain(["istio-system".to_string()]).filter(|namespace| !namespace.is_empty()).collect()
+        // Where kind's load-balancer addresses come from, next to Istio.
+        let others = ["istio-system", "meshproof-system"].map(String::from);
+        all.chain(others).filter(|namespace| !namespace.is_empty()).collect()
     }
 
     async fn collect(&self, request: &EvidenceRequest) -> Evidence {

@@ -91,6 +91,7 @@ struct Step {
     name: String,
     kind: &'static str,
     verdict: Sign,
+    proves: Vec<String>,
     result: String,
     left: String,
     width: String,
@@ -137,14 +138,15 @@ impl Page {
             .map_or(Sign { word: "error".into(), sign: text::sign(Verdict::Error) }, Sign::from);
         let errors = report.errors.iter().map(|(phase, error)| named(phase, error)).collect();
         let longest = report.timings.phases.values().copied().max().unwrap_or(1).max(1);
-        let phases = report
-            .timings
-            .phases
-            .iter()
+        let mut phases: Vec<(&String, u64)> =
+            report.timings.phases.iter().map(|(name, ms)| (name, *ms)).collect();
+        phases.sort_by_key(|(_, ms)| std::cmp::Reverse(*ms));
+        let phases = phases
+            .into_iter()
             .map(|(name, ms)| Phase {
                 name: name.clone(),
-                took: text::duration(*ms),
-                width: percent(*ms, longest),
+                took: text::duration(ms),
+                width: percent(ms, longest),
             })
             .collect();
         Self {
@@ -272,6 +274,7 @@ impl Step {
                 StepKind::Claim => "claim",
             },
             verdict: step.verdict.into(),
+            proves: step.info.proves.clone(),
             result: step.observed.summary.clone(),
             left: percent(step.started_ms, scenario.duration_ms),
             width: percent(step.duration_ms, scenario.duration_ms),
@@ -293,9 +296,6 @@ impl Step {
 
 fn fields(step: &StepResult) -> Vec<Named> {
     let mut fields = Vec::new();
-    if !step.info.proves.is_empty() {
-        fields.push(named("proves", step.info.proves.join(", ")));
-    }
     if let Some(lines) = &step.info.cites {
         fields.push(named("document", lines));
     }
