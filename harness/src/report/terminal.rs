@@ -197,13 +197,10 @@ impl Terminal {
         let parts: Vec<String> =
             state.tally.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
         let detail = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-        let line = format!(
-            "{} {}{detail} in {}",
-            self.paint.sign(verdict),
-            text::count(scenarios, "scenario"),
-            text::duration(total_ms)
-        );
-        state.say(&line);
+        let ran =
+            if scenarios == 0 { "no scenario ran".to_string() } else { text::count(scenarios, "scenario") };
+        let took = text::duration(total_ms);
+        state.say(&format!("{} {ran}{detail} in {took}", self.paint.sign(verdict)));
         if let Some(results) = state.results.clone().filter(|_| scenarios > 0) {
             state.say(&format!("  report {}", results.join("report.html").display()));
         }

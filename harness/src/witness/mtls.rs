@@ -128,6 +128,10 @@ fn judge(facts: &Facts, client: &str, backend: &str) -> Testimony {
             );
             return testimony(NAME, false, summary, detail(facts));
         }
+        let counters = facts.counters.get(name).map(|(_, after)| after);
+        if let Some(against) = counters.and_then(against_counters) {
+            return testimony(NAME, false, format!("the sidecar of {name} {against}"), detail(facts));
+        }
     }
     let server = facts.pods.first().map(BackendPod::spiffe_id).unwrap_or_default();
     let summary = format!(
@@ -135,6 +139,18 @@ fn judge(facts: &Facts, client: &str, backend: &str) -> Testimony {
          its sidecar logged the gateway's connection under that identity"
     );
     testimony(NAME, true, summary, detail(facts))
+}
+
+/// What the sidecar's own counters, if it keeps them, speak against mutual TLS.
+fn against_counters(counters: &BTreeMap<String, u64>) -> Option<String> {
+    let count = |name: &str| counters.get(name).copied();
+    match (count("handshake"), count("no_certificate")) {
+        (Some(0), _) => Some("counts no TLS handshake".into()),
+        (_, Some(without)) if without > 0 => {
+            Some(format!("counts {without} TLS connections without a client certificate"))
+        }
+        _ => None,
+    }
 }
 
 fn pods_that_answered(facts: &Facts) -> impl Iterator<Item = &str> {
@@ -265,6 +281,19 @@ mod tests {
         let mut facts = facts();
         facts.pods[0].sidecar = false;
         assert!(judge(&facts, CLIENT, "backend-v1").summary.contains("has no sidecar"));
+    }
+
+    #[test]
+    fn counters_that_know_of_no_handshake_are_against_it() {
+        let counters = |handshakes, without| {
+            let after = [("handshake".to_string(), handshakes), ("no_certificate".to_string(), without)];
+            let mut facts = facts();
+            facts.counters.insert(POD.into(), (BTreeMap::new(), after.into()));
+            judge(&facts, CLIENT, "backend-v1")
+        };
+        assert!(counters(1, 0).held);
+        assert!(counters(0, 0).summary.contains("counts no TLS handshake"));
+        assert!(counters(2, 1).summary.contains("1 TLS connections without a client certificate"));
     }
 
     #[test]

@@ -69,7 +69,11 @@ fn style(expected: Option<Duration>) -> ProgressStyle {
 
 /// `━━━━╌╌╌╌ 4.0 s of 8.0 s`. A phase that takes longer than expected keeps a full bar and goes on counting.
 fn time_bar(elapsed: Duration, expected: Option<Duration>) -> String {
-    let took = text::duration(text::ms(elapsed));
+    // Tenths of a second from the start: milliseconds would only flicker.
+    let took = match elapsed.as_secs() {
+        0..60 => format!("{:.1} s", elapsed.as_secs_f64()),
+        _ => text::duration(text::ms(elapsed)),
+    };
     let Some(expected) = expected.filter(|expected| !expected.is_zero()) else { return took };
     let done = (elapsed.as_secs_f64() / expected.as_secs_f64()).min(1.0);
     let full = (done * WIDTH as f64) as usize;
@@ -87,6 +91,6 @@ mod tests {
         let expected = Some(Duration::from_secs(8));
         assert_eq!(time_bar(Duration::from_secs(4), expected), "━━━━━━━━╌╌╌╌╌╌╌╌ 4.0 s of 8.0 s");
         assert!(time_bar(Duration::from_secs(80), expected).starts_with(&"━".repeat(WIDTH)));
-        assert_eq!(time_bar(Duration::from_millis(300), None), "300 ms");
+        assert_eq!(time_bar(Duration::from_millis(300), None), "0.3 s");
     }
 }
