@@ -1,5 +1,6 @@
 //! Causes that lie with pods.
 
+use alb_api::names;
 use serde_json::Value;
 
 use super::{
@@ -11,13 +12,16 @@ use crate::event::Diagnosis;
 /// Reasons with which the kubelet says that it has no image.
 const NO_IMAGE: &[&str] = &["ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName"];
 
-/// `image-missing`: a container waits for an image the node does not have and cannot get.
+/// `image-missing`: a container waits for an image the node does not have and cannot get. Where the gateway has
+/// answered, only the backend's pods and the implementation's count: others cannot be the cause.
 pub(super) fn image_missing(facts: &Facts) -> Option<Diagnosis> {
-    let (pod, container, waiting) = facts.list("pods").iter().find_map(|pod| {
-        let status =
-            statuses(pod).find(|status| NO_IMAGE.contains(&text(&status["state"]["waiting"]["reason"])))?;
-        Some((pod, status, &status["state"]["waiting"]))
-    })?;
+    let answered = facts.last_account().is_some();
+    let (pod, container, waiting) =
+        facts.list("pods").iter().filter(|pod| !answered || concerns(facts, pod)).find_map(|pod| {
+            let status = statuses(pod)
+                .find(|status| NO_IMAGE.contains(&text(&status["state"]["waiting"]["reason"])))?;
+            Some((pod, status, &status["state"]["waiting"]))
+        })?;
     let image = items(&pod["spec"]["containers"])
         .iter()
         .chain(items(&pod["spec"]["initContainers"]))
@@ -34,6 +38,14 @@ pub(super) fn image_missing(facts: &Facts) -> Option<Diagnosis> {
         because,
         "load the image into the nodes (`meshproof up` does, also on a cluster that is up), or correct its reference",
     ))
+}
+
+/// Whether a pod is one of the backend's or of the implementation's.
+fn concerns(facts: &Facts, pod: &Value) -> bool {
+    let namespace = text(&pod["metadata"]["namespace"]);
+    let name = &pod["metadata"]["name"];
+    [names::CONTROLLER_NAMESPACE, names::DATA_PLANE_NAMESPACE].contains(&namespace)
+        || facts.backend_pods().any(|backend| backend["metadata"]["name"] == *name)
 }
 
 /// `pod-not-ready`: the claim is about pods that are not Ready, or the gateway has no ready endpoint.
@@ -132,6 +144,19 @@ mod tests {
         assert_eq!(diagnosis.id, "image-missing");
         assert!(diagnosis.title.contains("localhost/meshproof/echo:none"), "{}", diagnosis.title);
         assert!(diagnosis.title.contains("isto-example-namespace/backend-v1-6c8f9d7b54-q2w8z"));
+    }
+
+    #[test]
+    fn an_image_that_a_bystander_lacks_explains_no_answer_of_the_gateway() {
+        let mut bystander = waiting("InvalidImageName", "False");
+        bystander[0]["metadata"] =
+            json!({"namespace": "meshproof-system", "name": "load-balancer-974d779f5-zs46b"});
+        let facts = Facts::sample().with("pods", bystander);
+        assert_eq!(diagnose(&facts).id, "image-missing");
+        assert_eq!(
+            diagnose(&facts.expecting(200).answered(503, "no_client_certificate")).id,
+            "no-client-certificate"
+        );
     }
 
     #[test]
