@@ -168,31 +168,31 @@ pub async fn ensure_engine(cache: &Cache, progress: &dyn Progress) -> Result<Eng
     private::start(cache, progress).await
 }
 
-/// The engine that answers now, without starting one.
+/// The engine that answers now, without starting one: the one `DOCKER_HOST` names, else the private one (what
+/// runs in it should be found again), else docker's own choice.
 ///
 /// # Errors
 /// `DOCKER_HOST` names an engine that does not answer.
 pub async fn find(cache: &Cache) -> Result<Option<Engine>, EngineError> {
-    let named = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
     // People may have been told the private engine's address; it may be gone since.
-    let named = named.filter(|host| *host != private::host(cache));
-    match (named, users_engine_unless_private(cache).await) {
-        (_, Ok(engine)) => Ok(Some(engine)),
-        (Some(host), Err(reason)) => Err(EngineError::Named { host, reason }),
-        (None, Err(_)) => private::find(cache).await,
+    let named =
+        std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty() && *host != private::host(cache));
+    if let Some(host) = named {
+        let engine = users_engine().await.map_err(|reason| EngineError::Named { host, reason })?;
+        return Ok(Some(engine));
     }
-}
-
-async fn users_engine_unless_private(cache: &Cache) -> Result<Engine, String> {
-    match std::env::var("DOCKER_HOST") {
-        Ok(host) if host == private::host(cache) => Err("it is the private engine".to_owned()),
-        _ => users_engine().await,
+    if let Some(engine) = private::find(cache).await? {
+        return Ok(Some(engine));
     }
+    Ok(users_engine().await.ok())
 }
 
 /// The engine docker's own configuration leads to.
 async fn users_engine() -> Result<Engine, String> {
     let Some(docker) = on_path("docker") else { return Err("there is no docker program".to_owned()) };
+    if !may_answer() {
+        return Err(format!("nothing listens at {DEFAULT_SOCKET}"));
+    }
     let version = server_version(&docker, None).await?;
     let host = match std::env::var("DOCKER_HOST") {
         Ok(host) if !host.is_empty() => host,
@@ -206,6 +206,19 @@ async fn users_engine() -> Result<Engine, String> {
             .to_owned(),
     };
     Ok(Engine { docker, host, version, private: false, shim: false })
+}
+
+/// Where docker looks unless told otherwise.
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// Whether asking docker is worth the time: something told it where to look, or its default socket is there.
+fn may_answer() -> bool {
+    let told = std::env::var_os("DOCKER_HOST").is_some() || std::env::var_os("DOCKER_CONTEXT").is_some();
+    let configured = std::env::var_os("DOCKER_CONFIG")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker")))
+        .is_some_and(|dir| dir.join("config.json").exists());
+    told || configured || Path::new(DEFAULT_SOCKET).exists()
 }
 
 /// The version of the engine at `host` (default: docker's own choice), or why there is no answer.

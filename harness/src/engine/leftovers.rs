@@ -119,25 +119,22 @@ fn is_bridge_of(store: &[u8], name: &str) -> bool {
         .is_some_and(|id| id.len() == 12 && store.windows(12).any(|part| part == id.as_bytes()))
 }
 
-/// Removes what all engines of a host share, unless another one runs: dockerd's iptables rules and chains,
-/// and the directories it and containerd make in /run.
-pub(super) async fn remove_shared() {
-    if another_engine_runs() {
-        return;
-    }
-    for dir in
-        ["/run/containerd/s", "/run/containerd", "/run/docker/plugins", "/run/docker", "/run/docker.pid"]
-    {
-        // Sockets of shims that were killed; a containerd of somebody else's would still serve its own.
-        if dir == "/run/containerd/s" {
-            remove_sockets(Path::new(dir));
+/// Removes what all engines of a host share: dockerd's iptables rules and chains, and the directories it and
+/// containerd make in /run. While another engine runs, only the rules about this one's bridge.
+pub(super) async fn remove_shared(layout: &Layout) {
+    let shared = another_engine_runs();
+    if !shared {
+        remove_sockets(Path::new("/run/containerd/s"));
+        for dir in ["/run/containerd/s", "/run/containerd", "/run/docker/plugins", "/run/docker"] {
+            let _ = std::fs::remove_dir(dir);
         }
-        let _ = std::fs::remove_dir(dir);
     }
     for program in ["iptables", "ip6tables"] {
         for table in ["filter", "nat"] {
             let list = Tool::new("list rules", program).args(["-w", "-t", table, "-S"]).run().await;
-            for rule in list.map(|rules| removals(&rules)).unwrap_or_default() {
+            let rules = list.unwrap_or_default();
+            let removals = if shared { removals_of_bridge(&rules, &layout.bridge) } else { removals(&rules) };
+            for rule in removals {
                 let removal =
                     Tool::new("remove the engine's rule", program).args(["-w", "-t", table]).args(&rule);
                 if let Err(error) = removal.run().await {
@@ -146,6 +143,16 @@ pub(super) async fn remove_shared() {
             }
         }
     }
+}
+
+/// The commands that remove the rules about one bridge.
+fn removals_of_bridge(rules: &str, bridge: &str) -> Vec<Vec<String>> {
+    let about = |line: &&str| line.starts_with("-A ") && line.split_whitespace().any(|word| word == bridge);
+    rules
+        .lines()
+        .filter(about)
+        .map(|line| line.replacen("-A", "-D", 1).split_whitespace().map(str::to_owned).collect())
+        .collect()
 }
 
 fn remove_sockets(dir: &Path) {
@@ -223,6 +230,14 @@ mod tests {
                 "-X DOCKER-USER",
             ]
         );
+    }
+
+    #[test]
+    fn beside_another_engine_only_rules_about_our_bridge_go() {
+        let rules = "-N DOCKER\n-A FORWARD -j DOCKER-USER\n-A FORWARD -o mp01234567 -j DOCKER\n-A FORWARD -o docker0 -j DOCKER\n";
+        let commands: Vec<String> =
+            removals_of_bridge(rules, "mp01234567").into_iter().map(|c| c.join(" ")).collect();
+        assert_eq!(commands, ["-D FORWARD -o mp01234567 -j DOCKER"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::process::{ProcessId, signal, wait_gone};
-use super::{Engine, EngineError, capability, io, leftovers, server_version};
+use super::{Engine, EngineError, capability, io, leftovers, server_version, users_engine};
 use crate::progress::Progress;
 use crate::supply::cache::{Cache, hex};
 use crate::supply::command::{Tool, on_path};
@@ -102,7 +102,15 @@ pub(super) async fn find(cache: &Cache) -> Result<Option<Engine>, EngineError> {
 
 /// Starts the private engine, after removing what a dead one left.
 pub(super) async fn start(cache: &Cache, progress: &dyn Progress) -> Result<Engine, EngineError> {
+    let installs = !host::missing(host::ENGINE).is_empty();
     host::ensure(cache, progress, host::ENGINE).await?;
+    // Where an init system runs, installing an engine may have started it.
+    if installs
+        && !capability::lacks_sys_resource()
+        && let Ok(engine) = users_engine().await
+    {
+        return Ok(engine);
+    }
     let phase = "start a private Docker Engine";
     let _lock =
         cache.lock("engine", || progress.note(phase, "another meshproof is starting it; waiting")).await?;
@@ -290,7 +298,7 @@ async fn stop_locked(cache: &Cache, layout: &Layout) -> Result<(), EngineError> 
         wait_gone(&state.process, STOP_LIMIT).await;
     }
     leftovers::remove(layout).await?;
-    leftovers::remove_shared().await;
+    leftovers::remove_shared(layout).await;
     restore(layout).await;
     if layout.run.exists() {
         std::fs::remove_dir_all(&layout.run).map_err(io("remove", &layout.run))?;

@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
@@ -15,6 +15,7 @@ use crate::progress::{Phase, Progress};
 mod durations;
 mod lock;
 mod manifest;
+mod prune;
 
 pub use lock::Lock;
 
@@ -167,7 +168,9 @@ impl Cache {
     /// The entry's directory if it is there and sound.
     pub fn find(&self, key: &Key) -> Option<PathBuf> {
         let dir = self.root.join("entries").join(key.to_string());
-        manifest::verify(&dir).ok().map(|()| dir)
+        manifest::verify(&dir).ok()?;
+        prune::mark(&dir, SystemTime::now());
+        Some(dir)
     }
 
     /// The entry's directory. Makes the entry with `build`, which fills the empty directory it is given,
@@ -214,6 +217,10 @@ impl Cache {
         std::fs::rename(&work, &dir).map_err(io("complete the cache entry", &dir))?;
         // Renaming changed no file, so the stamps just taken still hold.
         manifest::verify(&dir).map_err(|reason| CacheError::Damaged { name: key.to_string(), reason })?;
+        prune::mark(&dir, SystemTime::now());
+        if let Some(entries) = dir.parent() {
+            prune::prune(entries, &key.name, &key.to_string(), SystemTime::now());
+        }
         Ok(dir)
     }
 
@@ -256,16 +263,30 @@ impl Cache {
     async fn sound(&self, dir: &Path) -> bool {
         let dir = dir.to_owned();
         // Usually a few stats; after the cache was copied, a hash over everything.
-        blocking(move || manifest::verify(&dir)).await.is_ok()
+        blocking(move || {
+            let sound = manifest::verify(&dir).is_ok();
+            if sound {
+                prune::mark(&dir, SystemTime::now());
+            }
+            sound
+        })
+        .await
     }
 
-    /// Removes what killed builds of this entry left behind; its lock is held, so none is running.
+    /// Removes what killed builds left behind: of this entry, whose lock is held, and of those whose lock is free.
     fn sweep(&self, tmp: &Path, key: &Key) -> Result<(), CacheError> {
-        let prefix = format!("{key}.");
+        let own = key.to_string();
         for found in std::fs::read_dir(tmp).map_err(io("list", tmp))?.flatten() {
-            if found.file_name().to_string_lossy().starts_with(&prefix) {
-                remove(&found.path())?;
-            }
+            let name = found.file_name().to_string_lossy().into_owned();
+            let Some((entry, _)) = name.rsplit_once('.') else { continue };
+            let _other = match entry == own {
+                true => None,
+                false => match Lock::try_acquire(&self.dir("locks")?.join(format!("{entry}.lock")))? {
+                    Some(lock) => Some(lock),
+                    None => continue,
+                },
+            };
+            remove(&found.path())?;
         }
         Ok(())
     }

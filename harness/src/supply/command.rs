@@ -54,18 +54,10 @@ pub struct Tool {
     log: Option<PathBuf>,
     stdin: Option<PathBuf>,
     limit: Option<Duration>,
+    contained: bool,
 }
 
 impl Tool {
-    /// A shell script in a mount and process namespace of its own, ended with this process however it ends:
-    /// nothing stays mounted and nobody goes on writing. Needs root.
-    pub fn isolated_script(doing: impl Into<String>, script: &Path) -> Self {
-        Self::new(doing, "setpriv")
-            .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"])
-            .args(["--propagation", "private", "sh"])
-            .arg(script)
-    }
-
     /// A run of `program`; `doing` says what for ("compile kubernetes").
     pub fn new(doing: impl Into<String>, program: impl AsRef<OsStr>) -> Self {
         Self {
@@ -77,7 +69,16 @@ impl Tool {
             log: None,
             stdin: None,
             limit: None,
+            contained: false,
         }
+    }
+
+    /// Ends the program, and as root all it started, when this process ends, however it ends: nothing it
+    /// mounts stays mounted, and nobody goes on compiling or writing into a cache that is being repaired.
+    #[must_use]
+    pub fn contained(mut self) -> Self {
+        self.contained = true;
+        self
     }
 
     /// Adds one argument.
@@ -177,7 +178,7 @@ impl Tool {
     }
 
     fn prepare(&self) -> std::io::Result<(u64, Command)> {
-        let mut command = Command::new(&self.program);
+        let mut command = self.command();
         command.args(&self.args).envs(self.env.iter().map(|(k, v)| (k, v)));
         command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(dir) = &self.dir {
@@ -196,6 +197,20 @@ impl Tool {
             command.stdout(file.try_clone()?).stderr(file);
         }
         Ok((start, command))
+    }
+
+    fn command(&self) -> Command {
+        if !self.contained || on_path("setpriv").is_none() {
+            return Command::new(&self.program);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        if is_root() && on_path("unshare").is_some() {
+            command.args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+            command.args(["--propagation", "private"]);
+        }
+        command.arg(&self.program);
+        command
     }
 
     fn logged_tail(&self, start: u64) -> String {
@@ -246,6 +261,13 @@ fn last_bytes(text: &str) -> &str {
     &text[from..]
 }
 
+/// Whether this process runs as root.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    // The owner of a process's own directory is its effective user.
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
 /// The first program of this name on `PATH`.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
@@ -292,6 +314,14 @@ mod tests {
         let error =
             Tool::new("wait", "sleep").arg("60").limit(Duration::from_millis(50)).run().await.unwrap_err();
         assert!(error.outcome.contains("limit"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_contained_program_behaves_as_any_other() {
+        let out = Tool::new("greet", "sh").args(["-c", "echo hello"]).contained().run().await.unwrap();
+        assert_eq!(out, "hello\n");
+        let error = Tool::new("fail", "sh").args(["-c", "exit 7"]).contained().run().await.unwrap_err();
+        assert!(error.outcome.contains('7'), "{error}");
     }
 
     #[tokio::test]

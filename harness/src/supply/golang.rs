@@ -118,6 +118,7 @@ pub async fn module_dir(cache: &Cache, module: GoModule, path: &str) -> Result<P
 fn go(doing: String, dir: &Path) -> Tool {
     // `-mod=readonly`: what go.sum does not know is refused, never added.
     Tool::new(doing, "go")
+        .contained()
         .dir(dir)
         .env("CGO_ENABLED", "0")
         .env("GOFLAGS", "-mod=readonly -buildvcs=false")

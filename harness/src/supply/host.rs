@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::cache::{Cache, CacheError};
+pub use super::command::is_root;
 use super::command::{CommandError, Tool, on_path};
 use crate::progress::Progress;
 
@@ -23,7 +24,8 @@ pub const BUILD: &[Needed] = &[
     Needed { program: "unshare", package: "util-linux" },
     Needed { program: "setpriv", package: "util-linux" },
     Needed { program: "tar", package: "tar" },
-    Needed { program: "python3", package: "python3 python3-pip" },
+    Needed { program: "python3", package: "python3" },
+    Needed { program: "pip3", package: "python3-pip" },
 ];
 
 /// The Docker Engine and what it and kind need.
@@ -69,15 +71,6 @@ fn packages(missing: &[Needed]) -> Vec<&'static str> {
     packages.sort_unstable();
     packages.dedup();
     packages
-}
-
-/// Whether this process runs as root.
-pub fn is_root() -> bool {
-    // The owner of a process's own directory is its effective user.
-    std::os::unix::fs::MetadataExt::uid(&match std::fs::metadata("/proc/self") {
-        Ok(metadata) => metadata,
-        Err(_) => return false,
-    }) == 0
 }
 
 /// Installs what is missing, as root on a system with apt.

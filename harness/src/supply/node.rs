@@ -81,7 +81,9 @@ pub async fn archive(
             .map_err(io("write the component images to", &tar))?;
             let list = out.join("layers");
             std::fs::write(&list, layers.join("\n") + "\n").map_err(io("write", &list))?;
-            Tool::isolated_script("assemble the node image", &write_script(&out, PRELOAD_SCRIPT)?)
+            Tool::new(PHASE, "sh")
+                .contained()
+                .arg(write_script(&out, PRELOAD_SCRIPT)?)
                 .arg(&out)
                 .args([&parts.base, &parts.kubernetes, &tar])
                 .args([&pause, &pins.kubernetes.version])
@@ -139,7 +141,28 @@ pub async fn load(
             .map_err(SupplyError::from)
     };
     cache.timed(phase, progress, import).await?;
+    if engine.is_private() {
+        forget_images_without_archive(cache, engine).await;
+    }
     Ok(())
+}
+
+/// Removes node images whose cache entry has been pruned: in the private engine nobody else wants them. One
+/// that a node still uses stays.
+async fn forget_images_without_archive(cache: &Cache, engine: &Engine) {
+    let repository = format!("{OWN_IMAGES}/node");
+    let list = engine.tool("list node images").args(["image", "ls", "--format", "{{.Tag}}", &repository]);
+    for tag in list.run().await.unwrap_or_default().lines() {
+        let Some((_, digest)) = tag.rsplit_once('-') else { continue };
+        if cache.root().join("entries").join(format!("node-{digest}")).exists() {
+            continue;
+        }
+        let removal =
+            engine.tool("remove an old node image").args(["image", "rm", &format!("{repository}:{tag}")]);
+        if let Err(error) = removal.run().await {
+            tracing::debug!(%error, tag, "old node image kept");
+        }
+    }
 }
 
 /// Whether the engine has an image of that name.

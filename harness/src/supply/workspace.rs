@@ -147,6 +147,7 @@ async fn compile(cache: &Cache, root: &Path) -> Result<PathBuf, SupplyError> {
     let target_dir = cache.dir("cargo-target")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     Tool::new("build the extension's programs", cargo)
+        .contained()
         .args(["build", "--release", "--locked", "--bins", "--target", target()])
         .args(PROGRAMS.iter().flat_map(|program| ["--package", program.package]))
         .env("CARGO_TARGET_DIR", &target_dir)

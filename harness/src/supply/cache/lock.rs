@@ -13,22 +13,27 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock if it is free.
+    pub(super) fn try_acquire(path: &Path) -> Result<Option<Self>, CacheError> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(io("lock", path)(error)),
+        }
+    }
+
     /// Waits for the lock; `waiting` is called once if it is not free.
     pub(super) async fn acquire(path: &Path, waiting: impl FnOnce()) -> Result<Self, CacheError> {
-        let file = open(path)?;
-        let mut waiting = Some(waiting);
+        if let Some(lock) = Self::try_acquire(path)? {
+            return Ok(lock);
+        }
+        waiting();
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
-                Err(TryLockError::Error(error)) => return Err(io("lock", path)(error)),
-                Err(TryLockError::WouldBlock) => {
-                    if let Some(waiting) = waiting.take() {
-                        waiting();
-                    }
-                    // The kernel notifies only a blocked thread, and such a thread cannot be cancelled:
-                    // Ctrl-C would hang.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+            // The kernel notifies only a blocked thread, and such a thread cannot be cancelled: Ctrl-C would hang.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if let Some(lock) = Self::try_acquire(path)? {
+                return Ok(lock);
             }
         }
     }

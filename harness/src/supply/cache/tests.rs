@@ -94,12 +94,21 @@ async fn a_failed_build_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_killed_build_left_is_swept() {
+async fn what_killed_builds_left_is_swept_and_what_is_being_built_is_not() {
     let (_dir, cache) = cache();
-    let left = cache.root().join("tmp").join(format!("{}.abc", key()));
-    std::fs::create_dir_all(&left).unwrap();
+    let left = |name: &str| {
+        let dir = cache.root().join("tmp").join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    };
+    let own = left(&format!("{}.abc", key()));
+    let dead = left("dead-0123456789abcdef.abc");
+    let running = left("running-0123456789abcdef.abc");
+    let _building = cache.lock("running-0123456789abcdef", || ()).await.unwrap();
     make(&cache, "x", &AtomicU32::new(0)).await.unwrap();
-    assert!(!left.exists());
+    assert!(!own.exists());
+    assert!(!dead.exists());
+    assert!(running.exists());
 }
 
 #[tokio::test]
