@@ -15,6 +15,7 @@ use kube::{Api, Client};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::{self, Facts, Names, Verdict, judge};
@@ -22,6 +23,9 @@ use crate::files::{self, Certificate};
 use crate::metrics::Metrics;
 use crate::publish::{Publication, Publisher, Target};
 use crate::status::Status;
+
+/// Longest time to wait for the API server's answer.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// What the extension must be told.
 #[derive(Clone, Debug)]
@@ -110,7 +114,7 @@ async fn watch_surroundings(
             *current = publication;
             news
         });
-        status.show(known.injection.as_ref(), &verdict, &files, now).await;
+        status.show(known.injection.as_ref(), &verdict, &files, now);
         let left = valid.map(|identity| identity.leaf.not_after.as_second() - now.as_second());
         let expiry = left.and_then(|left| u64::try_from(left).ok()).map(Duration::from_secs);
         tokio::select! {
@@ -157,8 +161,8 @@ async fn owner(client: &Client, names: &Names, shutdown: &CancellationToken) -> 
             () = shutdown.cancelled() => return None,
             () = tokio::time::sleep(Duration::from_secs(pause)) => {}
         }
-        match deployments.get_opt(&names.deployment).await {
-            Ok(deployment) => {
+        match timeout(LIMIT, deployments.get_opt(&names.deployment)).await {
+            Ok(Ok(deployment)) => {
                 return deployment.and_then(|deployment| {
                     let uid = deployment.metadata.uid?;
                     Some(OwnerReference {
@@ -170,9 +174,11 @@ async fn owner(client: &Client, names: &Names, shutdown: &CancellationToken) -> 
                     })
                 });
             }
-            Err(error) => tracing::warn!(%error, "reading our Deployment failed: the Secret may stay behind"),
+            Ok(Err(error)) => tracing::warn!(%error, "reading our Deployment failed"),
+            Err(_) => tracing::warn!("reading our Deployment: no answer within {LIMIT:?}"),
         }
     }
+    tracing::warn!("the Secret gets no owner: it will stay when the extension is uninstalled");
     None
 }
 

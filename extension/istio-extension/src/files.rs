@@ -17,7 +17,7 @@ const RECHECK: Duration = Duration::from_secs(5);
 /// The same while the files are incomplete, or where the kernel gives no events.
 const RECHECK_SOON: Duration = Duration::from_millis(250);
 /// Files that do not fit together are only a rotation under way until they have stayed so for this long.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the files hold.
 #[derive(Clone, Debug, Default, PartialEq)]

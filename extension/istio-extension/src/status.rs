@@ -1,5 +1,7 @@
 //! Saying how things stand: readiness, log, Event and metric, each when it changes.
 
+use std::time::Duration;
+
 use alb_runtime::{Blocker, Note, Readiness};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -8,6 +10,9 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use crate::environment::{Finding, Injection, Verdict, reason};
 use crate::files::Certificate;
 use crate::metrics::Metrics;
+
+/// Longest time to wait for an Event to be accepted.
+const EVENT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The channels of the extension's state.
 pub struct Status {
@@ -40,7 +45,7 @@ impl Status {
     }
 
     /// Says what there is to say about the surroundings and the certificate.
-    pub async fn show(
+    pub fn show(
         &mut self,
         injection: Option<&Injection>,
         verdict: &Verdict,
@@ -54,11 +59,11 @@ impl Status {
                 self.environment.clear();
                 let version = version.map_or_else(|| "of unknown version".to_owned(), |v| v.to_string());
                 let text = format!("integrated with Istio {version}");
-                self.tell(reason::INTEGRATED, &text, false).await;
+                self.tell(reason::INTEGRATED, &text, false);
             }
             Verdict::NotIntegrated(Finding { reason, message, blocks }) => {
                 self.environment.set(blocks.then(|| message.clone()));
-                self.tell(reason, &format!("not integrated: {message}"), true).await;
+                self.tell(reason, &format!("not integrated: {message}"), true);
             }
         }
     }
@@ -106,7 +111,7 @@ impl Status {
     }
 
     /// Log, note, metric and Event, if that is news.
-    async fn tell(&mut self, reason: &str, text: &str, warning: bool) {
+    fn tell(&mut self, reason: &str, text: &str, warning: bool) {
         if self.told.as_deref() == Some(text) {
             return;
         }
@@ -127,8 +132,14 @@ impl Status {
             action: "Integrate".to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &self.pod).await {
-            tracing::warn!(%error, "publishing the Event failed");
-        }
+        let (recorder, pod) = (self.recorder.clone(), self.pod.clone());
+        // Beside the rest: a certificate must not wait for an Event.
+        tokio::spawn(async move {
+            match tokio::time::timeout(EVENT_LIMIT, recorder.publish(&event, &pod)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "publishing an Event failed"),
+                Err(_) => tracing::warn!("publishing an Event: no answer within {EVENT_LIMIT:?}"),
+            }
+        });
     }
 }

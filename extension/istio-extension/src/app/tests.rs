@@ -96,11 +96,15 @@ impl Replica {
     }
 
     /// Polls `/readyz`, as the kubelet does, until the answer holds all of `wanted`.
-    async fn says(&self, wanted: &[&str]) -> String {
+    async fn says(&self, wanted: &[&str]) {
+        self.shows("/readyz", wanted).await;
+    }
+
+    async fn shows(&self, page: &str, wanted: &[&str]) {
         let mut last = String::new();
         let polling = async {
             loop {
-                last = self.get("/readyz").await;
+                last = self.get(page).await;
                 if wanted.iter().all(|wanted| last.contains(wanted)) {
                     return;
                 }
@@ -109,7 +113,6 @@ impl Replica {
         };
         let done = timeout(Duration::from_secs(20), polling).await;
         assert!(done.is_ok(), "waited for {wanted:?}, last seen: {last}");
-        last
     }
 
     async fn stop(self) {
@@ -149,15 +152,13 @@ async fn publishes_the_sidecars_certificate_and_releases_the_lease_when_it_ends(
     replica.says(&["200 OK", "* integration: integrated with Istio 1.31.0"]).await;
     assert_eq!(holder(&api).as_deref(), Some("pod-1"));
     assert_eq!(api.get(SECRET).unwrap()["metadata"]["ownerReferences"][0]["uid"], "u-1");
-    let metrics = replica.get("/metrics").await;
-    for line in [
+    let lines = [
         "leader 1",
         "certificate_rotations_total 1",
         "identity_publishes_total 1",
         "certificate_expiry_seconds 3",
-    ] {
-        assert!(metrics.contains(line), "{line}: {metrics}");
-    }
+    ];
+    replica.shows("/metrics", &lines).await;
     let rotated = replica.write(&fresh(&authority));
     until(&api, |api| published(api).as_ref() == Some(&rotated)).await;
     replica.stop().await;
@@ -174,7 +175,7 @@ async fn without_a_sidecar_it_is_ready_says_so_and_takes_no_part() {
     let event = &api.list(EVENTS)[0];
     assert_eq!((&event["reason"], &event["type"]), (&json!("IstioMissing"), &json!("Warning")));
     assert_eq!(event["regarding"]["name"], "pod-1");
-    assert!(replica.get("/metrics").await.contains(r#"integration{reason="IstioMissing"} 1"#));
+    replica.shows("/metrics", &[r#"integration{reason="IstioMissing"} 1"#]).await;
     replica.stop().await;
     assert_eq!((api.get(LEASE), api.get(SECRET)), (None, None));
 }

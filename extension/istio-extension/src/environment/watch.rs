@@ -28,6 +28,8 @@ use super::{ControlPlane, Facts, Injection, Names};
 const SIDECAR: &str = "istio-proxy";
 /// Label selector of istiod's Deployments, of every revision.
 const ISTIOD: &str = "app=istiod";
+/// Longest time to wait for the API server's answer.
+const LIMIT: Duration = Duration::from_secs(5);
 /// istiod's monitoring port, where `/version` is.
 const MONITORING_PORT: u16 = 15014;
 
@@ -74,14 +76,14 @@ async fn injection(client: &Client, namespace: &str, pod: &str) -> Injection {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let mut pause = Duration::from_millis(200);
     loop {
-        match pods.get(pod).await {
-            Ok(pod) => return read_injection(&pod),
-            Err(error) => {
-                tracing::warn!(namespace, pod, %error, "reading this pod failed; trying again in {pause:?}");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(10));
-            }
-        }
+        let error = match timeout(LIMIT, pods.get(pod)).await {
+            Ok(Ok(pod)) => return read_injection(&pod),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {LIMIT:?}"),
+        };
+        tracing::warn!(namespace, pod, error, "reading this pod failed; trying again in {pause:?}");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(10));
     }
 }
 

@@ -12,13 +12,15 @@ use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{Decision, Publication, Target, decide};
 use crate::metrics::Metrics;
 
 /// How long to wait after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
+/// Longest time for one look and one write: a lost connection must not keep us from the next try.
+const LIMIT: Duration = Duration::from_secs(5);
 /// Longest time without a look, though nothing was heard: the watch is what tells.
 const IDLE: Duration = Duration::from_secs(300);
 
@@ -84,25 +86,23 @@ impl Publisher {
 
     /// One look, and at most one write. Returns when to look again.
     async fn settle(&mut self, publication: &Publication) -> Duration {
-        match self.try_settle(publication).await {
-            Ok(pause) => {
+        let error = match timeout(LIMIT, self.try_settle(publication)).await {
+            Ok(Ok(pause)) => {
                 self.blocker.clear();
-                pause
+                return pause;
             }
             // Whoever wrote in between is heard first: look again at once, at what is there now.
-            Err(kube::Error::Api(status)) if status.code == 409 => Duration::ZERO,
-            Err(error) => {
-                self.metrics.publish_errors.inc();
-                let reason = format!(
-                    "writing the Secret {} in {} failed: {error}; trying again",
-                    self.target.name, self.target.namespace
-                );
-                if self.blocker.block(&reason) {
-                    tracing::error!("{reason}");
-                }
-                RETRY
-            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 409 => return Duration::ZERO,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer from the API server within {LIMIT:?}"),
+        };
+        self.metrics.publish_errors.inc();
+        let Target { namespace, name, .. } = &self.target;
+        let reason = format!("writing the Secret {name} in {namespace} failed: {error}; trying again");
+        if self.blocker.block(&reason) {
+            tracing::error!("{reason}");
         }
+        RETRY
     }
 
     async fn try_settle(&mut self, publication: &Publication) -> kube::Result<Duration> {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use alb_runtime::Readiness;
-use alb_runtime::fake_api::{FakeApi, Weather};
+use alb_runtime::fake_api::{FakeApi, Lost, Weather};
 use alb_runtime::lease::{Election, Leadership, LeaseConfig};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -242,4 +242,19 @@ async fn a_secret_that_cannot_be_written_blocks_readiness_until_it_can() {
     assert!(active.readiness.blocked_by()[0].1.contains("Secret identity in azure-alb-system"));
     ready.wait_for(|ready| *ready).await.unwrap();
     assert_eq!(there(&api), Some(serial_of(&files)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_answer_is_tried_again() {
+    let (api, authority) = (FakeApi::new(), Authority::new());
+    let (files, _) = two(&authority);
+    let losses = std::sync::atomic::AtomicU32::new(2);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    let client = api.client_with(move |_, path| {
+        let once = path.contains("/secrets/")
+            && losses.fetch_update(relaxed, relaxed, |left| left.checked_sub(1)).is_ok();
+        Weather { lost: if once { Lost::Request } else { Lost::No }, ..Weather::default() }
+    });
+    let _active = Replica::start(client, "a", &files);
+    until_there(&api, &files).await;
 }
