@@ -1,14 +1,19 @@
 //! What the implementation's own programs say of themselves: world, configuration, metrics, readiness.
 
+use std::time::Duration;
+
 use futures::{FutureExt, StreamExt, future::BoxFuture};
 use kube::Client;
 use serde_json::Value;
 
-use super::{QUESTION, folder::Folder, in_parallel};
+use super::{folder::Folder, in_parallel};
 use crate::{diagnosis::Facts, witness::Settings};
 
 /// Port of every program's admin interface.
 const PORT: u16 = 8081;
+
+/// A program that has not answered by then hangs, which is told.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Questions every program answers, or answers with 404.
 const QUESTIONS: &[(&str, &str)] = &[
@@ -44,7 +49,7 @@ pub(super) async fn collect(client: &Client, settings: &Settings, facts: &Facts,
 async fn ask(client: &Client, namespace: &str, pod: &str, question: &str) -> Answer {
     let uri = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{PORT}/proxy/{question}");
     let request = http::Request::get(uri).body(Vec::new()).map_err(|error| error.to_string())?;
-    match tokio::time::timeout(QUESTION, client.request_text(request)).await {
+    match tokio::time::timeout(PATIENCE, client.request_text(request)).await {
         Ok(Ok(text)) => Ok(Some(text)),
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(None),
         // A program that is not ready answers 503, with its blockers as text.

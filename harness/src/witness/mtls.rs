@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     const CLIENT: &str = "spiffe://cluster.local/ns/azure-alb-system/sa/alb-controller-istio-extension";
-    const POD: &str = "backend-v1-6c8f9d7b54-q2w8z";
+    const POD: &str = "backend-v1-6bbdbd646d-9s7qv";
 
     fn facts() -> Facts {
         let entry =

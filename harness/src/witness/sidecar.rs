@@ -130,10 +130,10 @@ mod tests {
     #[test]
     fn connections_of_the_extension_are_told_from_others() {
         let entries: Vec<SidecarEntry> = LOG.lines().filter_map(SidecarEntry::parse).collect();
-        assert_eq!(entries.len(), 3);
+        assert_eq!(entries.len(), 4);
         let from: Vec<bool> = entries.iter().map(|entry| entry.is_from(EXTENSION)).collect();
-        assert_eq!(from, [true, false, false]);
-        assert_eq!(entries[0].client(), Some("10.244.0.12".parse().unwrap()));
+        assert_eq!(from, [true, false, false, false]);
+        assert_eq!(entries[0].client(), Some("10.244.2.22".parse().unwrap()));
     }
 
     #[test]
