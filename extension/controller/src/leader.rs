@@ -7,7 +7,7 @@ use alb_config::server::Hub;
 use alb_runtime::lease::Leadership;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -109,7 +109,8 @@ impl Leader {
         let host = format!("{}.{}.svc", names::CONFIG_SERVICE, names::CONTROLLER_NAMESPACE);
         let serving = authority.serve(&[&host], now)?;
         self.tls.send_replace(Some(serving.config));
-        self.publish_bundle(&authority).await?;
+        let data_plane_owner = self.data_plane_owner().await?;
+        self.publish_bundle(&authority, &data_plane_owner).await?;
         self.hub.set_serving(true);
         self.publish_address(&owner).await?;
         Ok(serving.renew_at.min(authority.renew_at()?))
@@ -121,12 +122,16 @@ impl Leader {
         let doing = "reading the Service of the configuration server";
         let service =
             api.get(names::CONFIG_SERVICE).await.map_err(|error| LeaderError::Api { doing, error })?;
-        Ok(json!([{
-            "apiVersion": "v1",
-            "kind": "Service",
-            "name": names::CONFIG_SERVICE,
-            "uid": service.metadata.uid.unwrap_or_default(),
-        }]))
+        Ok(owner("Service", service.metadata))
+    }
+
+    /// The same for the data plane's namespace.
+    async fn data_plane_owner(&self) -> Result<Value, LeaderError> {
+        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), names::DATA_PLANE_NAMESPACE);
+        let doing = "reading the service account of the proxies";
+        let account =
+            api.get(names::PROXY_SERVICE_ACCOUNT).await.map_err(|error| LeaderError::Api { doing, error })?;
+        Ok(owner("ServiceAccount", account.metadata))
     }
 
     async fn authority(&self, owner: &Value, now: Timestamp) -> Result<Authority, LeaderError> {
@@ -175,7 +180,7 @@ impl Leader {
         Ok(renewed)
     }
 
-    async fn publish_bundle(&self, authority: &Authority) -> Result<(), LeaderError> {
+    async fn publish_bundle(&self, authority: &Authority, owner: &Value) -> Result<(), LeaderError> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), names::DATA_PLANE_NAMESPACE);
         let failed = |error| LeaderError::Api { doing: "publishing the authority's certificate", error };
         let name = names::CONFIG_CA_CONFIG_MAP;
@@ -187,7 +192,7 @@ impl Leader {
         let manifest = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "ownerReferences": owner},
             "data": {"ca.crt": bundle},
         });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
@@ -228,6 +233,15 @@ impl Leader {
         api.patch(&name, &parameters, &Patch::Apply(manifest)).await.map_err(failed)?;
         Ok(())
     }
+}
+
+fn owner(kind: &str, metadata: ObjectMeta) -> Value {
+    json!([{
+        "apiVersion": "v1",
+        "kind": kind,
+        "name": metadata.name.unwrap_or_default(),
+        "uid": metadata.uid.unwrap_or_default(),
+    }])
 }
 
 fn addresses(slice: &EndpointSlice) -> impl Iterator<Item = &String> {

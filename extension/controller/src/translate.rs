@@ -80,8 +80,8 @@ pub fn translate(world: &World, settings: &Settings, progress: &dyn Progress) ->
     let evidence = progress::Evidence { world, snapshots: &snapshots, progress };
     let statuses = status::collect(world, &load_balancers, &gateways, &routes, &evidence);
     Translation {
-        deployments: data_plane::deployments(&load_balancers, settings),
-        services: frontends::services(&gateways),
+        deployments: data_plane::deployments(&load_balancers, world, settings),
+        services: frontends::services(&gateways, world),
         warnings: warnings::collect(world, &statuses),
         statuses,
         snapshots,

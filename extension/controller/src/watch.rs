@@ -26,9 +26,9 @@ async fn watch(kind: Watched, client: kube::Client, changes: mpsc::Sender<Change
     let (api, config): (Api<DynamicObject>, _) = match kind.scope() {
         Scope::Cluster => (Api::all_with(client, &resource), config),
         Scope::DataPlane => (Api::namespaced_with(client, names::DATA_PLANE_NAMESPACE, &resource), config),
-        Scope::IdentitySecret => (
-            Api::namespaced_with(client, names::CONTROLLER_NAMESPACE, &resource),
-            config.fields(&format!("metadata.name={}", names::IDENTITY_SECRET)),
+        Scope::One(namespace, name) => (
+            Api::namespaced_with(client, namespace, &resource),
+            config.fields(&format!("metadata.name={name}")),
         ),
     };
     let mut events = std::pin::pin!(watcher(api, config).default_backoff());

@@ -131,6 +131,8 @@ pub struct World {
     pub deployments: BTreeMap<Key, Object<Deployment>>,
     /// Ingresses (only to say that they are not served, R8).
     pub ingresses: BTreeMap<Key, Object<Ingress>>,
+    /// Uid of the proxies' service account, which the chart makes: what the controller makes goes with it.
+    pub owner: Option<String>,
     /// Objects that could not be read.
     #[serde(serialize_with = "ingest::serialize_unreadable")]
     pub unreadable: BTreeMap<(Watched, Key), Unreadable>,

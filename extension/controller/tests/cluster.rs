@@ -182,6 +182,8 @@ fn document() -> FakeApi {
     api.delete(PROXIES);
     let service = json!({"kind": "Service", "metadata": {"uid": "uid-config"}, "spec": {"ports": []}});
     api.put("/api/v1/namespaces/azure-alb-system/services/alb-controller-config", service);
+    let account = json!({"kind": "ServiceAccount", "metadata": {"uid": "uid-account"}});
+    api.put("/api/v1/namespaces/azure-alb-dataplane/serviceaccounts/alb-proxy", account);
     api
 }
 
@@ -233,6 +235,8 @@ async fn a_gateway_is_programmed_once_it_has_an_address_and_the_proxies_have_ack
     let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
     within(api.until(|api| api.get(PROXIES).is_some() && api.get(FRONTEND).is_some())).await;
     within(api.until(|api| api.get(GATEWAY).is_some_and(|gateway| gateway["status"].is_object()))).await;
+    let owner = &api.get(FRONTEND).unwrap()["metadata"]["ownerReferences"][0];
+    assert_eq!((&owner["kind"], &owner["uid"]), (&json!("ServiceAccount"), &json!("uid-account")));
     let gateway = api.get(GATEWAY).unwrap();
     let (status, reason, _) = condition(&gateway, "/status/conditions", "Programmed").unwrap();
     assert_eq!((status.as_str(), reason.as_str()), ("False", "AddressNotAssigned"));

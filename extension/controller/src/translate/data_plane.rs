@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::load_balancers::LoadBalancer;
-use crate::world::Key;
+use crate::world::{Key, World};
 use alb_api::frontend;
 use alb_api::names::{self, annotation, label};
 use serde_json::{Value, json};
@@ -33,12 +33,19 @@ pub struct ProxyTemplate {
 const LAME_DUCK_SECONDS: u32 = 3;
 
 /// The Deployments of all load balancers.
-pub(super) fn deployments(load_balancers: &[LoadBalancer], settings: &Settings) -> BTreeMap<Key, Value> {
+pub(super) fn deployments(
+    load_balancers: &[LoadBalancer],
+    world: &World,
+    settings: &Settings,
+) -> BTreeMap<Key, Value> {
     load_balancers
         .iter()
         .map(|lb| {
             let name = frontend::proxy_deployment_name(&lb.id);
-            (Key::new(names::DATA_PLANE_NAMESPACE, &name), deployment(&name, &lb.id, &settings.proxy))
+            (
+                Key::new(names::DATA_PLANE_NAMESPACE, &name),
+                finished(deployment(&name, &lb.id, &settings.proxy), world),
+            )
         })
         .collect()
 }
@@ -52,7 +59,7 @@ fn deployment(name: &str, load_balancer: &str, template: &ProxyTemplate) -> Valu
         label::LOAD_BALANCER: value,
         "sidecar.istio.io/inject": "false",
     });
-    hashed(json!({
+    json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {
@@ -78,7 +85,7 @@ fn deployment(name: &str, load_balancer: &str, template: &ProxyTemplate) -> Valu
                 "spec": pod(load_balancer, &selector, template),
             },
         },
-    }))
+    })
 }
 
 fn pod(load_balancer: &str, selector: &Value, template: &ProxyTemplate) -> Value {
@@ -168,8 +175,18 @@ fn environment(load_balancer: &str, template: &ProxyTemplate) -> Vec<Value> {
     environment
 }
 
-/// Puts the hash of a manifest into its annotations: what is not the same hash must be written.
-pub(super) fn hashed(mut manifest: Value) -> Value {
+/// Names the owner of a manifest, so that the object goes when the chart does, and puts its hash into the annotations:
+/// what does not carry the same hash must be written.
+pub(super) fn finished(mut manifest: Value, world: &World) -> Value {
+    if let (Some(owner), Some(metadata)) = (&world.owner, manifest["metadata"].as_object_mut()) {
+        let reference = json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "name": names::PROXY_SERVICE_ACCOUNT,
+            "uid": owner,
+        });
+        metadata.insert("ownerReferences".to_owned(), json!([reference]));
+    }
     let hash = Sha256::digest(manifest.to_string());
     let hash = hash.iter().take(8).fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

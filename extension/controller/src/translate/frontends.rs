@@ -1,8 +1,8 @@
 //! Frontends: a name and a Service of its own for each Gateway, and a port on the proxies for each of its ports.
 
-use super::Settings;
 use super::condition::Refusal;
 use super::gateways::{Association, GatewayPlan};
+use super::{Settings, data_plane};
 use crate::world::{Key, Service, World};
 use alb_api::messages::reason;
 use alb_api::names::{self, annotation, label};
@@ -142,7 +142,7 @@ pub(super) fn resource<'a>(gateway: &GatewayPlan<'a>) -> Option<(&'a str, String
 }
 
 /// The Services of all frontends with at least one served listener.
-pub(super) fn services(gateways: &[GatewayPlan<'_>]) -> BTreeMap<Key, Value> {
+pub(super) fn services(gateways: &[GatewayPlan<'_>], world: &World) -> BTreeMap<Key, Value> {
     gateways
         .iter()
         .filter_map(|gateway| {
@@ -157,7 +157,10 @@ pub(super) fn services(gateways: &[GatewayPlan<'_>]) -> BTreeMap<Key, Value> {
             if ports.is_empty() {
                 return None;
             }
-            let service = manifest(gateway.key, &association.load_balancer.id, &frontend.name, &ports);
+            let service = data_plane::finished(
+                manifest(gateway.key, &association.load_balancer.id, &frontend.name, &ports),
+                world,
+            );
             Some((Key::new(names::DATA_PLANE_NAMESPACE, &frontend.name), service))
         })
         .collect()
@@ -171,7 +174,7 @@ fn manifest(gateway: &Key, load_balancer: &str, frontend: &str, ports: &BTreeMap
             json!({"name": format!("http-{port}"), "port": port, "targetPort": bound, "protocol": "TCP"})
         })
         .collect();
-    super::data_plane::hashed(json!({
+    json!({
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {
@@ -194,5 +197,5 @@ fn manifest(gateway: &Key, load_balancer: &str, frontend: &str, ports: &BTreeMap
             "selector": {"app.kubernetes.io/name": "alb-proxy", label::LOAD_BALANCER: value},
             "ports": ports,
         },
-    }))
+    })
 }

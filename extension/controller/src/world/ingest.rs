@@ -114,6 +114,12 @@ impl World {
                 let deployment = Deployment { ready_replicas: u32::try_from(ready).unwrap_or(u32::MAX) };
                 put(&mut self.deployments, key, meta, deployment, status)
             }
+            Watched::Owner => {
+                let owner = object.metadata.uid;
+                let changed = self.owner != owner;
+                self.owner = owner;
+                changed
+            }
             Watched::Identity => {
                 let annotations = object.metadata.annotations.unwrap_or_default();
                 let spiffe_id = annotations.get(names::annotation::SPIFFE_ID).cloned().unwrap_or_default();
@@ -143,6 +149,7 @@ impl World {
                 Watched::Ingress => self.ingresses.remove(key).is_some(),
                 Watched::Deployment => self.deployments.remove(key).is_some(),
                 Watched::Identity => self.identity.take().is_some(),
+                Watched::Owner => self.owner.take().is_some(),
             }
     }
 
@@ -161,6 +168,7 @@ impl World {
             Watched::Ingress => self.ingresses.keys().cloned().collect(),
             Watched::Deployment => self.deployments.keys().cloned().collect(),
             Watched::Identity => vec![Key::new(names::CONTROLLER_NAMESPACE, names::IDENTITY_SECRET)],
+            Watched::Owner => vec![Key::new(names::DATA_PLANE_NAMESPACE, names::PROXY_SERVICE_ACCOUNT)],
         };
         keys.extend(self.unreadable.keys().filter(|(other, _)| *other == kind).map(|(_, key)| key.clone()));
         keys

@@ -21,6 +21,7 @@ pub enum Watched {
     Identity,
     Deployment,
     Ingress,
+    Owner,
 }
 
 /// Where objects of a kind are looked for.
@@ -28,15 +29,16 @@ pub enum Watched {
 pub enum Scope {
     /// All namespaces, or the kind has none.
     Cluster,
-    /// The controller's own namespace, and there only the identity Secret.
-    IdentitySecret,
+    /// One object: its namespace and name.
+    One(&'static str, &'static str),
     /// The data-plane namespace.
     DataPlane,
 }
 
 impl Watched {
     /// All of them. Kinds that change least come first, so that a first translation finds them complete.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
+        Self::Owner,
         Self::Namespace,
         Self::GatewayClass,
         Self::LoadBalancer,
@@ -70,6 +72,7 @@ impl Watched {
             Self::Identity => ("", "v1", "Secret", "secrets"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
+            Self::Owner => ("", "v1", "ServiceAccount", "serviceaccounts"),
         };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
@@ -77,7 +80,8 @@ impl Watched {
     /// Where to look.
     pub fn scope(self) -> Scope {
         match self {
-            Self::Identity => Scope::IdentitySecret,
+            Self::Identity => Scope::One(names::CONTROLLER_NAMESPACE, names::IDENTITY_SECRET),
+            Self::Owner => Scope::One(names::DATA_PLANE_NAMESPACE, names::PROXY_SERVICE_ACCOUNT),
             Self::Deployment => Scope::DataPlane,
             _ => Scope::Cluster,
         }
