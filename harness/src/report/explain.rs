@@ -30,9 +30,6 @@ pub(super) fn explain_below(result: &ScenarioResult, results: Option<&Path>) -> 
     for problem in &result.problems {
         text.field("also", problem);
     }
-    if !result.kept.is_empty() {
-        text.field("kept", &result.kept.join(", "));
-    }
     text.0
 }
 

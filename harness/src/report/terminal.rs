@@ -186,6 +186,10 @@ impl Terminal {
             state.say("");
             state.say(explanation.trim_end());
         }
+        if !result.kept.is_empty() {
+            let kept = result.kept.join(", ");
+            state.say(&format!("  left in the cluster: {kept}; `meshproof status` says how to reach it, `meshproof down` removes it"));
+        }
         state.say("");
     }
 
@@ -318,6 +322,16 @@ mod tests {
     #[test]
     fn everything_is_told_when_asked_for() {
         insta::assert_snapshot!(shown(&sample::proved_run(), false, true));
+    }
+
+    #[test]
+    fn what_is_kept_is_told_with_what_to_do_about_it() {
+        let mut result = sample::proved();
+        result.kept = vec!["the implementation".into(), "namespace/isto-example-namespace".into()];
+        let shown = shown(&[Event::ScenarioFinished { result: Box::new(result) }], false, false);
+        assert!(shown.contains(
+            "left in the cluster: the implementation, namespace/isto-example-namespace; `meshproof status`"
+        ));
     }
 
     #[test]
