@@ -110,7 +110,7 @@ pub(super) async fn collect(cache: &Cache, image_source: ImageSource) -> Facts {
         system: os_release(&std::fs::read_to_string("/etc/os-release").unwrap_or_default()),
         architecture: std::env::consts::ARCH.to_owned(),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
-        memory_available: memory_available(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+        memory_available: host::memory_available(),
         cache: cache.root().display().to_string(),
         disk_free: disk_free(cache.root()).await,
         root: host::is_root(),
@@ -153,16 +153,6 @@ fn os_release(text: &str) -> String {
         .map_or_else(|| std::env::consts::OS.to_owned(), |name| name.trim_matches('"').to_owned())
 }
 
-fn memory_available(meminfo: &str) -> u64 {
-    meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|kib| kib.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
-}
-
 async fn disk_free(dir: &Path) -> Option<u64> {
     let df = Tool::new("ask for free disk space", "df").args(["-P", "-k"]).arg(dir).limit(VERSION_LIMIT);
     parse_df(&df.run().await.ok()?)
@@ -183,7 +173,6 @@ mod tests {
     #[test]
     fn the_systems_files_are_understood() {
         assert_eq!(os_release("ID=x\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n"), "Debian GNU/Linux 12");
-        assert_eq!(memory_available("MemTotal: 9 kB\nMemAvailable:   2048 kB\n"), 2_097_152);
         let df = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda 100 90 10 90% /\n";
         assert_eq!(parse_df(df), Some(10_240));
     }

@@ -73,6 +73,18 @@ fn packages(missing: &[Needed]) -> Vec<&'static str> {
     packages
 }
 
+/// Memory that programs could use now, in bytes; 0 when the system does not say.
+pub fn memory_available() -> u64 {
+    parse_available(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default())
+}
+
+fn parse_available(meminfo: &str) -> u64 {
+    let available = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib =
+        available.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
 /// Installs what is missing, as root on a system with apt.
 ///
 /// # Errors
@@ -141,6 +153,12 @@ mod tests {
     fn the_advice_names_each_package_once() {
         let command = install_command(&[ENGINE[0], ENGINE[1], ENGINE[2]]);
         assert_eq!(command, "sudo apt-get install --no-install-recommends docker.io iptables");
+    }
+
+    #[test]
+    fn available_memory_is_in_bytes() {
+        assert_eq!(parse_available("MemTotal: 9 kB\nMemAvailable:   2048 kB\n"), 2_097_152);
+        assert_eq!(parse_available(""), 0);
     }
 
     #[test]

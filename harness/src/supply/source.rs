@@ -112,11 +112,15 @@ pub async fn prepare(
         let parts = node_parts(cache, &pins, &builds, &gathered, progress).await?;
         node::archive(cache, &pins, &parts, progress).await
     };
-    node::load(cache, engine, &node_image, archive, progress).await?;
-    let images = match options.without_workspace_images {
-        true => Vec::new(),
-        false => workspace::images(cache, &workspace::root()?, progress).await?,
+    let load = node::load(cache, engine, &node_image, archive, progress);
+    // Putting the node together keeps the disk busy, compiling the extension the processors.
+    let images = async {
+        match options.without_workspace_images {
+            true => Ok(Vec::new()),
+            false => workspace::images(cache, &workspace::root()?, progress).await,
+        }
     };
+    let ((), images) = futures::try_join!(load, images)?;
 
     Ok(Artifacts {
         kind: gathered.kind.join("kind"),
