@@ -126,7 +126,13 @@ fn gateway_programmed(gateway: &GatewayPlan<'_>, evidence: &Evidence<'_>) -> Pro
                 format!("Service {service} of the frontend has no address yet"),
             )
         }
-        Ok(frontend) => evidence.programmed(&association.load_balancer.id, &frontend.resource_name()),
+        Ok(frontend) => match evidence.programmed(&association.load_balancer.id, &frontend.resource_name()) {
+            // A proxy may have acknowledged before it is Ready: until then the Service does not lead to it.
+            (Ok(()), _) if evidence.ready_replicas(&association.load_balancer.id) == 0 => {
+                refuse(reason::PENDING, "No proxy is Ready yet".to_owned())
+            }
+            provisional => provisional,
+        },
     }
 }
 
