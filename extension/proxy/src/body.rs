@@ -162,13 +162,12 @@ enum Source {
 }
 
 impl ResponseBody {
-    /// The proxy's own text.
+    /// The proxy's own text. It is short: handing it over is sending it, and for HEAD nobody asks for it.
     pub(crate) fn own(text: impl Into<Bytes>, mut exchange: Exchange) -> Self {
-        let text = Full::new(text.into());
-        if text.is_end_stream() {
-            exchange.complete();
-        }
-        Self { source: Source::Own(text), exchange, stall: Stall::new(Duration::MAX) }
+        let text = text.into();
+        exchange.sent(text.len());
+        exchange.complete();
+        Self { source: Source::Own(Full::new(text)), exchange, stall: Stall::new(Duration::MAX) }
     }
 
     /// A pod's response.
@@ -191,13 +190,7 @@ impl Body for ResponseBody {
         let Self { source, exchange, stall } = self.get_mut();
         let body = match source {
             Source::Own(text) => {
-                let frame = ready!(Pin::new(&mut *text).poll_frame(cx));
-                if let Some(Ok(frame)) = &frame {
-                    exchange.sent(frame.data_ref().map_or(0, Bytes::len));
-                }
-                if text.is_end_stream() {
-                    exchange.complete();
-                }
+                let frame = ready!(Pin::new(text).poll_frame(cx));
                 return Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})));
             }
             Source::Upstream(body) => body,

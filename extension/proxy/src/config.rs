@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A whole configuration.
 #[derive(Debug, Default)]
@@ -67,11 +67,15 @@ impl Backend {
         Self { endpoints, next }
     }
 
-    /// All endpoints, starting with the next in turn.
+    /// All endpoints, starting with the next in turn; those that could not be reached a moment ago last.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         let start = self.next.fetch_add(1, Ordering::Relaxed) % self.endpoints.len().max(1);
         let (before, from) = self.endpoints.split_at(start.min(self.endpoints.len()));
-        from.iter().chain(before)
+        let now = Instant::now();
+        let all = from.iter().chain(before);
+        all.clone()
+            .filter(move |upstream| !upstream.is_suspect(now))
+            .chain(all.filter(move |upstream| upstream.is_suspect(now)))
     }
 }
 

@@ -11,10 +11,12 @@ pub(crate) use send::{Outcome, Sender};
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Idle connections kept to one endpoint.
 const MAX_IDLE: usize = 128;
+/// How long a failed connection makes others be asked first.
+const SUSPICION: Duration = Duration::from_secs(3);
 
 /// One endpoint with one way to speak to it. A new certificate makes a new `Upstream`: connections opened with the
 /// old one are never used again.
@@ -25,6 +27,8 @@ pub(crate) struct Upstream {
     pub(crate) pod: String,
     pub(crate) security: Arc<Security>,
     pool: Mutex<Pool>,
+    /// When a connection last failed.
+    failed: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +40,20 @@ struct Pool {
 
 impl Upstream {
     pub(crate) fn new(address: SocketAddr, pod: String, security: Arc<Security>) -> Self {
-        Self { address, pod, security, pool: Mutex::default() }
+        Self { address, pod, security, pool: Mutex::default(), failed: Mutex::default() }
+    }
+
+    /// Whether a connection failed a moment ago: others are asked first, so that a pod which has just died costs few
+    /// requests the time it takes to notice.
+    pub(crate) fn is_suspect(&self, now: Instant) -> bool {
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        // A failure after `now` is one of the request at hand: it has had its turn.
+        failed.is_some_and(|failed| failed <= now && now.duration_since(failed) < SUSPICION)
+    }
+
+    /// Notes how the last attempt to connect went.
+    fn connected(&self, failed: Option<Instant>) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
     }
 
     /// An idle connection that is still open, the most recently used first.

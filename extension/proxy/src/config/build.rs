@@ -3,7 +3,7 @@
 use super::parse::{hostname, hostnames, route_match};
 use super::{Backend, Config, Port, Rule, SecurityKey, Target, UpstreamKey};
 use crate::error::{ProxyError, Reason};
-use crate::upstream::{Identity, Security, Upstream, server_tls};
+use crate::upstream::{Identity, Mode, Security, Upstream, server_tls};
 use alb_config::Kind;
 use alb_config::client::{Rejection, Resources};
 use alb_config::proto::{self, backend, weighted_backend};
@@ -159,11 +159,19 @@ impl Builder<'_> {
         if let Some(known) = known {
             return Ok(known.clone());
         }
-        let unusable = |reason, detail: String| Security::Unusable(ProxyError::new(reason, detail));
+        let unusable =
+            |reason, detail: String| Security::Unusable(Mode::Mtls, ProxyError::new(reason, detail));
         let made = match (key, security) {
             (SecurityKey::ClearText, _) => Security::ClearText,
             (SecurityKey::ServerTls { .. }, Some(backend::Security::ServerTls(tls))) => {
-                Security::Tls(server_tls(tls).map_err(|error| error.to_string())?)
+                // A policy that trusts nobody, or names nobody, must fail every connection (BackendTLSPolicy).
+                server_tls(tls).map_or_else(
+                    |error| {
+                        let error = ProxyError::new(Reason::UpstreamTlsHandshakeFailed, error.to_string());
+                        Security::Unusable(Mode::Tls, error)
+                    },
+                    Security::Tls,
+                )
             }
             (SecurityKey::Istio { spiffe_id, .. }, Some(backend::Security::IstioMtls(mtls))) => {
                 match self.config.identities.get(mtls.secret.as_str()) {

@@ -33,7 +33,7 @@ impl TlsInfo {
     pub(crate) fn intended(security: &Security) -> Self {
         let client_identity = match security {
             Security::Tls(tls) => tls.client_identity.clone(),
-            Security::ClearText | Security::Unusable(_) => None,
+            Security::ClearText | Security::Unusable(..) => None,
         };
         Self { mode: security.mode(), server_identity: None, client_identity, alpn: None }
     }
@@ -112,7 +112,7 @@ pub(crate) async fn connect(upstream: &Upstream, settings: &Settings) -> Result<
 
 async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
     let address = upstream.address;
-    if let Security::Unusable(error) = &*upstream.security {
+    if let Security::Unusable(_, error) = &*upstream.security {
         return Err(error.clone());
     }
     let failed = |error: io::Error| {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 pub(crate) enum Security {
     ClearText,
     Tls(TlsClient),
-    /// It cannot be spoken to: every request gets this answer.
-    Unusable(ProxyError),
+    /// It cannot be spoken to in this mode: every request gets this answer.
+    Unusable(Mode, ProxyError),
 }
 
 /// The word in the access log.
@@ -44,8 +44,7 @@ impl Security {
         match self {
             Self::ClearText => Mode::None,
             Self::Tls(tls) => tls.mode,
-            // Only TLS can be unusable, and what is missing then is the client's certificate.
-            Self::Unusable(_) => Mode::Mtls,
+            Self::Unusable(mode, _) => *mode,
         }
     }
 }

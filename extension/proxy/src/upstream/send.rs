@@ -126,9 +126,11 @@ impl Sender {
             Ok(connection) => connection,
             Err(error) => {
                 self.metrics.connect_failures.inc();
+                upstream.connected(Some(Instant::now()));
                 return Err(error);
             }
         };
+        upstream.connected(None);
         self.metrics.connects.inc();
         self.exchange(upstream, connection, false, outgoing, asked).await
     }

@@ -273,6 +273,15 @@ async fn head_requests_and_responses_without_body_end_at_once() {
 }
 
 #[tokio::test]
+async fn a_head_request_without_route_is_logged_like_any_other() {
+    let mut world = World::serving(&Wanted::default().frontend("fe", PORT));
+    let head = Request::head("/").header("host", "h").body(Full::default()).unwrap();
+    let answer = world.send(head).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (404, 0));
+    assert_eq!(world.logged().await.reason, "no_route");
+}
+
+#[tokio::test]
 async fn an_interim_response_of_the_pod_is_not_the_answer() {
     let pod = Pod::start(|_, mut stream| async move {
         read_head(&mut stream).await;

@@ -100,6 +100,7 @@ async fn an_endpoint_that_refuses_connections_is_passed_over_for_the_next() {
         assert_eq!(client.send(post).await.json()["body"], "order");
         assert_eq!(world.logged().await.upstream_pod.as_deref(), Some("ns/b-1"));
     }
+    assert_eq!(world.metric("alb_proxy_upstream_connect_failures_total"), 1.0, "tried once, then left alone");
 }
 
 #[tokio::test]

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -47,6 +50,9 @@ impl Authority {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "cluster.local");
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         let (pem, der) = (certificate.pem(), certificate.der().clone());
@@ -56,6 +62,8 @@ impl Authority {
     /// A certificate with one name, a SPIFFE id or a DNS name.
     pub(crate) fn issue(&self, name: &str) -> Issued {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // No subject, as in Istio's. The same one as the authority's would look self-signed.
+        params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names = vec![match name.starts_with("spiffe://") {
             true => SanType::URI(name.try_into().unwrap()),
             false => SanType::DnsName(name.try_into().unwrap()),
