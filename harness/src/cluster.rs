@@ -10,18 +10,19 @@ use std::time::Duration;
 
 use kube::Client;
 
-use crate::engine::{self, Engine, EngineError};
+use crate::engine::{self, Engine};
 use crate::progress::Progress;
 use crate::supply::cache::{Cache, CacheError};
-use crate::supply::command::CommandError;
-use crate::supply::{self, Artifacts, ImageSource, SupplyError, SupplyOptions};
+use crate::supply::{self, Artifacts, ImageSource, SupplyOptions};
 
 mod addons;
 pub(crate) mod api;
 mod create;
 pub mod definition;
 mod docker;
+mod error;
 pub mod implementation;
+mod inotify;
 pub mod istio;
 pub mod kind;
 pub mod network;
@@ -32,14 +33,15 @@ mod remove;
 pub mod state;
 
 pub use api::ApiError;
+pub use error::ClusterError;
 pub use implementation::{Implementation, InstallError, InstallOptions};
 pub use remove::{Removed, remove_cluster};
 
 use create::Creation;
 use definition::{Definition, fingerprint};
 use implementation::{Helm, is_installed, remove_namespaces, wait_until_ready};
-use network::{Pool, Subnet, SubnetError};
-use state::{Record, Stage, StateDir, StateError, Verdict, assess};
+use network::{Pool, Subnet};
+use state::{Record, Stage, StateDir, Verdict, assess};
 
 /// Name of the cluster when none is given.
 pub const DEFAULT_NAME: &str = "meshproof";
@@ -120,84 +122,6 @@ pub struct Cluster {
     state: StateDir,
 }
 
-/// A cluster could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// No engine.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// Something could not be built or fetched.
-    #[error(transparent)]
-    Supply(#[from] SupplyError),
-    /// The cache failed.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-    /// The cluster's own files failed.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// A program failed.
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    /// The API server refused, or something in the cluster did not come about.
-    #[error(transparent)]
-    Api(#[from] ApiError),
-    /// Istio.
-    #[error(transparent)]
-    Istio(#[from] istio::IstioError),
-    /// The implementation.
-    #[error(transparent)]
-    Install(#[from] InstallError),
-    /// The docker network.
-    #[error(transparent)]
-    Subnet(#[from] SubnetError),
-    /// Docker's events cannot be watched.
-    #[error("watching docker's events: {0}")]
-    Events(std::io::Error),
-    /// A node is on no network.
-    #[error("node {0} has no address on the cluster's network; `docker inspect {0}` says more")]
-    NoAddress(String),
-    /// kubeadm names no DNS image.
-    #[error("`kubeadm config images list` in the control-plane node names no CoreDNS image")]
-    NoDnsImage,
-    /// The load balancer's image is missing.
-    #[error("the image load-balancer is missing: the workspace's images were not built")]
-    NoLoadBalancer,
-    /// Another Istio was asked for than can be supplied.
-    #[error(
-        "Istio {asked} was asked for, but {supplied} is what can be supplied here; leave --istio out for that"
-    )]
-    NoSuchIstio {
-        /// What was asked for.
-        asked: String,
-        /// What there is.
-        supplied: String,
-    },
-    /// Somebody else's cluster has this name.
-    #[error(
-        "a kind cluster of this name that meshproof did not make is there (container {0}); \
-             give another name with --cluster, or remove it with `kind delete cluster`"
-    )]
-    Foreign(String),
-    /// Pods get out.
-    #[error(
-        "a pod on node {0} can reach addresses outside of this host, although that should be refused; \
-             check `iptables -S DOCKER-USER`"
-    )]
-    Open(String),
-}
-
-impl ClusterError {
-    /// Whether the host is not fit (exit code 3), as opposed to something having failed on it (4).
-    pub fn is_unfit_host(&self) -> bool {
-        match self {
-            Self::Engine(error) => error.is_unfit_host(),
-            Self::Supply(error) => error.is_unfit_host(),
-            Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio { .. } => true,
-            _ => false,
-        }
-    }
-}
-
 /// Makes sure that the cluster is there and answers: Kubernetes, Istio, DNS with the gateways' zone, load-balancer
 /// addresses, Gateway API. Not the implementation.
 ///
@@ -268,7 +192,7 @@ async fn ensure(
         without_sys_resource: artifacts.shim_needed,
         cgroup_v1: docker::cgroup_v1(&engine).await?,
     };
-    let kind_config = kind::config(options);
+    let kind_config = kind::config(options, &state.path().join(kind::PATCHES));
     let definition = define(spec, &artifacts, &kind_config);
     let seen = docker::containers(&engine, &spec.name).await?;
     let record = state.read();
@@ -326,12 +250,13 @@ fn define(spec: &ClusterSpec, artifacts: &Artifacts, kind_config: &str) -> Defin
         IstioChoice::None => "none".to_owned(),
         _ => istio::describe(&artifacts.istio),
     };
+    let patches = serde_json::json!(kind::static_pod_patches()).to_string();
     Definition {
         nodes: spec.nodes.max(1),
         kubernetes: artifacts.kubernetes_version.clone(),
         node_image: artifacts.node_image.clone(),
         istio,
-        kind_config: fingerprint([kind_config]),
+        kind_config: fingerprint([kind_config, &patches]),
         manifests: fingerprint([
             addons::COREDNS,
             addons::LOAD_BALANCER,
@@ -517,9 +442,13 @@ impl Cluster {
         let mut record =
             Record { stage: Stage::Creating, definition, nodes: vec![], pool: None, images: vec![], istio };
         self.state.write(&record)?;
+        let clusters = cache.dir("clusters")?;
+        let others = StateDir::list(cache.root()).len() > 1;
+        if let Some(note) = inotify::raise(&clusters, self.nodes, others) {
+            progress.note("cluster", &note);
+        }
         let subnet = docker::ensure_network(&self.engine, &self.name).await?;
         let pool: Pool = subnet.parse::<Subnet>()?.pool()?;
-        engine::egress::block(&self.engine, &network::network_name(&self.name)).await?;
         let implementation = if with_implementation { Some(self.built_in()?) } else { None };
         let creation = Creation {
             name: &self.name,

@@ -92,12 +92,21 @@ pub(crate) fn reached_from_host(node_kubeconfig: &str, server: &str) -> Result<S
     serde_json::to_string_pretty(&config).map_err(|error| broken(error.to_string()))
 }
 
+/// Waits until the API server answers requests at all; it may still be making what it needs itself.
+pub(crate) async fn wait_until_answering(client: &Client, limit: Duration) -> Result<(), ApiError> {
+    poll(client, "/version", limit).await
+}
+
 /// Waits until the API server calls itself ready.
 pub(crate) async fn wait_until_serving(client: &Client, limit: Duration) -> Result<(), ApiError> {
+    poll(client, "/readyz", limit).await
+}
+
+async fn poll(client: &Client, path: &str, limit: Duration) -> Result<(), ApiError> {
     let mut seen = String::new();
-    let serving = async {
+    let answered = async {
         loop {
-            match readyz(client).await {
+            match get(client, path).await {
                 Ok(()) => return,
                 Err(error) => seen = error.to_string(),
             }
@@ -105,20 +114,21 @@ pub(crate) async fn wait_until_serving(client: &Client, limit: Duration) -> Resu
             tokio::time::sleep(Duration::from_millis(75)).await;
         }
     };
-    match tokio::time::timeout(limit, serving).await {
+    match tokio::time::timeout(limit, answered).await {
         Ok(()) => Ok(()),
-        Err(_) => {
-            Err(ApiError::Late { doing: "waiting for the API server to be ready".to_owned(), limit, seen })
-        }
+        Err(_) => Err(ApiError::Late { doing: format!("waiting for the API server at {path}"), limit, seen }),
     }
 }
 
 /// Asks the API server once whether it is ready.
 pub(crate) async fn readyz(client: &Client) -> Result<(), ApiError> {
-    let doing = "asking the API server whether it is ready";
-    let get = http::Request::get("/readyz")
-        .body(Vec::new())
-        .map_err(|error| request(doing)(kube::Error::HttpError(error)))?;
+    get(client, "/readyz").await
+}
+
+async fn get(client: &Client, path: &str) -> Result<(), ApiError> {
+    let doing = format!("asking the API server for {path}");
+    let get = http::Request::get(path).body(Vec::new());
+    let get = get.map_err(|error| request(doing.clone())(kube::Error::HttpError(error)))?;
     client.request_text(get).await.map_err(request(doing))?;
     Ok(())
 }

@@ -18,7 +18,7 @@ use super::network::{Pool, network_name};
 use super::node::{self, Node, Starts};
 use super::state::StateDir;
 use super::{ClusterError, addons, docker, istio, kind};
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::progress::Progress;
 use crate::supply::cache::Cache;
 use crate::supply::command::Tool;
@@ -54,7 +54,9 @@ struct Gates {
     /// The container of the control-plane node runs.
     control_plane: SetOnce<()>,
     /// The API server answers; with a client and the kubeconfig it was made from.
-    serving: SetOnce<(Client, PathBuf)>,
+    answering: SetOnce<(Client, PathBuf)>,
+    /// The API server calls itself ready: what it makes at its start (namespaces, roles) is there.
+    serving: SetOnce<()>,
     /// Every node has the workspace's images.
     images: SetOnce<()>,
     /// The Gateway API's definitions are established.
@@ -89,6 +91,9 @@ impl Creation<'_> {
 
     async fn kind(&self) -> Result<(), ClusterError> {
         let config = self.state.write_file("kind.json", self.kind_config.as_bytes())?;
+        for (name, patch) in kind::static_pod_patches() {
+            self.state.write_file(&format!("{}/{name}", kind::PATCHES), patch.to_string().as_bytes())?;
+        }
         let mut kind = Tool::new("creating the cluster with kind", &self.artifacts.kind)
             .args([
                 "create",
@@ -158,6 +163,9 @@ impl Creation<'_> {
         images: &[&LoadImage],
     ) -> Result<(), ClusterError> {
         node::script(self.engine, "waiting for containerd", &node.name, node::CONTAINERD_SCRIPT).await?;
+        // The node is up and has no pods yet. Sooner would hold it up: a booting node asks for names that only the
+        // outside could know, and waits for an answer.
+        engine::egress::block(self.engine, &network_name(self.name)).await?;
         let pool = (node.name == kind::control_plane(self.name)).then_some(self.pool);
         let script = node::network_script(node, nodes, pool);
         let routes = node::script(self.engine, "setting routes and addresses", &node.name, &script);
@@ -177,8 +185,10 @@ impl Creation<'_> {
             let kubeconfig = api::reached_from_host(&kubeconfig, &format!("https://{server}"))?;
             let kubeconfig = self.state.write_file("kubeconfig.setup", kubeconfig.as_bytes())?;
             let client = api::client(&kubeconfig).await?;
+            api::wait_until_answering(&client, SERVING).await?;
+            let _ = gates.answering.set((client.clone(), kubeconfig));
             api::wait_until_serving(&client, SERVING).await?;
-            let _ = gates.serving.set((client, kubeconfig));
+            let _ = gates.serving.set(());
             Ok(())
         })
         .await
@@ -191,10 +201,11 @@ impl Creation<'_> {
         let list =
             node::script(self.engine, "listing kubeadm's images", &control_plane, IMAGES_SCRIPT).await?;
         let coredns = addons::coredns_image(&list).ok_or(ClusterError::NoDnsImage)?;
-        let balancer = addons::image(&self.artifacts.images, "load-balancer");
-        let own = addons::own_objects(coredns, balancer.map_or("DEV", |b| &b.reference), self.pool)?;
+        let balancer =
+            addons::image(&self.artifacts.images, "load-balancer").ok_or(ClusterError::NoLoadBalancer)?;
+        let own = addons::own_objects(coredns, &balancer.reference, self.pool)?;
         let definitions = addons::gateway_api(&self.artifacts.gateway_api_crds)?;
-        let (client, _) = gates.serving.wait().await;
+        let (client, _) = gates.answering.wait().await;
         self.phase("Gateway API, DNS, load balancer", async {
             let established = async {
                 let crds: Vec<String> =
@@ -206,18 +217,13 @@ impl Creation<'_> {
             };
             let ready = async {
                 gates.images.wait().await;
+                gates.serving.wait().await;
                 api::apply(client, own).await?;
                 let nodes = docker::containers(self.engine, self.name).await?;
                 tokio::try_join!(
                     try_join_all(nodes.iter().map(|node| api::wait_for_node(client, &node.name, READY))),
                     api::wait_for_deployment(client, "kube-system", "coredns", READY),
-                    async {
-                        if balancer.is_some() {
-                            api::wait_for_deployment(client, "meshproof-system", "load-balancer", READY).await
-                        } else {
-                            Ok(())
-                        }
-                    },
+                    api::wait_for_deployment(client, "meshproof-system", "load-balancer", READY),
                 )?;
                 Ok::<_, ClusterError>(())
             };
@@ -229,7 +235,7 @@ impl Creation<'_> {
 
     async fn istio(&self, gates: &Gates) -> Result<(), ClusterError> {
         if self.istio {
-            let (_, kubeconfig) = gates.serving.wait().await;
+            let (_, kubeconfig) = gates.answering.wait().await;
             self.phase("istioctl install", async {
                 Ok(istio::install(self.artifacts, self.state, kubeconfig).await?)
             })
@@ -243,7 +249,8 @@ impl Creation<'_> {
         let Some(implementation) = self.implementation else { return Ok(()) };
         let options = InstallOptions { without_extension: !self.istio, ..InstallOptions::default() };
         let releases = implementation.selected(&options);
-        let (client, kubeconfig) = gates.serving.wait().await;
+        let (client, kubeconfig) = gates.answering.wait().await;
+        gates.serving.wait().await;
         gates.images.wait().await;
         gates.definitions.wait().await;
         let helm = Helm::new(self.artifacts, self.state, kubeconfig);

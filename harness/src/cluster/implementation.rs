@@ -15,8 +15,9 @@ use super::state::{StateDir, StateError};
 use crate::supply::command::{CommandError, Tool};
 use crate::supply::{Artifacts, LoadImage, SupplyError};
 
-/// How to install a gateway, and what it calls itself.
-#[derive(Debug, Clone, PartialEq)]
+/// How to install a gateway, and what it calls itself. Data, so that another gateway can come from a file.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Implementation {
     /// Short name, e.g. `alb`.
     pub name: String,
@@ -29,7 +30,8 @@ pub struct Implementation {
 }
 
 /// One helm release.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Release {
     /// Name of the release.
     pub name: String,

@@ -163,7 +163,7 @@ pub(crate) async fn import_all(
 }
 
 /// Outside address for the egress check: reserved for documentation, so nobody's.
-const NOBODY: &str = "192.0.2.1";
+const NOBODY: &str = "203.0.113.1";
 /// A refused connection is an error at once; one that goes out runs into this.
 const EGRESS_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -31,11 +31,11 @@ pub async fn bring_up(
     state.create()?;
     remove::nodes_and_network(&like.engine, &spec.name).await?;
     let subnet = docker::ensure_network(&like.engine, &spec.name).await?;
-    engine::egress::block(&like.engine, &network_name(&spec.name)).await?;
     let pool = subnet.parse::<Subnet>()?.pool()?;
     let releases = like.built_in()?.releases;
     let way = Way { name: &spec.name, like, cache: &cache, state: &state, progress };
     way.kind(docker::cgroup_v1(&like.engine).await?).await?;
+    engine::egress::block(&like.engine, &network_name(&spec.name)).await?;
     way.kind_load().await?;
     way.manifests(pool).await?;
     if like.istio.is_some() {

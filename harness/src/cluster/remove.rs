@@ -54,8 +54,10 @@ pub async fn remove_cluster(name: &str, progress: &dyn Progress) -> Result<Remov
     }
     state.remove()?;
     if StateDir::list(cache.root()).is_empty() {
+        super::inotify::restore(&cache.root().join("clusters"));
         // Also cleans up after an engine that died: its containers died with it.
         removed.engine = Engine::stop_private(&cache, progress).await?;
+        let _ = std::fs::remove_dir(cache.root().join("clusters"));
     }
     Ok(removed)
 }

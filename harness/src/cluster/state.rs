@@ -179,7 +179,9 @@ impl StateDir {
     pub fn write_file(&self, name: &str, content: &[u8]) -> Result<PathBuf, StateError> {
         let path = self.path().join(name);
         let failed = |source| StateError { doing: "writing", path: path.clone(), source };
-        let mut file = tempfile::NamedTempFile::new_in(self.path()).map_err(failed)?;
+        let directory = path.parent().unwrap_or(&path);
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
         file.write_all(content).map_err(failed)?;
         file.persist(&path).map_err(|error| failed(error.error))?;
         Ok(path)
@@ -191,11 +193,7 @@ impl StateDir {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 Err(StateError { doing: "removing", path: self.path(), source })
             }
-            _ => {
-                // The directory of all clusters stays while another has state in it.
-                let _ = std::fs::remove_dir(&self.clusters);
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 }

@@ -1,0 +1,89 @@
+//! Why a cluster could not be had.
+
+use super::api::ApiError;
+use super::implementation::InstallError;
+use super::istio::IstioError;
+use super::network::SubnetError;
+use super::state::StateError;
+use crate::engine::EngineError;
+use crate::supply::SupplyError;
+use crate::supply::cache::CacheError;
+use crate::supply::command::CommandError;
+
+/// A cluster could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// No engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Something could not be built or fetched.
+    #[error(transparent)]
+    Supply(#[from] SupplyError),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The cluster's own files failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A program failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The API server refused, or something in the cluster did not come about.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// Istio.
+    #[error(transparent)]
+    Istio(#[from] IstioError),
+    /// The implementation.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// The docker network.
+    #[error(transparent)]
+    Subnet(#[from] SubnetError),
+    /// Docker's events cannot be watched.
+    #[error("watching docker's events: {0}")]
+    Events(std::io::Error),
+    /// A node is on no network.
+    #[error("node {0} has no address on the cluster's network; `docker inspect {0}` says more")]
+    NoAddress(String),
+    /// kubeadm names no DNS image.
+    #[error("`kubeadm config images list` in the control-plane node names no CoreDNS image")]
+    NoDnsImage,
+    /// The load balancer's image is missing.
+    #[error("the image load-balancer is missing: the workspace's images were not built")]
+    NoLoadBalancer,
+    /// Another Istio was asked for than can be supplied.
+    #[error(
+        "Istio {asked} was asked for, but {supplied} is what can be supplied here; leave --istio out for that"
+    )]
+    NoSuchIstio {
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        supplied: String,
+    },
+    /// Somebody else's cluster has this name.
+    #[error(
+        "a kind cluster of this name that meshproof did not make is there (container {0}); \
+             give another name with --cluster, or remove it with `kind delete cluster`"
+    )]
+    Foreign(String),
+    /// Pods get out.
+    #[error(
+        "a pod on node {0} can reach addresses outside of this host, although that should be refused; \
+             check `iptables -S DOCKER-USER`"
+    )]
+    Open(String),
+}
+
+impl ClusterError {
+    /// Whether the host is not fit (exit code 3), as opposed to something having failed on it (4).
+    pub fn is_unfit_host(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_unfit_host(),
+            Self::Supply(error) => error.is_unfit_host(),
+            Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio { .. } => true,
+            _ => false,
+        }
+    }
+}
