@@ -241,7 +241,7 @@ impl EventSink for Terminal {
             Event::ClusterReady { cluster, implementation } => {
                 let istio = if cluster.istio.is_empty() { "no Istio" } else { &cluster.istio };
                 let line = format!(
-                    "  {} {}, Istio {istio}, {}; {} {}",
+                    "  {}: Kubernetes {}, Istio {istio}, {}; {} {}",
                     cluster.provider,
                     cluster.kubernetes,
                     text::count(cluster.nodes, "node"),
