@@ -7,9 +7,10 @@ use alb_config::server::Hub;
 use alb_runtime::lease::Leadership;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -113,6 +114,7 @@ impl Leader {
         self.publish_bundle(&authority, &data_plane_owner).await?;
         self.hub.set_serving(true);
         self.publish_address(&owner).await?;
+        self.own_lease(&owner).await?;
         Ok(serving.renew_at.min(authority.renew_at()?))
     }
 
@@ -197,6 +199,23 @@ impl Leader {
         });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         api.patch(name, &parameters, &Patch::Apply(manifest)).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// An uninstalled chart takes its permissions along before the leader can release the Lease: without an owner, the
+    /// Lease would stay and hold up the next installation until it runs out.
+    async fn own_lease(&self, owner: &Value) -> Result<(), LeaderError> {
+        let api: Api<Lease> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
+        let failed = |error| LeaderError::Api { doing: "tying the Lease to the chart", error };
+        let wanted: Vec<OwnerReference> = serde_json::from_value(owner.clone()).unwrap_or_default();
+        let lease = api.get(names::CONTROLLER_LEASE).await.map_err(failed)?;
+        if lease.metadata.owner_references.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        let patch = json!({"metadata": {"ownerReferences": owner}});
+        let parameters =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        api.patch(names::CONTROLLER_LEASE, &parameters, &Patch::Merge(patch)).await.map_err(failed)?;
         Ok(())
     }
 
