@@ -65,7 +65,8 @@ pub trait AccessLog: Send + Sync + 'static {
 
 /// Standard output, written by a thread of its own so that a full pipe holds up no request.
 pub struct Stdout {
-    lines: SyncSender<Record>,
+    /// Boxed: the channel holds all its slots from the start.
+    lines: SyncSender<Box<Record>>,
     /// Records thrown away because the pipe was full.
     dropped: prometheus_client::metrics::counter::Counter,
 }
@@ -90,14 +91,14 @@ impl Stdout {
 
 impl AccessLog for Stdout {
     fn write(&self, record: Record) {
-        if self.lines.try_send(record).is_err() {
+        if self.lines.try_send(Box::new(record)).is_err() {
             self.dropped.inc();
         }
     }
 }
 
 /// Writes what has queued up in one go.
-fn write_all(records: &Receiver<Record>) {
+fn write_all(records: &Receiver<Box<Record>>) {
     let mut buffer = Vec::with_capacity(4096);
     while let Ok(record) = records.recv() {
         buffer.clear();
