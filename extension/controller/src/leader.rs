@@ -56,6 +56,10 @@ pub struct Leader {
     pub tls: Tls,
     /// Address of this pod.
     pub address: IpAddr,
+    /// Name of this pod.
+    pub pod_name: String,
+    /// Uid of this pod, if it is one.
+    pub pod_uid: Option<String>,
 }
 
 impl Leader {
@@ -114,7 +118,7 @@ impl Leader {
         self.publish_bundle(&authority, &data_plane_owner).await?;
         self.hub.set_serving(true);
         self.publish_address(&owner).await?;
-        self.own_lease(&owner).await?;
+        self.own_lease().await?;
         Ok(serving.renew_at.min(authority.renew_at()?))
     }
 
@@ -202,11 +206,15 @@ impl Leader {
         Ok(())
     }
 
-    /// An uninstalled chart takes its permissions along before the leader can release the Lease: without an owner, the
-    /// Lease would stay and hold up the next installation until it runs out.
-    async fn own_lease(&self, owner: &Value) -> Result<(), LeaderError> {
+    /// An uninstalled chart takes its permissions along before the leader can release the Lease. Owned by the leader's
+    /// pod, the Lease goes when that does, and does not hold up the next installation until it runs out.
+    async fn own_lease(&self) -> Result<(), LeaderError> {
+        let Some(uid) = &self.pod_uid else { return Ok(()) };
+        let metadata =
+            ObjectMeta { name: Some(self.pod_name.clone()), uid: Some(uid.clone()), ..ObjectMeta::default() };
+        let owner = owner("Pod", metadata);
         let api: Api<Lease> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
-        let failed = |error| LeaderError::Api { doing: "tying the Lease to the chart", error };
+        let failed = |error| LeaderError::Api { doing: "tying the Lease to this pod", error };
         let wanted: Vec<OwnerReference> = serde_json::from_value(owner.clone()).unwrap_or_default();
         let lease = api.get(names::CONTROLLER_LEASE).await.map_err(failed)?;
         if lease.metadata.owner_references.as_ref() == Some(&wanted) {
