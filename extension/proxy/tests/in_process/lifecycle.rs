@@ -26,6 +26,25 @@ async fn a_route_is_served_as_soon_as_it_is_applied_and_no_longer_once_it_is_rem
 }
 
 #[tokio::test]
+async fn a_route_added_to_thousands_takes_effect_at_once() {
+    let pod = Pod::echo().await;
+    let many = (0..2000)
+        .fold(Wanted::default().frontend("fe", PORT).clear_text("b", &[pod.address]), |wanted, route| {
+            wanted.rule("fe", &format!("/many/{route}"), &[("b", 1)])
+        });
+    let world = World::serving(&many);
+    let more = many.clone().rule("fe", "/new", &[("b", 1)]).resources();
+    let started = std::time::Instant::now();
+    world.proxy.apply(&more).unwrap();
+    let elapsed = started.elapsed();
+    assert_eq!(world.get("/new").await.status, 200);
+    assert_eq!(world.get("/many/1999/x").await.status, 200);
+    // Unoptimised and on a busy machine it takes a tenth of this.
+    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+    println!("applied in {elapsed:?}");
+}
+
+#[tokio::test]
 async fn a_port_that_is_removed_closes_its_connections_and_no_others() {
     let pod = Pod::echo().await;
     let one = Wanted::new().clear_text("b", &[pod.address]);
