@@ -59,7 +59,8 @@ pub async fn run(
     let facts = environment::watch::facts(client.clone(), names.clone(), pod.clone());
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry, certificate.clone());
-    let (election, leadership) = Election::new(client.clone(), lease).context("setting up the election")?;
+    let (mut election, leadership) =
+        Election::new(client.clone(), lease).context("setting up the election")?;
     election.register_metrics(&mut registry);
     let readiness = Readiness::new();
     let reporter = Reporter { controller: names.deployment.clone(), instance: Some(pod.clone()) };
@@ -81,6 +82,9 @@ pub async fn run(
     let (publications, receiver) = watch::channel(None);
     let watching = tokio::spawn(watch_surroundings(facts, certificate, names.clone(), status, publications));
     let owner = owner(&client, &names, &shutdown).await;
+    if let Some(owner) = &owner {
+        election.set_owner(owner.clone());
+    }
     let target = Target { namespace: names.namespace, name: secret, owner };
     let publisher = Publisher::new(client, target, leadership, receiver.clone(), metrics, blocker);
     stand(election, publisher, receiver, shutdown).await;
@@ -153,7 +157,7 @@ async fn stand(
     }
 }
 
-/// The Deployment, as the owner of the Secret; `None` when it cannot be read, after a few tries.
+/// The Deployment, as the owner of the Secret and the Lease; `None` when it cannot be read, after a few tries.
 async fn owner(client: &Client, names: &Names, shutdown: &CancellationToken) -> Option<OwnerReference> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &names.namespace);
     for pause in [0, 1, 2, 4] {
@@ -178,7 +182,7 @@ async fn owner(client: &Client, names: &Names, shutdown: &CancellationToken) -> 
             Err(_) => tracing::warn!("reading our Deployment: no answer within {LIMIT:?}"),
         }
     }
-    tracing::warn!("the Secret gets no owner: it will stay when the extension is uninstalled");
+    tracing::warn!("the Secret and the Lease get no owner: they will stay when the extension is uninstalled");
     None
 }
 

@@ -151,7 +151,9 @@ async fn publishes_the_sidecars_certificate_and_releases_the_lease_when_it_ends(
     until(&api, |api| published(api).as_ref() == Some(&serial)).await;
     replica.says(&["200 OK", "* integration: integrated with Istio 1.31.0"]).await;
     assert_eq!(holder(&api).as_deref(), Some("pod-1"));
-    assert_eq!(api.get(SECRET).unwrap()["metadata"]["ownerReferences"][0]["uid"], "u-1");
+    for path in [SECRET, LEASE] {
+        assert_eq!(api.get(path).unwrap()["metadata"]["ownerReferences"][0]["uid"], "u-1", "{path}");
+    }
     let lines = [
         "leader 1",
         "certificate_rotations_total 1",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
 /// One participant of one election. Make it with [`LeaseConfig::new`] and change what must differ.
 #[derive(Clone, Debug)]
 pub struct LeaseConfig {
@@ -20,6 +22,10 @@ pub struct LeaseConfig {
     pub retry_period: Duration,
     /// Each wait is lengthened by a random part of `retry_period` up to this fraction, so that participants spread.
     pub jitter: f64,
+    /// What the Lease belongs to, usually the participants' Deployment: when that is deleted, so is the Lease, and what is
+    /// installed next need not wait for it to run out. (When a chart is uninstalled, the right to release the Lease is
+    /// gone before the pods are.)
+    pub owner: Option<OwnerReference>,
 }
 
 /// Durations that do not make a safe election.
@@ -64,6 +70,7 @@ impl LeaseConfig {
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),
             jitter: 0.2,
+            owner: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -76,6 +77,11 @@ impl Election {
             metrics: Metrics::default(),
         };
         (election, leadership)
+    }
+
+    /// Sets [`LeaseConfig::owner`], where it is known only later.
+    pub fn set_owner(&mut self, owner: OwnerReference) {
+        self.config.owner = Some(owner);
     }
 
     /// Adds `leader` (1 while this process leads) and `leader_transitions_total` (times it began to).

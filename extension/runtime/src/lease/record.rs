@@ -80,6 +80,14 @@ pub(super) fn claim(current: Option<&Lease>, config: &LeaseConfig, wall: jiff::T
         },
         spec: None,
     });
+    if let Some(owner) = &config.owner {
+        let owners = lease.metadata.owner_references.get_or_insert_default();
+        // An owner made anew has another uid; the old reference would have the Lease collected.
+        owners.retain(|other| other.uid == owner.uid || other.name != owner.name || other.kind != owner.kind);
+        if owners.iter().all(|other| other.uid != owner.uid) {
+            owners.push(owner.clone());
+        }
+    }
     let renewal = holder(&lease) == Some(config.identity.as_str());
     let spec = lease.spec.get_or_insert_with(LeaseSpec::default);
     if !renewal {
@@ -105,6 +113,8 @@ pub(super) fn release(current: &Lease, wall: jiff::Timestamp) -> Lease {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
     use super::*;
 
     fn config() -> LeaseConfig {
@@ -164,5 +174,23 @@ mod tests {
         let spec = kept.spec.unwrap();
         assert_eq!((spec.lease_transitions, spec.acquire_time), (Some(1), Some(MicroTime(wall))));
         assert_eq!(claim(None, &config(), wall).spec.unwrap().lease_transitions, Some(0));
+    }
+
+    #[test]
+    fn a_claim_names_the_owner_of_today() {
+        let owner = |uid: &str| OwnerReference {
+            kind: "Deployment".to_owned(),
+            name: "controller".to_owned(),
+            uid: uid.to_owned(),
+            ..OwnerReference::default()
+        };
+        let mut config = config();
+        config.owner = Some(owner("yesterday"));
+        let old = claim(None, &config, jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(old.metadata.owner_references, Some(vec![owner("yesterday")]));
+        config.owner = Some(owner("today"));
+        let new = claim(Some(&old), &config, jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(new.metadata.owner_references, Some(vec![owner("today")]));
+        assert_eq!(claim(Some(&new), &config, jiff::Timestamp::UNIX_EPOCH).metadata, new.metadata);
     }
 }

@@ -230,7 +230,7 @@ fn simulated(seed: u64, harshness: u64, deadline: Duration) -> (u64, Duration) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn never_do_two_lead_whatever_gets_late_or_lost(seed: u64, harshness in 0u64..20) {
