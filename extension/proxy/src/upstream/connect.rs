@@ -14,10 +14,14 @@ use serde::Serialize;
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
+
+/// How long the end of a connection that is known to be broken is waited for.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What TLS to a pod turned out to be, for the access log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,8 +80,10 @@ impl Connection {
         let unsent = failed.take_message();
         let error = failed.into_error();
         // "Cancelled" only says that the connection is gone; what it died of is told at its end.
-        let died_of =
-            if error.is_canceled() || error.is_closed() { (&mut self.ended).await.ok() } else { None };
+        let died_of = match error.is_canceled() || error.is_closed() {
+            true => tokio::time::timeout(END_TIMEOUT, &mut self.ended).await.ok().and_then(Result::ok),
+            false => None,
+        };
         let error = classify(died_of.as_ref().unwrap_or(&error), self.tls.mode, unsent.is_some());
         Err(SendFailure { unsent, error })
     }
