@@ -1,6 +1,122 @@
 //! Commands.
 
 pub mod bench;
+pub mod doctor;
 pub mod down;
+pub mod exit;
+pub mod list;
+pub mod run;
 pub mod status;
 pub mod up;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cluster::ClusterError;
+use crate::report;
+use crate::requirement::Catalogue;
+use crate::scenario::{Problems, discover};
+
+/// Proves, on a real cluster, what a document promises about a gateway in front of an Istio mesh.
+#[derive(Debug, Parser)]
+#[command(
+    name = "meshproof",
+    version,
+    after_help = "Exit codes: 0 proved, 1 a claim failed, 2 usage, 3 the environment is \
+    not fit, 4 setting up failed, 5 nothing selected."
+)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring up a cluster with Istio and the gateway
+    Up(up::UpArgs),
+    /// Remove everything `up` made
+    Down(down::DownArgs),
+    /// Say what is running, and how to curl it
+    Status(status::StatusArgs),
+    /// Prove scenarios
+    Run(run::RunArgs),
+    /// List scenarios, or the requirements they prove
+    List(list::ListArgs),
+    /// Say what this host has, what will be used, what is missing
+    Doctor(doctor::DoctorArgs),
+    /// Measure
+    Bench(bench::BenchArgs),
+}
+
+/// Where scenarios are.
+#[derive(Debug, Clone, Args)]
+pub struct RootArgs {
+    /// Folder with scenarios; without it, `scenarios` here or in a folder above
+    #[arg(long, value_name = "FOLDER")]
+    pub scenarios: Option<PathBuf>,
+}
+
+impl RootArgs {
+    /// The folder; says so if there is none.
+    fn find(&self) -> Option<PathBuf> {
+        let here = std::env::current_dir().unwrap_or_default();
+        let root = self.scenarios.clone().or_else(|| discover::default_root(&here));
+        if root.is_none() {
+            eprintln!(
+                "there is no folder `scenarios` in {} or above; name one with --scenarios",
+                here.display()
+            );
+        }
+        root
+    }
+}
+
+/// Runs the command of these arguments; the exit code.
+pub async fn main(cli: Cli) -> u8 {
+    let terminal = report::terminal(false);
+    let progress = terminal.as_ref();
+    match &cli.command {
+        Command::Up(args) => ended(up::run(args, progress).await),
+        Command::Down(args) => ended(down::run(args, progress).await),
+        Command::Status(args) => ended(status::run(args).await),
+        Command::Doctor(args) => diagnosed(doctor::run(args).await),
+        Command::Bench(args) => ended(bench::run(args, progress).await),
+        Command::Run(args) => run::run(args).await,
+        Command::List(args) => list::run(args),
+    }
+}
+
+fn diagnosed(report: Result<crate::doctor::DoctorReport, crate::supply::cache::CacheError>) -> u8 {
+    match report {
+        Ok(report) if report.fit => exit::PROVED,
+        Ok(_) => exit::UNFIT,
+        Err(error) => {
+            eprintln!("{error}");
+            exit::UNFIT
+        }
+    }
+}
+
+fn ended(result: Result<(), ClusterError>) -> u8 {
+    match result {
+        Ok(()) => exit::PROVED,
+        Err(error) => {
+            eprintln!("{error}");
+            exit::of(&error)
+        }
+    }
+}
+
+/// The document's catalogue; says so if it is not well formed.
+fn catalogue() -> Option<Catalogue> {
+    Catalogue::built_in().map_err(|error| eprintln!("{error}")).ok()
+}
+
+/// Shows what is wrong with scenarios, each with its place in the file.
+fn tell(problems: &Problems) {
+    for problem in &problems.0 {
+        eprintln!("{}", problem.show());
+    }
+}

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod context;
 pub mod ledger;
+pub mod live;
 pub mod objects;
 pub mod verdict;
 
@@ -13,8 +14,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Event, EventSink, Observed, ScenarioResult, StepResult, Verdict};
-use crate::ports::EvidenceRequest;
+use crate::event::{Event, EventSink, Observed, PhaseEvents, ScenarioResult, StepResult, Verdict};
+use crate::ports::{EvidenceRequest, PortError};
 use crate::progress::Phase;
 use crate::scenario::{Scenario, Step};
 use context::{Context, Outside, Trouble, millis};
@@ -54,11 +55,15 @@ impl Runner {
         let mut ledger = Ledger::default();
         let mut pods = BTreeMap::new();
         let mut steps: Vec<StepResult> = Vec::new();
+        let mut blocked = self.sweep(scenario).await.err();
         for step in &scenario.steps {
-            let result = if steps.iter().all(|done| done.verdict == Verdict::Proved) {
-                self.step(scenario, step, begun, &mut ledger, &mut pods).await
-            } else {
-                skipped(step, begun)
+            let result = match blocked.take() {
+                // Nothing can be put to the test on a cluster that is not as it should be.
+                Some(error) => not_begun(step, error, begun),
+                None if steps.iter().all(|done| done.verdict == Verdict::Proved) => {
+                    self.step(scenario, step, begun, &mut ledger, &mut pods).await
+                }
+                None => skipped(step, begun),
             };
             let event = Event::StepFinished { scenario: scenario.id.clone(), step: Box::new(result.clone()) };
             self.sink.emit(&event);
@@ -96,6 +101,26 @@ impl Runner {
         };
         self.sink.emit(&Event::ScenarioFinished { result: Box::new(result.clone()) });
         result
+    }
+
+    /// Removes what an earlier run left of the scenario's objects.
+    async fn sweep(&self, scenario: &Scenario) -> Result<(), PortError> {
+        let ids: Vec<_> = scenario.steps.iter().flat_map(|step| step.word.creates()).collect();
+        let progress = PhaseEvents(self.sink.as_ref());
+        let phase = Phase::start(&progress, format!("sweep before {}", scenario.id), None);
+        match ledger::sweep(&ids, &self.outside).await {
+            Ok(found) => {
+                if !found.is_empty() {
+                    phase.note(&format!("removed what an earlier run left: {}", found.join("; ")));
+                }
+                phase.done();
+                Ok(())
+            }
+            Err(error) => {
+                phase.fail(&error.to_string());
+                Err(error)
+            }
+        }
     }
 
     async fn step(
@@ -151,7 +176,7 @@ impl Runner {
 
     /// Collects evidence while everything is still there.
     async fn evidence(&self, scenario: &Scenario, step: &Step, ledger: &Ledger, trouble: &mut Trouble) {
-        let progress = crate::event::PhaseEvents(self.sink.as_ref());
+        let progress = PhaseEvents(self.sink.as_ref());
         let phase = Phase::start(&progress, format!("evidence of {}", scenario.id), None);
         let mut namespaces = ledger.touched();
         if !namespaces.contains(&scenario.namespace) {
@@ -180,7 +205,7 @@ impl Runner {
     }
 
     async fn clean_up(&self, id: &str, ledger: &mut Ledger) -> Vec<String> {
-        let progress = crate::event::PhaseEvents(self.sink.as_ref());
+        let progress = PhaseEvents(self.sink.as_ref());
         let phase = Phase::start(&progress, format!("clean-up of {id}"), None);
         let problems = ledger.undo(&self.outside).await;
         match problems.is_empty() {
@@ -188,6 +213,17 @@ impl Runner {
             false => phase.fail(&problems.join("; ")),
         }
         problems
+    }
+}
+
+fn not_begun(step: &Step, error: PortError, begun: Instant) -> StepResult {
+    let trouble = Trouble::from(error);
+    let skipped = skipped(step, begun);
+    StepResult {
+        verdict: Verdict::Error,
+        observed: trouble.observed,
+        failure: Some(trouble.failure),
+        ..skipped
     }
 }
 

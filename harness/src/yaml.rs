@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+/// A document as it is: mappings keep the order of the file, and a key given twice is an error.
+pub use serde_yaml::Value as Tree;
+
 /// Text that is not the YAML wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -12,6 +15,8 @@ pub struct Error {
     pub line: Option<usize>,
     /// Column, from 1, where known.
     pub column: Option<usize>,
+    /// Byte offset, where known.
+    pub offset: Option<usize>,
 }
 
 impl From<serde_yaml::Error> for Error {
@@ -21,6 +26,7 @@ impl From<serde_yaml::Error> for Error {
             message: error.to_string(),
             line: place.as_ref().map(serde_yaml::Location::line),
             column: place.as_ref().map(serde_yaml::Location::column),
+            offset: place.as_ref().map(serde_yaml::Location::index),
         }
     }
 }

@@ -130,7 +130,7 @@ impl Objects for World {
         async move {
             self.call(format!("delete {id}"))?;
             if self.sticky == Some(id.kind.word) {
-                return Ok(true);
+                return Ok(self.objects.borrow().contains_key(&id.to_string()));
             }
             let mut before = None;
             self.objects.send_modify(|objects| before = objects.remove(&id.to_string()));

@@ -103,6 +103,25 @@ impl Ledger {
     }
 }
 
+/// Removes what an earlier run left (kept on purpose, or killed before it could clean up): a scenario starts from an untouched
+/// cluster. Returns what was there.
+///
+/// # Errors
+/// It cannot be deleted, or does not go away.
+pub async fn sweep(ids: &[ObjectRef], outside: &Outside) -> Result<Vec<String>, PortError> {
+    let mut found = Vec::new();
+    for id in ids.iter().rev() {
+        if outside.objects.delete(id).await? {
+            found.push(id.clone());
+        }
+    }
+    let names = found.iter().map(ToString::to_string).collect();
+    match gone(outside, found).await.into_iter().next() {
+        Some(left) => Err(PortError::new("removing what an earlier run left", left)),
+        None => Ok(names),
+    }
+}
+
 /// Waits until none of the objects exists any more; says which ones do when the time is up.
 async fn gone(outside: &Outside, ids: Vec<ObjectRef>) -> Vec<String> {
     let deadline = Instant::now() + limits::GONE;

@@ -56,7 +56,10 @@ async fn run_until(world: Arc<World>, steps: &str, keep: Keep, stop: Cancellatio
     let runner =
         Runner { outside: world.outside(), sink: sink.clone(), results: "results".into(), keep, stop };
     let result = runner.run(&scenario(steps)).await;
-    let calls = world.calls().into_iter().filter(|call| call != "send").collect();
+    // What comes before the first step is the sweep: deleting in reverse order what may be left.
+    let calls =
+        world.calls().into_iter().skip_while(|call| call.starts_with("delete")).filter(|call| call != "send");
+    let calls = calls.collect();
     Ran { result, calls, events: sink.events() }
 }
 
@@ -267,6 +270,26 @@ async fn pods_are_remembered_and_compared() {
         tokio::join!(run_until(world.clone(), &steps, Keep::Never, CancellationToken::new()), replace);
     let failure = ran.result.culprit().and_then(|step| step.failure.clone()).unwrap();
     assert_eq!(failure.seen, "a-1 is gone; a-1 is new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_run_left_is_removed_first() {
+    let world = Arc::new(World::default());
+    world.insert("namespace/ns", json!({"metadata": {"name": "ns"}}));
+    let ran = run_until(world.clone(), SETUP, Keep::Never, CancellationToken::new()).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved);
+    assert_eq!(world.calls()[..3], ["delete gateway/g in ns", "delete namespace/ns", "uninstall"]);
+    assert!(ran.result.steps[1].observed.summary.contains("namespace/ns created"), "not merely configured");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_run_left_and_does_not_go_away_is_an_error() {
+    let world = Arc::new(World { sticky: Some("namespace"), ..World::default() });
+    world.insert("namespace/ns", json!({"metadata": {"name": "ns"}}));
+    let ran = run_until(world, SETUP, Keep::Never, CancellationToken::new()).await;
+    assert_eq!(ran.result.verdict, Verdict::Error);
+    assert_eq!(ran.result.steps[1].verdict, Verdict::Skipped);
+    assert!(ran.result.culprit().unwrap().failure.as_ref().unwrap().seen.contains("still there"));
 }
 
 #[tokio::test(start_paused = true)]

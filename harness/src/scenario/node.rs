@@ -59,6 +59,33 @@ impl Problem {
     }
 }
 
+impl miette::Diagnostic for Problem {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        Some(&self.span.source.text)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
+        let (start, length) = (self.span.start, self.span.length);
+        Some(Box::new(std::iter::once(miette::LabeledSpan::new(Some("here".into()), start, length))))
+    }
+}
+
+impl Problem {
+    /// The problem with the lines around its place, for people.
+    pub fn show(&self) -> String {
+        let theme = miette::GraphicalTheme::unicode_nocolor();
+        let mut text = String::new();
+        match miette::GraphicalReportHandler::new_themed(theme).render_report(&mut text, self) {
+            Ok(()) => text,
+            Err(_) => self.to_string(),
+        }
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (line, column) = self.span.position();
@@ -298,6 +325,25 @@ mod tests {
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(closest("witin", &["within", "stays"]), Some("within"));
         assert_eq!(closest("x", &["within", "stays"]), None);
+    }
+
+    #[test]
+    fn a_problem_shows_the_lines_around_it() {
+        let source = Arc::new(Source { path: "x.yaml".into(), text: "a: 1\nwihtin: 2\nc: 3\n".into() });
+        let problem = Span { source, start: 5, length: 6 }
+            .problem("unknown key `wihtin`")
+            .help("did you mean `within`?");
+        insta::assert_snapshot!(problem.show(), @r"
+        × x.yaml:2:1: unknown key `wihtin`
+         ╭─[2:1]
+       1 │ a: 1
+       2 │ wihtin: 2
+         · ───┬──
+         ·    ╰── here
+       3 │ c: 3
+         ╰────
+        help: did you mean `within`?
+        ");
     }
 
     #[test]

@@ -1,13 +1,12 @@
-//! YAML to [`Node`]s. The one module of the scenarios that knows serde_yaml.
+//! YAML to [`Node`]s.
 //!
-//! serde_yaml tells where a syntax error is, but forgets where values stood. A [`Locator`] finds them again: it walks the
+//! The YAML library tells where a syntax error is, but forgets where values stood. A [`Locator`] finds them again: it walks the
 //! values in the order of the file, beside the text, and puts each at the next token.
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::node::{Data, Key, Node, Problem, Source, Span};
+use crate::yaml::{self, Tree};
 
 /// Reads the documents of a file; empty ones are left out.
 ///
@@ -15,15 +14,8 @@ use super::node::{Data, Key, Node, Problem, Source, Span};
 /// Not YAML, at its line and column.
 pub fn documents(source: &Arc<Source>) -> Result<Vec<Node>, Problem> {
     let mut locator = Locator::new(source);
-    let mut documents = Vec::new();
-    for document in serde_yaml::Deserializer::from_str(&source.text) {
-        let value = serde_yaml::Value::deserialize(document).map_err(|error| syntax(source, &error))?;
-        let node = locator.node(&value);
-        if node.data != Data::Null {
-            documents.push(node);
-        }
-    }
-    Ok(documents)
+    let trees = yaml::documents::<Tree>(&source.text).map_err(|error| syntax(source, &error))?;
+    Ok(trees.iter().map(|tree| locator.node(tree)).collect())
 }
 
 /// Reads a file that holds one document.
@@ -40,11 +32,10 @@ pub fn document(source: &Arc<Source>) -> Result<Node, Problem> {
     }
 }
 
-fn syntax(source: &Arc<Source>, error: &serde_yaml::Error) -> Problem {
-    let start = error.location().map_or(0, |location| location.index()).min(source.text.len());
-    let text = error.to_string();
-    // The location is told by the span; serde_yaml repeats it at the end of its message.
-    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+fn syntax(source: &Arc<Source>, error: &yaml::Error) -> Problem {
+    let start = error.offset.unwrap_or_default().min(source.text.len());
+    // The place is told by the span; the library repeats it at the end of its message.
+    let message = error.message.split(" at line ").next().unwrap_or(&error.message).to_owned();
     Span { source: source.clone(), start, length: 1 }.problem(message)
 }
 
@@ -88,38 +79,37 @@ impl Locator {
         }
     }
 
-    fn node(&mut self, value: &serde_yaml::Value) -> Node {
-        use serde_yaml::Value;
+    fn node(&mut self, value: &Tree) -> Node {
         self.skip();
         let start = self.cursor;
         let data = match value {
-            Value::Null => Data::Null,
-            Value::Bool(flag) => {
+            Tree::Null => Data::Null,
+            Tree::Bool(flag) => {
                 self.plain();
                 Data::Bool(*flag)
             }
-            Value::Number(number) => {
+            Tree::Number(_) => {
                 self.plain();
-                Data::Number(json_number(number))
+                Data::Number(json_number(value))
             }
-            Value::String(text) => {
+            Tree::String(text) => {
                 self.text(text);
                 Data::Text(text.clone())
             }
-            Value::Sequence(list) => {
+            Tree::Sequence(list) => {
                 self.enter('[');
                 let list = list.iter().map(|value| self.node(value)).collect();
                 self.leave(']');
                 Data::List(list)
             }
-            Value::Mapping(map) => {
+            Tree::Mapping(map) => {
                 self.enter('{');
                 let entries = map.iter().map(|(key, value)| (self.key(key), self.node(value))).collect();
                 self.leave('}');
                 Data::Map(entries)
             }
             // A local tag (`!x`) means nothing here: its value counts.
-            Value::Tagged(tagged) => return self.node(&tagged.value),
+            Tree::Tagged(tagged) => return self.node(&tagged.value),
         };
         let length = match data {
             Data::List(_) | Data::Map(_) => 1,
@@ -128,11 +118,11 @@ impl Locator {
         Node { data, span: self.span(start, length) }
     }
 
-    fn key(&mut self, key: &serde_yaml::Value) -> Key {
+    fn key(&mut self, key: &Tree) -> Key {
         let name = match key {
-            serde_yaml::Value::String(text) => text.clone(),
-            serde_yaml::Value::Bool(flag) => flag.to_string(),
-            serde_yaml::Value::Number(number) => number.to_string(),
+            Tree::String(text) => text.clone(),
+            Tree::Bool(flag) => flag.to_string(),
+            Tree::Number(number) => number.to_string(),
             _ => String::new(),
         };
         self.skip();
@@ -236,7 +226,7 @@ fn mask_comments(text: &str) -> String {
     masked
 }
 
-fn json_number(number: &serde_yaml::Number) -> serde_json::Number {
+fn json_number(number: &Tree) -> serde_json::Number {
     number
         .as_u64()
         .map(serde_json::Number::from)

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use super::manifest::{self, Manifest};
 use super::node::{Fields, Node, Problem};
 use crate::event::{Observed, StepKind};
+use crate::ports::ObjectRef;
 use crate::requirement::Catalogue;
 use crate::runner::context::{Context, Trouble};
 
@@ -56,6 +57,10 @@ impl Scope<'_> {
 pub trait Word: Debug + Send + Sync {
     /// One line for people, unless the step gives itself a name.
     fn name(&self) -> String;
+    /// The objects it may create.
+    fn creates(&self) -> Vec<ObjectRef> {
+        Vec::new()
+    }
     /// Does it, or waits until it holds.
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>>;
 }

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use serde_json::json;
 
 use crate::event::Observed;
-use crate::ports::{Applied, PortError};
+use crate::ports::{Applied, ObjectRef, PortError};
 use crate::runner::context::{Context, Trouble};
 use crate::runner::ledger::Entry;
 use crate::scenario::limits;
@@ -31,6 +31,10 @@ fn parse(subject: &Node, _: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dy
 impl Word for Apply {
     fn name(&self) -> String {
         format!("apply {}", self.0.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "))
+    }
+
+    fn creates(&self) -> Vec<ObjectRef> {
+        self.0.iter().flat_map(|manifest| &manifest.objects).map(|object| object.id.clone()).collect()
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
