@@ -3,9 +3,9 @@
 pub mod claim;
 pub mod cli;
 pub mod cluster;
+pub mod diagnosis;
 pub mod doctor;
 pub mod engine;
-pub mod diagnosis;
 pub mod event;
 pub mod evidence;
 pub mod ports;
