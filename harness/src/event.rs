@@ -183,9 +183,12 @@ pub struct Observed {
     /// the transcript replaces them by names.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub detail: serde_json::Value,
-    /// Time from the start of the step until the claim held.
+    /// Time from the start of the step until the claim held, and went on holding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub became_ms: Option<u64>,
+    /// Time from the start of the step to the first right answer, if the claim is about answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_ms: Option<u64>,
     /// How it went on holding, if that was claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stayed: Option<Stayed>,

@@ -31,6 +31,9 @@ struct Request {
     host: Option<String>,
     port: u16,
     wanted: Wanted,
+    /// Until the time limit the answer may go back and forth; what counts is the last change. For changes that pooled
+    /// connections outlive: the gateway answers by them and by new ones in turn.
+    may_waver: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +67,8 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
         reason: becomes.take("reason").map(Node::text).transpose()?.map(str::to_owned),
     };
     becomes.finish()?;
-    Ok(Box::new(Request { gateway, path, from, host, port, wanted }))
+    let may_waver = fields.take("may-waver").map_or(Ok(false), Node::bool)?;
+    Ok(Box::new(Request { gateway, path, from, host, port, wanted, may_waver }))
 }
 
 fn vantage(node: &Node) -> Result<Vantage, Problem> {
@@ -105,6 +109,39 @@ impl Answers {
             self.latest.remove(0);
         }
         self.latest.push(answer);
+    }
+}
+
+/// Right answers in a row.
+struct Run {
+    since: Instant,
+    answers: Tally,
+    latest: Option<Answer>,
+}
+
+impl Run {
+    fn since(since: Instant) -> Self {
+        Self { since, answers: Tally::default(), latest: None }
+    }
+
+    fn and(mut self, answer: Answer) -> Self {
+        self.answers.count(&answer);
+        self.latest = Some(answer);
+        self
+    }
+
+    /// Whether it is long enough to count as having become true.
+    fn became(&self) -> bool {
+        self.answers.total() >= CONSECUTIVE
+    }
+
+    /// Whether it went on as long as was asked for.
+    fn stayed(&self, stays: Option<Stays>) -> bool {
+        match stays {
+            None => true,
+            Some(Stays::Requests(count)) => self.answers.total() >= count,
+            Some(Stays::Time(time)) => self.since.elapsed() >= time,
+        }
     }
 }
 
@@ -201,60 +238,46 @@ impl Request {
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
-        // Becoming: several in a row, the first of them in time.
-        let mut row: Vec<Answer> = Vec::new();
-        let mut since = Instant::now();
+        let mut run: Option<Run> = None;
+        let mut first = None;
         let mut last = "there was no answer in time".to_owned();
-        while row.len() < CONSECUTIVE {
+        let run = loop {
             pace.tick().await;
             let sent = Instant::now();
-            if row.is_empty() && sent >= deadline {
+            if run.is_none() && sent >= deadline {
                 let expected = format!("{} within {:?}", self.wanted.in_words(), context.within);
                 return Err(self.failed(context, &fqdn, answers, expected, last));
             }
             let answer = context.outside.requests.send(self.from, &ask).await?;
             answers.add(answer.clone());
-            match self.wanted.differs(&answer) {
-                None => {
-                    if row.is_empty() {
-                        since = sent;
+            match (self.wanted.differs(&answer), run.take()) {
+                (None, so_far) => {
+                    first.get_or_insert(sent);
+                    let so_far = so_far.unwrap_or_else(|| Run::since(sent)).and(answer);
+                    if so_far.became() && so_far.stayed(context.stays) {
+                        break so_far;
                     }
-                    row.push(answer);
+                    run = Some(so_far);
                 }
-                Some(because) => {
-                    row.clear();
+                (Some(because), Some(so_far)) if so_far.became() && !(self.may_waver && sent < deadline) => {
+                    let stays = context.stays.map(|stays| stays.to_string()).unwrap_or_default();
+                    let expected = format!("{}, and to stay so for {stays}", self.wanted.in_words());
+                    let seen = format!("after {} such answers {because}", so_far.answers.total());
+                    return Err(self.failed(context, &fqdn, answers, expected, seen));
+                }
+                (Some(because), _) => {
                     if because != last {
                         context.not_yet(&because);
                         last = because;
                     }
                 }
             }
-        }
-        let became_ms = millis(since.duration_since(context.started));
-        let mut settled = Tally::default();
-        row.iter().for_each(|answer| settled.count(answer));
-
-        // Staying.
-        let enough = |settled: &Tally| match context.stays {
-            None => true,
-            Some(Stays::Requests(count)) => settled.total() >= count,
-            Some(Stays::Time(time)) => since.elapsed() >= time,
         };
-        let mut latest = row.pop();
-        while !enough(&settled) {
-            pace.tick().await;
-            let answer = context.outside.requests.send(self.from, &ask).await?;
-            answers.add(answer.clone());
-            if let Some(because) = self.wanted.differs(&answer) {
-                let stays = context.stays.map(|stays| stays.to_string()).unwrap_or_default();
-                let expected = format!("{}, and to stay so for {stays}", self.wanted.in_words());
-                let seen = format!("after {} such answers {because}", settled.total());
-                return Err(self.failed(context, &fqdn, answers, expected, seen));
-            }
-            settled.count(&answer);
-            latest = Some(answer);
-        }
-        let stayed = context.stays.map(|_| Stayed { ms: millis(since.elapsed()), requests: settled.total() });
+        let since_start = |at: Instant| millis(at.duration_since(context.started));
+        let (became_ms, first_ms) = (since_start(run.since), first.map(since_start));
+        let stayed =
+            context.stays.map(|_| Stayed { ms: millis(run.since.elapsed()), requests: run.answers.total() });
+        let (settled, latest) = (run.answers, run.latest);
 
         let mut groups = settled.groups();
         let account = self.account(context, latest.as_ref(), &mut groups).await;
@@ -275,6 +298,7 @@ impl Request {
             summary: in_words(&groups),
             detail,
             became_ms: Some(became_ms),
+            first_ms,
             stayed,
             answers: answers.all.groups(),
             settled: groups,

@@ -196,6 +196,31 @@ async fn one_wrong_answer_while_staying_is_a_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_may_waver_counts_from_its_last_change() {
+    let mut answers = vec![answer(200, "backend-v1"); 5];
+    answers.extend([answer(503, ""), answer(200, "backend-v1")]);
+    let world = World { answers: given(answers), ..World::default() };
+    let ran = run(world, &format!("{SETUP}{ASK}  may-waver: true\n"), Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved);
+    let observed = &ran.result.steps[2].observed;
+    assert_eq!(observed.stayed.map(|stayed| stayed.requests), Some(20));
+    assert!(observed.first_ms < observed.became_ms, "{observed:?}");
+    assert_eq!(observed.answers.iter().map(|group| group.count).collect::<Vec<_>>(), [25, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_wavers_past_its_time_is_a_failure() {
+    let mut answers = Vec::new();
+    for _ in 0..1000 {
+        answers.extend(vec![answer(200, "backend-v1"); 15]);
+        answers.push(answer(503, ""));
+    }
+    let world = World { answers: given(answers), ..World::default() };
+    let ran = run(world, &format!("{SETUP}{ASK}  may-waver: true\n"), Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Failed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reason_must_be_the_gateways_own() {
     let ask = "- request: {gateway: g}\n  becomes: {status: 200, reason: no_route}\n  within: 10s\n";
     let ran = run(World::default(), &format!("{SETUP}{ask}"), Keep::Never).await;
