@@ -9,6 +9,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use serde::Serialize;
 use std::error::Error;
@@ -29,18 +30,25 @@ pub(crate) struct TlsInfo {
     pub(crate) mode: Mode,
     pub(crate) server_identity: Option<Arc<str>>,
     pub(crate) client_identity: Option<Arc<str>>,
+    /// Application protocols offered, with commas. The offer decides: Istio's inbound chains match on it, and a
+    /// sidecar picks none of Istio's own names.
     pub(crate) alpn: Option<String>,
 }
 
 impl TlsInfo {
     /// What is known before a handshake.
     pub(crate) fn intended(security: &Security) -> Self {
-        let client_identity = match security {
-            Security::Tls(tls) => tls.client_identity.clone(),
-            Security::ClearText | Security::Unusable(..) => None,
+        let (client_identity, alpn) = match security {
+            Security::Tls(tls) => (tls.client_identity.clone(), offered(&tls.config)),
+            Security::ClearText | Security::Unusable(..) => (None, None),
         };
-        Self { mode: security.mode(), server_identity: None, client_identity, alpn: None }
+        Self { mode: security.mode(), server_identity: None, client_identity, alpn }
     }
+}
+
+fn offered(config: &ClientConfig) -> Option<String> {
+    let names: Vec<_> = config.alpn_protocols.iter().map(|name| String::from_utf8_lossy(name)).collect();
+    (!names.is_empty()).then(|| names.join(","))
 }
 
 /// An HTTP/1.1 connection to a pod. Dropping it closes it, once the response in flight is done.
@@ -135,10 +143,8 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
         .connect(name, stream)
         .await
         .map_err(|error| handshake_failed(&error, upstream))?;
-    let alpn = stream.get_ref().1.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
     let info = TlsInfo {
         server_identity: Some(tls.server_identity.clone()),
-        alpn,
         ..TlsInfo::intended(&upstream.security)
     };
     start(stream, info, settings).await
