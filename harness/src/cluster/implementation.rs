@@ -219,6 +219,7 @@ impl Helm {
             .arg("--values")
             .arg(values);
         if verb == "install" {
+            outlast_removal(client, &release.namespace).await?;
             tool = tool.arg("--create-namespace");
         }
         tool.run().await?;
@@ -258,6 +259,18 @@ pub(crate) async fn wait_until_ready(client: &Client, release: &Release) -> Resu
     let waits = release.deployments.iter().map(|(ns, name)| wait_for_deployment(client, ns, name, READY));
     futures::future::try_join_all(waits).await?;
     Ok(())
+}
+
+/// Waits while a namespace is being removed, by a clean-up that was cut short say: nothing can be made in it.
+async fn outlast_removal(client: &Client, name: &str) -> Result<(), InstallError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let settled = |object: Option<&Namespace>| {
+        object.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_none())
+    };
+    match wait(api, name, settled, GONE).await? {
+        true => Ok(()),
+        false => Err(InstallError::Remains(name.to_owned(), GONE.as_secs())),
+    }
 }
 
 /// Removes the implementation's namespaces and waits until they are gone; returns those that were there.

@@ -92,7 +92,11 @@ impl Ledger {
                 }
                 Entry::Patched(id, patch) => outside.objects.patch(id, patch).await.map(drop),
                 Entry::Installed => {
-                    problems.extend(gone(outside, std::mem::take(&mut going)).await);
+                    // Namespaces may take their time: what is left in them needs no controller.
+                    let own = |id: &ObjectRef| id.kind.word != "namespace";
+                    let (objects, namespaces) = std::mem::take(&mut going).into_iter().partition(own);
+                    going = namespaces;
+                    problems.extend(gone(outside, objects).await);
                     outside.installer.uninstall().await.map(drop)
                 }
             };
