@@ -89,6 +89,8 @@ pub trait Objects: Send + Sync {
     fn patch<'a>(&'a self, id: &'a ObjectRef, patch: &'a Value) -> PortFuture<'a, Value>;
     /// Deletes; says whether it existed. Does not wait for finalizers.
     fn delete<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, bool>;
+    /// Ends the pods of a namespace that is going away at once: nobody waits for their grace period.
+    fn hurry<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()>;
     /// The complete set as it is now and after each change: a watch, fed by lists whenever it breaks. Never ends; an
     /// item is an error when the outside will not come back by itself.
     fn observe(&self, query: &Query) -> BoxStream<'static, Result<Vec<Value>, PortError>>;

@@ -139,6 +139,10 @@ impl Objects for World {
         .boxed()
     }
 
+    fn hurry<'a>(&'a self, _: &'a str) -> PortFuture<'a, ()> {
+        future::ready(Ok(())).boxed()
+    }
+
     fn observe(&self, query: &Query) -> BoxStream<'static, Result<Vec<Value>, PortError>> {
         let query = query.clone();
         let mut objects = self.objects.subscribe();

@@ -84,9 +84,10 @@ impl Ledger {
         let mut problems = Vec::new();
         let mut going: Vec<ObjectRef> = Vec::new();
         while let Some(entry) = self.0.pop() {
+            tracing::debug!(?entry, "undoing");
             let done = match &entry {
                 Entry::Created(id) => {
-                    let deleted = outside.objects.delete(id).await;
+                    let deleted = delete(id, outside).await;
                     going.push(id.clone());
                     deleted.map(drop)
                 }
@@ -102,6 +103,7 @@ impl Ledger {
             };
             problems.extend(done.err().map(|error| error.to_string()));
         }
+        tracing::debug!(left = going.len(), "waiting for the rest to be gone");
         problems.extend(gone(outside, going).await);
         problems
     }
@@ -115,7 +117,7 @@ impl Ledger {
 pub async fn sweep(ids: &[ObjectRef], outside: &Outside) -> Result<Vec<String>, PortError> {
     let mut found = Vec::new();
     for id in ids.iter().rev() {
-        if outside.objects.delete(id).await? {
+        if delete(id, outside).await? {
             found.push(id.clone());
         }
     }
@@ -124,6 +126,15 @@ pub async fn sweep(ids: &[ObjectRef], outside: &Outside) -> Result<Vec<String>, 
         Some(left) => Err(PortError::new("removing what an earlier run left", left)),
         None => Ok(names),
     }
+}
+
+/// Deletes an object; a namespace with no regard for the pods in it.
+async fn delete(id: &ObjectRef, outside: &Outside) -> Result<bool, PortError> {
+    let existed = outside.objects.delete(id).await?;
+    if existed && id.kind.word == "namespace" {
+        outside.objects.hurry(&id.name).await?;
+    }
+    Ok(existed)
 }
 
 /// Waits until none of the objects exists any more; says which ones do when the time is up.

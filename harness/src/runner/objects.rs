@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, future};
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
@@ -123,6 +124,18 @@ impl Objects for KubeObjects {
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
                 Err(error) => Err(port_error("deleting", id, &error)),
             }
+        }
+        .boxed()
+    }
+
+    fn hurry<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()> {
+        async move {
+            let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+            let soon = DeleteParams::default().grace_period(1);
+            let deleted = pods.delete_collection(&soon, &ListParams::default()).await;
+            deleted
+                .map(drop)
+                .map_err(|error| PortError::new(format!("ending the pods of {namespace}"), error))
         }
         .boxed()
     }

@@ -25,7 +25,7 @@ pub const GONE: Duration = Duration::from_secs(120);
 /// Equal answers in a row before a data-plane claim counts as having become true.
 pub const CONSECUTIVE: usize = 3;
 /// From one request of a claim to the next.
-pub const PACE: Duration = Duration::from_millis(25);
+pub const PACE: Duration = Duration::from_millis(10);
 /// How long the gateway's own account of an answer may take to appear in its log.
 pub const ACCOUNT: Duration = Duration::from_secs(5);
 
