@@ -1,5 +1,7 @@
 //! The command as its users call it, as far as no cluster is needed: exit codes and messages are an interface.
 
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the verdict")]
+
 use std::fs;
 use std::process::{Command, Output};
 
