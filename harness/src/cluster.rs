@@ -266,6 +266,20 @@ fn define(spec: &ClusterSpec, artifacts: &Artifacts, kind_config: &str) -> Defin
     }
 }
 
+/// Tries to leave the host from a pod of each node, all at once.
+async fn check_egress(engine: &Engine, name: &str) -> Result<(), ClusterError> {
+    let (doing, script) = ("checking that pods stay in", node::egress_script());
+    let nodes = docker::containers(engine, name).await?;
+    let checks = nodes.iter().map(|node| async {
+        match node::script(engine, doing, &node.name, &script).await?.trim() {
+            "open" => Err(ClusterError::Open(node.name.clone())),
+            _ => Ok(()),
+        }
+    });
+    futures::future::try_join_all(checks).await?;
+    Ok(())
+}
+
 impl Cluster {
     /// A client with the administrator's rights.
     ///
@@ -374,14 +388,7 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::Open`] names a node from which packets get out.
     pub async fn check_egress(&self) -> Result<(), ClusterError> {
-        for node in docker::containers(&self.engine, &self.name).await? {
-            let script = node::egress_script();
-            let seen = node::script(&self.engine, "checking that pods stay in", &node.name, &script).await?;
-            if seen.trim() == "open" {
-                return Err(ClusterError::Open(node.name));
-            }
-        }
-        Ok(())
+        check_egress(&self.engine, &self.name).await
     }
 
     /// Options for installing on this cluster: without Istio, no extension.
@@ -464,7 +471,6 @@ impl Cluster {
             implementation: implementation.as_ref(),
         };
         creation.run().await?;
-        self.check_egress().await?;
         record.stage = Stage::Ready;
         record.nodes = docker::containers(&self.engine, &self.name).await?;
         record.pool = Some(pool);

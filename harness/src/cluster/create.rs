@@ -59,6 +59,8 @@ struct Gates {
     serving: SetOnce<()>,
     /// Every node has the workspace's images.
     images: SetOnce<()>,
+    /// Every node reaches Services.
+    services: SetOnce<()>,
     /// The Gateway API's definitions are established.
     definitions: SetOnce<()>,
     /// Istio injects.
@@ -138,6 +140,12 @@ impl Creation<'_> {
         })
         .await?;
         let _ = gates.images.set(());
+        gates.serving.wait().await;
+        let services = nodes.iter().map(|node| {
+            node::script(self.engine, "waiting for kube-proxy", &node.name, node::SERVICES_SCRIPT)
+        });
+        try_join_all(services).await?;
+        let _ = gates.services.set(());
         Ok(())
     }
 
@@ -217,7 +225,7 @@ impl Creation<'_> {
             };
             let ready = async {
                 gates.images.wait().await;
-                gates.serving.wait().await;
+                gates.services.wait().await;
                 api::apply(client, own).await?;
                 let nodes = docker::containers(self.engine, self.name).await?;
                 tokio::try_join!(
@@ -230,7 +238,8 @@ impl Creation<'_> {
             tokio::try_join!(established, ready)
         })
         .await?;
-        Ok(())
+        // There are pods now, and while the rest comes up there is a second to spare.
+        super::check_egress(self.engine, self.name).await
     }
 
     async fn istio(&self, gates: &Gates) -> Result<(), ClusterError> {
@@ -250,9 +259,9 @@ impl Creation<'_> {
         let options = InstallOptions { without_extension: !self.istio, ..InstallOptions::default() };
         let releases = implementation.selected(&options);
         let (client, kubeconfig) = gates.answering.wait().await;
-        gates.serving.wait().await;
         gates.images.wait().await;
         gates.definitions.wait().await;
+        gates.services.wait().await;
         let helm = Helm::new(self.artifacts, self.state, kubeconfig);
         for release in &releases {
             self.release(&helm, client, release, gates).await?;

@@ -123,6 +123,15 @@ echo 'containerd does not answer; its log ends with:' >&2\n\
 journalctl --no-pager -n 15 -u containerd >&2 || true\n\
 exit 1\n";
 
+/// Waits until the node reaches the API server by its Service's address, that is, until kube-proxy has written its rules.
+/// A pod that asks earlier is answered by nobody, and its connection hangs: it has no rule either once there is one.
+/// Every attempt is a connection of its own. Gives up silently after a minute: pods then say themselves what they lack.
+pub(crate) const SERVICES_SCRIPT: &str = "\
+for attempt in $(seq 120); do\n\
+  if timeout 0.3 bash -c '</dev/tcp/10.96.0.1/443' 2>/dev/null; then exit 0; fi\n\
+  sleep 0.2\n\
+done\n";
+
 /// Routes to the pods of the other nodes, masquerading towards everything that is no pod, and the load-balancer
 /// addresses if this node holds them.
 pub(crate) fn network_script(node: &Node, nodes: &[Node], pool: Option<Pool>) -> String {
