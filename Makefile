@@ -7,7 +7,7 @@ MESHPROOF := cargo run --quiet --package meshproof --bin meshproof --
 # Snapshots are reviewed in pull requests; a run never writes them.
 export INSTA_UPDATE ?= no
 
-.PHONY: help e2e test lint up down status doctor bench-startup
+.PHONY: help e2e test lint up down status doctor bench-startup bench-routes
 
 help: ## what can be done here
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,3 +36,6 @@ doctor: ## what this host has, what will be used, what is missing
 
 bench-startup: ## meshproof up against the plain sequential way, with the ratio
 	@$(MESHPROOF) bench startup
+
+bench-routes: ## route added to first answer, beside Istio's own gateway
+	@$(MESHPROOF) bench routes

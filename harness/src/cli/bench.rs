@@ -1,4 +1,7 @@
-//! `meshproof bench startup`: `meshproof up` against the plain sequential way, doing the same work in the same run.
+//! `meshproof bench startup`: `meshproof up` against the plain sequential way, doing the same work in the same run;
+//! `meshproof bench routes` is in a file of its own.
+
+mod routes;
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +27,8 @@ pub struct BenchArgs {
 pub enum Bench {
     /// `meshproof up` against the plain sequential way
     Startup(StartupArgs),
+    /// Route added to first answer, beside Istio's own gateway
+    Routes(routes::RoutesArgs),
 }
 
 /// Arguments of `meshproof bench startup`.
@@ -54,6 +59,7 @@ struct Measured {
 /// Those of bringing up and removing clusters.
 pub async fn run(args: &BenchArgs, progress: &dyn Progress) -> Result<(), ClusterError> {
     match &args.what {
+        Bench::Routes(args) => routes::run(args, progress).await,
         Bench::Startup(args) => {
             let result = startup(args, progress).await;
             // Whatever happened, nothing stays.
