@@ -44,7 +44,7 @@ pub struct RoutesArgs {
 /// What one gateway did.
 #[derive(Debug, Default)]
 struct Measured {
-    /// From sending the route to the API server until the first 200.
+    /// From the moment the API server has accepted the route until the first 200.
     times: Vec<Duration>,
     /// Everything but 200 and 404, and how often.
     unexpected: BTreeMap<String, usize>,
@@ -117,14 +117,15 @@ async fn measure(
     // Requests only from outside: the image of the vantage pods is not needed.
     let prober = Prober::new(client.clone(), "", true);
     let mut measured = Measured::default();
+    reachable(&prober, address).await?;
     for index in 0..routes {
         let path = format!("/{class}/{index}");
         let route = route(class, index, &path)?;
-        let since = Instant::now();
         api.create(&PostParams::default(), &route).await.map_err(|source| ApiError::Request {
             doing: format!("creating HTTPRoute {}", route.name_any()),
             source: Box::new(source),
         })?;
+        let since = Instant::now();
         let mut pace = tokio::time::interval(POLL);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -149,6 +150,23 @@ async fn measure(
         measured.times.push(since.elapsed());
     }
     Ok(measured)
+}
+
+/// Waits until the gateway answers at all: it is routes that are measured, and a new address takes kube-proxy a moment.
+async fn reachable(prober: &Prober, address: SocketAddr) -> Result<(), ClusterError> {
+    let mut pace = tokio::time::interval(POLL);
+    let since = Instant::now();
+    loop {
+        pace.tick().await;
+        match prober.send(Vantage::Outside, &Ask::straight(address, "/").pooled()).await {
+            Ok(answer) if answer.status == Some(404) => return Ok(()),
+            answer if since.elapsed() > PROGRAMMED => {
+                let doing = format!("waiting for 404 from {address}, which has no route yet");
+                return Err(ApiError::Late { doing, limit: PROGRAMMED, seen: format!("{answer:?}") }.into());
+            }
+            _ => {}
+        }
+    }
 }
 
 fn route(class: &str, index: u16, path: &str) -> Result<HttpRoute, ApiError> {
