@@ -18,7 +18,7 @@ e2e: ## the main job: cluster, Istio, extension, every scenario, verdict (KEEP=1
 test: ## rungs 1 and 2: no Docker, no network but loopback
 	cargo test --workspace --locked
 
-lint: ## rustfmt, clippy (warnings are errors), unused dependencies
+lint: ## rustfmt and clippy, warnings are errors
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --features e2e --locked -- -D warnings
 
