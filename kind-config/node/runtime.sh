@@ -1,13 +1,13 @@
 #!/bin/sh
 # A slim Debian as a tar archive: the file system of kube-proxy and of Istio's proxy, and the start of
 # the node. Runs in a mount and process namespace of its own, so that nothing stays mounted.
-#   runtime.sh WORK SUITE MIRROR PACKAGES(comma) DEBS(cache dir) OUT.tar
+#   runtime.sh WORK SUITE PACKAGES(comma) DEBS(cache dir) OUT.tar
 set -eu
-work=$1 suite=$2 mirror=$3 packages=$4 debs=$5 out=$6
+work=$1 suite=$2 packages=$3 debs=$4 out=$5
 root=$work/root
 rm -rf "$root"
 mkdir -p "$root" "$debs"
-debootstrap --variant=minbase --include="$packages" --cache-dir="$debs" "$suite" "$root" "$mirror"
+debootstrap --variant=minbase --include="$packages" --cache-dir="$debs" "$suite" "$root"
 
 # Nobody reads manuals here; packages installed later leave them out, too.
 cat >"$root/etc/dpkg/dpkg.cfg.d/slim" <<'EOF'

@@ -33,7 +33,6 @@ pub fn runtime_key(debian: &Debian) -> Key {
     Inputs::new("debian-runtime")
         .with("script", RUNTIME_SCRIPT)
         .with("suite", &debian.suite)
-        .with("mirror", &debian.mirror)
         .with("packages", debian.runtime_packages.join(","))
         .key()
 }
@@ -41,7 +40,7 @@ pub fn runtime_key(debian: &Debian) -> Key {
 /// A slim Debian with what kube-proxy and Istio's proxy need, as `runtime.tar`.
 ///
 /// # Errors
-/// Not root, the mirror does not answer, or the cache failed.
+/// Not root, debootstrap's own mirror does not answer, or the cache failed.
 pub async fn runtime(
     cache: &Cache,
     debian: &Debian,
@@ -53,7 +52,7 @@ pub async fn runtime(
             Tool::new("bootstrap Debian", "sh")
                 .contained()
                 .arg(&script)
-                .args([out.as_os_str(), debian.suite.as_ref(), debian.mirror.as_ref()])
+                .args([out.as_os_str(), debian.suite.as_ref()])
                 .arg(debian.runtime_packages.join(","))
                 .arg(cache.dir("debs")?)
                 .arg(out.join("runtime.tar"))

@@ -71,8 +71,6 @@ pub struct Envoy {
 pub struct Debian {
     /// The release's code name.
     pub suite: String,
-    /// Where its packages are.
-    pub mirror: String,
     /// What kube-proxy and Istio's proxy need.
     pub runtime_packages: Vec<String>,
     /// What a node needs on top.
