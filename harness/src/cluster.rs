@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::supply::cache::{Cache, CacheError};
 use crate::supply::{self, Artifacts, ImageSource, SupplyOptions};
 
-mod addons;
+pub(crate) mod addons;
 pub(crate) mod api;
 mod create;
 pub mod definition;

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::context::Outside;
 use super::objects::KubeObjects;
-use crate::cluster::Cluster;
 use crate::cluster::implementation::{Implementation, InstallOptions};
+use crate::cluster::{Cluster, addons};
 use crate::event::{ClusterInfo, EventSink, ImplementationInfo, PhaseEvents};
 use crate::evidence::Collector;
 use crate::ports::{InstallRequest, Installer, PortError, PortFuture, Tool, ToolOutput, Tools};
@@ -83,10 +83,7 @@ fn outside(client: Client, prober: &Arc<Prober>, tools: Arc<ClusterTools>, echo:
 
 /// The reference of an image built in the workspace.
 fn image(cluster: &Cluster, name: &str) -> Result<String, PortError> {
-    let of =
-        |reference: &str| reference.rsplit('/').next().and_then(|last| last.split(':').next()) == Some(name);
-    let found = cluster.artifacts.images.iter().find(|image| of(&image.reference));
-    found.map(|image| image.reference.clone()).ok_or_else(|| {
+    addons::image(&cluster.artifacts.images, name).map(|image| image.reference.clone()).ok_or_else(|| {
         PortError::new(format!("looking for the image {name}"), "it is not among what was built")
             .next("meshproof doctor says what is built")
     })

@@ -13,7 +13,9 @@ use kube::{Client, ResourceExt};
 use tokio::time::MissedTickBehavior;
 
 use crate::cluster::api::{ApiError, apply, objects, wait, wait_for_deployment};
-use crate::cluster::{ClusterError, ClusterSpec, DEFAULT_NAME, ensure_cluster_with_implementation};
+use crate::cluster::{
+    ClusterError, ClusterSpec, DEFAULT_NAME, InstallError, addons, ensure_cluster_with_implementation,
+};
 use crate::probe::{Ask, Prober, Vantage};
 use crate::progress::{Phase, Progress};
 
@@ -54,9 +56,8 @@ pub(super) async fn run(args: &RoutesArgs, progress: &dyn Progress) -> Result<()
     let spec = ClusterSpec { name: args.cluster.clone(), ..ClusterSpec::default() };
     let (cluster, _) = ensure_cluster_with_implementation(&spec, progress).await?;
     let client = cluster.client().await?;
-    let echo = cluster.artifacts.images.iter().find(|image| image.reference.contains("/echo:"));
-    let image = echo.map(|image| image.reference.clone()).unwrap_or_default();
-    let result = measure_all(&client, &image, args.routes, progress).await;
+    let echo = addons::image(&cluster.artifacts.images, "echo").ok_or(InstallError::ImageMissing("echo"))?;
+    let result = measure_all(&client, &echo.reference, args.routes, progress).await;
     remove(&client).await?;
     print!("{}", report(&result?));
     Ok(())
