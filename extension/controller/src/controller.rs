@@ -1,5 +1,9 @@
 //! The loop: world in, configuration and writes out. Configuration is published before any status is written.
 
+mod inspect;
+mod pace;
+
+use self::pace::Pace;
 use crate::apply::{Outcome, apply};
 use crate::events::Reporter;
 use crate::metrics::Metrics;
@@ -13,13 +17,10 @@ use alb_runtime::lease::Leadership;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// How long to collect changes before they are translated.
-pub const DEBOUNCE: Duration = Duration::from_millis(10);
 
 /// A question for the loop: what do you know and want? Answered with JSON, without secrets.
 pub type Inquiry = oneshot::Sender<Value>;
@@ -49,6 +50,7 @@ struct State {
     translation: Translation,
     schedule: Schedule,
     writes: JoinSet<(Write, Outcome)>,
+    pace: Pace,
 }
 
 impl Controller {
@@ -68,6 +70,7 @@ impl Controller {
             translation: Translation::default(),
             schedule: Schedule::default(),
             writes: JoinSet::new(),
+            pace: Pace::default(),
         };
         self.report_unsynced(&state);
         let mut deadline: Option<Instant> = None;
@@ -83,10 +86,13 @@ impl Controller {
                 change = changes.recv() => {
                     let Some(change) = change else { break };
                     if self.absorb(&mut state, change) {
-                        deadline = sooner(deadline, Instant::now() + DEBOUNCE);
+                        deadline = sooner(deadline, self.turn(&state));
                     }
                 }
-                Ok(()) = acks.changed() => deadline = sooner(deadline, Instant::now() + DEBOUNCE / 5),
+                Ok(()) = acks.changed() => {
+                    acks.borrow_and_update();
+                    deadline = sooner(deadline, self.turn(&state));
+                }
                 Ok(()) = leading.changed() => {
                     leading.borrow_and_update();
                     state.schedule.reset();
@@ -97,7 +103,7 @@ impl Controller {
                     if let Ok((write, outcome)) = ended {
                         self.ended(&mut state, &write, outcome);
                     }
-                    deadline = sooner(deadline, Instant::now());
+                    deadline = sooner(deadline, self.turn(&state));
                 }
                 Some(inquiry) = inquiries.recv() => {
                     let _ = inquiry.send(self.answer(&state));
@@ -117,6 +123,11 @@ impl Controller {
                 self.ended(&mut state, &write, outcome);
             }
         }
+    }
+
+    /// When what has just changed is to be translated.
+    fn turn(&self, state: &State) -> Instant {
+        state.pace.next(Instant::now(), self.leadership.is_leader())
     }
 
     fn absorb(&self, state: &mut State, change: Change) -> bool {
@@ -149,6 +160,7 @@ impl Controller {
             self.hub.remove(gone);
         }
         self.metrics.translated(started.elapsed());
+        state.pace.translated(Instant::now());
         state.translation = translation;
         if !self.leadership.is_leader() {
             return None;
@@ -219,5 +231,3 @@ impl Controller {
 fn sooner(one: Option<Instant>, other: Instant) -> Option<Instant> {
     Some(one.map_or(other, |one| one.min(other)))
 }
-
-mod inspect;
