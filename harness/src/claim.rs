@@ -9,3 +9,5 @@ pub mod pods;
 pub mod request;
 pub mod status;
 pub mod tally;
+pub(crate) mod target;
+pub mod unbroken;

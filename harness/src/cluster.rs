@@ -11,7 +11,7 @@ use std::time::Duration;
 use kube::Client;
 
 use crate::engine::{self, Engine};
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
 use crate::supply::cache::{Cache, CacheError};
 use crate::supply::{self, Artifacts, ImageSource, SupplyOptions};
 
@@ -25,6 +25,7 @@ pub mod implementation;
 mod inotify;
 pub mod istio;
 pub mod kind;
+mod machines;
 pub mod network;
 mod node;
 pub mod phases;
@@ -39,7 +40,7 @@ pub use remove::{Removed, remove_cluster};
 
 use create::Creation;
 use definition::{Definition, fingerprint};
-use implementation::{Helm, is_installed, remove_namespaces, wait_until_ready};
+use implementation::{Helm, Release, installed_in, remove_namespaces, wait_until_ready};
 use network::{Pool, Subnet};
 use state::{Record, Stage, StateDir, Verdict, assess};
 
@@ -332,13 +333,12 @@ impl Cluster {
         let releases = implementation.selected(options);
         let mut lines = Vec::new();
         for release in &releases {
-            let phase =
-                crate::progress::Phase::start(progress, format!("helm install {}", release.name), None);
+            let phase = Phase::start(progress, format!("helm install {}", release.name), None);
             lines.push(helm.install(&client, release).await?);
             phase.done();
         }
         if !options.no_wait {
-            let phase = crate::progress::Phase::start(progress, "implementation ready", None);
+            let phase = Phase::start(progress, "implementation ready", None);
             for release in &releases {
                 wait_until_ready(&client, release).await?;
             }
@@ -361,14 +361,64 @@ impl Cluster {
         let mut gone = Vec::new();
         let everything = InstallOptions { without_extension: false, ..options.clone() };
         for release in implementation.selected(&everything).iter().rev() {
-            if is_installed(&client, release).await? {
-                helm.uninstall(release).await?;
+            for namespace in installed_in(&client, release).await? {
+                helm.uninstall(&Release { namespace, ..release.clone() }).await?;
                 gone.push(format!("release {}", release.name));
             }
         }
         let namespaces = remove_namespaces(&client, &implementation.namespaces).await?;
         gone.extend(namespaces.into_iter().map(|name| format!("namespace {name}")));
         Ok(gone)
+    }
+
+    /// Makes sure that an implementation is installed with its own values, and ready; nothing is done to one that is.
+    ///
+    /// # Errors
+    /// See [`Self::install_implementation`].
+    pub async fn ensure_implementation(
+        &self,
+        implementation: &Implementation,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>, InstallError> {
+        let client = self.client().await?;
+        let helm = self.releases();
+        let releases = implementation.selected(&self.options());
+        for release in &releases {
+            if !helm.is_current(&client, release).await? {
+                let phase = Phase::start(progress, format!("helm install {}", release.name), None);
+                helm.install(&client, release).await?;
+                phase.done();
+            }
+        }
+        for release in &releases {
+            wait_until_ready(&client, release).await?;
+        }
+        let line =
+            |release: &Release| format!("{} {} in {}", release.name, release.version, release.namespace);
+        Ok(releases.iter().map(line).collect())
+    }
+
+    /// Installs Istio's control plane into a namespace, under a revision if one is given.
+    ///
+    /// # Errors
+    /// istioctl failed.
+    pub async fn install_istio(
+        &self,
+        namespace: &str,
+        revision: Option<&str>,
+    ) -> Result<String, ClusterError> {
+        istio::install_into(&self.artifacts, &self.state, &self.kubeconfig, namespace, revision).await?;
+        Ok(format!("Istio {} in {namespace}", self.artifacts.istio.version))
+    }
+
+    /// Removes Istio's control planes from these namespaces, and the namespaces.
+    ///
+    /// # Errors
+    /// istioctl failed, or a namespace does not go away.
+    pub async fn uninstall_istio(&self, namespaces: &[String]) -> Result<(), ClusterError> {
+        istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
+        remove_namespaces(&self.client().await?, namespaces).await?;
+        Ok(())
     }
 
     /// Puts images into every node. The cluster remembers them.
@@ -417,7 +467,7 @@ impl Cluster {
             .cloned()
             .collect();
         if !missing.is_empty() {
-            let phase = crate::progress::Phase::start(progress, "images into the nodes", None);
+            let phase = Phase::start(progress, "images into the nodes", None);
             self.load_images(&missing).await?;
             phase.done();
             if let (Some(balancer), Some(pool)) = (addons::image(&missing, "load-balancer"), record.pool) {

@@ -79,6 +79,9 @@ pub struct ErratumInfo {
     pub id: String,
     /// What is wrong with the document's text, in our words.
     pub problem: String,
+    /// The smallest change to the text that makes it hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<String>,
 }
 
 /// A requirement that a scenario sets out to prove.
@@ -112,6 +115,12 @@ pub struct StepInfo {
     pub errata: Vec<String>,
     /// Line of the step in `scenario.yaml`, from 1.
     pub line: usize,
+    /// Id of the diagnosis with which the claim must fail, because the document's text cannot hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub must_fail: Option<String>,
+    /// The document does not say what happens: whatever does is recorded, and right.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub measured: bool,
 }
 
 /// A scenario, before it runs.

@@ -189,6 +189,8 @@ pub struct InstallRequest {
     pub values: Value,
     /// Also install the service-mesh extension.
     pub without_extension: bool,
+    /// Namespace of the releases instead of the document's.
+    pub namespace: Option<String>,
     /// Wait until its pods are ready, as `helm install --wait` does.
     pub wait: bool,
 }
@@ -197,8 +199,38 @@ pub struct InstallRequest {
 pub trait Installer: Send + Sync {
     /// Installs with helm; returns a line per release.
     fn install<'a>(&'a self, request: &'a InstallRequest) -> PortFuture<'a, Vec<String>>;
+    /// Makes sure that it is installed with its own values and ready; returns a line per release, as if it had just
+    /// been installed.
+    fn ensure(&self) -> PortFuture<'_, Vec<String>>;
     /// Uninstalls every release of the implementation and waits until nothing of it is left; says what was there.
     fn uninstall<'a>(&'a self) -> PortFuture<'a, Vec<String>>;
+}
+
+/// How to install Istio's control plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeshRequest {
+    /// Namespace of istiod.
+    pub namespace: String,
+    /// Its revision; nothing for the default one.
+    pub revision: Option<String>,
+}
+
+/// Istio's control plane, for scenarios that begin without one.
+pub trait Mesh: Send + Sync {
+    /// Installs it with istioctl and waits until it injects; returns a line about it.
+    fn install<'a>(&'a self, request: &'a MeshRequest) -> PortFuture<'a, String>;
+    /// Removes every control plane, its namespaces and its definitions.
+    fn uninstall<'a>(&'a self, namespaces: &'a [String]) -> PortFuture<'a, ()>;
+}
+
+/// What happens to machines and processes without anybody asking the API server.
+pub trait Machines: Send + Sync {
+    /// Ends every process of a running pod's own containers at once (SIGKILL, sidecars included).
+    fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str) -> PortFuture<'a, ()>;
+    /// Takes the power from a node.
+    fn stop<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()>;
+    /// Starts a stopped node again and waits until it is Ready.
+    fn start<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()>;
 }
 
 /// A command-line tool that talks to the cluster of the run.

@@ -47,6 +47,9 @@ pub struct Erratum {
     pub problem: String,
     /// What a literal run shows.
     pub literal: String,
+    /// The smallest change to the text that makes it hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<String>,
 }
 
 /// Name and edition of a document.

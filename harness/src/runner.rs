@@ -2,9 +2,11 @@
 
 pub mod action;
 pub mod context;
+mod expectation;
 pub mod ledger;
 pub mod live;
 pub mod objects;
+pub mod traffic;
 pub mod verdict;
 
 use std::collections::BTreeMap;
@@ -54,6 +56,7 @@ impl Runner {
         self.sink.emit(&Event::ScenarioStarted { scenario: info.clone() });
         let mut ledger = Ledger::default();
         let mut pods = BTreeMap::new();
+        let mut traffic = None;
         let mut steps: Vec<StepResult> = Vec::new();
         let mut blocked = self.sweep(scenario).await.err();
         for step in &scenario.steps {
@@ -61,7 +64,8 @@ impl Runner {
                 // Nothing can be put to the test on a cluster that is not as it should be.
                 Some(error) => not_begun(step, error, begun),
                 None if steps.iter().all(|done| done.verdict == Verdict::Proved) => {
-                    self.step(scenario, step, begun, &mut ledger, &mut pods).await
+                    let so_far = SoFar { ledger: &mut ledger, pods: &mut pods, traffic: &mut traffic };
+                    self.step(scenario, step, begun, so_far).await
                 }
                 None => skipped(step, begun),
             };
@@ -69,6 +73,8 @@ impl Runner {
             self.sink.emit(&event);
             steps.push(result);
         }
+        // Traffic that no step ended would see the clean-up.
+        drop(traffic);
         let verdict = verdict::of_scenario(&steps);
         let steps_ms = millis(begun.elapsed());
         let keep = match self.keep {
@@ -123,14 +129,8 @@ impl Runner {
         }
     }
 
-    async fn step(
-        &self,
-        scenario: &Scenario,
-        step: &Step,
-        begun: Instant,
-        ledger: &mut Ledger,
-        pods: &mut BTreeMap<String, Vec<crate::claim::pods::Pod>>,
-    ) -> StepResult {
+    async fn step(&self, scenario: &Scenario, step: &Step, begun: Instant, so_far: SoFar<'_>) -> StepResult {
+        let SoFar { ledger, pods, traffic } = so_far;
         let started = Instant::now();
         let started_ms = millis(started.duration_since(begun));
         let (id, info) = (scenario.id.clone(), step.info.clone());
@@ -139,6 +139,7 @@ impl Runner {
             outside: &self.outside,
             ledger,
             pods,
+            traffic,
             sink: self.sink.as_ref(),
             scenario: &scenario.id,
             namespace: &scenario.namespace,
@@ -164,12 +165,22 @@ impl Runner {
             failure,
         };
         match outcome {
-            Ok(observed) => result(Verdict::Proved, observed, None),
+            Ok(observed) => match &step.info.must_fail {
+                None => result(Verdict::Proved, observed, None),
+                Some(diagnosis) => {
+                    let failure = expectation::unexpected_success(step, diagnosis, &observed);
+                    result(Verdict::Failed, observed, Some(failure))
+                }
+            },
+            Err(trouble) if step.info.measured && trouble.verdict == Verdict::Failed => {
+                result(Verdict::Proved, expectation::measured(trouble), None)
+            }
             Err(mut trouble) => {
                 if !self.stop.is_cancelled() {
                     self.evidence(scenario, step, ledger, &mut trouble).await;
                 }
-                result(trouble.verdict, trouble.observed, Some(trouble.failure))
+                let verdict = expectation::verdict(step, &trouble);
+                result(verdict, trouble.observed, Some(trouble.failure))
             }
         }
     }
@@ -214,6 +225,13 @@ impl Runner {
         }
         problems
     }
+}
+
+/// What the steps before have left for the next one.
+struct SoFar<'a> {
+    ledger: &'a mut Ledger,
+    pods: &'a mut BTreeMap<String, Vec<crate::claim::pods::Pod>>,
+    traffic: &'a mut Option<traffic::Traffic>,
 }
 
 fn not_begun(step: &Step, error: PortError, begun: Instant) -> StepResult {

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{ErratumInfo, RequirementInfo, ScenarioInfo, StepInfo};
-use crate::requirement::{Catalogue, Document};
+use crate::event::{ErratumInfo, RequirementInfo, ScenarioInfo, StepInfo, StepKind};
+use crate::requirement::{Catalogue, Document, Erratum};
 use limits::Stays;
 use node::{Fields, Node, Problem, Source};
 use word::{Definition, Reader, Scope, Word};
@@ -151,7 +151,7 @@ impl Scenario {
             requirements: requirements
                 .map(|r| RequirementInfo { id: r.id.clone(), text: r.text.clone() })
                 .collect(),
-            errata: errata.map(|e| ErratumInfo { id: e.id.clone(), problem: e.problem.clone() }).collect(),
+            errata: errata.map(erratum_info).collect(),
             id: id.to_owned(),
             title,
             path,
@@ -174,6 +174,14 @@ impl Scenario {
             errata: self.errata.clone(),
             steps: self.steps.iter().map(|step| step.info.clone()).collect(),
         }
+    }
+}
+
+fn erratum_info(erratum: &Erratum) -> ErratumInfo {
+    ErratumInfo {
+        id: erratum.id.clone(),
+        problem: erratum.problem.clone(),
+        correction: erratum.correction.clone(),
     }
 }
 
@@ -232,6 +240,13 @@ fn step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
     } else {
         Vec::new()
     };
+    let (must_fail, measured) = match definition.kind {
+        StepKind::Claim => (
+            fields.take("must-fail").map(Node::text).transpose()?.map(str::to_owned),
+            fields.take("measured").map_or(Ok(false), Node::bool)?,
+        ),
+        StepKind::Action => (None, false),
+    };
     let word = (definition.parse)(subject, &mut fields, scope)?;
     fields.finish()?;
     let name = name.unwrap_or_else(|| word.name());
@@ -244,6 +259,8 @@ fn step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
         proves,
         errata,
         line,
+        must_fail,
+        measured,
     };
     Ok(Step { info, within, stays, witnesses, word })
 }

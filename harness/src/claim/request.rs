@@ -6,13 +6,12 @@ use futures::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::becomes::{Judgement, becomes};
 use super::tally::Tally;
+use super::target::Target;
 use crate::event::{AnswerGroup, Observed, Stayed, Testimony};
-use crate::ports::{ObjectRef, Query, WitnessContext};
-use crate::probe::{Answer, Ask, Vantage};
+use crate::ports::WitnessContext;
+use crate::probe::Answer;
 use crate::runner::context::{Context, Trouble, millis};
-use crate::scenario::kinds::Kind;
 use crate::scenario::limits::{CONSECUTIVE, PACE, Stays};
 use crate::scenario::node::{Fields, Node, Problem};
 use crate::scenario::word::{Definition, Scope, Staying, Word};
@@ -25,11 +24,7 @@ const KEPT: usize = 20;
 
 #[derive(Debug)]
 struct Request {
-    gateway: ObjectRef,
-    path: String,
-    from: Vantage,
-    host: Option<String>,
-    port: u16,
+    target: Target,
     wanted: Wanted,
     /// Until the time limit the answer may go back and forth; what counts is the last change. For changes that pooled
     /// connections outlive: the gateway answers by them and by new ones in turn.
@@ -45,15 +40,7 @@ struct Wanted {
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     let mut request = subject.fields()?;
-    let gateway = request.need("gateway")?;
-    let name = gateway.text()?.to_owned();
-    let kind = Kind::by_word("gateway").ok_or_else(|| gateway.problem("gateways are unknown"))?;
-    let namespace = request.take("namespace").map(Node::text).transpose()?.unwrap_or(scope.namespace);
-    let gateway = ObjectRef { kind, namespace: Some(namespace.to_owned()), name };
-    let path = request.take("path").map_or(Ok("/"), Node::text)?.to_owned();
-    let from = request.take("from").map_or(Ok(Vantage::Outside), vantage)?;
-    let host = request.take("host").map(Node::text).transpose()?.map(str::to_owned);
-    let port = request.take("port").map_or(Ok(80), Node::number)?;
+    let target = Target::parse(&mut request, scope)?;
     request.finish()?;
 
     let mut becomes = fields.need("becomes")?.fields()?;
@@ -68,16 +55,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     };
     becomes.finish()?;
     let may_waver = fields.take("may-waver").map_or(Ok(false), Node::bool)?;
-    Ok(Box::new(Request { gateway, path, from, host, port, wanted, may_waver }))
-}
-
-fn vantage(node: &Node) -> Result<Vantage, Problem> {
-    match node.text()? {
-        "outside" => Ok(Vantage::Outside),
-        "plain" => Ok(Vantage::Plain),
-        "mesh" => Ok(Vantage::Mesh),
-        other => Err(node.problem(format!("unknown vantage `{other}`")).help("one of: outside, plain, mesh")),
-    }
+    Ok(Box::new(Request { target, wanted, may_waver }))
 }
 
 impl Wanted {
@@ -146,72 +124,21 @@ impl Run {
 }
 
 impl Request {
-    /// The Gateway's FQDN, as its status gives it.
-    async fn fqdn(&self, context: &mut Context<'_>) -> Result<String, Trouble> {
-        let id = &self.gateway;
-        let query = Query { kind: id.kind, namespace: id.namespace.clone(), name: Some(id.name.clone()) };
-        // Only the becoming of the answers is asked to stay.
-        let stays = context.stays.take();
-        let doing = format!("reading the address of {id}");
-        let held =
-            becomes(context, &query, &doing, "an address in its status", |objects| match objects.first() {
-                None => Judgement::NotYet(format!("there is no {id}")),
-                Some(object) => match object["status"]["addresses"][0]["value"].as_str() {
-                    Some(fqdn) => Judgement::Holds(fqdn.to_owned()),
-                    None => Judgement::NotYet(format!("{id} has no address")),
-                },
-            })
-            .await;
-        context.stays = stays;
-        Ok(held?.found)
-    }
-
-    /// What to send, once the frontend can be reached.
-    async fn ask(&self, context: &mut Context<'_>, fqdn: &str) -> Result<Ask, Trouble> {
-        let host = self.host.as_deref().unwrap_or(fqdn);
-        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
-        let url = format!("http://{host}{port}{}", self.path);
-        let deadline = context.deadline();
-        let mut pace = interval(PACE * 4);
-        let mut last = String::new();
-        loop {
-            if Instant::now() >= deadline {
-                let expected = format!("an address within {:?}", context.within);
-                return Err(Trouble::failed(format!("looking for the frontend {fqdn}"), expected, last));
-            }
-            pace.tick().await;
-            if self.from != Vantage::Outside && self.host.is_none() {
-                return Ok(Ask::get(url));
-            }
-            match context.outside.requests.frontend(fqdn).await {
-                Ok(mut address) => {
-                    address.set_port(self.port);
-                    return Ok(Ask::get(url).connecting_to(address));
-                }
-                Err(error) => {
-                    if last != error.to_string() {
-                        last = error.to_string();
-                        context.not_yet(&last);
-                    }
-                }
-            }
-        }
-    }
-
     fn witness_context(&self, context: &Context<'_>, fqdn: &str, answers: &[Answer]) -> WitnessContext {
         WitnessContext {
             scenario: context.scenario.to_owned(),
-            namespace: self.gateway.namespace.clone().unwrap_or_default(),
-            gateway: self.gateway.name.clone(),
+            namespace: self.target.gateway.namespace.clone().unwrap_or_default(),
+            gateway: self.target.gateway.name.clone(),
             fqdn: fqdn.to_owned(),
             backend: self.wanted.backend.clone().unwrap_or_else(|| "backend-v1".into()),
-            path: self.path.clone(),
+            path: self.target.path.clone(),
             answers: answers.to_vec(),
         }
     }
 
     fn doing(&self) -> String {
-        format!("asking {} for {} from {}", self.gateway, self.path, self.from)
+        let Target { gateway, path, from, .. } = &self.target;
+        format!("asking {gateway} for {path} from {from}")
     }
 
     /// A failure with all that was answered.
@@ -231,8 +158,8 @@ impl Request {
     }
 
     async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
-        let fqdn = self.fqdn(context).await?;
-        let ask = self.ask(context, &fqdn).await?;
+        let fqdn = self.target.fqdn(context).await?;
+        let ask = self.target.ask(context, &fqdn).await?;
         let deadline = context.deadline();
         let mut answers = Answers::default();
         let mut pace = interval(PACE);
@@ -248,7 +175,7 @@ impl Request {
                 let expected = format!("{} within {:?}", self.wanted.in_words(), context.within);
                 return Err(self.failed(context, &fqdn, answers, expected, last));
             }
-            let answer = context.outside.requests.send(self.from, &ask).await?;
+            let answer = context.outside.requests.send(self.target.from, &ask).await?;
             answers.add(answer.clone());
             match (self.wanted.differs(&answer), run.take()) {
                 (None, so_far) => {
@@ -362,8 +289,8 @@ impl Request {
 
 impl Word for Request {
     fn name(&self) -> String {
-        let gateway = &self.gateway.name;
-        let (path, from) = (&self.path, self.from);
+        let Target { gateway, path, from, .. } = &self.target;
+        let gateway = &gateway.name;
         format!("http://<{gateway}>{path} from {from} becomes {}", self.wanted.in_words())
     }
 

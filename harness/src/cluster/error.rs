@@ -46,6 +46,9 @@ pub enum ClusterError {
     /// A node is on no network.
     #[error("node {0} has no address on the cluster's network; `docker inspect {0}` says more")]
     NoAddress(String),
+    /// The control plane cannot be stopped: nothing could be asked any more.
+    #[error("{0} is the control plane: stop another node (`needs: {{nodes: 3}}`)")]
+    ControlPlane(String),
     /// kubeadm names no DNS image.
     #[error("`kubeadm config images list` in the control-plane node names no CoreDNS image")]
     NoDnsImage,

@@ -1,10 +1,10 @@
 //! The gateway under test: its helm releases, and how to install and remove them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -200,8 +200,7 @@ impl Helm {
     /// Installs a release, or brings it to these values if it is there. Does not wait for pods.
     pub(crate) async fn install(&self, client: &Client, release: &Release) -> Result<String, InstallError> {
         let status = status(client, release).await?;
-        let values = serde_json::to_vec_pretty(&release.values).unwrap_or_default();
-        let values = self.state.write_file(&format!("values-{}.json", release.name), &values)?;
+        let values = self.state.write_file(&values_file(release), &values_text(release))?;
         if status.as_deref().is_some_and(|status| status != "deployed") {
             // A killed helm left it half-way; helm itself would refuse to go on.
             self.uninstall(release).await?;
@@ -226,6 +225,12 @@ impl Helm {
         Ok(format!("{done} {} {} in {}", release.name, release.version, release.namespace))
     }
 
+    /// Whether the release is installed with exactly these values.
+    pub(crate) async fn is_current(&self, client: &Client, release: &Release) -> Result<bool, ApiError> {
+        let written = std::fs::read(self.state.path().join(values_file(release))).unwrap_or_default();
+        Ok(written == values_text(release) && status(client, release).await?.as_deref() == Some("deployed"))
+    }
+
     /// Removes a release and waits until its objects are gone.
     pub(crate) async fn uninstall(&self, release: &Release) -> Result<(), InstallError> {
         let args =
@@ -233,6 +238,15 @@ impl Helm {
         self.tool(format!("uninstall release {}", release.name)).args(args).run().await?;
         Ok(())
     }
+}
+
+/// The values a release was last installed with.
+fn values_file(release: &Release) -> String {
+    format!("values-{}.json", release.name)
+}
+
+fn values_text(release: &Release) -> Vec<u8> {
+    serde_json::to_vec_pretty(&release.values).unwrap_or_default()
 }
 
 /// helm's own record of a release: its status, from the newest revision.
@@ -249,9 +263,16 @@ async fn status(client: &Client, release: &Release) -> Result<Option<String>, Ap
     Ok(newest.and_then(|secret| secret.labels().get("status").cloned()))
 }
 
-/// Whether the release is installed.
-pub(crate) async fn is_installed(client: &Client, release: &Release) -> Result<bool, ApiError> {
-    Ok(status(client, release).await?.as_deref() == Some("deployed"))
+/// Namespaces in which the release is installed, whole or half-way: its own or others.
+pub(crate) async fn installed_in(client: &Client, release: &Release) -> Result<Vec<String>, ApiError> {
+    let secrets: Api<Secret> = Api::all(client.clone());
+    let params = ListParams::default().labels(&format!("owner=helm,name={}", release.name));
+    let list = secrets.list_metadata(&params).await.map_err(|source| ApiError::Request {
+        doing: format!("looking for release {}", release.name),
+        source: Box::new(source),
+    })?;
+    let namespaces: BTreeSet<String> = list.items.iter().filter_map(ResourceExt::namespace).collect();
+    Ok(namespaces.into_iter().collect())
 }
 
 /// Waits until every Deployment of the release is ready.
@@ -282,7 +303,10 @@ pub(crate) async fn remove_namespaces(
     let mut removed = Vec::new();
     for name in names {
         match api.delete(name, &DeleteParams::default()).await {
-            Ok(_) => removed.push(name.clone()),
+            Ok(_) => {
+                hurry(client, name).await;
+                removed.push(name.clone());
+            }
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             Err(source) => {
                 let doing = format!("removing namespace {name}");
@@ -296,6 +320,15 @@ pub(crate) async fn remove_namespaces(
         }
     }
     Ok(removed)
+}
+
+/// Ends the pods of a namespace that goes away: nobody waits for their grace period. Trouble shows in the waiting.
+async fn hurry(client: &Client, namespace: &str) {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let soon = DeleteParams::default().grace_period(1);
+    if let Err(error) = pods.delete_collection(&soon, &ListParams::default()).await {
+        tracing::debug!(namespace, %error, "its pods take their time");
+    }
 }
 
 #[cfg(test)]

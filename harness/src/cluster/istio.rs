@@ -58,12 +58,45 @@ pub(crate) async fn install(
     state: &StateDir,
     kubeconfig: &Path,
 ) -> Result<(), IstioError> {
+    install_with(artifacts, state, kubeconfig, Vec::new()).await
+}
+
+/// The same into another namespace than Istio's own, or under a revision.
+pub(crate) async fn install_into(
+    artifacts: &Artifacts,
+    state: &StateDir,
+    kubeconfig: &Path,
+    namespace: &str,
+    revision: Option<&str>,
+) -> Result<(), IstioError> {
+    let mut more = vec!["--set".to_owned(), format!("values.global.istioNamespace={namespace}")];
+    more.extend(["--istioNamespace".to_owned(), namespace.to_owned()]);
+    more.extend(revision.map(|revision| format!("--revision={revision}")));
+    install_with(artifacts, state, kubeconfig, more).await
+}
+
+async fn install_with(
+    artifacts: &Artifacts,
+    state: &StateDir,
+    kubeconfig: &Path,
+    more: Vec<String>,
+) -> Result<(), IstioError> {
     let mut values = vec![state.write_file("istio-values.yaml", VALUES.as_bytes())?];
     if artifacts.istio.upstream_envoy {
         values.push(state.write_file("istio-upstream-envoy.yaml", UPSTREAM_ENVOY.as_bytes())?);
     }
     let arguments = arguments(&artifacts.istio, &values, kubeconfig);
-    Tool::new("installing Istio", &artifacts.istioctl).args(arguments).run().await?;
+    Tool::new("installing Istio", &artifacts.istioctl).args(arguments).args(more).run().await?;
+    Ok(())
+}
+
+/// Removes every control plane and its definitions; the namespaces stay.
+pub(crate) async fn uninstall(artifacts: &Artifacts, kubeconfig: &Path) -> Result<(), IstioError> {
+    Tool::new("uninstalling Istio", &artifacts.istioctl)
+        .args(["uninstall", "--purge", "--skip-confirmation", "--kubeconfig"])
+        .arg(kubeconfig)
+        .run()
+        .await?;
     Ok(())
 }
 

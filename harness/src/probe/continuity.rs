@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, ProbeError};
+use super::Answer;
 
 /// How to probe.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,9 @@ pub struct Miss {
     pub at: Duration,
     /// What came back, in one line.
     pub seen: String,
+    /// The same in full.
+    #[serde(skip)]
+    pub answer: Answer,
 }
 
 /// What constant traffic saw.
@@ -78,16 +81,16 @@ impl Continuity {
     /// is cancelled, and judges each with `wanted`.
     ///
     /// # Errors
-    /// The first request that could not be asked at all.
-    pub async fn run<F, Fut>(
+    /// Of the first request that could not be asked at all.
+    pub async fn run<F, Fut, E>(
         &self,
         stop: &CancellationToken,
         send: F,
         wanted: impl Fn(&Answer) -> bool,
-    ) -> Result<ContinuityReport, ProbeError>
+    ) -> Result<ContinuityReport, E>
     where
         F: Fn(u64) -> Fut,
-        Fut: Future<Output = Result<Answer, ProbeError>>,
+        Fut: Future<Output = Result<Answer, E>>,
     {
         let began = Instant::now();
         let mut ticks = tokio::time::interval(self.every);
@@ -134,7 +137,12 @@ fn sum_up(
             report.longest_gap = report.longest_gap.max(at.saturating_sub(last_good));
             last_good = *at;
         } else {
-            report.misses.push(Miss { number: *number, at: *at, seen: answer.summary() });
+            report.misses.push(Miss {
+                number: *number,
+                at: *at,
+                seen: answer.summary(),
+                answer: answer.clone(),
+            });
         }
     }
     report.longest_gap = report.longest_gap.max(lasted.saturating_sub(last_good));
@@ -144,7 +152,7 @@ fn sum_up(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::{FailureKind, Vantage};
+    use crate::probe::{FailureKind, ProbeError, Vantage};
 
     fn status(status: u16) -> Answer {
         let mut answer = Answer::failed(Vantage::Outside, FailureKind::Other, "", Duration::ZERO);
@@ -158,8 +166,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_failure_is_kept_with_its_time() {
-        let outage =
-            |number: u64| async move { Ok(status(if (3..6).contains(&number) { 503 } else { 200 })) };
+        let outage = |number: u64| async move {
+            Ok::<_, ProbeError>(status(if (3..6).contains(&number) { 503 } else { 200 }))
+        };
         let stop = CancellationToken::new();
         let wanted = |answer: &Answer| answer.status == Some(200);
         let report = EVERY_100_MS_FOR_A_SECOND.run(&stop, outage, wanted).await.unwrap();
@@ -180,7 +189,7 @@ mod tests {
             if number == 2 {
                 tokio::time::sleep(Duration::from_secs(5)).await;
             }
-            Ok(status(200))
+            Ok::<_, ProbeError>(status(200))
         };
         let report =
             EVERY_100_MS_FOR_A_SECOND.run(&CancellationToken::new(), stalled, |_| true).await.unwrap();
@@ -197,7 +206,7 @@ mod tests {
             if number == 4 {
                 stopper.cancel();
             }
-            async { Ok(status(200)) }
+            async { Ok::<_, ProbeError>(status(200)) }
         };
         let report = EVERY_100_MS_FOR_A_SECOND.run(&stop, send, |_| true).await.unwrap();
         assert_eq!(report.sent, 5);
@@ -207,8 +216,10 @@ mod tests {
     async fn no_request_at_all_is_not_unbroken() {
         let stop = CancellationToken::new();
         stop.cancel();
-        let report =
-            EVERY_100_MS_FOR_A_SECOND.run(&stop, |_| async { Ok(status(200)) }, |_| true).await.unwrap();
+        let report = EVERY_100_MS_FOR_A_SECOND
+            .run(&stop, |_| async { Ok::<_, ProbeError>(status(200)) }, |_| true)
+            .await
+            .unwrap();
         assert_eq!(report.sent, 0);
         assert!(!report.unbroken());
     }

@@ -50,6 +50,8 @@ const VOLATILE: &[&str] = &[
     "imageID",
     "age",
     "selfLink",
+    // What a step counts and times; its claim says what of it matters.
+    "measured",
 ];
 
 /// Text with volatile parts replaced.

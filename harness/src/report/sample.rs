@@ -20,6 +20,8 @@ fn info(index: usize, kind: StepKind, word: &str, name: &str, proves: &[&str]) -
         proves: proves.iter().map(ToString::to_string).collect(),
         errata: vec![],
         line: 6 + 4 * index,
+        must_fail: None,
+        measured: false,
     }
 }
 
@@ -123,6 +125,7 @@ fn scenario(id: &str, title: &str, verdict: Verdict, steps: Vec<StepResult>) -> 
         errata: vec![ErratumInfo {
             id: "E1".into(),
             problem: "The sample and the Gateway are in different namespaces, without a grant.".into(),
+            correction: None,
         }],
         steps,
         kept: vec![],

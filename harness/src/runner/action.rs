@@ -3,7 +3,12 @@
 pub mod apply;
 pub mod delete;
 pub mod install;
+pub mod istio;
+pub mod kill;
+pub mod node;
+pub mod patch;
 pub mod restart;
 pub mod rollout;
 pub mod scale;
 pub mod tool;
+pub mod traffic;

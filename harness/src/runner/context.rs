@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::ledger::Ledger;
+use super::traffic::Traffic;
 use crate::claim::pods::Pod;
 use crate::event::{Event, EventSink, Failure, Observed, Verdict};
 use crate::ports::{
-    EvidenceCollector, Installer, ObjectRef, Objects, PortError, Requests, Tools, WitnessContext, Witnesses,
+    EvidenceCollector, Installer, Machines, Mesh, ObjectRef, Objects, PortError, Requests, Tools,
+    WitnessContext, Witnesses,
 };
 use crate::scenario::limits::Stays;
 
@@ -27,6 +29,10 @@ pub struct Outside {
     pub evidence: Arc<dyn EvidenceCollector>,
     /// Installs the implementation.
     pub installer: Arc<dyn Installer>,
+    /// Istio's control plane.
+    pub mesh: Arc<dyn Mesh>,
+    /// Machines and processes.
+    pub machines: Arc<dyn Machines>,
     /// kubectl and helm.
     pub tools: Arc<dyn Tools>,
     /// Values of the manifests' placeholders.
@@ -41,6 +47,8 @@ pub struct Context<'a> {
     pub ledger: &'a mut Ledger,
     /// Pods as the last claim about each namespace saw them.
     pub pods: &'a mut BTreeMap<String, Vec<Pod>>,
+    /// Constant traffic, if a step before this one has started it.
+    pub traffic: &'a mut Option<Traffic>,
     /// The stream of events.
     pub sink: &'a dyn EventSink,
     /// Id of the scenario.

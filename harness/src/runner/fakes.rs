@@ -76,6 +76,8 @@ impl World {
             witnesses: self.clone(),
             evidence: self.clone(),
             installer: self.clone(),
+            mesh: self.clone(),
+            machines: self.clone(),
             tools: self.clone(),
             placeholders: BTreeMap::from([("images.echo".into(), "echo:1".into())]),
         }
@@ -215,12 +217,48 @@ impl Installer for World {
         .boxed()
     }
 
+    fn ensure(&self) -> PortFuture<'_, Vec<String>> {
+        async move {
+            self.call("ensure".into())?;
+            Ok(vec!["alb-controller 1.8.8".into()])
+        }
+        .boxed()
+    }
+
     fn uninstall(&self) -> PortFuture<'_, Vec<String>> {
         async move {
             self.call("uninstall".into())?;
             Ok(Vec::new())
         }
         .boxed()
+    }
+}
+
+impl Mesh for World {
+    fn install<'a>(&'a self, request: &'a MeshRequest) -> PortFuture<'a, String> {
+        async move {
+            self.call(format!("install Istio {}", request.namespace))?;
+            Ok("Istio".into())
+        }
+        .boxed()
+    }
+
+    fn uninstall<'a>(&'a self, namespaces: &'a [String]) -> PortFuture<'a, ()> {
+        async move { self.call(format!("uninstall Istio {}", namespaces.join(" "))) }.boxed()
+    }
+}
+
+impl Machines for World {
+    fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str) -> PortFuture<'a, ()> {
+        async move { self.call(format!("kill {namespace}/{pod}")) }.boxed()
+    }
+
+    fn stop<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {
+        async move { self.call(format!("stop {node}")) }.boxed()
+    }
+
+    fn start<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {
+        async move { self.call(format!("start {node}")) }.boxed()
     }
 }
 

@@ -19,6 +19,10 @@ pub enum Entry {
     Patched(ObjectRef, Value),
     /// The implementation was installed.
     Installed,
+    /// Istio's control plane was installed into this namespace.
+    Mesh(String),
+    /// The node of this name was stopped.
+    Stopped(String),
 }
 
 /// Every change, in order.
@@ -45,6 +49,25 @@ impl Ledger {
         self.0.retain(|entry| *entry != Entry::Installed);
     }
 
+    /// Nothing of the control planes is left that the scenario installed.
+    pub fn mesh_uninstalled(&mut self) {
+        self.0.retain(|entry| !matches!(entry, Entry::Mesh(_)));
+    }
+
+    /// Nodes that were stopped and not started again.
+    pub fn stopped(&self) -> Vec<String> {
+        let stopped = self.0.iter().filter_map(|entry| match entry {
+            Entry::Stopped(node) => Some(node.clone()),
+            _ => None,
+        });
+        stopped.collect()
+    }
+
+    /// The node runs again.
+    pub fn started(&mut self, node: &str) {
+        self.0.retain(|entry| !matches!(entry, Entry::Stopped(known) if known == node));
+    }
+
     /// What is there because of the scenario: namespaces, cluster-wide objects, the implementation.
     pub fn kept(&self) -> Vec<String> {
         let own = self.namespaces();
@@ -52,6 +75,8 @@ impl Ledger {
             Entry::Created(id) if id.namespace.as_ref().is_some_and(|ns| own.contains(ns)) => None,
             Entry::Created(id) | Entry::Patched(id, _) => Some(id.to_string()),
             Entry::Installed => Some("the implementation".to_owned()),
+            Entry::Mesh(namespace) => Some(format!("Istio in {namespace}")),
+            Entry::Stopped(node) => Some(format!("node {node}, stopped")),
         });
         kept.collect()
     }
@@ -100,6 +125,8 @@ impl Ledger {
                     problems.extend(gone(outside, objects).await);
                     outside.installer.uninstall().await.map(drop)
                 }
+                Entry::Mesh(namespace) => outside.mesh.uninstall(std::slice::from_ref(namespace)).await,
+                Entry::Stopped(node) => outside.machines.start(node).await,
             };
             problems.extend(done.err().map(|error| error.to_string()));
         }

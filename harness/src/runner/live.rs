@@ -14,7 +14,9 @@ use crate::cluster::implementation::{Implementation, InstallOptions};
 use crate::cluster::{Cluster, addons};
 use crate::event::{ClusterInfo, EventSink, ImplementationInfo, PhaseEvents};
 use crate::evidence::Collector;
-use crate::ports::{InstallRequest, Installer, PortError, PortFuture, Tool, ToolOutput, Tools};
+use crate::ports::{
+    InstallRequest, Installer, Machines, Mesh, MeshRequest, PortError, PortFuture, Tool, ToolOutput, Tools,
+};
 use crate::probe::{Prober, Vantage};
 use crate::scenario::{Needs, Scenario};
 use crate::witness::{ClusterWitnesses, Settings};
@@ -76,6 +78,8 @@ fn outside(client: Client, prober: &Arc<Prober>, tools: Arc<ClusterTools>, echo:
         witnesses: Arc::new(ClusterWitnesses::new(client.clone(), prober.clone(), Settings::default())),
         evidence: Arc::new(Collector::new(client, Settings::default())),
         installer: tools.clone(),
+        mesh: tools.clone(),
+        machines: tools.clone(),
         tools,
         placeholders: BTreeMap::from([("images.echo".to_owned(), echo)]),
     }
@@ -121,7 +125,7 @@ impl Installer for ClusterTools {
         async move {
             let options = InstallOptions {
                 values: by_release(&request.values),
-                namespace: None,
+                namespace: request.namespace.clone(),
                 without_extension: request.without_extension,
                 no_wait: !request.wait,
             };
@@ -133,6 +137,15 @@ impl Installer for ClusterTools {
         .boxed()
     }
 
+    fn ensure(&self) -> PortFuture<'_, Vec<String>> {
+        async move {
+            let progress = PhaseEvents(self.sink.as_ref());
+            let ready = self.cluster.ensure_implementation(&self.implementation, &progress).await;
+            ready.map_err(|error| PortError::new("making sure that the implementation is installed", error))
+        }
+        .boxed()
+    }
+
     fn uninstall(&self) -> PortFuture<'_, Vec<String>> {
         async move {
             let options = InstallOptions::default();
@@ -140,6 +153,45 @@ impl Installer for ClusterTools {
             gone.map_err(|error| PortError::new("uninstalling the implementation", error))
         }
         .boxed()
+    }
+}
+
+impl Mesh for ClusterTools {
+    fn install<'a>(&'a self, request: &'a MeshRequest) -> PortFuture<'a, String> {
+        async move {
+            let revision = request.revision.as_deref();
+            let installed = self.cluster.install_istio(&request.namespace, revision).await;
+            installed.map_err(|error| PortError::new("installing Istio", error))
+        }
+        .boxed()
+    }
+
+    fn uninstall<'a>(&'a self, namespaces: &'a [String]) -> PortFuture<'a, ()> {
+        async move {
+            let gone = self.cluster.uninstall_istio(namespaces).await;
+            gone.map_err(|error| PortError::new("uninstalling Istio", error))
+        }
+        .boxed()
+    }
+}
+
+impl Machines for ClusterTools {
+    fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str) -> PortFuture<'a, ()> {
+        let doing = move || format!("killing {pod} in {namespace}");
+        let kill = self.cluster.kill_pod(namespace, pod);
+        async move { kill.await.map_err(|error| PortError::new(doing(), error)) }.boxed()
+    }
+
+    fn stop<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {
+        let stop = self.cluster.stop_node(node);
+        async move { stop.await.map_err(|error| PortError::new(format!("stopping node {node}"), error)) }
+            .boxed()
+    }
+
+    fn start<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {
+        let start = self.cluster.start_node(node);
+        async move { start.await.map_err(|error| PortError::new(format!("starting node {node}"), error)) }
+            .boxed()
     }
 }
 

@@ -1,15 +1,25 @@
 //! The words steps are made of, and the witnesses claims can call.
 
 use super::word::Definition;
-use crate::claim::{absent, happens, not_restarted, pods, request, status};
-use crate::runner::action::{apply, delete, install, restart, scale, tool};
+use crate::claim::{absent, happens, not_restarted, pods, request, status, unbroken};
+use crate::runner::action::{
+    apply, delete, install, istio, kill, node, patch, restart, scale, tool, traffic,
+};
 
 /// Every word.
 pub const WORDS: &[&Definition] = &[
     &apply::WORD,
     &delete::WORD,
+    &install::GIVEN,
     &install::INSTALL,
     &install::UNINSTALL,
+    &istio::INSTALL,
+    &istio::UNINSTALL,
+    &patch::WORD,
+    &kill::WORD,
+    &node::STOP,
+    &node::START,
+    &traffic::WORD,
     &tool::HELM,
     &tool::KUBECTL,
     &restart::WORD,
@@ -20,6 +30,7 @@ pub const WORDS: &[&Definition] = &[
     &absent::WORD,
     &happens::WORD,
     &not_restarted::WORD,
+    &unbroken::WORD,
 ];
 
 /// Every witness, with what it bears out.

@@ -1,4 +1,5 @@
-//! `install: implementation` and `uninstall: implementation`: the gateway under test, by its real charts.
+//! `given: implementation`, `install: implementation` and `uninstall: implementation`: the gateway under test, by its real
+//! charts.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,6 +13,9 @@ use crate::scenario::limits;
 use crate::scenario::node::{Fields, Node, Problem};
 use crate::scenario::word::{Definition, Scope, Word};
 
+/// The implementation as it comes, for scenarios that are not about its installation: it is installed if it is not there, and
+/// stays for the next one.
+pub const GIVEN: Definition = Definition::action("given", limits::INSTALL, parse_given);
 /// Removes what an earlier run or `meshproof up` left, then installs.
 pub const INSTALL: Definition = Definition::action("install", limits::INSTALL, parse_install);
 /// Removes every release of the implementation.
@@ -22,6 +26,9 @@ struct Install(InstallRequest);
 
 #[derive(Debug)]
 struct Uninstall;
+
+#[derive(Debug)]
+struct Given;
 
 fn implementation(subject: &Node) -> Result<(), Problem> {
     match subject.text()? {
@@ -45,8 +52,15 @@ fn parse_install(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Resu
         releases.finish()?;
     }
     let without_extension = fields.take("without-extension").map_or(Ok(false), Node::bool)?;
+    let namespace = fields.take("namespace").map(Node::text).transpose()?.map(str::to_owned);
     let wait = fields.take("wait").map_or(Ok(true), Node::bool)?;
-    Ok(Box::new(Install(InstallRequest { values: Value::Object(values), without_extension, wait })))
+    let values = Value::Object(values);
+    Ok(Box::new(Install(InstallRequest { values, without_extension, namespace, wait })))
+}
+
+fn parse_given(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    implementation(subject)?;
+    Ok(Box::new(Given))
 }
 
 /// The releases of the implementation, by the document's names.
@@ -59,10 +73,9 @@ fn parse_uninstall(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<
 
 impl Word for Install {
     fn name(&self) -> String {
-        match self.0.without_extension {
-            true => "install the implementation, without its extension".into(),
-            false => "install the implementation".into(),
-        }
+        let extension = if self.0.without_extension { ", without its extension" } else { "" };
+        let namespace = self.0.namespace.iter().map(|namespace| format!(", in namespace {namespace}"));
+        format!("install the implementation{extension}{}", namespace.collect::<String>())
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
@@ -71,6 +84,21 @@ impl Word for Install {
             // Noted first: an install that stops half-way has to be undone as well.
             context.ledger.note(Entry::Installed);
             let releases = context.outside.installer.install(&self.0).await?;
+            let detail = releases.iter().cloned().map(Value::String).collect();
+            Ok(Observed { summary: releases.join("; "), detail, ..Observed::default() })
+        }
+        .boxed()
+    }
+}
+
+impl Word for Given {
+    fn name(&self) -> String {
+        "the implementation is installed".into()
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            let releases = context.outside.installer.ensure().await?;
             let detail = releases.iter().cloned().map(Value::String).collect();
             Ok(Observed { summary: releases.join("; "), detail, ..Observed::default() })
         }

@@ -1,0 +1,220 @@
+//! `unbroken: traffic`: every answer to the constant traffic was as wanted. Ends the traffic, after `stays` if that is given.
+//! With `but-for: {most: 20, because: …, seen: [reset, 503 upstream_reset]}` so many answers of these kinds are forgiven, and
+//! all of them reported.
+
+use std::collections::BTreeMap;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+use crate::event::{AnswerGroup, Observed, Stayed};
+use crate::probe::continuity::{ContinuityReport, Miss};
+use crate::probe::deployment_of;
+use crate::runner::context::{Context, Trouble, millis};
+use crate::runner::traffic::Wanted;
+use crate::scenario::limits::Stays;
+use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::word::{Definition, Scope, Staying, Word};
+
+/// The word.
+pub const WORD: Definition = Definition::claim("unbroken", Staying::Time, parse);
+
+/// So many failures are looked up in the gateway's log; the rest is only counted.
+const LOOKED_UP: usize = 100;
+
+#[derive(Debug)]
+struct Unbroken {
+    but_for: Option<ButFor>,
+}
+
+/// Failures that nobody could have prevented.
+#[derive(Debug)]
+struct ButFor {
+    most: usize,
+    because: String,
+    seen: Vec<String>,
+}
+
+fn parse(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    match subject.text()? {
+        "traffic" => {}
+        other => {
+            return Err(subject.problem(format!("`{other}` cannot be unbroken")).help("write `traffic`"));
+        }
+    }
+    let but_for = fields.take("but-for").map(but_for).transpose()?;
+    Ok(Box::new(Unbroken { but_for }))
+}
+
+fn but_for(node: &Node) -> Result<ButFor, Problem> {
+    let mut fields = node.fields()?;
+    let most = fields.need("most")?.number()?;
+    let because = fields.need("because")?.text()?.to_owned();
+    let seen = fields.need("seen")?.one_or_more().iter().map(|node| node.text().map(str::to_owned));
+    let seen = seen.collect::<Result<_, _>>()?;
+    fields.finish()?;
+    Ok(ButFor { most, because, seen })
+}
+
+/// One failure, with the gateway's own word for it.
+struct Account<'a> {
+    miss: &'a Miss,
+    kind: String,
+}
+
+/// `reset`, `503`, `503 upstream_reset`: what a failure is called.
+async fn accounts<'a>(context: &Context<'_>, report: &'a ContinuityReport) -> Vec<Account<'a>> {
+    let mut all = Vec::new();
+    for (index, miss) in report.misses.iter().enumerate() {
+        let kind = match (miss.answer.status, &miss.answer.failure) {
+            (None, Some(failure)) => failure.kind.to_string(),
+            (None, None) => "no answer".to_owned(),
+            (Some(status), _) if index < LOOKED_UP => {
+                // The log may have nothing to say: a proxy that died took it along.
+                match context.outside.witnesses.account(&miss.answer).await {
+                    Ok(Some(account)) => format!("{status} {}", account.reason),
+                    _ => status.to_string(),
+                }
+            }
+            (Some(status), _) => status.to_string(),
+        };
+        all.push(Account { miss, kind });
+    }
+    all
+}
+
+impl ButFor {
+    fn forgives(&self, kind: &str) -> bool {
+        self.seen.iter().any(|seen| kind == seen || kind.starts_with(&format!("{seen} ")))
+    }
+}
+
+fn groups(report: &ContinuityReport, wanted: &Wanted, accounts: &[Account<'_>]) -> Vec<AnswerGroup> {
+    let group =
+        |status, failure, backend, count| AnswerGroup { status, failure, backend, reason: None, count };
+    let mut groups = Vec::new();
+    if let Ok(good) = usize::try_from(report.good)
+        && good > 0
+    {
+        groups.push(group(Some(wanted.status), None, wanted.backend.clone(), good));
+    }
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    accounts.iter().for_each(|account| *kinds.entry(account.kind.as_str()).or_default() += 1);
+    for (kind, count) in kinds {
+        let (status, reason) =
+            kind.split_once(' ').map_or((kind, None), |(status, reason)| (status, Some(reason)));
+        let status = status.parse().ok();
+        let failure = status.is_none().then(|| kind.to_owned());
+        let mut group = group(status, failure, None, count);
+        group.reason = reason.filter(|_| status.is_some()).map(str::to_owned);
+        groups.push(group);
+    }
+    groups
+}
+
+impl Unbroken {
+    /// Why the traffic was not as it should be.
+    fn against(
+        &self,
+        report: &ContinuityReport,
+        rate: u32,
+        accounts: &[Account<'_>],
+    ) -> Option<(String, String)> {
+        let every = format!("every one of {} answers as wanted", report.sent);
+        let expected = match &self.but_for {
+            None => every,
+            Some(but_for) => format!("{every}, but for {} at most, {}", but_for.most, but_for.because),
+        };
+        let wanted_number = report.lasted.as_secs_f64() * f64::from(rate) * 0.9;
+        if (report.sent as f64) < wanted_number {
+            let seen = format!("only {} requests in {:.1} s", report.sent, report.lasted.as_secs_f64());
+            return Some((format!("{rate} requests each second"), seen));
+        }
+        let unforgiven = accounts
+            .iter()
+            .find(|account| self.but_for.as_ref().is_none_or(|but_for| !but_for.forgives(&account.kind)));
+        if let Some(account) = unforgiven {
+            let seen = format!(
+                "{} failures, the first of them unforeseen after {:.2} s: {}; longest gap {} ms",
+                accounts.len(),
+                account.miss.at.as_secs_f64(),
+                account.kind,
+                report.longest_gap.as_millis(),
+            );
+            return Some((expected, seen));
+        }
+        let most = self.but_for.as_ref().map_or(0, |but_for| but_for.most);
+        (accounts.len() > most).then(|| (expected, format!("{} failures", accounts.len())))
+    }
+
+    async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
+        let Some(traffic) = context.traffic.take() else {
+            let trouble = Trouble::error("judging constant traffic", "some", "no step has started any");
+            return Err(trouble.next("a step before this one starts it: `traffic: {gateway: …}`"));
+        };
+        if let Some(Stays::Time(time)) = context.stays {
+            // The time is what is asked for, not a guess at how long something takes.
+            sleep_until(Instant::now() + time).await;
+        }
+        let (rate, wanted) = (traffic.rate, traffic.wanted.clone());
+        let report = traffic.stop().await?;
+        let accounts = accounts(context, &report).await;
+        let groups = groups(&report, &wanted, &accounts);
+        let failures: Vec<_> = accounts
+            .iter()
+            .map(|account| json!({"at_ms": millis(account.miss.at), "seen": account.kind, "request": account.miss.number}))
+            .collect();
+        let mut backends: Vec<&str> =
+            report.by_pod.keys().map(|pod| deployment_of(pod).unwrap_or(pod)).collect();
+        backends.dedup();
+        let detail = json!({
+            "wants": wanted.to_string(),
+            "rate": rate,
+            "backends": backends,
+            "measured": {
+                "sent": report.sent,
+                "failures": failures,
+                "longest_gap_ms": millis(report.longest_gap),
+                "lasted_ms": millis(report.lasted),
+            },
+        });
+        let observed = Observed {
+            summary: report.summary(),
+            detail,
+            stayed: Some(Stayed {
+                ms: millis(report.lasted),
+                requests: usize::try_from(report.sent).unwrap_or(usize::MAX),
+            }),
+            // Which failures there were, of those that are forgiven, differs from run to run.
+            settled: groups.iter().take(1).cloned().collect(),
+            answers: groups,
+            ..Observed::default()
+        };
+        match self.against(&report, rate, &accounts) {
+            None => Ok(observed),
+            Some((expected, seen)) => {
+                let mut trouble = Trouble::failed(self.name(), expected, seen);
+                trouble.expected_status = Some(wanted.status);
+                trouble.observed = observed;
+                Err(trouble)
+            }
+        }
+    }
+}
+
+impl Word for Unbroken {
+    fn name(&self) -> String {
+        match &self.but_for {
+            None => "the constant traffic was never broken".into(),
+            Some(but_for) => {
+                format!("the constant traffic was broken at most {} times, {}", but_for.most, but_for.because)
+            }
+        }
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        self.prove(context).boxed()
+    }
+}

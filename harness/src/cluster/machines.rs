@@ -1,0 +1,96 @@
+//! What happens to nodes and processes without the API server's knowledge: power cuts and SIGKILL.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+
+use super::api::{ApiError, wait_for_node};
+use super::docker::{self, docker};
+use super::node::{self, Node};
+use super::{Cluster, ClusterError, kind};
+
+/// From the start of a node's container to a Ready node: containerd, kubelet, and a lease renewed.
+const READY: Duration = Duration::from_secs(120);
+
+/// Ends the processes of a pod's containers, not its sandbox: the kubelet starts them again, as it would after a crash.
+fn kill_script(namespace: &str, pod: &str) -> String {
+    let label = |name: &str, value: &str| format!("labels.\"{name}\"=={value}");
+    let filter = [
+        label("io.kubernetes.pod.namespace", namespace),
+        label("io.kubernetes.pod.name", pod),
+        label("io.cri-containerd.kind", "container"),
+    ]
+    .join(",");
+    format!(
+        "killed=0\n\
+         for container in $(ctr -n k8s.io containers ls -q '{filter}'); do\n\
+           if ctr -n k8s.io tasks kill -s SIGKILL \"$container\" 2>/dev/null; then killed=$((killed + 1)); fi\n\
+         done\n\
+         if [ \"$killed\" = 0 ]; then echo 'no running container of {namespace}/{pod} on this node' >&2; exit 1; fi\n"
+    )
+}
+
+impl Cluster {
+    /// Ends all processes of a pod at once, with SIGKILL.
+    ///
+    /// # Errors
+    /// There is no such pod, or none of its containers runs.
+    pub async fn kill_pod(&self, namespace: &str, pod: &str) -> Result<(), ClusterError> {
+        let doing = format!("killing the processes of {namespace}/{pod}");
+        let pods: Api<Pod> = Api::namespaced(self.client().await?, namespace);
+        let request = |source| ApiError::Request { doing: doing.clone(), source: Box::new(source) };
+        let found = pods.get(pod).await.map_err(request)?;
+        let node = found.spec.and_then(|spec| spec.node_name).unwrap_or_default();
+        node::script(&self.engine, &doing, &node, &kill_script(namespace, pod)).await?;
+        Ok(())
+    }
+
+    /// Takes the power from a node: its container is killed, without a word to anything in it.
+    ///
+    /// # Errors
+    /// It is the control plane, without which nothing can be asked any more, or docker refused.
+    pub async fn stop_node(&self, name: &str) -> Result<(), ClusterError> {
+        if name == kind::control_plane(&self.name) {
+            return Err(ClusterError::ControlPlane(name.to_owned()));
+        }
+        docker(&self.engine, format!("stopping node {name}"), &["kill", name]).run().await?;
+        Ok(())
+    }
+
+    /// Starts a stopped node and waits until it is Ready, with routes to the pods of the others.
+    ///
+    /// # Errors
+    /// docker refused, or the node is not Ready in time.
+    pub async fn start_node(&self, name: &str) -> Result<(), ClusterError> {
+        let engine = &self.engine;
+        docker(engine, format!("starting node {name}"), &["start", name]).run().await?;
+        node::script(engine, "waiting for containerd", name, node::CONTAINERD_SCRIPT).await?;
+        let mut nodes = Vec::new();
+        for seen in docker::containers(engine, &self.name).await? {
+            let address = node::address(engine, &seen.name).await?;
+            nodes.extend(address.map(|address| Node { name: seen.name.clone(), address }));
+        }
+        let Some(own) = nodes.iter().find(|node| node.name == name) else {
+            return Err(ClusterError::NoAddress(name.to_owned()));
+        };
+        let script = node::network_script(own, &nodes, None);
+        node::script(engine, "setting routes", name, &script).await?;
+        wait_for_node(&self.client().await?, name, READY).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_containers_of_the_pod_are_killed() {
+        let script = kill_script("ns", "web-1");
+        assert!(script.contains(
+            "labels.\"io.kubernetes.pod.name\"==web-1,labels.\"io.cri-containerd.kind\"==container"
+        ));
+        assert!(script.contains("ns/web-1 on this node"));
+    }
+}

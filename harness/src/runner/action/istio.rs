@@ -1,0 +1,67 @@
+//! `install-istio: istio-system` and `uninstall-istio: all`: for scenarios that begin without a mesh, or with one that is not
+//! to be used. Undone at the end.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::event::Observed;
+use crate::ports::MeshRequest;
+use crate::runner::context::{Context, Trouble};
+use crate::runner::ledger::Entry;
+use crate::scenario::limits;
+use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::word::{Definition, Scope, Word};
+
+/// Installs a control plane into a namespace, under a `revision` if one is given.
+pub const INSTALL: Definition = Definition::action("install-istio", limits::INSTALL, parse_install);
+/// Removes every control plane that the scenario installed.
+pub const UNINSTALL: Definition = Definition::action("uninstall-istio", limits::INSTALL, parse_uninstall);
+
+#[derive(Debug)]
+struct Install(MeshRequest);
+
+#[derive(Debug)]
+struct Uninstall(Vec<String>);
+
+fn parse_install(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let namespace = subject.text()?.to_owned();
+    let revision = fields.take("revision").map(Node::text).transpose()?.map(str::to_owned);
+    Ok(Box::new(Install(MeshRequest { namespace, revision })))
+}
+
+fn parse_uninstall(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let namespaces = subject.one_or_more().iter().map(|node| node.text().map(str::to_owned));
+    Ok(Box::new(Uninstall(namespaces.collect::<Result<_, _>>()?)))
+}
+
+impl Word for Install {
+    fn name(&self) -> String {
+        let revision = self.0.revision.iter().map(|revision| format!(" as revision {revision}"));
+        format!("install Istio into {}{}", self.0.namespace, revision.collect::<String>())
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            // Noted first: an install that stops half-way has to be undone as well.
+            context.ledger.note(Entry::Mesh(self.0.namespace.clone()));
+            let summary = context.outside.mesh.install(&self.0).await?;
+            Ok(Observed { summary, ..Observed::default() })
+        }
+        .boxed()
+    }
+}
+
+impl Word for Uninstall {
+    fn name(&self) -> String {
+        format!("uninstall Istio from {}", self.0.join(", "))
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            context.outside.mesh.uninstall(&self.0).await?;
+            context.ledger.mesh_uninstalled();
+            Ok(Observed { summary: "Istio is gone".into(), ..Observed::default() })
+        }
+        .boxed()
+    }
+}

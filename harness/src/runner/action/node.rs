@@ -1,0 +1,78 @@
+//! `stop-node: {holder-of: lease/…}` and `start-node: stopped`: a machine loses its power, and gets it back. A node that is
+//! still without power at the end is started again.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::kill::Victim;
+use crate::event::Observed;
+use crate::runner::context::{Context, Trouble};
+use crate::runner::ledger::Entry;
+use crate::scenario::limits;
+use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::word::{Definition, Scope, Word};
+
+/// Stops the node of a pod.
+pub const STOP: Definition = Definition::action("stop-node", limits::ACTION, parse_stop);
+/// Starts the nodes that were stopped, and waits until they are Ready.
+pub const START: Definition = Definition::action("start-node", limits::INSTALL, parse_start);
+
+#[derive(Debug)]
+struct Stop {
+    namespace: String,
+    of: Victim,
+}
+
+#[derive(Debug)]
+struct Start;
+
+fn parse_stop(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let namespace =
+        fields.take("namespace").map(Node::text).transpose()?.unwrap_or(scope.namespace).to_owned();
+    let mut which = subject.fields()?;
+    let of = Victim::parse(&mut which, subject, &namespace)?;
+    which.finish()?;
+    Ok(Box::new(Stop { namespace, of }))
+}
+
+fn parse_start(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    match subject.text()? {
+        "stopped" => Ok(Box::new(Start)),
+        other => Err(subject.problem(format!("cannot start `{other}`")).help("write `stopped`")),
+    }
+}
+
+impl Word for Stop {
+    fn name(&self) -> String {
+        format!("stop the node of {} in {}", self.of.in_words(), self.namespace)
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            let pod = self.of.find(context, &self.namespace).await?;
+            let node = pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned();
+            context.ledger.note(Entry::Stopped(node.clone()));
+            context.outside.machines.stop(&node).await?;
+            Ok(Observed { summary: format!("node {node} stopped"), ..Observed::default() })
+        }
+        .boxed()
+    }
+}
+
+impl Word for Start {
+    fn name(&self) -> String {
+        "start the stopped nodes".into()
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            let nodes = context.ledger.stopped();
+            for node in &nodes {
+                context.outside.machines.start(node).await?;
+                context.ledger.started(node);
+            }
+            Ok(Observed { summary: format!("{} started", nodes.join(", ")), ..Observed::default() })
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,86 @@
+//! `traffic: {gateway: gateway-01, path: /}` with `rate: 200` and `wants: {status: 200}`: constant requests from now on, until
+//! `unbroken: traffic` says how they fared.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::json;
+
+use crate::claim::target::Target;
+use crate::event::Observed;
+use crate::runner::context::{Context, Trouble};
+use crate::runner::traffic::{Traffic, Wanted};
+use crate::scenario::limits;
+use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::word::{Definition, Scope, Word};
+
+/// The word.
+pub const WORD: Definition = Definition::action("traffic", limits::ACTION, parse);
+
+/// Requests each second, if the step gives no rate.
+const RATE: u32 = 200;
+
+#[derive(Debug)]
+struct Start {
+    target: Target,
+    rate: u32,
+    wanted: Wanted,
+    fresh: bool,
+}
+
+fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let mut request = subject.fields()?;
+    let target = Target::parse(&mut request, scope)?;
+    request.finish()?;
+    let rate = match fields.take("rate") {
+        None => RATE,
+        Some(node) => match node.number()? {
+            rate @ 1..=1000 => rate,
+            other => return Err(node.problem(format!("{other} requests each second")).help("1 to 1000")),
+        },
+    };
+    let mut wants = fields.need("wants")?.fields()?;
+    let status = wants.need("status")?.number()?;
+    let backend = wants.take("backend").map(Node::text).transpose()?.map(str::to_owned);
+    wants.finish()?;
+    let fresh = match fields.take("connections") {
+        None => false,
+        Some(node) => match node.text()? {
+            "pooled" => false,
+            "fresh" => true,
+            other => {
+                return Err(node.problem(format!("unknown connections `{other}`")).help("pooled or fresh"));
+            }
+        },
+    };
+    Ok(Box::new(Start { target, rate, wanted: Wanted { status, backend }, fresh }))
+}
+
+impl Word for Start {
+    fn name(&self) -> String {
+        let Target { gateway, path, from, .. } = &self.target;
+        let (rate, wanted) = (self.rate, &self.wanted);
+        let connections = if self.fresh { ", each over a connection of its own" } else { "" };
+        format!(
+            "constant traffic to http://<{}>{path} from {from}, {rate}/s{connections}, wants {wanted}",
+            gateway.name
+        )
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            if context.traffic.is_some() {
+                let trouble = Trouble::error("starting constant traffic", "none", "there is some already");
+                return Err(trouble.next("end it with `unbroken: traffic` first"));
+            }
+            let fqdn = self.target.fqdn(context).await?;
+            let ask = self.target.ask(context, &fqdn).await?;
+            let ask = if self.fresh { ask } else { ask.pooled() };
+            let requests = context.outside.requests.clone();
+            let (from, rate, wanted) = (self.target.from, self.rate, self.wanted.clone());
+            *context.traffic = Some(Traffic::start(requests, from, ask, rate, wanted));
+            let detail = json!({"rate": self.rate, "wants": self.wanted.to_string()});
+            Ok(Observed { summary: "traffic began".into(), detail, ..Observed::default() })
+        }
+        .boxed()
+    }
+}

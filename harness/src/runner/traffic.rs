@@ -1,0 +1,88 @@
+//! Constant traffic beside the steps: started by one step, judged by a later one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::ports::{PortError, Requests};
+use crate::probe::continuity::{Continuity, ContinuityReport};
+use crate::probe::{Answer, Ask, Vantage};
+
+/// Longest time traffic runs without a step that ends it.
+const LONGEST: Duration = Duration::from_secs(900);
+
+/// What every answer must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// HTTP status.
+    pub status: u16,
+    /// Workload that answers, if it matters.
+    pub backend: Option<String>,
+}
+
+impl Wanted {
+    /// Whether this answer is as wanted.
+    pub fn fits(&self, answer: &Answer) -> bool {
+        answer.status == Some(self.status)
+            && self.backend.as_ref().is_none_or(|backend| answer.is_from(backend))
+    }
+}
+
+impl std::fmt::Display for Wanted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.status)?;
+        match &self.backend {
+            Some(backend) => write!(f, " from {backend}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Traffic under way. Dropping it ends it, and nobody hears what it saw.
+#[derive(Debug)]
+pub struct Traffic {
+    /// What its answers must be.
+    pub wanted: Wanted,
+    /// Requests started each second.
+    pub rate: u32,
+    stop: CancellationToken,
+    task: JoinHandle<Result<ContinuityReport, PortError>>,
+}
+
+impl Traffic {
+    /// Starts `rate` requests each second, whatever becomes of the earlier ones.
+    pub fn start(requests: Arc<dyn Requests>, from: Vantage, ask: Ask, rate: u32, wanted: Wanted) -> Self {
+        let stop = CancellationToken::new();
+        let (token, fits) = (stop.clone(), wanted.clone());
+        let continuity = Continuity { every: Duration::from_secs(1) / rate.max(1), lasting: LONGEST };
+        let task = tokio::spawn(async move {
+            let send = |_| {
+                let (requests, ask) = (requests.clone(), ask.clone());
+                async move { requests.send(from, &ask).await }
+            };
+            continuity.run(&token, send, |answer| fits.fits(answer)).await
+        });
+        Self { wanted, rate, stop, task }
+    }
+
+    /// Ends it, waits for the answers under way, and returns what it saw.
+    ///
+    /// # Errors
+    /// A request could not be sent at all.
+    pub async fn stop(mut self) -> Result<ContinuityReport, PortError> {
+        self.stop.cancel();
+        match (&mut self.task).await {
+            Ok(report) => report,
+            Err(error) => Err(PortError::new("sending constant traffic", error)),
+        }
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.task.abort();
+    }
+}
