@@ -6,7 +6,7 @@ use futures::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::tally::Tally;
+use super::tally::{Strip, Tally};
 use super::target::Target;
 use crate::event::{AnswerGroup, Observed, Stayed, Testimony};
 use crate::ports::WitnessContext;
@@ -77,12 +77,14 @@ impl Wanted {
 #[derive(Default)]
 struct Answers {
     all: Tally,
+    over_time: Strip,
     latest: Vec<Answer>,
 }
 
 impl Answers {
-    fn add(&mut self, answer: Answer) {
+    fn add(&mut self, at_ms: u64, answer: Answer) {
         self.all.count(&answer);
+        self.over_time.add(at_ms, &answer);
         if self.latest.len() >= KEPT {
             self.latest.remove(0);
         }
@@ -154,6 +156,7 @@ impl Request {
         trouble.witness = Some(self.witness_context(context, fqdn, &answers.latest));
         trouble.expected_status = Some(self.wanted.status);
         trouble.observed.answers = answers.all.groups();
+        trouble.observed.stretches = answers.over_time.stretches();
         trouble
     }
 
@@ -176,7 +179,7 @@ impl Request {
                 return Err(self.failed(context, &fqdn, answers, expected, last));
             }
             let answer = context.outside.requests.send(self.target.from, &ask).await?;
-            answers.add(answer.clone());
+            answers.add(millis(sent.duration_since(context.started)), answer.clone());
             match (self.wanted.differs(&answer), run.take()) {
                 (None, so_far) => {
                     first.get_or_insert(sent);
@@ -229,7 +232,9 @@ impl Request {
             stayed,
             answers: answers.all.groups(),
             settled: groups,
+            stretches: answers.over_time.stretches(),
             witnesses,
+            traffic: None,
         })
     }
 
