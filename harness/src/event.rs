@@ -104,6 +104,9 @@ pub struct StepInfo {
     pub word: String,
     /// Action or claim.
     pub kind: StepKind,
+    /// For a claim: what has to be seen, within which time, and how it has to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
     /// Lines of the document it follows, e.g. `L47-49`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cites: Option<String>,
@@ -140,6 +143,29 @@ pub struct ScenarioInfo {
     pub errata: Vec<ErratumInfo>,
     /// Its steps.
     pub steps: Vec<StepInfo>,
+    /// Which repetition of it this is, from 1; nothing if it runs once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u32>,
+}
+
+/// Which share of the selected scenarios a run is to prove; other runs prove the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// Which share, from 1.
+    pub index: u32,
+    /// Of how many.
+    pub of: u32,
+    /// Ids of all scenarios of all shares.
+    pub whole: Vec<String>,
+}
+
+/// Name of a scenario among the results of a run, for files and anchors: its id, and from the second repetition on
+/// the repetition as well.
+pub fn result_name(id: &str, round: Option<u32>) -> String {
+    match round {
+        None | Some(1) => id.to_owned(),
+        Some(round) => format!("{id}~{round}"),
+    }
 }
 
 /// Equal answers to the requests of one claim, counted.
@@ -366,6 +392,9 @@ pub struct ScenarioResult {
     pub id: String,
     /// Title.
     pub title: String,
+    /// Which repetition of it this is, from 1; nothing if it ran once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u32>,
     /// Name and edition of the document.
     pub document: String,
     /// The verdict, honest also for scenarios that are broken on purpose.
@@ -389,6 +418,11 @@ pub struct ScenarioResult {
 }
 
 impl ScenarioResult {
+    /// Its name among the results, see [`result_name`].
+    pub fn name(&self) -> String {
+        result_name(&self.id, self.round)
+    }
+
     /// The step that decided a verdict other than proved.
     pub fn culprit(&self) -> Option<&StepResult> {
         self.steps.iter().find(|step| matches!(step.verdict, Verdict::Failed | Verdict::Error))
@@ -407,8 +441,11 @@ pub enum Event {
         started: String,
         /// Folder of the results.
         results: PathBuf,
-        /// Scenarios selected, in the order they run.
+        /// Scenarios selected, in the order they run; each once, however often it is repeated.
         scenarios: Vec<ScenarioInfo>,
+        /// Which share of a selection they are, if other runs have the others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        partition: Option<Partition>,
     },
     /// Something slow begins.
     PhaseStarted {

@@ -16,7 +16,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{Event, EventSink, Observed, PhaseEvents, ScenarioResult, StepResult, Verdict};
+use crate::event::{
+    Event, EventSink, Observed, PhaseEvents, ScenarioInfo, ScenarioResult, StepResult, Verdict, result_name,
+};
 use crate::ports::{EvidenceRequest, PortError};
 use crate::progress::Phase;
 use crate::scenario::{Scenario, Step};
@@ -51,8 +53,13 @@ pub struct Runner {
 impl Runner {
     /// Runs one scenario to its end.
     pub async fn run(&self, scenario: &Scenario) -> ScenarioResult {
+        self.run_round(scenario, None).await
+    }
+
+    /// The same as one of several repetitions, counted from 1.
+    pub async fn run_round(&self, scenario: &Scenario, round: Option<u32>) -> ScenarioResult {
         let begun = Instant::now();
-        let info = scenario.info();
+        let info = ScenarioInfo { round, ..scenario.info() };
         self.sink.emit(&Event::ScenarioStarted { scenario: info.clone() });
         let mut ledger = Ledger::default();
         let mut pods = BTreeMap::new();
@@ -65,7 +72,8 @@ impl Runner {
                 Some(error) => not_begun(step, error, begun),
                 None if steps.iter().all(|done| done.verdict == Verdict::Proved) => {
                     let so_far = SoFar { ledger: &mut ledger, pods: &mut pods, traffic: &mut traffic };
-                    self.step(scenario, step, begun, so_far).await
+                    let below = PathBuf::from("evidence").join(result_name(&scenario.id, round));
+                    self.step(scenario, step, begun, so_far, below).await
                 }
                 None => skipped(step, begun),
             };
@@ -90,6 +98,7 @@ impl Runner {
         let result = ScenarioResult {
             id: info.id,
             title: info.title,
+            round,
             document: info.document,
             // What stays behind would stand in the next one's way.
             verdict: if verdict == Verdict::Proved && !problems.is_empty() {
@@ -129,7 +138,14 @@ impl Runner {
         }
     }
 
-    async fn step(&self, scenario: &Scenario, step: &Step, begun: Instant, so_far: SoFar<'_>) -> StepResult {
+    async fn step(
+        &self,
+        scenario: &Scenario,
+        step: &Step,
+        begun: Instant,
+        so_far: SoFar<'_>,
+        evidence: PathBuf,
+    ) -> StepResult {
         let SoFar { ledger, pods, traffic } = so_far;
         let started = Instant::now();
         let started_ms = millis(started.duration_since(begun));
@@ -177,7 +193,7 @@ impl Runner {
             }
             Err(mut trouble) => {
                 if !self.stop.is_cancelled() {
-                    self.evidence(scenario, step, ledger, &mut trouble).await;
+                    self.evidence(scenario, step, ledger, evidence, &mut trouble).await;
                 }
                 let verdict = expectation::verdict(step, &trouble);
                 result(verdict, trouble.observed, Some(trouble.failure))
@@ -185,15 +201,21 @@ impl Runner {
         }
     }
 
-    /// Collects evidence while everything is still there.
-    async fn evidence(&self, scenario: &Scenario, step: &Step, ledger: &Ledger, trouble: &mut Trouble) {
+    /// Collects evidence while everything is still there, in folder `below` of the results.
+    async fn evidence(
+        &self,
+        scenario: &Scenario,
+        step: &Step,
+        ledger: &Ledger,
+        below: PathBuf,
+        trouble: &mut Trouble,
+    ) {
         let progress = PhaseEvents(self.sink.as_ref());
         let phase = Phase::start(&progress, format!("evidence of {}", scenario.id), None);
         let mut namespaces = ledger.touched();
         if !namespaces.contains(&scenario.namespace) {
             namespaces.push(scenario.namespace.clone());
         }
-        let below = PathBuf::from("evidence").join(&scenario.id);
         let request = EvidenceRequest {
             scenario: scenario.id.clone(),
             step: step.info.index,

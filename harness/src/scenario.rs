@@ -173,6 +173,7 @@ impl Scenario {
             requirements: self.requirements.clone(),
             errata: self.errata.clone(),
             steps: self.steps.iter().map(|step| step.info.clone()).collect(),
+            round: None,
         }
     }
 }
@@ -249,12 +250,14 @@ fn step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
     };
     let word = (definition.parse)(subject, &mut fields, scope)?;
     fields.finish()?;
+    let expected = (definition.kind == StepKind::Claim).then(|| expected(word.as_ref(), within, stays));
     let name = name.unwrap_or_else(|| word.name());
     let info = StepInfo {
         index,
         name,
         word: definition.word.to_owned(),
         kind: definition.kind,
+        expected,
         cites,
         proves,
         errata,
@@ -263,6 +266,12 @@ fn step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
         measured,
     };
     Ok(Step { info, within, stays, witnesses, word })
+}
+
+/// What a claim says, with its limits.
+fn expected(word: &dyn Word, within: Duration, stays: Option<Stays>) -> String {
+    let stays = stays.map(|stays| format!(", and to stay so for {stays}")).unwrap_or_default();
+    format!("{} within {within:?}{stays}", word.name())
 }
 
 /// Finds the one word of a step.

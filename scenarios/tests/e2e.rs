@@ -69,7 +69,13 @@ fn session(broken: bool) -> &'static Session {
         let recorder = Arc::new(Recorder::default());
         let sink = Arc::new(Fanout::new().with(report::terminal(false)).with(recorder.clone()));
         let started = jiff::Timestamp::now().to_string();
-        sink.emit(&Event::RunStarted { run, started, results: results.clone(), scenarios: Vec::new() });
+        sink.emit(&Event::RunStarted {
+            run,
+            started,
+            results: results.clone(),
+            scenarios: Vec::new(),
+            partition: None,
+        });
         Session { begun: Instant::now(), results, recorder, sink }
     })
 }

@@ -65,6 +65,7 @@ pub async fn run(args: &RunArgs) -> u8 {
         started: jiff::Timestamp::now().to_string(),
         results: results.clone(),
         scenarios: scenarios.iter().map(Scenario::info).collect(),
+        partition: None,
     });
     let stop = stop_on_signal();
     let (verdict, code) = on_cluster(args, &scenarios, &sink, results.clone(), stop).await;

@@ -16,6 +16,7 @@ fn info(index: usize, kind: StepKind, word: &str, name: &str, proves: &[&str]) -
         name: name.into(),
         word: word.into(),
         kind,
+        expected: (kind == StepKind::Claim).then(|| format!("{name} within 30s")),
         cites: None,
         proves: proves.iter().map(ToString::to_string).collect(),
         errata: vec![],
@@ -109,6 +110,7 @@ fn scenario(id: &str, title: &str, verdict: Verdict, steps: Vec<StepResult>) -> 
     ScenarioResult {
         id: id.into(),
         title: title.into(),
+        round: None,
         document: "service-mesh-integration 2025-08-25".into(),
         verdict,
         duration_ms: 12_480,
@@ -221,6 +223,7 @@ fn plan(result: &ScenarioResult) -> ScenarioInfo {
             .collect(),
         errata: result.errata.clone(),
         steps: result.steps.iter().map(|step| step.info.clone()).collect(),
+        round: result.round,
     }
 }
 
@@ -231,6 +234,7 @@ fn run(results: &[ScenarioResult], exit_code: u8) -> Vec<Event> {
         started: "2026-11-23T16:02:04Z".into(),
         results: PathBuf::from("target/meshproof/2026-11-23T16-02-04"),
         scenarios: results.iter().map(plan).collect(),
+        partition: None,
     }];
     for (phase, elapsed_ms) in [("engine", 140), ("cluster", 17_902), ("istio", 6_120)] {
         events.push(Event::PhaseStarted { phase: phase.into(), expected_ms: Some(elapsed_ms + 500) });
