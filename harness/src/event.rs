@@ -5,10 +5,15 @@
 //! `RunFinished`. Phases may nest and may stand anywhere. All times are milliseconds; `started_ms` counts from the
 //! start of the scenario. Nothing here holds key material.
 
+mod answers;
+mod sink;
+
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+
+pub use self::answers::{AnswerGroup, Hop, Stretch, Traffic, TrafficFailure};
+pub use self::sink::{EventSink, Fanout, PhaseEvents, Recorder};
 
 /// Version of the shape of `report.json`; grows when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -166,102 +171,6 @@ pub fn result_name(id: &str, round: Option<u32>) -> String {
         None | Some(1) => id.to_owned(),
         Some(round) => format!("{id}~{round}"),
     }
-}
-
-/// Equal answers to the requests of one claim, counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnswerGroup {
-    /// HTTP status, or nothing when there was no answer.
-    pub status: Option<u16>,
-    /// Why there was no answer (`reset`, `timeout` …).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
-    /// Workload that answered (`backend-v1`), if any did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backend: Option<String>,
-    /// The gateway's own word for what happened (`ok`, `no_endpoint` …), if it was looked up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// How many.
-    pub count: usize,
-}
-
-/// Who ended an exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Hop {
-    /// Nobody answered: the client's own connection was refused, reset or stayed silent.
-    Connection,
-    /// The gateway answered by itself.
-    Gateway,
-    /// A sidecar answered instead of its application.
-    Sidecar,
-    /// A backend answered.
-    Backend,
-}
-
-impl std::fmt::Display for Hop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Connection => "connection",
-            Self::Gateway => "gateway",
-            Self::Sidecar => "sidecar",
-            Self::Backend => "backend",
-        })
-    }
-}
-
-/// Equal answers in a row: requests over time, run-length encoded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stretch {
-    /// When its first request started; what it counts from is said where the stretch stands.
-    pub at_ms: u64,
-    /// When its last request started, on the same clock.
-    pub until_ms: u64,
-    /// Who ended the exchanges.
-    pub hop: Hop,
-    /// What was answered, and how often in a row.
-    #[serde(flatten)]
-    pub answers: AnswerGroup,
-}
-
-/// A request of constant traffic that was not answered as wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrafficFailure {
-    /// When the request started, since the traffic began.
-    pub at_ms: u64,
-    /// HTTP status, or nothing when there was no answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// Why, in a word: the gateway's own (`no_endpoint` …) or how the connection failed (`reset`, `timeout` …).
-    pub reason: String,
-    /// Who ended the exchange.
-    pub hop: Hop,
-    /// What came back, in one line.
-    pub seen: String,
-}
-
-/// Constant traffic while other steps ran: what a claim of continuity saw.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Traffic {
-    /// When it began, since the start of the scenario.
-    pub started_ms: u64,
-    /// From the first request to the last answer.
-    pub lasted_ms: u64,
-    /// Requests per second that were to be sent.
-    pub rate: f64,
-    /// Requests sent.
-    pub sent: u64,
-    /// Every answer, counted, in order of first appearance.
-    pub answers: Vec<AnswerGroup>,
-    /// The same over time, from `started_ms`, in the order the requests started.
-    pub stretches: Vec<Stretch>,
-    /// Every request that was not answered as wanted, in the order they started.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failures: Vec<TrafficFailure>,
-    /// The longest time between the starts of two requests answered as wanted (from the start, and to the end, as
-    /// well): how long a client saw nothing but failures.
-    pub longest_gap_ms: u64,
 }
 
 /// How a claim went on holding.
@@ -525,83 +434,4 @@ pub enum Event {
         /// How long all of it took.
         total_ms: u64,
     },
-}
-
-/// A listener to the stream. Must be quick: it is called in line. What goes wrong in a reporter is its own to tell.
-pub trait EventSink: Send + Sync {
-    /// Takes notice of an event.
-    fn emit(&self, event: &Event);
-}
-
-/// Hands each event to several listeners, in order.
-#[derive(Clone, Default)]
-pub struct Fanout(Vec<Arc<dyn EventSink>>);
-
-impl Fanout {
-    /// Nobody listens yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a listener.
-    #[must_use]
-    pub fn with(mut self, sink: Arc<dyn EventSink>) -> Self {
-        self.0.push(sink);
-        self
-    }
-}
-
-impl EventSink for Fanout {
-    fn emit(&self, event: &Event) {
-        for sink in &self.0 {
-            sink.emit(event);
-        }
-    }
-}
-
-/// Keeps every event, for reporters that write once at the end and for tests.
-#[derive(Debug, Default)]
-pub struct Recorder(Mutex<Vec<Event>>);
-
-impl Recorder {
-    /// The events so far.
-    pub fn events(&self) -> Vec<Event> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl EventSink for Recorder {
-    fn emit(&self, event: &Event) {
-        self.lock().push(event.clone());
-    }
-}
-
-/// Turns progress into phase events, so that work which knows only [`Progress`](crate::progress::Progress) is heard.
-pub struct PhaseEvents<'a>(pub &'a dyn EventSink);
-
-impl crate::progress::Progress for PhaseEvents<'_> {
-    fn started(&self, phase: &str, expected: Option<std::time::Duration>) {
-        let expected_ms = expected.map(milliseconds);
-        self.0.emit(&Event::PhaseStarted { phase: phase.to_owned(), expected_ms });
-    }
-
-    fn note(&self, phase: &str, message: &str) {
-        self.0.emit(&Event::PhaseNote { phase: phase.to_owned(), message: message.to_owned() });
-    }
-
-    fn finished(&self, phase: &str, elapsed: std::time::Duration, error: Option<&str>) {
-        self.0.emit(&Event::PhaseFinished {
-            phase: phase.to_owned(),
-            elapsed_ms: milliseconds(elapsed),
-            error: error.map(str::to_owned),
-        });
-    }
-}
-
-fn milliseconds(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
