@@ -4,16 +4,27 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{self, ClusterInfo, Event, ImplementationInfo, ScenarioResult, Verdict};
+use crate::event::{self, ClusterInfo, Event, ImplementationInfo, Partition, ScenarioResult, Verdict};
 
 /// Milliseconds per phase, in the order in which the phases first ended, and `total`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
-    /// The whole run; 0 while it lasts.
+    /// The whole run, of a merged report the sum; 0 while it lasts.
     pub total: u64,
     /// Phases by name; one that ran several times counts with the sum.
     #[serde(flatten)]
     pub phases: BTreeMap<String, u64>,
+}
+
+/// A run that went into a merged report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name.
+    pub run: String,
+    /// When it started (RFC 3339).
+    pub started: String,
+    /// How long it took.
+    pub total_ms: u64,
 }
 
 /// The content of `report.json`.
@@ -35,6 +46,15 @@ pub struct Report {
     pub implementation: Option<ImplementationInfo>,
     /// What took how long.
     pub timings: Timings,
+    /// Ids of the scenarios that were to run, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selected: Vec<String>,
+    /// Which share of a selection they are, if other runs have the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
+    /// The runs it was merged from, if it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
     /// Phases that did not end well, with the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub errors: BTreeMap<String, String>,
@@ -52,11 +72,19 @@ impl Report {
         report
     }
 
+    /// Ids of the scenarios that were to run and did not come to their end.
+    pub fn not_run(&self) -> Vec<&str> {
+        let ended = |id: &&str| self.scenarios.iter().any(|scenario| scenario.id == **id);
+        self.selected.iter().map(String::as_str).filter(|id| !ended(id)).collect()
+    }
+
     fn take(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { run, started, .. } => {
+            Event::RunStarted { run, started, scenarios, partition, .. } => {
                 self.run.clone_from(run);
                 self.started.clone_from(started);
+                self.selected = scenarios.iter().map(|scenario| scenario.id.clone()).collect();
+                self.partition.clone_from(partition);
             }
             Event::ClusterReady { cluster, implementation } => {
                 self.cluster = Some(cluster.clone());

@@ -15,6 +15,7 @@ pub(super) fn render(report: &Report) -> Result<String, SerializeError> {
     if report.scenarios.is_empty() {
         junit.add_test_suites(setup(report));
     }
+    junit.add_test_suites(not_run(report));
     junit.to_string()
 }
 
@@ -34,8 +35,21 @@ fn setup(report: &Report) -> Option<TestSuite> {
     Some(suite)
 }
 
+/// Scenarios that were to run and did not come to their end: a report without them must not look complete.
+fn not_run(report: &Report) -> Option<TestSuite> {
+    let mut suite = TestSuite::new("not-run");
+    for id in report.not_run() {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message("was to run and did not come to its end");
+        let mut case = TestCase::new(id, status);
+        case.set_classname("not-run");
+        suite.add_test_case(case);
+    }
+    (!suite.test_cases.is_empty()).then_some(suite)
+}
+
 fn suite(scenario: &ScenarioResult) -> TestSuite {
-    let mut suite = TestSuite::new(scenario.id.as_str());
+    let mut suite = TestSuite::new(scenario.name());
     suite.set_time(Duration::from_millis(scenario.duration_ms));
     suite.add_property(Property::new("title", scenario.title.as_str()));
     suite.add_property(Property::new("document", scenario.document.as_str()));
@@ -50,7 +64,7 @@ fn suite(scenario: &ScenarioResult) -> TestSuite {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_message(problem.as_str());
         let mut case = TestCase::new("clean-up", status);
-        case.set_classname(scenario.id.as_str());
+        case.set_classname(scenario.name());
         suite.add_test_case(case);
     }
     suite
@@ -75,7 +89,7 @@ fn case(scenario: &ScenarioResult, step: &StepResult) -> TestCase {
     }
     // The number keeps names apart: a scenario may claim the same thing twice.
     let mut case = TestCase::new(format!("{:02} {}", step.info.index + 1, step.info.name), status);
-    case.set_classname(scenario.id.as_str());
+    case.set_classname(scenario.name());
     case.set_time(Duration::from_millis(step.duration_ms));
     if !step.observed.summary.is_empty() {
         case.set_system_out(step.observed.summary.as_str());
@@ -91,6 +105,14 @@ mod tests {
     #[test]
     fn a_run_is_a_suite_per_scenario() {
         insta::assert_snapshot!(render(&Report::from_events(&sample::failed_run())).unwrap());
+    }
+
+    #[test]
+    fn what_was_to_run_and_did_not_is_an_error() {
+        let mut report = Report::from_events(&sample::proved_run());
+        report.selected.push("gone/missing".into());
+        let xml = render(&report).unwrap();
+        assert!(xml.contains("name=\"gone/missing\"") && xml.contains("errors=\"1\""), "{xml}");
     }
 
     #[test]

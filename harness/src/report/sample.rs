@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::event::{
-    AnswerGroup, ClusterInfo, Diagnosis, ErratumInfo, Event, Failure, ImplementationInfo, Observed,
+    AnswerGroup, ClusterInfo, Diagnosis, ErratumInfo, Event, Failure, Hop, ImplementationInfo, Observed,
     RequirementInfo, RequirementResult, ScenarioInfo, ScenarioResult, Stayed, StepInfo, StepKind, StepResult,
-    Testimony, Verdict,
+    Stretch, Testimony, Verdict,
 };
 
 fn info(index: usize, kind: StepKind, word: &str, name: &str, proves: &[&str]) -> StepInfo {
@@ -44,6 +44,19 @@ fn group(status: u16, backend: Option<&str>, reason: &str, count: usize) -> Answ
     }
 }
 
+/// Answers of these groups one after the other, one every 10 ms.
+fn stretches(groups: &[AnswerGroup]) -> Vec<Stretch> {
+    let mut at_ms = 4;
+    let stretch = |group: &AnswerGroup| {
+        let until_ms = at_ms + 10 * (group.count as u64 - 1);
+        let hop = if group.backend.is_some() { Hop::Backend } else { Hop::Gateway };
+        let stretch = Stretch { at_ms, until_ms, hop, answers: group.clone() };
+        at_ms = until_ms + 10;
+        stretch
+    };
+    groups.iter().map(stretch).collect()
+}
+
 fn install() -> StepResult {
     let mut step = info(0, StepKind::Action, "install", "install implementation", &["R10"]);
     step.cites = Some("L47-49".into());
@@ -78,6 +91,7 @@ fn answered() -> StepResult {
     observed.stayed = Some(Stayed { ms: 412, requests: 20 });
     observed.answers = vec![group(404, None, "no_route", 2), group(200, Some("backend-v1"), "ok", 20)];
     observed.settled = vec![group(200, Some("backend-v1"), "ok", 20)];
+    observed.stretches = stretches(&observed.answers);
     observed.witnesses = vec![
         Testimony {
             witness: "mtls-from-extension".into(),
@@ -142,6 +156,7 @@ pub(super) fn proved() -> ScenarioResult {
     observed.answers =
         vec![group(200, Some("backend-v1"), "ok", 3), group(503, None, "upstream_tls_handshake_failed", 20)];
     observed.settled = vec![group(503, None, "upstream_tls_handshake_failed", 20)];
+    observed.stretches = stretches(&observed.answers);
     let mut info = request(4, 503, "R45");
     info.cites = Some("L339".into());
     info.errata = vec!["E9".into()];
@@ -158,6 +173,7 @@ pub(super) fn failed() -> ScenarioResult {
     let id = "broken/istio-alpn";
     let mut observed = saw("200 from backend-v1-6c8f9d7b54-q2w8z, 450 times");
     observed.answers = vec![group(200, Some("backend-v1"), "ok", 450)];
+    observed.stretches = stretches(&observed.answers);
     observed.witnesses = vec![Testimony {
         witness: "clear-text-answered".into(),
         held: true,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use self::{bars::Bars, paint::Paint};
-use super::{explain::explain_below, text};
+use super::{explain::explain_below, rounds::Rounds, text};
 use crate::{
     event::{Event, EventSink, ScenarioResult, StepResult, Verdict},
     progress::Progress,
@@ -56,6 +56,7 @@ struct State {
     running: BTreeMap<String, Running>,
     results: Option<PathBuf>,
     tally: BTreeMap<Verdict, usize>,
+    rounds: Rounds,
     steps: usize,
 }
 
@@ -69,8 +70,15 @@ struct Running {
 impl Terminal {
     fn new(look: Look, paint: Paint, out: Box<dyn Write + Send>, verbose: bool) -> Self {
         let bars = (look == Look::Bars).then(Bars::new);
-        let state =
-            State { bars, out, running: BTreeMap::new(), results: None, tally: BTreeMap::new(), steps: 0 };
+        let state = State {
+            bars,
+            out,
+            running: BTreeMap::new(),
+            results: None,
+            tally: BTreeMap::new(),
+            rounds: Rounds::default(),
+            steps: 0,
+        };
         Self { state: Mutex::new(state), paint, verbose }
     }
 
@@ -169,6 +177,7 @@ impl Terminal {
 
     fn scenario_finished(&self, state: &mut State, result: &ScenarioResult) {
         *state.tally.entry(result.verdict).or_default() += 1;
+        state.rounds.add(result);
         let proved = result.requirements.iter().filter(|r| r.verdict == Verdict::Proved).count();
         let mut line = format!(
             "  {} in {}: {proved} of {}",
@@ -196,6 +205,9 @@ impl Terminal {
     fn run_finished(&self, state: &mut State, verdict: Verdict, total_ms: u64) {
         if let Some(bars) = &mut state.bars {
             bars.clear();
+        }
+        for line in state.rounds.lines() {
+            state.say(&format!("  {line}"));
         }
         let scenarios: usize = state.tally.values().sum();
         let parts: Vec<String> =
@@ -253,7 +265,8 @@ impl EventSink for Terminal {
             Event::ScenarioStarted { scenario } => {
                 let mut state = self.lock();
                 state.steps = scenario.steps.len();
-                let line = format!("\n{}  {}", self.paint.bold(&scenario.id), scenario.title);
+                let round = scenario.round.map(|round| format!("  (round {round})")).unwrap_or_default();
+                let line = format!("\n{}  {}{round}", self.paint.bold(&scenario.id), scenario.title);
                 state.say(&line);
             }
             Event::StepStarted { scenario, step, .. } => {

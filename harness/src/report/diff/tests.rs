@@ -1,0 +1,108 @@
+use super::*;
+use crate::event::{Hop, Traffic, TrafficFailure};
+use crate::report::sample;
+
+fn proved_run() -> Report {
+    Report { run: "before".into(), ..Report::from_events(&sample::proved_run()) }
+}
+
+/// The main scenario, failed.
+fn failed_run() -> Report {
+    let mut report = Report { run: "after".into(), ..Report::from_events(&sample::failed_run()) };
+    report.scenarios.remove(0);
+    report.scenarios[0].id = "service-mesh-integration".into();
+    report
+}
+
+#[test]
+fn what_got_worse_comes_first() {
+    let diff = diff(&proved_run(), &failed_run());
+    assert!(diff.is_worse());
+    insta::assert_snapshot!(diff.text());
+}
+
+#[test]
+fn the_same_for_machines() {
+    insta::assert_json_snapshot!(diff(&proved_run(), &failed_run()));
+}
+
+#[test]
+fn another_good_run_makes_no_difference() {
+    let json = serde_json::to_string(&proved_run()).unwrap();
+    let json = json.replace("6c8f9d7b54-q2w8z", "79b5cc4d6f-h4xzw").replace("172.18.255.200", "172.19.0.1");
+    let mut other: Report = serde_json::from_str(&json).unwrap();
+    for step in &mut other.scenarios[0].steps {
+        step.duration_ms += 499;
+        step.observed.answers.iter_mut().for_each(|group| group.count += 3);
+    }
+    let diff = diff(&proved_run(), &other);
+    assert_eq!(diff.changes, []);
+    assert!(diff.text().ends_with("\nNo difference.\n"));
+}
+
+#[test]
+fn getting_better_is_not_worse() {
+    let diff = diff(&failed_run(), &proved_run());
+    assert!(!diff.is_worse());
+    assert!(diff.changes.iter().any(|change| change.grade == Grade::Better));
+}
+
+#[test]
+fn what_is_not_tried_any_more_got_worse() {
+    let mut without = proved_run();
+    without.scenarios.clear();
+    let diff = diff(&proved_run(), &without);
+    assert!(diff.is_worse());
+    assert!(diff.text().contains("R43: proved → not run"), "{}", diff.text());
+}
+
+#[test]
+fn times_count_only_beyond_both_limits() {
+    for (a, b, counts) in [
+        (100, 599, false),
+        (100, 600, true),
+        (10_000, 12_499, false),
+        (10_000, 12_500, true),
+        (12_500, 10_000, true),
+        (0, 400, false),
+    ] {
+        assert_eq!(NOISE.is_exceeded(a, b), counts, "{a} {b}");
+    }
+}
+
+#[test]
+fn steps_and_versions_that_came_or_went_are_told() {
+    let mut other = proved_run();
+    other.cluster.as_mut().unwrap().istio = "1.32".into();
+    let steps = &mut other.scenarios[0].steps;
+    steps.remove(3);
+    let mut again = steps[0].clone();
+    again.observed.summary = "the same name once more".into();
+    steps.push(again);
+    let text = diff(&proved_run(), &other).text();
+    assert!(text.contains("Istio: 1.31 → 1.32"), "{text}");
+    assert!(text.contains("delete peer-authentication.yaml: the step is gone"), "{text}");
+    assert!(text.contains("install implementation: a new step"), "{text}");
+    assert!(text.contains("No difference in verdicts."), "{text}");
+}
+
+#[test]
+fn failures_of_constant_traffic_are_told() {
+    let mut other = proved_run();
+    let quiet = |report: &mut Report, failures| {
+        let traffic = Traffic { sent: 100, failures, ..Traffic::default() };
+        report.scenarios[0].steps[2].observed.traffic = Some(Box::new(traffic));
+    };
+    let mut before = proved_run();
+    quiet(&mut before, vec![]);
+    let failure = TrafficFailure {
+        at_ms: 3,
+        status: Some(503),
+        reason: "no_endpoint".into(),
+        hop: Hop::Gateway,
+        seen: "503 (no_endpoint)".into(),
+    };
+    quiet(&mut other, vec![failure]);
+    let text = diff(&before, &other).text();
+    assert!(text.contains("constant traffic: 0 failures → 1 failure (no_endpoint)"), "{text}");
+}

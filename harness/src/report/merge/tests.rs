@@ -1,0 +1,121 @@
+use super::*;
+use crate::report::sample;
+
+fn proved(run: &str) -> Report {
+    Report { run: run.into(), ..Report::from_events(&sample::proved_run()) }
+}
+
+fn failed(run: &str) -> Report {
+    Report { run: run.into(), ..Report::from_events(&sample::failed_run()) }
+}
+
+/// The proved scenario, as one share of a selection of two.
+fn share(index: u32) -> Report {
+    let whole: Vec<String> = vec!["service-mesh-integration".into(), "broken/istio-alpn".into()];
+    let mut report = failed(&format!("run-{index}"));
+    let own = whole[index as usize - 1].clone();
+    report.scenarios.retain(|scenario| scenario.id == own);
+    report.verdict = Some(verdict::of_run(&report.scenarios));
+    report.exit_code = report.verdict.map(verdict::exit_code);
+    report.selected = vec![own];
+    report.partition = Some(Partition { index, of: 2, whole });
+    report
+}
+
+fn names(report: &Report) -> Vec<String> {
+    report.scenarios.iter().map(ScenarioResult::name).collect()
+}
+
+#[test]
+fn shares_make_a_whole_whatever_the_order() {
+    let (merged, evidence) = merge(&[share(2), share(1)], "all".into()).unwrap();
+    assert_eq!(names(&merged), ["service-mesh-integration", "broken/istio-alpn"]);
+    assert_eq!((merged.verdict, merged.exit_code), (Some(Verdict::Failed), Some(1)));
+    assert_eq!(merged.partition, None);
+    assert_eq!(merged.timings.total, 2 * 61_377);
+    assert_eq!(merged.parts.len(), 2);
+    let same = PathBuf::from("evidence/broken/istio-alpn");
+    assert_eq!(evidence, [Moved { part: 0, from: same.clone(), to: same }]);
+}
+
+#[test]
+fn a_missing_share_is_an_error_even_if_all_the_others_are_proved() {
+    let (merged, _) = merge(&[share(1)], "all".into()).unwrap();
+    assert_eq!((merged.verdict, merged.exit_code), (Some(Verdict::Error), Some(4)));
+    assert_eq!(merged.errors["shares"], "missing: 2/2");
+    assert_eq!(merged.not_run(), ["broken/istio-alpn"]);
+}
+
+#[test]
+fn a_scenario_that_is_there_twice_counts_as_repeated() {
+    let (merged, evidence) = merge(&[failed("one"), failed("two")], "all".into()).unwrap();
+    assert_eq!(
+        names(&merged),
+        [
+            "service-mesh-integration",
+            "service-mesh-integration~2",
+            "broken/istio-alpn",
+            "broken/istio-alpn~2"
+        ]
+    );
+    let to: Vec<_> = evidence.iter().map(|moved| (moved.part, moved.to.display().to_string())).collect();
+    assert_eq!(to, [(0, "evidence/broken/istio-alpn".into()), (1, "evidence/broken/istio-alpn~2".into())]);
+}
+
+#[test]
+fn runs_against_different_things_are_not_merged() {
+    let mut other = proved("other");
+    other.cluster.as_mut().unwrap().istio = "1.30".into();
+    let error = merge(&[proved("one"), other], "all".into()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "one and other do not belong together: Istio is `1.31` in one and `1.30` in the other; `meshproof report \
+         diff` compares such runs"
+    );
+}
+
+#[test]
+fn a_run_that_was_broken_off_makes_no_proved_whole() {
+    let broken_off = Report { verdict: None, exit_code: None, ..proved("broken-off") };
+    let (merged, _) = merge(&[proved("one"), broken_off], "all".into()).unwrap();
+    assert_eq!((merged.verdict, merged.exit_code), (Some(Verdict::Error), Some(4)));
+}
+
+#[test]
+fn an_unfit_host_keeps_its_exit_code() {
+    let unfit = Report { verdict: Some(Verdict::Error), exit_code: Some(3), ..Report::default() };
+    assert_eq!(merge(&[proved("one"), unfit], "all".into()).unwrap().0.exit_code, Some(3));
+}
+
+#[test]
+fn evidence_outside_of_the_results_is_left_alone() {
+    let mut report = failed("one");
+    let step = report.scenarios[1].steps.iter_mut().find(|step| step.failure.is_some()).unwrap();
+    step.failure.as_mut().unwrap().evidence = Some("../../etc".into());
+    let (merged, evidence) = merge(&[report], "all".into()).unwrap();
+    assert!(evidence.is_empty());
+    assert_eq!(merged.scenarios[1].culprit().unwrap().failure.as_ref().unwrap().evidence, None);
+}
+
+#[test]
+fn everything_is_written_and_a_folder_with_something_in_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, into) = (folder.path().join("one"), folder.path().join("all"));
+    super::super::write_all(&one, &sample::failed_run()).unwrap();
+    let evidence = one.join("evidence/broken/istio-alpn/logs");
+    fs::create_dir_all(&evidence).unwrap();
+    fs::write(evidence.join("a.log"), "a").unwrap();
+    merge_into(&[one.clone(), one.join("report.json")], &into).unwrap();
+    for file in [
+        "report.json",
+        "junit.xml",
+        "report.html",
+        "transcript/service-mesh-integration~2.yaml",
+        "evidence/broken/istio-alpn/logs/a.log",
+        "evidence/broken/istio-alpn~2/logs/a.log",
+    ] {
+        assert!(into.join(file).is_file(), "{file}");
+    }
+    let error = merge_into(&[one], &into).unwrap_err();
+    assert!(matches!(error, MergeError::Occupied(_)), "{error}");
+}
