@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod down;
 pub mod exit;
 pub mod list;
+pub mod report;
 pub mod run;
 pub mod status;
 pub mod up;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cluster::ClusterError;
-use crate::report;
+use crate::report as reports;
 use crate::requirement::Catalogue;
 use crate::scenario::{Problems, discover};
 
@@ -44,6 +45,8 @@ enum Command {
     Run(run::RunArgs),
     /// List scenarios, or the requirements they prove
     List(list::ListArgs),
+    /// Compare runs, or make one report of several
+    Report(report::ReportArgs),
     /// Say what this host has, what will be used, what is missing
     Doctor(doctor::DoctorArgs),
     /// Measure
@@ -75,7 +78,7 @@ impl RootArgs {
 
 /// Runs the command of these arguments; the exit code.
 pub async fn main(cli: Cli) -> u8 {
-    let terminal = report::terminal(false);
+    let terminal = reports::terminal(false);
     let progress = terminal.as_ref();
     match &cli.command {
         Command::Up(args) => ended(up::run(args, progress).await),
@@ -85,6 +88,7 @@ pub async fn main(cli: Cli) -> u8 {
         Command::Bench(args) => ended(bench::run(args, progress).await),
         Command::Run(args) => run::run(args).await,
         Command::List(args) => list::run(args),
+        Command::Report(args) => report::run(args),
     }
 }
 

@@ -11,11 +11,15 @@
 //! target/meshproof/latest        link to the newest run
 //! ```
 
+mod diff;
 mod explain;
 mod html;
 mod json;
 mod junit;
+mod merge;
 mod normalise;
+mod read;
+mod rounds;
 #[cfg(test)]
 mod sample;
 mod terminal;
@@ -28,9 +32,12 @@ use std::{
 };
 
 pub use self::{
+    diff::{Aspect, Change, Diff, Grade, NOISE, Noise, Side, Subject, diff},
     explain::explain,
-    json::{Report, Timings},
+    json::{Part, Report, Timings},
+    merge::{MergeError, merge_into},
     normalise::normalise,
+    read::ReadError,
     terminal::{Look, Terminal, terminal},
     transcript::transcript,
 };
@@ -42,25 +49,25 @@ use crate::event::Event;
 /// # Errors
 /// When a file cannot be written; the error names it.
 pub fn write_all(results: &Path, events: &[Event]) -> io::Result<()> {
-    let report = Report::from_events(events);
-    let json = serde_json::to_string_pretty(&report).map_err(io::Error::other)?;
-    write(&results.join("report.json"), &(json + "\n"))?;
-    write(&results.join("junit.xml"), &junit::render(&report).map_err(io::Error::other)?)?;
-    write(&results.join("report.html"), &html::render(&report, results).map_err(io::Error::other)?)?;
-    for scenario in &report.scenarios {
-        write(&transcript_path(results, &scenario.id), &transcript(scenario))?;
-    }
+    write_report(results, &Report::from_events(events))?;
     link_latest(results)
 }
 
-/// Where the transcript of a scenario is written.
-pub fn transcript_path(results: &Path, scenario: &str) -> PathBuf {
-    results.join("transcript").join(format!("{scenario}.yaml"))
+/// The same for a report that is there, without `latest`.
+fn write_report(results: &Path, report: &Report) -> io::Result<()> {
+    let json = serde_json::to_string_pretty(report).map_err(io::Error::other)?;
+    write(&results.join("report.json"), &(json + "\n"))?;
+    write(&results.join("junit.xml"), &junit::render(report).map_err(io::Error::other)?)?;
+    write(&results.join("report.html"), &html::render(report, results).map_err(io::Error::other)?)?;
+    for scenario in &report.scenarios {
+        write(&transcript_path(results, &scenario.name()), &transcript(scenario))?;
+    }
+    Ok(())
 }
 
-/// Where the evidence of a scenario is written.
-pub fn evidence_path(results: &Path, scenario: &str) -> PathBuf {
-    results.join("evidence").join(scenario)
+/// Where the transcript of a scenario is written; `name` as [`crate::event::result_name`] has it.
+fn transcript_path(results: &Path, name: &str) -> PathBuf {
+    results.join("transcript").join(format!("{name}.yaml"))
 }
 
 /// Points `latest`, in the folder of `results`, at `results`: replaced by a rename, so that it never

@@ -1,30 +1,42 @@
 //! `meshproof run`: proves scenarios and says what came of it.
 
+mod choose;
+mod selection;
+mod session;
+mod stop;
+mod watch;
+
 use std::path::PathBuf;
-use std::process;
-use std::sync::Arc;
 
 use clap::Args;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use self::selection::Share;
 use super::up::ClusterSpecArgs;
 use super::{catalogue, exit};
-use crate::cluster::{Cluster, ClusterError, ensure_cluster};
-use crate::event::{Event, EventSink, Fanout, PhaseEvents, Recorder, ScenarioResult, Verdict};
-use crate::report;
-use crate::requirement::Catalogue;
-use crate::runner::context::millis;
-use crate::runner::live::Live;
-use crate::runner::{Keep, Runner, verdict};
-use crate::scenario::{Problems, Scenario, discover};
-use crate::supply::cache::Cache;
+use crate::runner::Keep;
 
 /// Arguments of `meshproof run`.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Scenarios or folders of them; without any, all that are not broken on purpose
     pub names: Vec<String>,
+    /// Only scenarios that prove this requirement; may be given several times
+    #[arg(long, value_name = "REQUIREMENT")]
+    pub only: Vec<String>,
+    /// Only what the newest run did not prove or did not come to
+    #[arg(long, conflicts_with = "names")]
+    pub rerun_failed: bool,
+    /// Only one of several shares, which together are everything selected; balanced if the newest run knows how long each
+    /// scenario takes
+    #[arg(long, value_name = "I/N")]
+    pub partition: Option<Share>,
+    /// Run everything selected so often, one round after the other
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeat: u32,
+    /// Stay, and run again what a changed file touches: a scenario, its manifests, a source of the gateway's images and
+    /// charts. A changed meshproof has to be started again
+    #[arg(long, conflicts_with_all = ["repeat", "partition", "rerun_failed"])]
+    pub watch: bool,
     /// Where scenarios are
     #[command(flatten)]
     pub root: super::RootArgs,
@@ -42,169 +54,77 @@ pub struct RunArgs {
     pub verbose: bool,
 }
 
+impl RunArgs {
+    /// What cannot be had together, beyond what single flags exclude.
+    fn contradiction(&self) -> Option<&'static str> {
+        match self.keep {
+            Keep::Always if self.repeat > 1 => {
+                Some("--keep always leaves nothing to repeat on; --keep failed stops at the first failure")
+            }
+            Keep::Always if self.watch => Some(
+                "--keep always leaves nothing to run again on; --keep failed leaves what failed until it runs again",
+            ),
+            _ => None,
+        }
+    }
+}
+
 /// Runs `meshproof run`; the exit code.
 pub async fn run(args: &RunArgs) -> u8 {
+    if let Some(contradiction) = args.contradiction() {
+        eprintln!("{contradiction}");
+        return exit::USAGE;
+    }
     let Some(root) = args.root.find() else { return exit::USAGE };
     let Some(catalogue) = catalogue() else { return exit::SETUP };
-    let scenarios = match load(&root, &args.names, &catalogue) {
-        Ok(scenarios) => scenarios,
-        Err(code) => return code,
-    };
-    if scenarios.is_empty() {
-        eprintln!("nothing selected: there is no scenario below {}", root.display());
-        return exit::NOTHING;
+    if args.watch {
+        return watch::run(args, &root, &catalogue).await;
     }
-    let recorder = Arc::new(Recorder::default());
-    let sink: Arc<dyn EventSink> =
-        Arc::new(Fanout::new().with(report::terminal(args.verbose)).with(recorder.clone()));
-    let begun = Instant::now();
-    let name = run_name();
-    let results = args.results.join(&name);
-    sink.emit(&Event::RunStarted {
-        run: name,
-        started: jiff::Timestamp::now().to_string(),
-        results: results.clone(),
-        scenarios: scenarios.iter().map(Scenario::info).collect(),
-        partition: None,
-    });
-    let stop = stop_on_signal();
-    let (verdict, code) = on_cluster(args, &scenarios, &sink, results.clone(), stop).await;
-    sink.emit(&Event::RunFinished { verdict, exit_code: code, total_ms: millis(begun.elapsed()) });
-    if let Err(error) = report::write_all(&results, &recorder.events()) {
-        eprintln!("writing the results below {}: {error}", results.display());
-        return code.max(exit::SETUP);
+    match choose::choose(&root, args, &catalogue) {
+        Ok(chosen) => session::prove(args, &chosen.scenarios, chosen.partition, stop::on_signal()).await.code,
+        Err(code) => code,
     }
-    code
 }
 
-/// Loads the scenarios that are meant.
-fn load(root: &std::path::Path, names: &[String], catalogue: &Catalogue) -> Result<Vec<Scenario>, u8> {
-    let ids = discover::all(root).map_err(|error| {
-        eprintln!("looking for scenarios below {}: {error}", root.display());
-        exit::USAGE
-    })?;
-    let selected = discover::select(&ids, names).map_err(|name| {
-        eprintln!(
-            "nothing selected: there is no scenario `{name}` below {}; `meshproof list` lists them",
-            root.display()
-        );
-        exit::NOTHING
-    })?;
-    let mut scenarios = Vec::new();
-    let mut problems = Vec::new();
-    for id in &selected {
-        match Scenario::load(root, id, catalogue) {
-            Ok(scenario) => scenarios.push(scenario),
-            Err(found) => problems.extend(found.0),
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<RunArgs, String> {
+        let arguments = std::iter::once("run").chain(arguments.iter().copied());
+        Command::try_parse_from(arguments).map(|command| command.run).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        for wrong in [
+            &["--rerun-failed", "some"][..],
+            &["--watch", "--repeat", "2"],
+            &["--watch", "--partition", "1/2"],
+            &["--watch", "--rerun-failed"],
+            &["--partition", "3/2"],
+            &["--repeat", "0"],
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
-    }
-    if problems.is_empty() {
-        return Ok(scenarios);
-    }
-    super::tell(&Problems(problems));
-    Err(exit::USAGE)
-}
-
-/// Has the cluster, and runs the scenarios on it.
-async fn on_cluster(
-    args: &RunArgs,
-    scenarios: &[Scenario],
-    sink: &Arc<dyn EventSink>,
-    results: PathBuf,
-    stop: CancellationToken,
-) -> (Verdict, u8) {
-    let spec = args.spec.spec();
-    let progress = PhaseEvents(sink.as_ref());
-    let ready = async {
-        let cluster = ensure_cluster(&spec, &progress).await?;
-        // Scenarios install and remove the one implementation: a second run waits for the first.
-        let lock = Cache::open_default()?;
-        let waiting = || eprintln!("waiting for another run on cluster {}", cluster.name);
-        let lock = lock.lock(&format!("scenarios-{}", cluster.name), waiting).await?;
-        Ok::<_, ClusterError>((cluster, lock))
-    };
-    let (cluster, _lock) = tokio::select! {
-        biased;
-        () = stop.cancelled() => {
-            eprintln!("interrupted while the cluster was being made ready; `meshproof down` removes it");
-            return (Verdict::Error, exit::SETUP);
+        for wrong in [&["--keep", "always", "--repeat", "2"][..], &["--keep", "always", "--watch"]] {
+            assert!(parsed(wrong).unwrap().contradiction().is_some(), "{wrong:?}");
         }
-        ready = ready => match ready {
-            Ok(ready) => ready,
-            Err(error) => {
-                eprintln!("the cluster is not there: {error}");
-                return (Verdict::Error, exit::of(&error));
-            }
-        },
-    };
-    let live = match attach(&cluster, sink).await {
-        Ok(live) => live,
-        Err(code) => return (Verdict::Error, code),
-    };
-    let unfit: Vec<_> = scenarios.iter().filter_map(|scenario| live.unfit_for(scenario)).collect();
-    if !unfit.is_empty() {
-        eprintln!("the cluster {} is not fit: {}", cluster.name, unfit.join("; "));
-        return (Verdict::Error, exit::UNFIT);
-    }
-    let runner = Runner {
-        outside: live.outside.clone(),
-        sink: sink.clone(),
-        results,
-        keep: args.keep,
-        stop: stop.clone(),
-    };
-    let mut done: Vec<ScenarioResult> = Vec::new();
-    for scenario in scenarios {
-        // What an earlier one left would be in the way of the next.
-        let blocked = done.last().is_some_and(|last| !last.kept.is_empty());
-        if stop.is_cancelled() || blocked {
-            eprintln!("not run: {}", scenario.id);
-            continue;
+        for right in [
+            &["--keep", "failed", "--repeat", "2"][..],
+            &["--keep", "always", "some"],
+            &["--rerun-failed", "--only", "R1", "--partition", "1/2"],
+            &["--watch", "--only", "R1", "some"],
+        ] {
+            assert_eq!(parsed(right).unwrap().contradiction(), None, "{right:?}");
         }
-        done.push(runner.run(scenario).await);
-    }
-    let complete = done.len() == scenarios.len();
-    let verdict = if complete { verdict::of_run(&done) } else { verdict::of_run(&done).max(Verdict::Error) };
-    (verdict, verdict::exit_code(verdict))
-}
-
-async fn attach(cluster: &Cluster, sink: &Arc<dyn EventSink>) -> Result<Live, u8> {
-    let live = Live::attach(cluster, sink.clone()).await.map_err(|error| {
-        eprintln!("{error}");
-        exit::SETUP
-    })?;
-    let (info, implementation) = (live.cluster.clone(), live.implementation.clone());
-    sink.emit(&Event::ClusterReady { cluster: info, implementation });
-    Ok(live)
-}
-
-/// Name of a run: sorts by time, and two that start together differ.
-fn run_name() -> String {
-    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    format!("{now}-{}", process::id())
-}
-
-/// The first Ctrl-C (or SIGTERM) ends the step under way and cleans up; the second ends the program.
-fn stop_on_signal() -> CancellationToken {
-    let stop = CancellationToken::new();
-    let token = stop.clone();
-    tokio::spawn(async move {
-        signal().await;
-        eprintln!("interrupted: cleaning up; once more to leave everything as it is");
-        token.cancel();
-        signal().await;
-        process::exit(130);
-    });
-    stop
-}
-
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return drop(tokio::signal::ctrl_c().await);
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
     }
 }

@@ -1,0 +1,225 @@
+//! `meshproof run --watch`: runs again what a change touches, on the cluster that is there.
+
+mod changes;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::event::ModifyKind;
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use self::changes::{SOURCES, Touched, World};
+use super::choose::{self, Loaded};
+use super::{RunArgs, session, stop};
+use crate::cli::{exit, tell};
+use crate::requirement::Catalogue;
+use crate::scenario::Scenario;
+use crate::supply::workspace;
+
+/// Changes that come closer together than this are one: an editor that saves, a branch that is checked out.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// Runs what is selected, then what changes touch, until it is interrupted; the exit code of the last run.
+pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u8 {
+    // The kernel names files by their real paths.
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let (mut watcher, mut changes) = match watcher() {
+        Ok(both) => both,
+        Err(error) => return cannot_watch(&error),
+    };
+    let sources = sources();
+    for folder in std::iter::once(&root).chain(&sources) {
+        if let Err(error) = watcher.watch(folder, RecursiveMode::Recursive) {
+            return cannot_watch(&error);
+        }
+    }
+    let stop = stop::on_signal();
+    let mut loaded = match load(args, &root, catalogue) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    let mut due: Vec<String> = loaded.iter().map(|loaded| loaded.id.clone()).collect();
+    let mut code = exit::NOTHING;
+    loop {
+        let mut world = world(&loaded, &sources);
+        let scenarios = ready(loaded, &due);
+        let mut unsettled = due.clone();
+        if !scenarios.is_empty() {
+            let ended = session::prove(args, &scenarios, None, stop.clone()).await;
+            (code, unsettled) = (ended.code, ended.unsettled);
+        }
+        eprintln!(
+            "\nwatching {} scenarios and the sources of the images; Ctrl-C ends",
+            world.scenarios.len()
+        );
+        let touched = loop {
+            let Some(changed) = next_changes(&mut changes, &stop).await else { return code };
+            match load(args, &root, catalogue) {
+                Ok(now) => loaded = now,
+                Err(_) => continue,
+            }
+            let touched = touched(&mut world, self::world(&loaded, &sources), &changed);
+            if !touched.files.is_empty() {
+                break touched;
+            }
+        };
+        // What was left in the cluster stands in the way of the others: it goes first.
+        let first = unsettled.iter().filter(|id| loaded.iter().any(|loaded| loaded.id == **id));
+        due = first.chain(touched.scenarios.iter().filter(|id| !unsettled.contains(id))).cloned().collect();
+        eprintln!("{}", in_words(&touched, &due, &root));
+    }
+}
+
+/// What changes touch, of the scenarios as they were and as they are now.
+fn touched(before: &mut World, now: World, changed: &BTreeSet<PathBuf>) -> Touched {
+    let gone = before.touched(changed).files;
+    let mut touched = now.touched(changed);
+    touched.files.extend(gone);
+    *before = now;
+    touched
+}
+
+/// Those of the scenarios that are due, in that order; tells what is wrong with the others.
+fn ready(mut loaded: Vec<Loaded>, due: &[String]) -> Vec<Scenario> {
+    let mut ready = Vec::new();
+    for id in due {
+        let Some(at) = loaded.iter().position(|loaded| loaded.id == *id) else { continue };
+        match loaded.swap_remove(at).scenario {
+            Ok(scenario) => ready.push(scenario),
+            Err(problems) => tell(&problems),
+        }
+    }
+    ready
+}
+
+fn load(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> Result<Vec<Loaded>, u8> {
+    choose::only(choose::load(root, &args.names, catalogue)?, args, catalogue)
+}
+
+fn world(loaded: &[Loaded], sources: &[PathBuf]) -> World {
+    let scenarios = loaded.iter().map(|loaded| (loaded.id.clone(), loaded.files.clone())).collect();
+    World { scenarios, sources: sources.to_vec() }
+}
+
+/// Where the sources of the gateway are; none outside of the workspace.
+fn sources() -> Vec<PathBuf> {
+    let root = workspace::root().ok().and_then(|root| root.canonicalize().ok());
+    root.map(|root| SOURCES.map(|source| root.join(source)).to_vec()).unwrap_or_default()
+}
+
+/// Tells of changed files, as the kernel sees them.
+fn watcher() -> notify::Result<(RecommendedWatcher, UnboundedReceiver<PathBuf>)> {
+    let (sender, receiver) = unbounded_channel();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| match event {
+        Ok(event) if is_change(event.kind) => {
+            // Nobody listens any more once the command ends.
+            event.paths.into_iter().for_each(|path| drop(sender.send(path)));
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "a change may have been missed"),
+    })?;
+    Ok((watcher, receiver))
+}
+
+/// Whether it can change what a file holds: reading it, or its times and permissions, does not.
+fn is_change(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Modify(ModifyKind::Metadata(_)) | EventKind::Access(_) => false,
+        EventKind::Any
+        | EventKind::Create(_)
+        | EventKind::Modify(_)
+        | EventKind::Remove(_)
+        | EventKind::Other => true,
+    }
+}
+
+/// Waits for changes, and until no more come for a moment. Nothing when it is time to end.
+async fn next_changes(
+    changes: &mut UnboundedReceiver<PathBuf>,
+    stop: &CancellationToken,
+) -> Option<BTreeSet<PathBuf>> {
+    let first = tokio::select! {
+        biased;
+        () = stop.cancelled() => return None,
+        first = changes.recv() => first?,
+    };
+    let mut changed = BTreeSet::from([first]);
+    while let Ok(Some(path)) = timeout(QUIET, changes.recv()).await {
+        changed.insert(path);
+    }
+    Some(changed)
+}
+
+/// What changed and what runs again.
+fn in_words(touched: &Touched, due: &[String], root: &Path) -> String {
+    let base = root.parent().unwrap_or(root);
+    let mut files =
+        touched.files.iter().map(|file| file.strip_prefix(base).unwrap_or(file).display().to_string());
+    let shown: Vec<String> = files.by_ref().take(3).collect();
+    let more = files.count();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let what = if touched.images { "; the gateway is built anew" } else { "" };
+    let again =
+        if due.is_empty() { "nothing to run".to_owned() } else { format!("running {}", due.join(", ")) };
+    format!("changed: {}{more}{what}; {again}", shown.join(", "))
+}
+
+fn cannot_watch(error: &notify::Error) -> u8 {
+    eprintln!(
+        "watching for changes: {error}; if it is the limit of inotify, raise fs.inotify.max_user_watches"
+    );
+    exit::UNFIT
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, DataChange, MetadataKind};
+
+    use super::*;
+
+    #[test]
+    fn reading_a_file_is_no_change() {
+        assert!(is_change(EventKind::Modify(ModifyKind::Data(DataChange::Any))));
+        assert!(!is_change(EventKind::Modify(ModifyKind::Metadata(MetadataKind::AccessTime))));
+        assert!(!is_change(EventKind::Access(AccessKind::Any)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_that_come_together_are_one() {
+        let (sender, mut receiver) = unbounded_channel();
+        let stop = CancellationToken::new();
+        for path in ["a", "b", "a"] {
+            sender.send(PathBuf::from(path)).unwrap();
+        }
+        let changed = next_changes(&mut receiver, &stop).await.unwrap();
+        assert_eq!(changed.len(), 2);
+        stop.cancel();
+        assert_eq!(next_changes(&mut receiver, &stop).await, None);
+    }
+
+    #[tokio::test]
+    async fn the_kernel_tells_of_a_file_that_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let (mut watcher, mut changes) = watcher().unwrap();
+        watcher.watch(&root, RecursiveMode::Recursive).unwrap();
+        let file = root.join("scenario.yaml");
+        std::fs::write(&file, "title: t").unwrap();
+        let changed = next_changes(&mut changes, &CancellationToken::new()).await.unwrap();
+        assert!(changed.contains(&file), "{changed:?}");
+    }
+
+    #[test]
+    fn it_is_said_what_changed_and_what_runs_again() {
+        let files = ["a", "b", "c", "d"].map(|name| PathBuf::from("/w/scenarios").join(name)).into();
+        let touched = Touched { files, scenarios: vec![], images: true };
+        assert_eq!(
+            in_words(&touched, &["main".into()], Path::new("/w/scenarios")),
+            "changed: scenarios/a, scenarios/b, scenarios/c and 1 more; the gateway is built anew; running main"
+        );
+    }
+}
