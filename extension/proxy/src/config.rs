@@ -6,6 +6,7 @@ mod parse;
 pub(crate) use build::build;
 
 use crate::upstream::{Identity, Security, Upstream};
+use alb_config::proto::ServerTls;
 use alb_route::{Table, Weighted};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -100,10 +101,8 @@ pub(crate) enum SecurityKey {
         secret: String,
     },
     IstioWithoutIdentity,
-    ServerTls {
-        hostname: String,
-        ca_certificates: Vec<u8>,
-    },
+    /// Everything about it: a change of policy or CA opens new connections.
+    ServerTls(Arc<ServerTls>),
     Unspecified,
 }
 

@@ -22,6 +22,8 @@ pub enum Reason {
     UpstreamIdentityMismatch,
     /// Mutual TLS is required and there is no certificate yet.
     NoClientCertificate,
+    /// TLS is asked for by a policy that cannot be used.
+    TlsPolicyInvalid,
     /// No response within the time limit.
     UpstreamTimeout,
     /// The connection broke before the response was complete.
@@ -50,6 +52,7 @@ impl Reason {
             Self::UpstreamTlsHandshakeFailed => "upstream_tls_handshake_failed",
             Self::UpstreamIdentityMismatch => "upstream_identity_mismatch",
             Self::NoClientCertificate => "no_client_certificate",
+            Self::TlsPolicyInvalid => "tls_policy_invalid",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamReset => "upstream_reset",
             Self::BadRequest => "bad_request",
@@ -71,6 +74,7 @@ impl Reason {
             | Self::UpstreamTlsHandshakeFailed
             | Self::UpstreamIdentityMismatch
             | Self::NoClientCertificate
+            | Self::TlsPolicyInvalid
             | Self::UpstreamReset
             | Self::Overloaded
             | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
@@ -93,6 +97,7 @@ impl Reason {
             Self::UpstreamTlsHandshakeFailed => "The TLS handshake with the backend failed.",
             Self::UpstreamIdentityMismatch => "The backend has another identity than expected.",
             Self::NoClientCertificate => "The gateway has no certificate for the backend yet.",
+            Self::TlsPolicyInvalid => "The backend's TLS policy cannot be used.",
             Self::UpstreamTimeout => "The backend did not answer in time.",
             Self::UpstreamReset => "The backend closed the connection before it had answered.",
             Self::BadRequest => "The request is malformed.",
@@ -108,7 +113,7 @@ impl Reason {
         match self {
             Self::BadRequest | Self::RequestTimeout | Self::ClientClosed => Side::Client,
             Self::Ok | Self::NoRoute | Self::BackendInvalid | Self::NoClientCertificate => Side::Gateway,
-            Self::Overloaded | Self::ShuttingDown => Side::Gateway,
+            Self::TlsPolicyInvalid | Self::Overloaded | Self::ShuttingDown => Side::Gateway,
             Self::NoEndpoint
             | Self::UpstreamConnectFailed
             | Self::UpstreamTlsHandshakeFailed

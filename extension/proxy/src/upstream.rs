@@ -1,9 +1,10 @@
 //! Pods: how to speak to each, and the connections to it that wait for the next request.
 
+mod certificate;
 mod connect;
 mod security;
 mod send;
-mod spiffe;
+mod verify;
 
 pub(crate) use connect::{Connection, TlsInfo};
 pub(crate) use security::{Identity, Mode, Security, server_tls};

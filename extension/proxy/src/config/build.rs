@@ -94,8 +94,17 @@ impl Builder<'_> {
 
     fn backend(&mut self, name: &str, backend: &proto::Backend) -> Arc<Backend> {
         let mut endpoints = Vec::with_capacity(backend.endpoints.len());
+        // One for all endpoints: it may hold a whole CA bundle.
+        let server_tls = match &backend.security {
+            Some(backend::Security::ServerTls(tls)) => Some(Arc::new(tls.clone())),
+            _ => None,
+        };
         for endpoint in &backend.endpoints {
-            match self.endpoint(backend, endpoint) {
+            let key = match &server_tls {
+                Some(tls) => SecurityKey::ServerTls(tls.clone()),
+                None => self.security_key(backend.security.as_ref(), &endpoint.spiffe_id),
+            };
+            match self.endpoint(backend, endpoint, key) {
                 Ok(upstream) => endpoints.push(upstream),
                 Err(message) => self.fault(name, message),
             }
@@ -107,10 +116,10 @@ impl Builder<'_> {
         &mut self,
         backend: &proto::Backend,
         endpoint: &proto::Endpoint,
+        security: SecurityKey,
     ) -> Result<Arc<Upstream>, String> {
         let ip = endpoint.address.parse().map_err(|_| format!("{:?} is no IP address", endpoint.address))?;
         let port = port(endpoint.port)?;
-        let security = self.security_key(backend.security.as_ref(), &endpoint.spiffe_id);
         let key = UpstreamKey { address: SocketAddr::new(ip, port), pod: endpoint.pod.clone(), security };
         if let Some(upstream) = self.config.upstreams.get(&key) {
             return Ok(upstream.clone());
@@ -131,10 +140,7 @@ impl Builder<'_> {
     fn security_key(&self, security: Option<&backend::Security>, spiffe_id: &str) -> SecurityKey {
         match security {
             Some(backend::Security::ClearText(_)) => SecurityKey::ClearText,
-            Some(backend::Security::ServerTls(tls)) => SecurityKey::ServerTls {
-                hostname: tls.hostname.clone(),
-                ca_certificates: tls.ca_certificates.clone(),
-            },
+            Some(backend::Security::ServerTls(tls)) => SecurityKey::ServerTls(Arc::new(tls.clone())),
             Some(backend::Security::IstioMtls(_)) if spiffe_id.is_empty() => {
                 SecurityKey::IstioWithoutIdentity
             }
@@ -163,16 +169,7 @@ impl Builder<'_> {
             |reason, detail: String| Security::Unusable(Mode::Mtls, ProxyError::new(reason, detail));
         let made = match (key, security) {
             (SecurityKey::ClearText, _) => Security::ClearText,
-            (SecurityKey::ServerTls { .. }, Some(backend::Security::ServerTls(tls))) => {
-                // A policy that trusts nobody, or names nobody, must fail every connection (BackendTLSPolicy).
-                server_tls(tls).map_or_else(
-                    |error| {
-                        let error = ProxyError::new(Reason::UpstreamTlsHandshakeFailed, error.to_string());
-                        Security::Unusable(Mode::Tls, error)
-                    },
-                    Security::Tls,
-                )
-            }
+            (SecurityKey::ServerTls(tls), _) => by_policy(tls),
             (SecurityKey::Istio { spiffe_id, .. }, Some(backend::Security::IstioMtls(mtls))) => {
                 match self.config.identities.get(mtls.secret.as_str()) {
                     Some((_, identity)) => Security::Tls(identity.mutual_tls(spiffe_id)),
@@ -187,7 +184,7 @@ impl Builder<'_> {
                 Reason::UpstreamIdentityMismatch,
                 "the endpoint has no SPIFFE id, so nobody could be verified".to_owned(),
             ),
-            (SecurityKey::Unspecified | SecurityKey::ServerTls { .. } | SecurityKey::Istio { .. }, _) => {
+            (SecurityKey::Unspecified | SecurityKey::Istio { .. }, _) => {
                 return Err("the backend does not say how to speak to it".to_owned());
             }
         };
@@ -265,6 +262,19 @@ impl Builder<'_> {
             };
             self.config.ports.insert(bind_port, port);
         }
+    }
+}
+
+/// TLS as a BackendTLSPolicy asks for it. One that cannot be used must fail every connection (Gateway API,
+/// `BackendTLSPolicyValidation`).
+fn by_policy(tls: &proto::ServerTls) -> Security {
+    let client = match tls.problem.as_str() {
+        "" => server_tls(tls).map_err(|error| error.to_string()),
+        problem => Err(problem.to_owned()),
+    };
+    match client {
+        Ok(client) => Security::Tls(client),
+        Err(problem) => Security::Unusable(Mode::Tls, ProxyError::new(Reason::TlsPolicyInvalid, problem)),
     }
 }
 

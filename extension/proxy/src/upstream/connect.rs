@@ -1,6 +1,6 @@
 //! Opening a connection to a pod.
 
-use super::spiffe::IdentityMismatch;
+use super::verify::IdentityMismatch;
 use super::{Mode, Security, Upstream};
 use crate::body::RequestBody;
 use crate::error::{ProxyError, Reason, chain};
@@ -28,6 +28,10 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct TlsInfo {
     pub(crate) mode: Mode,
+    /// Sent as SNI.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) server_name: Option<Arc<str>>,
+    /// The name or SPIFFE id that the pod has proved, once the handshake is done.
     pub(crate) server_identity: Option<Arc<str>>,
     pub(crate) client_identity: Option<Arc<str>>,
     /// Application protocols offered, with commas. The offer decides: Istio's inbound chains match on it, and a
@@ -38,11 +42,19 @@ pub(crate) struct TlsInfo {
 impl TlsInfo {
     /// What is known before a handshake.
     pub(crate) fn intended(security: &Security) -> Self {
-        let (client_identity, alpn) = match security {
-            Security::Tls(tls) => (tls.client_identity.clone(), offered(&tls.config)),
-            Security::ClearText | Security::Unusable(..) => (None, None),
+        let mut info = Self {
+            mode: security.mode(),
+            server_name: None,
+            server_identity: None,
+            client_identity: None,
+            alpn: None,
         };
-        Self { mode: security.mode(), server_identity: None, client_identity, alpn }
+        if let Security::Tls(tls) = security {
+            info.server_name = tls.server_name.as_ref().map(|name| Arc::from(name.as_ref()));
+            info.client_identity.clone_from(&tls.client_identity);
+            info.alpn = offered(&tls.config);
+        }
+        info
     }
 }
 
@@ -138,15 +150,17 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     let Security::Tls(tls) = &*upstream.security else {
         return start(stream, TlsInfo::intended(&upstream.security), settings).await;
     };
-    let name = tls.server_name.clone().unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
+    let name = match &tls.server_name {
+        Some(name) => ServerName::DnsName(name.clone()),
+        None => ServerName::IpAddress(address.ip().into()),
+    };
     let stream = TlsConnector::from(tls.config.clone())
         .connect(name, stream)
         .await
         .map_err(|error| handshake_failed(&error, upstream))?;
-    let info = TlsInfo {
-        server_identity: Some(tls.server_identity.clone()),
-        ..TlsInfo::intended(&upstream.security)
-    };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let proved = certificate.and_then(|certificate| tls.expected.found_in(certificate).ok());
+    let info = TlsInfo { server_identity: proved, ..TlsInfo::intended(&upstream.security) };
     start(stream, info, settings).await
 }
 

@@ -1,14 +1,16 @@
 //! How to speak to a backend: clear text, Istio mutual TLS, or TLS as a BackendTLSPolicy asks for it.
 
-use super::spiffe::{SpiffeVerifier, not_after, uri_sans};
+use super::certificate::{not_after, uri_sans};
+use super::verify::{Expected, Name, Verifier};
 use crate::error::ProxyError;
-use alb_config::proto::{Secret, ServerTls};
+use alb_config::proto::{Secret, ServerTls, subject_alt_name};
+use alb_route::Hostname;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The only way to speak to an endpoint. There is no fallback from one to another.
 #[derive(Debug)]
@@ -32,10 +34,10 @@ pub(crate) enum Mode {
 pub(crate) struct TlsClient {
     pub(crate) mode: Mode,
     pub(crate) config: Arc<ClientConfig>,
-    /// Name to verify and to send as SNI; none means the endpoint's address, which sends no SNI.
-    pub(crate) server_name: Option<ServerName<'static>>,
-    /// What the server has proved to be once the handshake is done.
-    pub(crate) server_identity: Arc<str>,
+    /// Sent as SNI; none means the endpoint's address, which sends no SNI.
+    pub(crate) server_name: Option<DnsName<'static>>,
+    /// What the server must prove to be.
+    pub(crate) expected: Arc<Expected>,
     pub(crate) client_identity: Option<Arc<str>>,
 }
 
@@ -72,6 +74,8 @@ pub(crate) enum SecretError {
     Rustls { what: &'static str, source: rustls::Error },
     #[error("{0:?} is not a host name")]
     Hostname(String),
+    #[error("a subject alternative name is neither a host name nor a URI")]
+    SubjectAltName,
 }
 
 impl Identity {
@@ -98,34 +102,74 @@ impl Identity {
 
     /// The way to speak to the workload `expected` with this certificate.
     pub(crate) fn mutual_tls(&self, expected: &str) -> TlsClient {
-        let verifier = SpiffeVerifier::new(self.roots.clone(), expected.to_owned(), &self.provider);
+        let expected = Arc::new(Expected::SpiffeId(expected.into()));
+        let verifier = Verifier::new(self.roots.clone(), expected.clone(), &self.provider);
         let mut config = self.base.clone();
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
         TlsClient {
             mode: Mode::Mtls,
             config: Arc::new(config),
             server_name: None,
-            server_identity: expected.into(),
+            expected,
             client_identity: self.spiffe_id.clone(),
         }
     }
 }
 
-/// TLS with a host name to verify and the roots given (Gateway API BackendTLSPolicy).
+/// The only application protocol spoken to pods.
+const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Public authorities: those Mozilla trusts, compiled in, because the proxy's image holds nothing but the proxy.
+static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    Arc::new(roots)
+});
+
+/// TLS with the names and the roots given (Gateway API, BackendTLSPolicy).
 pub(crate) fn server_tls(tls: &ServerTls) -> Result<TlsClient, SecretError> {
-    let server_name = ServerName::try_from(tls.hostname.clone())
-        .map_err(|_| SecretError::Hostname(tls.hostname.clone()))?;
-    let mut config = builder(&provider())?
-        .with_root_certificates(roots(&tls.ca_certificates, "the CA bundle")?)
+    let server_name = host(&tls.hostname)?;
+    let expected = Arc::new(expected(tls, &server_name)?);
+    let roots = match tls.system_ca_certificates {
+        true => SYSTEM_ROOTS.clone(),
+        false => Arc::new(roots(&tls.ca_certificates, "the CA bundle")?),
+    };
+    let provider = provider();
+    let verifier = Verifier::new(roots, expected.clone(), &provider);
+    let mut config = builder(&provider)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(TlsClient {
         mode: Mode::Tls,
         config: Arc::new(config),
         server_name: Some(server_name),
-        server_identity: tls.hostname.as_str().into(),
+        expected,
         client_identity: None,
     })
+}
+
+/// The hostname counts only when no other names are given.
+fn expected(tls: &ServerTls, server_name: &DnsName<'static>) -> Result<Expected, SecretError> {
+    if tls.subject_alt_names.is_empty() {
+        return Ok(Expected::OneOf(vec![Name::Host(server_name.clone())]));
+    }
+    let names = tls.subject_alt_names.iter().map(|given| match &given.name {
+        Some(subject_alt_name::Name::Hostname(name)) if name.starts_with('*') => match name.parse() {
+            Ok(pattern @ Hostname::Wildcard(_)) => Ok(Name::Below(pattern)),
+            _ => Err(SecretError::Hostname(name.clone())),
+        },
+        Some(subject_alt_name::Name::Hostname(name)) => host(name).map(Name::Host),
+        Some(subject_alt_name::Name::Uri(uri)) if !uri.is_empty() => Ok(Name::Uri(uri.as_str().into())),
+        Some(subject_alt_name::Name::Uri(_)) | None => Err(SecretError::SubjectAltName),
+    });
+    Ok(Expected::OneOf(names.collect::<Result<_, _>>()?))
+}
+
+fn host(name: &str) -> Result<DnsName<'static>, SecretError> {
+    DnsName::try_from(name.to_owned()).map_err(|_| SecretError::Hostname(name.to_owned()))
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -7,4 +7,5 @@ mod lifecycle;
 mod mtls;
 mod pods;
 mod pool;
+mod server_tls;
 mod support;

@@ -1,8 +1,7 @@
-//! Istio mutual TLS and TLS to pods: identities, refusals, rotation; never clear text instead.
+//! Istio mutual TLS to pods: identities, refusals, rotation; never clear text instead.
 
 use crate::pods::{Pod, read_head};
 use crate::support::{Authority, Client, GATEWAY, OTHER_POD, POD, PORT, Wanted, World};
-use alb_config::proto::{self, backend};
 use rstest::rstest;
 
 fn mesh(pod: &Pod, authority: &Authority) -> Wanted {
@@ -163,29 +162,6 @@ async fn a_certificate_that_cannot_be_used_is_refused_and_the_old_one_stays() {
     assert_eq!(rejection.resources, ["secret/istio"]);
     assert!(rejection.message.contains("secret/istio"), "{rejection}");
     assert_eq!(world.get("/").await.status, 200);
-}
-
-#[tokio::test]
-async fn a_backend_tls_policy_verifies_the_host_name() {
-    let authority = Authority::new();
-    let pod = Pod::tls_echo(Authority::tls_server(&authority.issue("pod.example"))).await;
-    let wanted = |hostname: &str, ca: &str| {
-        let tls = proto::ServerTls { hostname: hostname.into(), ca_certificates: ca.as_bytes().to_vec() };
-        Wanted::new().backend("b", &[pod.address], "", backend::Security::ServerTls(tls))
-    };
-    let mut world = World::serving(&wanted("pod.example", &authority.pem));
-    let answer = world.get("/").await;
-    assert_eq!(answer.json()["tls"]["sni"], "pod.example");
-    let line = serde_json::to_value(world.logged().await).unwrap();
-    assert_eq!(line["upstream_tls"]["mode"], "tls");
-
-    world.apply(&wanted("other.example", &authority.pem));
-    assert_eq!(world.get("/").await.reason(), (503, "upstream_tls_handshake_failed"));
-    // Another CA, and none.
-    for ca in [&Authority::new().pem, ""] {
-        world.apply(&wanted("pod.example", ca));
-        assert_eq!(world.get("/").await.reason(), (503, "upstream_tls_handshake_failed"));
-    }
 }
 
 #[tokio::test]

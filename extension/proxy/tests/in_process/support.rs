@@ -200,6 +200,10 @@ impl Wanted {
         self.backend(name, addresses, spiffe_id, backend::Security::IstioMtls(mtls))
     }
 
+    pub(crate) fn server_tls(self, name: &str, addresses: &[SocketAddr], tls: proto::ServerTls) -> Self {
+        self.backend(name, addresses, "", backend::Security::ServerTls(tls))
+    }
+
     pub(crate) fn backend(
         mut self,
         name: &str,
