@@ -32,6 +32,9 @@ pub fn load_balancer_in_progress(name: &str) -> String {
     format!("Application Gateway for Containers resource {name} is undergoing an update.")
 }
 
+/// `BackendTLSPolicy`, condition `Accepted`.
+pub const BACKEND_TLS_POLICY_ACCEPTED: &str = "Valid BackendTLSPolicy";
+
 /// Condition types.
 pub mod condition {
     /// The object's specification is valid and will be acted upon.
@@ -86,12 +89,22 @@ pub mod reason {
     pub const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
     /// Route: a backend in another namespace, without a ReferenceGrant.
     pub const REF_NOT_PERMITTED: &str = "RefNotPermitted";
-    /// Route: a backend that is no Service.
+    /// Route: a backend that is no Service. BackendTLSPolicy: a CA certificate that is no ConfigMap.
     pub const INVALID_KIND: &str = "InvalidKind";
     /// Route: the Service, or its port, does not exist.
     pub const BACKEND_NOT_FOUND: &str = "BackendNotFound";
     /// Route: the Service's port speaks a protocol this implementation does not.
     pub const UNSUPPORTED_BACKEND_PROTOCOL: &str = "UnsupportedProtocol";
+    /// BackendTLSPolicy: another policy for the same target takes precedence.
+    pub const CONFLICTED: &str = "Conflicted";
+    /// BackendTLSPolicy: the Service, or its port, does not exist.
+    pub const TARGET_NOT_FOUND: &str = "TargetNotFound";
+    /// BackendTLSPolicy: none of its CA certificates can be used.
+    pub const NO_VALID_CA_CERTIFICATE: &str = "NoValidCACertificate";
+    /// BackendTLSPolicy: a CA certificate does not exist or cannot be read.
+    pub const INVALID_CA_CERTIFICATE_REF: &str = "InvalidCACertificateRef";
+    /// BackendTLSPolicy: its status has no room for more ancestors.
+    pub const TOO_MANY_ANCESTORS: &str = "TooManyAncestors";
     /// `ApplicationLoadBalancer`: the data plane runs.
     pub const READY: &str = "Ready";
     /// `ApplicationLoadBalancer`: the data plane starts or changes.

@@ -8,9 +8,10 @@ use crate::apply::{Outcome, apply};
 use crate::events::Reporter;
 use crate::metrics::Metrics;
 use crate::plan::{Write, plan};
+use crate::references::References;
 use crate::schedule::{Ended, Schedule};
 use crate::translate::{Settings, Translation, translate};
-use crate::world::{Change, Seen, Watched, World};
+use crate::world::{Change, Scope, Seen, Watched, World};
 use alb_config::server::{Acks, Hub};
 use alb_runtime::Blocker;
 use alb_runtime::lease::Leadership;
@@ -46,6 +47,7 @@ pub struct Controller {
 struct State {
     world: World,
     seen: Seen,
+    references: References,
     unsynced: BTreeSet<Watched>,
     translation: Translation,
     schedule: Schedule,
@@ -63,10 +65,12 @@ impl Controller {
     ) {
         let mut acks = self.hub.acks();
         let mut leading = self.leadership.subscribe();
+        let (references, mut answers) = References::new(self.client.clone());
         let mut state = State {
             world: World::default(),
             seen: Seen::new(),
-            unsynced: Watched::ALL.into_iter().collect(),
+            references,
+            unsynced: Watched::ALL.into_iter().filter(|kind| kind.scope() != Scope::Referenced).collect(),
             translation: Translation::default(),
             schedule: Schedule::default(),
             writes: JoinSet::new(),
@@ -86,6 +90,11 @@ impl Controller {
                 change = changes.recv() => {
                     let Some(change) = change else { break };
                     if self.absorb(&mut state, change) {
+                        deadline = sooner(deadline, self.turn(&state));
+                    }
+                }
+                Some(answer) = answers.recv() => {
+                    if state.references.absorb(answer, &mut state.world) {
                         deadline = sooner(deadline, self.turn(&state));
                     }
                 }
@@ -153,6 +162,11 @@ impl Controller {
         }
         let started = Instant::now();
         let translation = translate(&state.world, &self.settings, acks);
+        // Nothing is published before the API server has answered for every reference: a backend whose CA certificates
+        // are on their way is no backend without any.
+        if !state.references.follow(&translation.config_maps, &mut state.world) {
+            return None;
+        }
         for (load_balancer, snapshot) in &translation.snapshots {
             self.hub.publish(load_balancer, snapshot.clone());
         }

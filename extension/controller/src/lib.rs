@@ -12,6 +12,7 @@ pub mod events;
 pub mod leader;
 pub mod metrics;
 pub mod plan;
+pub mod references;
 pub mod run;
 pub mod schedule;
 pub mod translate;

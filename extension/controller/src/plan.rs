@@ -75,6 +75,13 @@ pub fn plan(world: &World, translation: &Translation, now: Timestamp) -> Vec<Wri
         });
         writes.extend(write);
     }
+    for (key, desired) in &statuses.backend_tls_policies {
+        let write = world.backend_tls_policies.get(key).and_then(|object| {
+            let patch = merge::policy(object, desired, &key.namespace, now)?;
+            Some(patch_status(Watched::BackendTlsPolicy, key, object, patch, desired, Settling::No))
+        });
+        writes.extend(write);
+    }
     writes
 }
 

@@ -1,6 +1,7 @@
 //! From what is ([`World`]) to what should be ([`Translation`]). Pure: the same world gives the same translation,
 //! in every replica and at any time.
 
+mod backend_tls;
 mod backends;
 mod condition;
 mod data_plane;
@@ -18,7 +19,7 @@ pub use condition::{Condition, Settling, Verdict};
 pub use data_plane::ProxyTemplate;
 pub use progress::Progress;
 pub(crate) use routes::complete;
-pub use status::{GatewayStatus, ListenerStatus, ParentStatus, RouteStatus, Statuses};
+pub use status::{GatewayStatus, ListenerStatus, ParentStatus, PolicyStatus, RouteStatus, Statuses};
 pub use warnings::{Subject, Warning};
 
 use crate::world::{Key, World};
@@ -49,6 +50,8 @@ pub struct Translation {
     pub statuses: Statuses,
     /// What deserves an Event.
     pub warnings: BTreeSet<Warning>,
+    /// ConfigMaps that must be known for the rest to be right. They are watched one by one.
+    pub config_maps: BTreeSet<Key>,
 }
 
 /// Translates the world. `progress` says what the proxies have acknowledged; it has a bearing on `Programmed`
@@ -57,8 +60,10 @@ pub fn translate(world: &World, settings: &Settings, progress: &dyn Progress) ->
     let load_balancers = load_balancers::collect(world);
     let mut gateways = gateways::collect(world, &load_balancers);
     frontends::assign(world, settings, &mut gateways);
-    let backends = backends::Backends::new(world);
+    let policies = backend_tls::Policies::new(world);
+    let backends = backends::Backends::new(world, &policies);
     let routes = routes::attach(world, &backends, &mut gateways);
+    let concerned = backend_tls::concerned(&routes, &backends);
 
     let mut resources: BTreeMap<&str, BTreeMap<String, Kind>> =
         load_balancers.iter().map(|lb| (lb.id.as_str(), BTreeMap::new())).collect();
@@ -78,11 +83,13 @@ pub fn translate(world: &World, settings: &Settings, progress: &dyn Progress) ->
         resources.into_iter().map(|(id, resources)| (id.to_owned(), Snapshot::new(resources))).collect();
 
     let evidence = progress::Evidence { world, snapshots: &snapshots, progress };
-    let statuses = status::collect(world, &load_balancers, &gateways, &routes, &evidence);
+    let policy_statuses = policies.statuses(&gateways, &concerned);
+    let statuses = status::collect(world, &load_balancers, &gateways, &routes, policy_statuses, &evidence);
     Translation {
         deployments: data_plane::deployments(&load_balancers, world, settings),
         services: frontends::services(&gateways, world),
         warnings: warnings::collect(world, &statuses),
+        config_maps: policies.config_maps(&concerned),
         statuses,
         snapshots,
     }

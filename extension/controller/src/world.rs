@@ -2,16 +2,19 @@
 //!
 //! The maps are ordered, so that translating the same world twice gives the same bytes in every replica.
 
+mod ca;
 mod core;
 mod gateway;
 mod ingest;
 mod kind;
+mod policy;
 mod route;
 
 pub use self::core::{
     Deployment, Endpoint, EndpointPort, EndpointSlice, Identity, Ingress, Pod, Service, ServicePort,
     TargetRef,
 };
+pub use ca::CaBundle;
 pub use gateway::{
     Address, AllowedRoutes, Gateway, GatewayClass, GrantFrom, GrantTo, Listener, LoadBalancer,
     NamespaceSelector, ReferenceGrant, RouteKind, RouteNamespaces, SelectorExpression, TrafficController,
@@ -19,6 +22,7 @@ pub use gateway::{
 pub(crate) use ingest::INGRESS_CLASS_ANNOTATION;
 pub use ingest::{Change, Problem, Seen};
 pub use kind::{Scope, Watched};
+pub use policy::{BackendTlsPolicy, CaCertificateRef, PolicyTargetRef, SubjectAltName, Validation};
 pub use route::{
     BackendRef, Filter, HttpRoute, NamedMatch, ParentRef, PathMatch, RouteMatch, Rule, Timeouts,
 };
@@ -113,6 +117,10 @@ pub struct World {
     pub routes: BTreeMap<Key, Object<HttpRoute>>,
     /// ReferenceGrants.
     pub grants: BTreeMap<Key, Object<ReferenceGrant>>,
+    /// BackendTLSPolicies.
+    pub backend_tls_policies: BTreeMap<Key, Object<BackendTlsPolicy>>,
+    /// CA certificates of the ConfigMaps that policies refer to.
+    pub ca_bundles: BTreeMap<Key, CaBundle>,
     /// ApplicationLoadBalancers (managed deployment).
     pub load_balancers: BTreeMap<Key, Object<LoadBalancer>>,
     /// TrafficControllers (bring your own).
@@ -139,6 +147,12 @@ pub struct World {
 }
 
 impl World {
+    /// Whether the gateway speaks mutual TLS of Istio to every service of a namespace: its label alone decides (R17).
+    pub fn is_in_mesh(&self, namespace: &str) -> bool {
+        let (label, value) = alb_api::names::ISTIO_INJECTION;
+        self.namespace_labels(namespace).is_some_and(|labels| labels.get(label).is_some_and(|v| v == value))
+    }
+
     /// Labels of a namespace, if it exists.
     pub fn namespace_labels(&self, name: &str) -> Option<&BTreeMap<String, String>> {
         self.namespaces.get(&Key::new("", name)).map(|namespace| &namespace.meta.labels)

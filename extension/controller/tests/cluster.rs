@@ -11,7 +11,7 @@ use alb_controller::leader::Leader;
 use alb_controller::metrics::Metrics;
 use alb_controller::translate::{ProxyTemplate, Settings};
 use alb_runtime::Readiness;
-use alb_runtime::fake_api::FakeApi;
+use alb_runtime::fake_api::{FakeApi, Weather};
 use alb_runtime::lease::{Election, LeaseConfig};
 use prometheus_client::registry::Registry;
 use serde::Deserialize as _;
@@ -51,8 +51,11 @@ struct Replica {
 
 impl Replica {
     async fn start(api: &FakeApi, name: &str, address: [u8; 4]) -> Self {
+        Self::with(api.client(), name, address).await
+    }
+
+    async fn with(client: kube::Client, name: &str, address: [u8; 4]) -> Self {
         alb_runtime::install_crypto_provider();
-        let client = api.client();
         let mut config = LeaseConfig::new("azure-alb-system", "alb-controller", name);
         config.retry_period = Duration::from_millis(20);
         let (election, leadership) = Election::new(client.clone(), config).unwrap();
@@ -178,10 +181,16 @@ fn put(api: &FakeApi, kind: alb_controller::world::Watched, object: Value) {
 
 /// A cluster with the document's objects, without what the controller makes.
 fn document() -> FakeApi {
-    let api = FakeApi::new();
-    load(&api, "document");
+    let api = cluster("document");
     api.delete(FRONTEND);
     api.delete(PROXIES);
+    api
+}
+
+/// A cluster with the objects of a golden file, and what the charts bring.
+fn cluster(golden: &str) -> FakeApi {
+    let api = FakeApi::new();
+    load(&api, golden);
     let service = json!({"kind": "Service", "metadata": {"uid": "uid-config"}, "spec": {"ports": []}});
     api.put("/api/v1/namespaces/azure-alb-system/services/alb-controller-config", service);
     let account = json!({"kind": "ServiceAccount", "metadata": {"uid": "uid-account"}});
@@ -408,5 +417,80 @@ async fn a_load_balancer_that_is_deleted_takes_its_data_plane_along() {
         accepted.is_some_and(|(status, reason, _)| status == "False" && reason == "InvalidParameters")
     }))
     .await;
+    within(replica.stop()).await;
+}
+
+const POLICY: &str = "/apis/gateway.networking.k8s.io/v1/namespaces/plain/backendtlspolicies/backend-v2";
+const CA: &str = "/api/v1/namespaces/plain/configmaps/ca";
+
+/// Reason of `Accepted` in our entry of the policy's status.
+fn accepted(api: &FakeApi) -> Option<String> {
+    let policy = api.get(POLICY)?;
+    let ancestors = policy["status"]["ancestors"].as_array()?;
+    let ours = |entry: &&Value| {
+        entry["controllerName"] == alb_api::names::CONTROLLER_NAME
+            && entry["ancestorRef"]["name"] == "gateway-01"
+    };
+    let (_, reason, _) = condition(ancestors.iter().find(ours)?, "/conditions", "Accepted")?;
+    Some(reason)
+}
+
+#[tokio::test]
+async fn a_policy_follows_its_config_map_and_no_other_is_asked_for() {
+    let api = cluster("backend_tls");
+    let ca = api.get(CA).unwrap();
+    api.put("/api/v1/namespaces/plain/configmaps/private", json!({"data": {"password": "1234"}}));
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    within(api.until(|api| accepted(api).as_deref() == Some("Accepted"))).await;
+    let of_policy = |write: &String| write.contains("backendtlspolicies");
+    assert_eq!(writes(&api).iter().filter(|write| of_policy(write)).count(), 1, "right from the start");
+    let entries = &api.get(POLICY).unwrap()["status"]["ancestors"];
+    assert_eq!(entries[0]["controllerName"], "other.example/controller");
+
+    api.delete(CA);
+    within(api.until(|api| accepted(api).as_deref() == Some("NoValidCACertificate"))).await;
+    api.put(CA, ca);
+    within(api.until(|api| accepted(api).as_deref() == Some("Accepted"))).await;
+    assert_eq!(writes(&api).iter().filter(|write| of_policy(write)).count(), 3);
+
+    let asked = api.requests().into_iter().filter(|(_, path)| path.contains("/configmaps"));
+    for (_, path) in asked.filter(|(_, path)| !path.contains("alb-controller-config-ca")) {
+        assert!(path.starts_with("/api/v1/namespaces/plain/configmaps?"), "{path}");
+        assert!(path.contains("fieldSelector=metadata.name%3Dca"), "{path}");
+    }
+    let world = replica.world().await["world"].to_string();
+    assert!(!world.contains("password"), "{world}");
+
+    api.delete(POLICY);
+    // Anything that is translated after the deletion; by then the ConfigMap is forgotten.
+    while replica.world().await["world"]["ca_bundles"] != json!({}) {
+        tokio::task::yield_now().await;
+    }
+    within(replica.stop()).await;
+}
+
+#[tokio::test]
+async fn config_maps_that_may_not_be_read_hold_up_nothing_but_their_policy() {
+    let api = cluster("backend_tls");
+    let client = api.client_with(|_, path| {
+        let forbidden = path.contains("/namespaces/plain/configmaps");
+        Weather { refuse: forbidden.then_some(http::StatusCode::FORBIDDEN), ..Weather::default() }
+    });
+    let replica = Replica::with(client, "replica-0", [10, 0, 0, 1]).await;
+    within(api.until(|api| accepted(api).as_deref() == Some("NoValidCACertificate"))).await;
+    within(replica.stop()).await;
+}
+
+#[tokio::test]
+async fn a_cluster_without_backend_tls_policies_is_served() {
+    let api = document();
+    let client = api.client_with(|_, path| {
+        let unknown = path.contains("/backendtlspolicies");
+        Weather { refuse: unknown.then_some(http::StatusCode::NOT_FOUND), ..Weather::default() }
+    });
+    let replica = Replica::with(client, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let _proxy = replica.proxy("");
+    all_programmed(&api).await;
     within(replica.stop()).await;
 }

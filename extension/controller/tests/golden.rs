@@ -84,7 +84,7 @@ fn render(translation: &Translation) -> Value {
             .map(|(name, kind)| (name.to_owned(), serde_json::to_value(kind).unwrap()))
             .collect()
     };
-    json!({
+    let mut rendered = json!({
         "configuration": translation.snapshots.iter()
             .map(|(id, snapshot)| (id.clone(), Value::Object(resources(snapshot))))
             .collect::<serde_json::Map<_, _>>(),
@@ -101,7 +101,13 @@ fn render(translation: &Translation) -> Value {
         "warnings": translation.warnings.iter()
             .map(|warning| format!("{:?} {}: {}: {}", warning.subject.kind, warning.subject.key, warning.reason, warning.message))
             .collect::<Vec<_>>(),
-    })
+    });
+    let policies = &translation.statuses.backend_tls_policies;
+    if !policies.is_empty() {
+        rendered["statuses"]["backendTlsPolicies"] = named(policies);
+        rendered["configMaps"] = translation.config_maps.iter().map(ToString::to_string).collect();
+    }
+    rendered
 }
 
 fn named<T: serde::Serialize>(map: &std::collections::BTreeMap<alb_controller::world::Key, T>) -> Value {
@@ -218,4 +224,38 @@ fn the_views_read_what_the_gateway_api_types_write() {
     assert_eq!(rule.matches[0].method.as_deref(), Some("GET"));
     assert_eq!((rule.backend_refs[0].port, rule.backend_refs[0].weight), (Some(8080), Some(3)));
     assert_eq!(rule.timeouts.as_ref().unwrap().backend_request.as_deref(), Some("1s"));
+
+    use gateway_api::apis::standard::backendtlspolicies as api;
+    let policy = api::BackendTlsPolicySpec {
+        target_refs: vec![api::BackendTlsPolicyTargetRefs {
+            kind: "Service".into(),
+            name: "backend".into(),
+            section_name: Some("https".into()),
+            ..Default::default()
+        }],
+        validation: api::BackendTlsPolicyValidation {
+            ca_certificate_refs: Some(vec![api::BackendTlsPolicyValidationCaCertificateRefs {
+                kind: "ConfigMap".into(),
+                name: "ca".into(),
+                ..Default::default()
+            }]),
+            hostname: "backend.example".into(),
+            subject_alt_names: Some(vec![api::BackendTlsPolicyValidationSubjectAltNames {
+                r#type: api::BackendTlsPolicyValidationSubjectAltNamesType::Uri,
+                uri: Some("spiffe://mesh.example/backend".into()),
+                ..Default::default()
+            }]),
+            well_known_ca_certificates: Some("System".into()),
+        },
+        ..Default::default()
+    };
+    let view: alb_controller::world::BackendTlsPolicy =
+        serde_json::from_value(serde_json::to_value(&policy).unwrap()).unwrap();
+    let (target, validation) = (&view.target_refs[0], &view.validation);
+    assert_eq!((target.kind.as_str(), target.section_name.as_deref()), ("Service", Some("https")));
+    assert_eq!(validation.ca_certificate_refs[0].name, "ca");
+    assert_eq!(validation.well_known_ca_certificates.as_deref(), Some("System"));
+    assert_eq!(validation.hostname, "backend.example");
+    assert_eq!(validation.subject_alt_names[0].r#type, "URI");
+    assert_eq!(validation.subject_alt_names[0].uri, "spiffe://mesh.example/backend");
 }

@@ -4,8 +4,8 @@
 //! ours, and entries of other controllers, are kept where they are: two controllers that each put the other's entries
 //! elsewhere would write for ever.
 
-use crate::translate::{Condition, GatewayStatus, RouteStatus, complete};
-use crate::world::{Gateway, HttpRoute, Object, ParentRef};
+use crate::translate::{Condition, GatewayStatus, ParentStatus, PolicyStatus, RouteStatus, complete};
+use crate::world::{BackendTlsPolicy, Gateway, HttpRoute, Object, ParentRef};
 use alb_api::messages::condition;
 use alb_api::names;
 use jiff::Timestamp;
@@ -71,29 +71,54 @@ pub(super) fn route(
     namespace: &str,
     now: Timestamp,
 ) -> Option<Value> {
-    let current = array(&object.status, "parents");
-    let mut missing: Vec<_> = desired.parents.iter().collect();
-    let mut parents: Vec<Value> = Vec::new();
-    let entry = |parent: &crate::translate::ParentStatus, current: &[Value]| {
+    let parents = entries(object, "parents", "parentRef", &desired.parents, namespace, now)?;
+    Some(json!({"parents": parents}))
+}
+
+/// Status of a policy: our entries among those of other controllers. `None` when they are as they should be.
+pub(super) fn policy(
+    object: &Object<BackendTlsPolicy>,
+    desired: &PolicyStatus,
+    namespace: &str,
+    now: Timestamp,
+) -> Option<Value> {
+    let ancestors = entries(object, "ancestors", "ancestorRef", &desired.ancestors, namespace, now)?;
+    Some(json!({"ancestors": ancestors}))
+}
+
+/// The entries of a list, each of which is some controller's word on the object at one Gateway. `reference` is the
+/// field that names the Gateway.
+fn entries<T>(
+    object: &Object<T>,
+    list: &str,
+    reference: &str,
+    desired: &[ParentStatus],
+    namespace: &str,
+    now: Timestamp,
+) -> Option<Vec<Value>> {
+    let current = array(&object.status, list);
+    let mut missing: Vec<_> = desired.iter().collect();
+    let mut entries: Vec<Value> = Vec::new();
+    let entry = |wanted: &ParentStatus, current: &[Value]| {
         json!({
-            "parentRef": parent.parent,
+            reference: wanted.parent,
             "controllerName": names::CONTROLLER_NAME,
-            "conditions": conditions(current, &parent.conditions, object.meta.generation, now),
+            "conditions": conditions(current, &wanted.conditions, object.meta.generation, now),
         })
     };
     for existing in current {
         if existing["controllerName"] != names::CONTROLLER_NAME {
-            parents.push(existing.clone());
+            entries.push(existing.clone());
             continue;
         }
-        let reference: ParentRef = serde_json::from_value(existing["parentRef"].clone()).unwrap_or_default();
-        let reference = complete(&reference, namespace);
+        let known: ParentRef = serde_json::from_value(existing[reference].clone()).unwrap_or_default();
+        let known = complete(&known, namespace);
         // Ours, and no longer wanted, or a duplicate: dropped.
-        let Some(position) = missing.iter().position(|parent| parent.parent == reference) else { continue };
-        parents.push(entry(missing.remove(position), array(existing, "conditions")));
+        let Some(position) = missing.iter().position(|wanted| wanted.parent == known) else { continue };
+        entries.push(entry(missing.remove(position), array(existing, "conditions")));
     }
-    parents.extend(missing.into_iter().map(|parent| entry(parent, &[])));
-    (parents != current).then(|| json!({"parents": parents}))
+    entries.extend(missing.into_iter().map(|wanted| entry(wanted, &[])));
+    (entries != current).then_some(entries)
 }
 
 fn conditions(current: &[Value], desired: &[Condition], generation: i64, now: Timestamp) -> Vec<Value> {
@@ -159,7 +184,7 @@ mod tests {
             status: json!({"parents": [theirs("a"), ours("stale"), ours("kept"), theirs("b")]}),
             ..Object::default()
         };
-        let wanted = |name: &str| crate::translate::ParentStatus { parent: parent(name), conditions: vec![] };
+        let wanted = |name: &str| ParentStatus { parent: parent(name), conditions: vec![] };
         let desired = RouteStatus { parents: vec![wanted("new"), wanted("kept")], ..RouteStatus::default() };
         let patch = route(&object, &desired, "ns", at(0)).unwrap();
         let names: Vec<&str> = patch["parents"]

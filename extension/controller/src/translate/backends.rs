@@ -1,5 +1,6 @@
 //! Backends: references resolved, Services with the pods behind them, and how to speak to them.
 
+use super::backend_tls::Policies;
 use super::condition::{Refusal, Verdict};
 use super::routes::GROUP;
 use crate::world::{BackendRef, Endpoint, EndpointSlice, Key, Service, ServicePort, World};
@@ -15,23 +16,24 @@ pub(super) const ISTIO_SECRET: &str = "secret/istio";
 /// The world, indexed for backends.
 pub(super) struct Backends<'a> {
     world: &'a World,
+    policies: &'a Policies<'a>,
     slices: BTreeMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>,
     trust_domain: &'a str,
 }
 
 impl<'a> Backends<'a> {
-    pub(super) fn new(world: &'a World) -> Self {
+    pub(super) fn new(world: &'a World, policies: &'a Policies<'a>) -> Self {
         let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (key, slice) in &world.endpoint_slices {
             let service = (key.namespace.as_str(), slice.spec.service.as_str());
             slices.entry(service).or_default().push(&slice.spec);
         }
         let trust_domain = world.identity.as_ref().and_then(|identity| identity.trust_domain());
-        Self { world, slices, trust_domain: trust_domain.unwrap_or(names::DEFAULT_TRUST_DOMAIN) }
+        Self { world, policies, slices, trust_domain: trust_domain.unwrap_or(names::DEFAULT_TRUST_DOMAIN) }
     }
 
-    /// Resolves a reference of a route in `namespace` to the name of a Backend resource.
-    pub(super) fn resolve(&self, namespace: &str, reference: &BackendRef) -> Verdict<String> {
+    /// The Service that a reference of a route in `namespace` means, whether it exists or not.
+    pub(super) fn service(&self, namespace: &str, reference: &BackendRef) -> Verdict<Key> {
         let group = reference.group.as_deref().unwrap_or_default();
         let kind = reference.kind.as_deref().unwrap_or("Service");
         if !group.is_empty() || kind != "Service" {
@@ -44,6 +46,12 @@ impl<'a> Backends<'a> {
             let message = format!("No ReferenceGrant in namespace {} permits {target}", target.namespace);
             return Err(Refusal::new(reason::REF_NOT_PERMITTED, message));
         }
+        Ok(target)
+    }
+
+    /// Resolves a reference of a route in `namespace` to the name of a Backend resource.
+    pub(super) fn resolve(&self, namespace: &str, reference: &BackendRef) -> Verdict<String> {
+        let target = self.service(namespace, reference)?;
         let not_found = |message: String| Refusal::new(reason::BACKEND_NOT_FOUND, message);
         let Some(service) = self.world.services.get(&target) else {
             return Err(not_found(format!("Service {target} does not exist")));
@@ -111,16 +119,16 @@ impl<'a> Backends<'a> {
         let (service, number) = resource.strip_prefix("backend/")?.rsplit_once(':')?;
         let (namespace, name) = service.split_once('/')?;
         let number: u16 = number.parse().ok()?;
-        let object = self.world.services.get(&Key::new(namespace, name))?;
-        let port = find_port(&object.spec, number)?;
-        // R17, R18: the label alone decides, and there is no way back to clear text.
-        let in_mesh = self.world.namespace_labels(namespace).is_some_and(|labels| {
-            labels.get(names::ISTIO_INJECTION.0).is_some_and(|value| value == names::ISTIO_INJECTION.1)
-        });
-        let security = if in_mesh {
-            proto::backend::Security::IstioMtls(proto::IstioMtls { secret: ISTIO_SECRET.to_owned() })
-        } else {
-            proto::backend::Security::ClearText(proto::ClearText {})
+        let key = Key::new(namespace, name);
+        let port = find_port(&self.world.services.get(&key)?.spec, number)?;
+        // R17, R18: the label alone decides, and there is no way back to clear text. Elsewhere a policy does (R19).
+        let in_mesh = self.world.is_in_mesh(namespace);
+        let security = match self.policies.tls(&key, port) {
+            _ if in_mesh => {
+                proto::backend::Security::IstioMtls(proto::IstioMtls { secret: ISTIO_SECRET.to_owned() })
+            }
+            Some(tls) => proto::backend::Security::ServerTls(tls),
+            None => proto::backend::Security::ClearText(proto::ClearText {}),
         };
         Some(proto::Backend {
             service: service.to_owned(),

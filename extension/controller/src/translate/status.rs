@@ -23,6 +23,8 @@ pub struct Statuses {
     pub gateways: BTreeMap<Key, GatewayStatus>,
     /// HTTPRoutes. All of them: one that no longer has a parent of ours loses our entries.
     pub routes: BTreeMap<Key, RouteStatus>,
+    /// BackendTLSPolicies. All of them, for the same reason.
+    pub backend_tls_policies: BTreeMap<Key, PolicyStatus>,
 }
 
 /// Status of a Gateway.
@@ -60,7 +62,16 @@ pub struct RouteStatus {
     pub settling: Settling,
 }
 
-/// Status of a route at one parent.
+/// Status of a policy: only our part of it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct PolicyStatus {
+    /// One entry for each Gateway of ours that it concerns.
+    pub ancestors: Vec<ParentStatus>,
+    /// Gateways that it concerns and that the status has no room for.
+    pub unlisted: usize,
+}
+
+/// Status of a route at one parent, or of a policy at one ancestor.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ParentStatus {
     /// The parent, with everything filled in (R41).
@@ -74,6 +85,7 @@ pub(super) fn collect(
     load_balancers: &[LoadBalancer],
     gateways: &[GatewayPlan<'_>],
     routes: &[RoutePlan<'_>],
+    backend_tls_policies: BTreeMap<Key, PolicyStatus>,
     evidence: &Evidence<'_>,
 ) -> Statuses {
     let classes = world
@@ -96,6 +108,7 @@ pub(super) fn collect(
             .iter()
             .map(|route| (route.key.clone(), route_status(route, gateways, &programmed, evidence)))
             .collect(),
+        backend_tls_policies,
     }
 }
 

@@ -47,6 +47,19 @@ pub(super) fn collect(world: &World, statuses: &Statuses) -> std::collections::B
         let conditions = status.parents.iter().flat_map(|parent| &parent.conditions);
         conditions.filter_map(|condition| warning(&subject, "", condition)).collect::<Vec<_>>()
     });
+    let policies = statuses.backend_tls_policies.iter().flat_map(|(key, status)| {
+        let uid =
+            world.backend_tls_policies.get(key).map(|object| object.meta.uid.clone()).unwrap_or_default();
+        let subject = Subject { kind: Watched::BackendTlsPolicy, key: key.clone(), uid };
+        let conditions = status.ancestors.iter().flat_map(|ancestor| &ancestor.conditions);
+        let unlisted = (status.unlisted > 0).then(|| Warning {
+            subject: subject.clone(),
+            reason: reason::TOO_MANY_ANCESTORS.to_owned(),
+            message: format!("The status has no room for {} more Gateways", status.unlisted),
+        });
+        let conditions = conditions.filter_map(|condition| warning(&subject, "", condition));
+        conditions.chain(unlisted).collect::<Vec<_>>()
+    });
     let ingresses = world.ingresses.iter().filter(|(_, ingress)| {
         let class = ingress.spec.ingress_class_name.as_deref();
         let annotation =
@@ -66,7 +79,7 @@ pub(super) fn collect(world: &World, statuses: &Statuses) -> std::collections::B
         reason: "Unreadable".to_owned(),
         message: format!("The object cannot be read and is left out: {}", object.message),
     });
-    gateways.chain(routes).chain(ingresses).chain(unreadable).collect()
+    gateways.chain(routes).chain(policies).chain(ingresses).chain(unreadable).collect()
 }
 
 /// Negative conditions are warnings, unless they only mean "not yet" or follow from another one.

@@ -2,7 +2,7 @@
 //! such and never stops the others.
 
 use super::core::{Deployment, Endpoint, EndpointPort, EndpointSlice, Identity, TargetRef};
-use super::{Key, Meta, Object, Unreadable, Watched, World};
+use super::{CaBundle, Key, Meta, Object, Unreadable, Watched, World};
 use alb_api::names;
 use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
@@ -92,6 +92,10 @@ impl World {
             Watched::Gateway => put(&mut self.gateways, key, meta, spec(&mut data)?, status),
             Watched::HttpRoute => put(&mut self.routes, key, meta, spec(&mut data)?, status),
             Watched::ReferenceGrant => put(&mut self.grants, key, meta, spec(&mut data)?, status),
+            Watched::BackendTlsPolicy => {
+                put(&mut self.backend_tls_policies, key, meta, spec(&mut data)?, status)
+            }
+            Watched::ConfigMap => self.set_ca_bundle(key, CaBundle::of_config_map(&data)),
             Watched::LoadBalancer => put(&mut self.load_balancers, key, meta, spec(&mut data)?, status),
             Watched::TrafficController => {
                 put(&mut self.traffic_controllers, key, meta, spec(&mut data)?, status)
@@ -131,6 +135,14 @@ impl World {
         })
     }
 
+    /// Puts the CA certificates of a ConfigMap into the world. Returns whether it differs now.
+    pub fn set_ca_bundle(&mut self, key: Key, bundle: CaBundle) -> bool {
+        self.ca_bundles.get(&key) != Some(&bundle) && {
+            self.ca_bundles.insert(key, bundle);
+            true
+        }
+    }
+
     /// Takes an object out. Returns whether it was there.
     pub fn remove(&mut self, kind: Watched, key: &Key) -> bool {
         let unreadable = self.unreadable.remove(&(kind, key.clone())).is_some();
@@ -140,6 +152,8 @@ impl World {
                 Watched::Gateway => self.gateways.remove(key).is_some(),
                 Watched::HttpRoute => self.routes.remove(key).is_some(),
                 Watched::ReferenceGrant => self.grants.remove(key).is_some(),
+                Watched::BackendTlsPolicy => self.backend_tls_policies.remove(key).is_some(),
+                Watched::ConfigMap => self.ca_bundles.remove(key).is_some(),
                 Watched::LoadBalancer => self.load_balancers.remove(key).is_some(),
                 Watched::TrafficController => self.traffic_controllers.remove(key).is_some(),
                 Watched::Service => self.services.remove(key).is_some(),
@@ -159,6 +173,8 @@ impl World {
             Watched::Gateway => self.gateways.keys().cloned().collect(),
             Watched::HttpRoute => self.routes.keys().cloned().collect(),
             Watched::ReferenceGrant => self.grants.keys().cloned().collect(),
+            Watched::BackendTlsPolicy => self.backend_tls_policies.keys().cloned().collect(),
+            Watched::ConfigMap => self.ca_bundles.keys().cloned().collect(),
             Watched::LoadBalancer => self.load_balancers.keys().cloned().collect(),
             Watched::TrafficController => self.traffic_controllers.keys().cloned().collect(),
             Watched::Service => self.services.keys().cloned().collect(),

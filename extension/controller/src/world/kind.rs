@@ -12,6 +12,8 @@ pub enum Watched {
     Gateway,
     HttpRoute,
     ReferenceGrant,
+    BackendTlsPolicy,
+    ConfigMap,
     LoadBalancer,
     TrafficController,
     Service,
@@ -33,11 +35,13 @@ pub enum Scope {
     One(&'static str, &'static str),
     /// The data-plane namespace.
     DataPlane,
+    /// Nothing but single objects that other objects refer to.
+    Referenced,
 }
 
 impl Watched {
     /// All of them. Kinds that change least come first, so that a first translation finds them complete.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Owner,
         Self::Namespace,
         Self::GatewayClass,
@@ -46,6 +50,8 @@ impl Watched {
         Self::Gateway,
         Self::HttpRoute,
         Self::ReferenceGrant,
+        Self::BackendTlsPolicy,
+        Self::ConfigMap,
         Self::Service,
         Self::EndpointSlice,
         Self::Pod,
@@ -63,6 +69,10 @@ impl Watched {
             Self::ReferenceGrant => {
                 ("gateway.networking.k8s.io", "v1beta1", "ReferenceGrant", "referencegrants")
             }
+            Self::BackendTlsPolicy => {
+                ("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies")
+            }
+            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::LoadBalancer => (names::GROUP, "v1", "ApplicationLoadBalancer", "applicationloadbalancers"),
             Self::TrafficController => (names::GROUP, "v1", "TrafficController", "trafficcontrollers"),
             Self::Service => ("", "v1", "Service", "services"),
@@ -83,21 +93,32 @@ impl Watched {
             Self::Identity => Scope::One(names::CONTROLLER_NAMESPACE, names::IDENTITY_SECRET),
             Self::Owner => Scope::One(names::DATA_PLANE_NAMESPACE, names::PROXY_SERVICE_ACCOUNT),
             Self::Deployment => Scope::DataPlane,
+            Self::ConfigMap => Scope::Referenced,
             _ => Scope::Cluster,
         }
     }
 
+    /// Whether a cluster may lack the kind, which then means that there are none.
+    pub fn is_optional(self) -> bool {
+        // Part of the Gateway API's standard channel since 1.4 only.
+        matches!(self, Self::BackendTlsPolicy)
+    }
+
     /// Whether the controller writes objects of this kind, or their status: then their version is needed.
     pub(super) fn is_written(self) -> bool {
-        matches!(
-            self,
-            Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::LoadBalancer | Self::Deployment
-        )
+        self.keeps_status() || matches!(self, Self::Deployment)
     }
 
     /// Whether the status is remembered as it stands.
     pub(super) fn keeps_status(self) -> bool {
-        matches!(self, Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::LoadBalancer)
+        matches!(
+            self,
+            Self::GatewayClass
+                | Self::Gateway
+                | Self::HttpRoute
+                | Self::BackendTlsPolicy
+                | Self::LoadBalancer
+        )
     }
 
     /// Whether labels of an object of this kind matter.
