@@ -4,6 +4,7 @@
 //! (an image that is missing) to what only shows in the answers; the first that recognises the facts wins.
 //! Ids are stable: scenarios that break the world on purpose require them.
 
+mod backend_tls;
 mod facts;
 mod gateway;
 mod mesh;
@@ -22,6 +23,8 @@ const RULES: &[Rule] = &[
     gateway::wrong_class,
     route::backend_not_found,
     route::backend_port_missing,
+    backend_tls::policy_not_usable,
+    backend_tls::backend_not_verified,
     mesh::mesh_wide_strict,
     mesh::gateway_sends_istio_alpn,
     mesh::no_client_certificate,

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     access_log::{AccessLogEntry, ProxyLogs, UpstreamTls},
-    answer::{Answer, Echo, Failure, FailureKind, MAX_BODY, Values, deployment_of},
+    answer::{Answer, Echo, EchoTls, Failure, FailureKind, MAX_BODY, Values, deployment_of},
     continuity::{Continuity, ContinuityReport},
     error::ProbeError,
     frontend::Frontend,

@@ -6,11 +6,14 @@
 //! | `clear-text-answered` | does the pod answer one? |
 //! | `mtls-from-extension` | did gateway *and* sidecar see mutual TLS with the extension's identity? (R5, R17, R18) |
 //! | `issued-by-istio` | does that identity chain to istiod's root? (R2, R5) |
+//! | `clear-text-to-backend` | do gateway *and* backend say that no TLS was spoken? (R19) |
+//! | `verified-tls-to-backend` | do gateway *and* backend say that TLS was, with the name the BackendTLSPolicy asks for? (R19) |
 //! | `nothing-made-by-hand` | is there no certificate, CA or policy a user would have had to make? (R2, R6) |
 //!
 //! Each witness gathers what it needs and hands it to a pure judgement, which is what the tests are about.
 
 mod backend;
+mod backend_tls;
 mod clear_text;
 mod hand_made;
 mod issued;
@@ -92,6 +95,9 @@ impl ClusterWitnesses {
         match witness {
             clear_text::REFUSED | clear_text::ANSWERED => {
                 clear_text::hear(&self.client, &self.prober, witness, context).await
+            }
+            backend_tls::CLEAR_TEXT | backend_tls::VERIFIED_TLS => {
+                backend_tls::hear(&self.client, &self.logs, witness, context).await
             }
             mtls::NAME => {
                 let outside = mtls::Outside {

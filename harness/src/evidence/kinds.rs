@@ -35,6 +35,7 @@ pub(super) const NAMESPACED: &[Kind] = &[
     Kind("", "v1", "Event", "events"),
     Kind("gateway.networking.k8s.io", "v1beta1", "ReferenceGrant", "referencegrants"),
     Kind("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies"),
+    Kind("", "v1", "ConfigMap", "configmaps"),
     Kind("alb.networking.azure.io", "v1", "ApplicationLoadBalancer", "applicationloadbalancers"),
     Kind("security.istio.io", "v1", "AuthorizationPolicy", "authorizationpolicies"),
     Kind("networking.istio.io", "v1", "DestinationRule", "destinationrules"),

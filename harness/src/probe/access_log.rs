@@ -20,7 +20,9 @@ use super::ProbeError;
 pub struct UpstreamTls {
     /// `none`, `mtls` or `tls`.
     pub mode: String,
-    /// SPIFFE id in the certificate the pod showed.
+    /// Name the pod was asked for (SNI), if it was.
+    pub server_name: Option<String>,
+    /// What the certificate the pod showed proves: a SPIFFE id, or a host name.
     pub server_identity: Option<String>,
     /// SPIFFE id in the certificate the gateway showed.
     pub client_identity: Option<String>,

@@ -28,6 +28,23 @@ pub struct Echo {
     pub service: String,
     /// Name of the pod that answered.
     pub pod: String,
+    /// The TLS of the connection it answered on; `None` in clear text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<EchoTls>,
+}
+
+/// What the echo backend says about the TLS it was spoken to with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EchoTls {
+    /// Such as `TLSv1.3`.
+    pub version: String,
+    /// The name it was asked for (SNI).
+    pub server_name: String,
+    /// Application protocol agreed on.
+    pub negotiated_protocol: String,
+    /// Cipher suite.
+    pub cipher_suite: String,
 }
 
 /// One or several values of a header: echo backends differ in how they print a single one.

@@ -1,6 +1,7 @@
 //! Words that change the world.
 
 pub mod apply;
+pub mod certificates;
 pub mod delete;
 pub mod install;
 pub mod istio;

@@ -350,3 +350,21 @@ async fn a_literal_command_may_be_required_to_fail() {
     assert_eq!(ran.result.steps[0].verdict, Verdict::Proved);
     assert_eq!(ran.result.steps[1].verdict, Verdict::Failed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn certificates_are_stored_and_go_like_everything_applied() {
+    let steps = "- certificates: backend-ca\n  servers: {secret: backend-tls, names: backend.example}\n";
+    let ran = run(World::default(), steps, Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved);
+    let step = &ran.result.steps[0];
+    assert_eq!(step.info.name, "make certificate authority backend-ca; backend-tls for backend.example");
+    assert_eq!(
+        ran.calls,
+        [
+            "apply configmap/backend-ca in ns",
+            "apply secret/backend-tls in ns",
+            "delete secret/backend-tls in ns",
+            "delete configmap/backend-ca in ns",
+        ]
+    );
+}

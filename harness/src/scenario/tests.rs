@@ -56,6 +56,7 @@ fn a_scenario_is_read_in_its_order() {
 #[case::unknown_key("- delete: pod/a\n  wihtin: 3s\n", (2, 3), "unknown key `wihtin`")]
 #[case::unknown_word("- aply: a.yaml\n", (1, 3), "a step must say what it does or claims")]
 #[case::two_words("- apply: a.yaml\n  delete: pod/a\n", (1, 3), "a step is one thing: `apply` and `delete` are two")]
+#[case::certificate_without_names("- certificates: ca\n  servers: {secret: a}\n", (2, 12), "`names` is missing")]
 #[case::missing_file("- apply: a.yaml\n", (1, 10), "file `a.yaml` cannot be read: entity not found")]
 #[case::missing_file_in_list("- apply: [a.yaml]\n", (1, 11), "file `a.yaml` cannot be read: entity not found")]
 #[case::no_requirement("- delete: pod/a\n  proves: [R1, R99]\n", (2, 16), "there is no requirement `R99`")]

@@ -3,12 +3,13 @@
 use super::word::Definition;
 use crate::claim::{absent, happens, not_restarted, pods, request, status, unbroken};
 use crate::runner::action::{
-    apply, delete, install, istio, kill, node, patch, restart, scale, tool, traffic,
+    apply, certificates, delete, install, istio, kill, node, patch, restart, scale, tool, traffic,
 };
 
 /// Every word.
 pub const WORDS: &[&Definition] = &[
     &apply::WORD,
+    &certificates::WORD,
     &delete::WORD,
     &install::GIVEN,
     &install::INSTALL,
@@ -38,6 +39,11 @@ pub const WITNESSES: &[(&str, &str)] = &[
     ("mtls-from-extension", "the backend's sidecar saw mutual TLS from the extension's SPIFFE identity"),
     ("clear-text-refused", "a clear-text client outside the mesh, straight to the pod, gets no answer"),
     ("clear-text-answered", "a clear-text client outside the mesh, straight to the pod, gets 200"),
+    ("clear-text-to-backend", "gateway and backend both say that no TLS was spoken between them"),
+    (
+        "verified-tls-to-backend",
+        "gateway and backend both say that TLS was spoken, under the name the BackendTLSPolicy asks for",
+    ),
     ("issued-by-istio", "the gateway's certificate chains to istiod's root and names the extension"),
     ("nothing-made-by-hand", "no client certificate, CA or policy object made by a user exists"),
 ];

@@ -1,0 +1,242 @@
+//! `certificates: backend-ca` with `servers: [{secret: backend-tls, names: [backend.example]}]`: a certificate authority and
+//! server certificates, made at run time. The authority's certificate is stored as ConfigMap, key `ca.crt`; each server's
+//! chain and key as Secret of type kubernetes.io/tls. The authority's own key is never stored: it issues nothing else.
+
+use std::time::{Duration, SystemTime};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use k8s_openapi::ByteString;
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
+};
+use serde_json::{Value, json};
+
+use crate::event::Observed;
+use crate::ports::{Applied, ObjectRef, PortError};
+use crate::runner::context::{Context, Trouble};
+use crate::runner::ledger::Entry;
+use crate::scenario::kinds::Kind;
+use crate::scenario::limits;
+use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::word::{Definition, Scope, Word};
+
+/// The word.
+pub const WORD: Definition = Definition::action("certificates", limits::ACTION, parse);
+
+/// Longer than any run.
+const LIFE: Duration = Duration::from_secs(24 * 3600);
+/// The clock of a node may be behind.
+const BACKDATE: Duration = Duration::from_secs(3600);
+
+#[derive(Debug)]
+struct Certificates {
+    authority: ObjectRef,
+    servers: Vec<Server>,
+}
+
+#[derive(Debug)]
+struct Server {
+    secret: ObjectRef,
+    names: Vec<SanType>,
+}
+
+fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let namespace = fields.take("namespace").map(Node::text).transpose()?.unwrap_or(scope.namespace);
+    let object = |word: &str, node: &Node| {
+        let kind = Kind::by_word(word).ok_or_else(|| node.problem(format!("there is no kind {word}")))?;
+        Ok(ObjectRef { kind, namespace: Some(namespace.to_owned()), name: node.text()?.to_owned() })
+    };
+    let authority = object("configmap", subject)?;
+    let mut servers = Vec::new();
+    for node in fields.take("servers").map(Node::one_or_more).unwrap_or_default() {
+        let mut server = node.fields()?;
+        let secret = object("secret", server.need("secret")?)?;
+        let names = server.need("names")?;
+        server.finish()?;
+        let names: Vec<_> = names.one_or_more().iter().map(name).collect::<Result<_, Problem>>()?;
+        if names.is_empty() {
+            return Err(node.problem("a server certificate needs a name"));
+        }
+        servers.push(Server { secret, names });
+    }
+    Ok(Box::new(Certificates { authority, servers }))
+}
+
+/// A subject alternative name: a URI if it looks like one, else a host name.
+fn name(node: &Node) -> Result<SanType, Problem> {
+    let text = node.text()?;
+    let ascii = Ia5String::try_from(text).map_err(|error| node.problem(error.to_string()))?;
+    Ok(if text.contains("://") { SanType::URI(ascii) } else { SanType::DnsName(ascii) })
+}
+
+fn in_words(names: &[SanType]) -> String {
+    let words = names.iter().map(|name| match name {
+        SanType::URI(name) | SanType::DnsName(name) => name.as_str().to_owned(),
+        other => format!("{other:?}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+impl Certificates {
+    /// The objects to store, the authority first.
+    fn make(&self, now: SystemTime) -> Result<Vec<(ObjectRef, Value)>, rcgen::Error> {
+        let (params, key) = (authority(&self.authority.name, now), KeyPair::generate()?);
+        let certificate = params.self_signed(&key)?.pem();
+        let issuer = Issuer::new(params, key);
+        let mut objects = vec![(
+            self.authority.clone(),
+            object("ConfigMap", &self.authority, json!({"data": {"ca.crt": certificate}})),
+        )];
+        for server in &self.servers {
+            let key = KeyPair::generate()?;
+            let certificate = leaf(server, now).signed_by(&key, &issuer)?.pem();
+            let content = json!({
+                "type": "kubernetes.io/tls",
+                "data": {
+                    "tls.crt": ByteString(certificate.into_bytes()),
+                    "tls.key": ByteString(key.serialize_pem().into_bytes()),
+                },
+            });
+            objects.push((server.secret.clone(), object("Secret", &server.secret, content)));
+        }
+        Ok(objects)
+    }
+}
+
+fn object(kind: &str, id: &ObjectRef, mut content: Value) -> Value {
+    content["apiVersion"] = "v1".into();
+    content["kind"] = kind.into();
+    content["metadata"] = json!({"name": id.name, "namespace": id.namespace});
+    content
+}
+
+fn authority(name: &str, now: SystemTime) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (params.not_before, params.not_after) = ((now - BACKDATE).into(), (now + LIFE).into());
+    params
+}
+
+fn leaf(server: &Server, now: SystemTime) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(&server.secret.name);
+    params.subject_alt_names.clone_from(&server.names);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    (params.not_before, params.not_after) = ((now - BACKDATE).into(), (now + LIFE).into());
+    params
+}
+
+fn common_name(text: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, text);
+    name
+}
+
+impl Word for Certificates {
+    fn name(&self) -> String {
+        let servers = self
+            .servers
+            .iter()
+            .map(|server| format!("; {} for {}", server.secret.name, in_words(&server.names)));
+        format!("make certificate authority {}{}", self.authority.name, servers.collect::<String>())
+    }
+
+    fn creates(&self) -> Vec<ObjectRef> {
+        let secrets = self.servers.iter().map(|server| server.secret.clone());
+        std::iter::once(self.authority.clone()).chain(secrets).collect()
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            let made = self.make(SystemTime::now());
+            let made = made.map_err(|error| PortError::new("making certificates", error))?;
+            let mut done = Vec::new();
+            for (id, value) in &made {
+                let result = match context.outside.objects.apply(id, value).await? {
+                    Applied::Created => {
+                        context.ledger.note(Entry::Created(id.clone()));
+                        "created"
+                    }
+                    Applied::Configured => "configured",
+                };
+                done.push((id.to_string(), result));
+            }
+            let words: Vec<_> = done.iter().map(|(id, result)| format!("{id} {result}")).collect();
+            let detail = done.iter().map(|(id, result)| json!({"object": id, "result": result})).collect();
+            Ok(Observed { summary: words.join("; "), detail, ..Observed::default() })
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+    use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+    use super::*;
+
+    fn reference(word: &str, name: &str) -> ObjectRef {
+        let kind = Kind::by_word(word).unwrap();
+        ObjectRef { kind, namespace: Some("plain".into()), name: name.into() }
+    }
+
+    fn certificates() -> Certificates {
+        let names = vec![
+            SanType::DnsName("backend.example".try_into().unwrap()),
+            SanType::URI("spiffe://mesh.example/a".try_into().unwrap()),
+        ];
+        let servers = vec![Server { secret: reference("secret", "backend-tls"), names }];
+        Certificates { authority: reference("configmap", "backend-ca"), servers }
+    }
+
+    fn pem(object: &Value, key: &str) -> Vec<u8> {
+        match &object["data"][key] {
+            Value::String(text) if object["kind"] == "ConfigMap" => text.clone().into_bytes(),
+            other => serde_json::from_value::<ByteString>(other.clone()).unwrap().0,
+        }
+    }
+
+    #[test]
+    fn the_stored_authority_vouches_for_the_stored_server() {
+        let made = certificates().make(SystemTime::now()).unwrap();
+        let [(_, authority), (id, server)] = made.as_slice() else { panic!("{made:?}") };
+        assert_eq!(
+            (server["type"].as_str(), id.to_string()),
+            (Some("kubernetes.io/tls"), "secret/backend-tls in plain".to_owned())
+        );
+        assert_eq!(authority["metadata"], json!({"name": "backend-ca", "namespace": "plain"}));
+        let root = CertificateDer::from_pem_slice(&pem(authority, "ca.crt")).unwrap();
+        let leaf = CertificateDer::from_pem_slice(&pem(server, "tls.crt")).unwrap();
+        PrivateKeyDer::from_pem_slice(&pem(server, "tls.key")).unwrap();
+        let leaf = EndEntityCert::try_from(&leaf).unwrap();
+        let anchor = anchor_from_trusted_cert(&root).unwrap();
+        let now = UnixTime::since_unix_epoch(SystemTime::UNIX_EPOCH.elapsed().unwrap());
+        let usage = KeyUsage::server_auth();
+        leaf.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &[anchor], &[], now, usage, None, None).unwrap();
+        let name = ServerName::try_from("backend.example").unwrap();
+        leaf.verify_is_valid_for_subject_name(&name).unwrap();
+    }
+
+    #[test]
+    fn every_run_makes_another_authority() {
+        let make = || certificates().make(SystemTime::now()).unwrap().remove(0).1;
+        assert_ne!(pem(&make(), "ca.crt"), pem(&make(), "ca.crt"));
+    }
+
+    #[test]
+    fn the_step_says_what_it_makes() {
+        assert_eq!(
+            certificates().name(),
+            "make certificate authority backend-ca; backend-tls for backend.example, spiffe://mesh.example/a"
+        );
+    }
+}
