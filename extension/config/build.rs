@@ -7,6 +7,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(["alb/config/v1/config.proto"], ["proto"])?;
     tonic_prost_build::configure()
         .type_attribute(".", "#[derive(serde::Serialize)]")
+        // The proxy shares connections between endpoints whose security is the same.
+        .type_attribute(".alb.config.v1.ServerTls", "#[derive(Eq, Hash)]")
         .field_attribute(".alb.config.v1.Secret.certificate_chain", PEM)
         .field_attribute(".alb.config.v1.Secret.trust_bundle", PEM)
         .field_attribute(".alb.config.v1.ServerTls.ca_certificates", PEM)

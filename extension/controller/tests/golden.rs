@@ -224,7 +224,10 @@ fn the_views_read_what_the_gateway_api_types_write() {
     assert_eq!(rule.matches[0].method.as_deref(), Some("GET"));
     assert_eq!((rule.backend_refs[0].port, rule.backend_refs[0].weight), (Some(8080), Some(3)));
     assert_eq!(rule.timeouts.as_ref().unwrap().backend_request.as_deref(), Some("1s"));
+}
 
+#[test]
+fn the_view_of_a_backend_tls_policy_reads_what_the_gateway_api_types_write() {
     use gateway_api::apis::standard::backendtlspolicies as api;
     let policy = api::BackendTlsPolicySpec {
         target_refs: vec![api::BackendTlsPolicyTargetRefs {

@@ -199,8 +199,9 @@ fn attach<'a>(
     }
     let of_port = section.map(|name| format!(", port {name}")).unwrap_or_default();
     let conflict = |winner: &Key| {
-        let message =
-            format!("BackendTLSPolicy {winner} for Service {service}{of_port} is older and takes precedence");
+        let message = format!(
+            "Service {service}{of_port} has BackendTLSPolicy {winner}, which is older or first by name"
+        );
         Refusal::new(reason::CONFLICTED, message)
     };
     match in_force.get(&target) {

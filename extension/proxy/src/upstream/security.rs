@@ -8,7 +8,7 @@ use alb_route::Hostname;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, LazyLock};
 
