@@ -15,6 +15,7 @@ pub mod inside;
 pub mod outside;
 mod port;
 pub mod route;
+pub mod strip;
 
 use std::{fmt, net::SocketAddr, time::Duration};
 

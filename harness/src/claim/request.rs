@@ -6,11 +6,12 @@ use futures::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
-use super::tally::{Strip, Tally};
+use super::tally::Tally;
 use super::target::Target;
 use crate::event::{AnswerGroup, Observed, Stayed, Testimony};
 use crate::ports::WitnessContext;
 use crate::probe::Answer;
+use crate::probe::strip::Strip;
 use crate::runner::context::{Context, Trouble, millis};
 use crate::scenario::limits::{CONSECUTIVE, PACE, Stays};
 use crate::scenario::node::{Fields, Node, Problem};

@@ -9,9 +9,10 @@ use futures::future::BoxFuture;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use crate::event::{AnswerGroup, Observed, Stayed};
+use crate::event::{AnswerGroup, Observed, Stayed, Traffic, TrafficFailure};
 use crate::probe::continuity::{ContinuityReport, Miss};
 use crate::probe::deployment_of;
+use crate::probe::strip::{hop, own_word};
 use crate::runner::context::{Context, Trouble, millis};
 use crate::runner::traffic::Wanted;
 use crate::scenario::limits::Stays;
@@ -21,7 +22,7 @@ use crate::scenario::word::{Definition, Scope, Staying, Word};
 /// The word.
 pub const WORD: Definition = Definition::claim("unbroken", Staying::Time, parse);
 
-/// So many failures are looked up in the gateway's log; the rest is only counted.
+/// So many failures are looked up in the gateway's log; the others are called what their answers say.
 const LOOKED_UP: usize = 100;
 
 #[derive(Debug)]
@@ -61,24 +62,49 @@ fn but_for(node: &Node) -> Result<ButFor, Problem> {
 /// One failure, with the gateway's own word for it.
 struct Account<'a> {
     miss: &'a Miss,
+    /// `reset`, `503`, `503 upstream_reset`: what it is called.
     kind: String,
 }
 
-/// `reset`, `503`, `503 upstream_reset`: what a failure is called.
+impl Account<'_> {
+    /// The same for reports.
+    fn failure(&self, wanted: &Wanted) -> TrafficFailure {
+        let Miss { at, seen, answer, .. } = self.miss;
+        let reason = match (self.kind.split_once(' '), answer.status) {
+            // The gateway is content: somebody else than wanted has answered.
+            (_, Some(status)) if status == wanted.status => "another backend",
+            (Some((_, word)), Some(_)) => word,
+            (None, Some(_)) => "unknown",
+            (_, None) => &self.kind,
+        };
+        TrafficFailure {
+            at_ms: millis(*at),
+            status: answer.status,
+            reason: reason.to_owned(),
+            hop: hop(answer),
+            seen: seen.clone(),
+        }
+    }
+}
+
+/// What every failure is called: by the gateway's log, or else by the answer itself.
 async fn accounts<'a>(context: &Context<'_>, report: &'a ContinuityReport) -> Vec<Account<'a>> {
     let mut all = Vec::new();
     for (index, miss) in report.misses.iter().enumerate() {
         let kind = match (miss.answer.status, &miss.answer.failure) {
             (None, Some(failure)) => failure.kind.to_string(),
             (None, None) => "no answer".to_owned(),
-            (Some(status), _) if index < LOOKED_UP => {
+            (Some(status), _) => {
                 // The log may have nothing to say: a proxy that died took it along.
-                match context.outside.witnesses.account(&miss.answer).await {
-                    Ok(Some(account)) => format!("{status} {}", account.reason),
-                    _ => status.to_string(),
+                let account = match index < LOOKED_UP {
+                    true => context.outside.witnesses.account(&miss.answer).await.ok().flatten(),
+                    false => None,
+                };
+                match account.map(|account| account.reason).or_else(|| own_word(&miss.answer)) {
+                    Some(reason) => format!("{status} {reason}"),
+                    None => status.to_string(),
                 }
             }
-            (Some(status), _) => status.to_string(),
         };
         all.push(Account { miss, kind });
     }
@@ -158,14 +184,10 @@ impl Unbroken {
             // The time is what is asked for, not a guess at how long something takes.
             sleep_until(Instant::now() + time).await;
         }
-        let (rate, wanted) = (traffic.rate, traffic.wanted.clone());
+        let (rate, wanted, began) = (traffic.rate, traffic.wanted.clone(), traffic.began);
         let report = traffic.stop().await?;
         let accounts = accounts(context, &report).await;
         let groups = groups(&report, &wanted, &accounts);
-        let failures: Vec<_> = accounts
-            .iter()
-            .map(|account| json!({"at_ms": millis(account.miss.at), "seen": account.kind, "request": account.miss.number}))
-            .collect();
         let mut backends: Vec<&str> =
             report.by_pod.keys().map(|pod| deployment_of(pod).unwrap_or(pod)).collect();
         backends.dedup();
@@ -175,11 +197,21 @@ impl Unbroken {
             "backends": backends,
             "measured": {
                 "sent": report.sent,
-                "failures": failures,
+                "failures": accounts.len(),
                 "longest_gap_ms": millis(report.longest_gap),
                 "lasted_ms": millis(report.lasted),
             },
         });
+        let over_time = Traffic {
+            started_ms: millis(began.duration_since(context.begun)),
+            lasted_ms: millis(report.lasted),
+            rate: f64::from(rate),
+            sent: report.sent,
+            answers: groups.clone(),
+            stretches: report.stretches.clone(),
+            failures: accounts.iter().map(|account| account.failure(&wanted)).collect(),
+            longest_gap_ms: millis(report.longest_gap),
+        };
         let observed = Observed {
             summary: report.summary(),
             detail,
@@ -190,6 +222,7 @@ impl Unbroken {
             // Which failures there were, of those that are forgiven, differs from run to run.
             settled: groups.iter().take(1).cloned().collect(),
             answers: groups,
+            traffic: Some(Box::new(over_time)),
             ..Observed::default()
         };
         match self.against(&report, rate, &accounts) {

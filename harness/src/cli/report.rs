@@ -96,8 +96,9 @@ fn merge(args: &MergeArgs) -> u8 {
             }
             let verdict = report.verdict.map(|verdict| verdict.to_string()).unwrap_or_default();
             println!(
-                "{verdict}: {} scenarios, {}",
+                "{verdict}: {} {}, {}",
                 report.scenarios.len(),
+                if report.scenarios.len() == 1 { "scenario" } else { "scenarios" },
                 args.into.join("report.html").display()
             );
             report.exit_code.unwrap_or(exit::SETUP)

@@ -10,7 +10,8 @@ use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::Answer;
+use super::{Answer, strip::Strip};
+use crate::event::Stretch;
 
 /// How to probe.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,8 @@ pub struct ContinuityReport {
     pub good: u64,
     /// Every other answer, in the order the requests started.
     pub misses: Vec<Miss>,
+    /// Every answer over time, in the order the requests started.
+    pub stretches: Vec<Stretch>,
     /// Answers by pod, so that a restart or a split is visible.
     pub by_pod: BTreeMap<String, u64>,
     /// The longest time between two good answers' starts: how long a client saw nothing but failures.
@@ -128,7 +131,9 @@ fn sum_up(
 ) -> ContinuityReport {
     let mut report = ContinuityReport { sent: answers.len() as u64, lasted, ..ContinuityReport::default() };
     let mut last_good = Duration::ZERO;
+    let mut strip = Strip::default();
     for (number, at, answer) in answers {
+        strip.add(u64::try_from(at.as_millis()).unwrap_or(u64::MAX), answer);
         if let Some(pod) = answer.pod() {
             *report.by_pod.entry(pod.to_string()).or_default() += 1;
         }
@@ -146,6 +151,7 @@ fn sum_up(
         }
     }
     report.longest_gap = report.longest_gap.max(lasted.saturating_sub(last_good));
+    report.stretches = strip.stretches();
     report
 }
 
@@ -176,6 +182,12 @@ mod tests {
         let times: Vec<u128> = report.misses.iter().map(|miss| miss.at.as_millis()).collect();
         assert_eq!(times, [300, 400, 500]);
         assert_eq!(report.longest_gap, Duration::from_millis(400));
+        let over_time: Vec<_> = report
+            .stretches
+            .iter()
+            .map(|s| (s.at_ms, s.until_ms, s.answers.status, s.answers.count))
+            .collect();
+        assert_eq!(over_time, [(0, 200, Some(200), 3), (300, 500, Some(503), 3), (600, 900, Some(200), 4)]);
         assert!(!report.unbroken());
         assert_eq!(
             report.summary(),

@@ -15,6 +15,8 @@ use crate::ports::Account;
 use crate::probe::Answer;
 use crate::requirement::Catalogue;
 
+mod traffic;
+
 const HEAD: &str = "title: t\ndocument: {name: d, edition: e}\nnamespace: ns\nsteps:\n";
 const SETUP: &str = "- install: implementation\n  proves: [R10]\n- apply: [ns.yaml, gateway.yaml]\n";
 const ASK: &str = "- request: {gateway: g}\n  becomes: {status: 200, backend: backend-v1}\n  within: 10s\n  stays: 20 \

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::{PortError, Requests};
@@ -47,6 +48,8 @@ pub struct Traffic {
     pub wanted: Wanted,
     /// Requests started each second.
     pub rate: u32,
+    /// When it began.
+    pub began: Instant,
     stop: CancellationToken,
     task: JoinHandle<Result<ContinuityReport, PortError>>,
 }
@@ -64,7 +67,7 @@ impl Traffic {
             };
             continuity.run(&token, send, |answer| fits.fits(answer)).await
         });
-        Self { wanted, rate, stop, task }
+        Self { wanted, rate, began: Instant::now(), stop, task }
     }
 
     /// Ends it, waits for the answers under way, and returns what it saw.

@@ -1,6 +1,6 @@
 //! The catalogue on the page: what this run proved of it, what not, what it did not try.
 
-use crate::event::Verdict;
+use crate::event::{ScenarioResult, StepResult, Verdict};
 use crate::report::json::Report;
 use crate::report::text;
 use crate::requirement::{Catalogue, Kind, Requirement as Promise};
@@ -21,9 +21,11 @@ impl State {
     const ALL: [Self; 7] =
         [Self::Proved, Self::Failed, Self::Error, Self::Skipped, Self::Measured, Self::Open, Self::Waived];
 
-    fn of(verdict: Option<Verdict>, kind: Kind) -> Self {
+    /// `measured`: every step about it only measures.
+    fn of(verdict: Option<Verdict>, kind: Kind, measured: bool) -> Self {
         match (verdict, kind) {
             (Some(Verdict::Proved), Kind::U) => Self::Measured,
+            (Some(Verdict::Proved), _) if measured => Self::Measured,
             (Some(Verdict::Proved), _) => Self::Proved,
             (Some(Verdict::Failed), _) => Self::Failed,
             (Some(Verdict::Error), _) => Self::Error,
@@ -91,7 +93,10 @@ pub(super) fn of(report: &Report) -> Vec<Requirement> {
 fn requirement(report: &Report, promise: &Promise) -> Requirement {
     let every = report.scenarios.iter().flat_map(|scenario| &scenario.requirements);
     let own = every.filter(|requirement| requirement.id == promise.id);
-    let state = State::of(own.map(|requirement| requirement.verdict).max(), promise.kind);
+    let verdict = own.map(|requirement| requirement.verdict).max();
+    let mut about = steps_about(report, &promise.id).peekable();
+    let measured = about.peek().is_some() && about.all(|(_, step)| step.info.measured);
+    let state = State::of(verdict, promise.kind, measured);
     Requirement {
         state,
         id: promise.id.clone(),
@@ -100,22 +105,32 @@ fn requirement(report: &Report, promise: &Promise) -> Requirement {
         words: state.words(),
         class: state.class(),
         remark: promise.waived.clone().unwrap_or_default(),
-        steps: steps_that_prove(report, &promise.id),
+        steps: links(report, &promise.id),
     }
 }
 
-fn steps_that_prove(report: &Report, id: &str) -> Vec<StepLink> {
+/// Every step about a requirement, with its scenario.
+fn steps_about<'a>(
+    report: &'a Report,
+    id: &'a str,
+) -> impl Iterator<Item = (&'a ScenarioResult, &'a StepResult)> {
+    let every =
+        report.scenarios.iter().flat_map(|scenario| scenario.steps.iter().map(move |step| (scenario, step)));
+    every.filter(move |(_, step)| step.info.proves.iter().any(|proved| proved == id))
+}
+
+/// Links to the steps about a requirement; of repetitions only the first, and those that did not end well.
+fn links(report: &Report, id: &str) -> Vec<StepLink> {
     let several = report.scenarios.len() > 1;
-    let mut links = Vec::new();
-    for scenario in &report.scenarios {
-        for step in scenario.steps.iter().filter(|step| step.info.proves.iter().any(|proved| proved == id)) {
-            let number = step.info.index + 1;
-            let name = scenario.name();
-            let label = if several { format!("{name} {number}") } else { format!("step {number}") };
-            links.push(StepLink { anchor: super::step_anchor(&name, number), label });
-        }
-    }
-    links
+    let worth = |(scenario, step): &(&ScenarioResult, &StepResult)| {
+        scenario.round.is_none_or(|round| round == 1) || step.verdict != Verdict::Proved
+    };
+    let link = |(scenario, step): (&ScenarioResult, &StepResult)| {
+        let (name, number) = (scenario.name(), step.info.index + 1);
+        let label = if several { format!("{name}, step {number}") } else { format!("step {number}") };
+        StepLink { anchor: super::step_anchor(&name, number), label }
+    };
+    steps_about(report, id).filter(worth).map(link).collect()
 }
 
 /// Those states that occur, with their numbers.
@@ -182,6 +197,27 @@ mod tests {
         ] {
             assert_eq!(headline(&of(states)), said);
         }
+    }
+
+    #[test]
+    fn what_is_only_measured_is_not_called_proved() {
+        let mut report = Report::from_events(&crate::report::sample::proved_run());
+        let state = |report: &Report| super::of(report).into_iter().find(|r| r.id == "R43").unwrap().state;
+        assert_eq!(state(&report), State::Proved);
+        report.scenarios[0].steps[2].info.measured = true;
+        assert_eq!(state(&report), State::Measured);
+    }
+
+    #[test]
+    fn of_repetitions_the_first_is_linked_and_those_that_went_wrong() {
+        use crate::report::sample;
+        let round =
+            |round, result: ScenarioResult| ScenarioResult { id: "s".into(), round: Some(round), ..result };
+        let mut report = Report::from_events(&sample::proved_run());
+        report.scenarios =
+            vec![round(1, sample::proved()), round(2, sample::proved()), round(3, sample::failed())];
+        let labels: Vec<String> = links(&report, "R45").into_iter().map(|link| link.label).collect();
+        assert_eq!(labels, ["s, step 5", "s~3, step 5"]);
     }
 
     #[test]

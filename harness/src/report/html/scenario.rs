@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::strip::Strip;
 use super::{Link, Named, Sign, anchor, evidence, named, percent, step_anchor};
-use crate::event::{Failure, ScenarioResult, StepKind, StepResult, Testimony, Verdict};
+use crate::event::{ErratumInfo, Failure, ScenarioResult, StepKind, StepResult, Testimony, Verdict};
 use crate::report::text;
 
 /// At most so many marks on the time axis.
@@ -23,13 +23,27 @@ pub(super) struct Scenario {
     pub(super) verdict: Sign,
     /// `32 of 32`.
     pub(super) requirements: String,
-    pub(super) errata: Vec<Named>,
+    pub(super) errata: Vec<Erratum>,
     pub(super) problems: Vec<String>,
     pub(super) kept: Vec<String>,
     pub(super) ticks: Vec<Tick>,
     pub(super) steps: Vec<Step>,
     /// Constant traffic, on the same time axis as the steps.
     pub(super) traffic: Vec<Strip>,
+}
+
+/// A place where the document's text cannot hold.
+pub(super) struct Erratum {
+    pub(super) id: String,
+    pub(super) problem: String,
+    pub(super) correction: String,
+}
+
+impl Erratum {
+    fn new(erratum: &ErratumInfo) -> Self {
+        let ErratumInfo { id, problem, correction } = erratum.clone();
+        Self { id, problem, correction: correction.unwrap_or_default() }
+    }
 }
 
 /// A mark on the time axis.
@@ -45,6 +59,8 @@ pub(super) struct Step {
     pub(super) kind: &'static str,
     pub(super) verdict: Sign,
     pub(super) proves: Vec<String>,
+    /// What is special about its verdict.
+    pub(super) remark: &'static str,
     pub(super) result: String,
     pub(super) left: String,
     pub(super) width: String,
@@ -89,7 +105,7 @@ impl Scenario {
             },
             verdict: scenario.verdict.into(),
             requirements: format!("{proved} of {}", scenario.requirements.len()),
-            errata: scenario.errata.iter().map(|erratum| named(&erratum.id, &erratum.problem)).collect(),
+            errata: scenario.errata.iter().map(Erratum::new).collect(),
             problems: scenario.problems.clone(),
             kept: scenario.kept.clone(),
             ticks: ticks(whole),
@@ -143,6 +159,7 @@ impl Step {
             },
             verdict: step.verdict.into(),
             proves: step.info.proves.clone(),
+            remark: remark(step),
             result: step.observed.summary.clone(),
             left: percent(step.started_ms, whole),
             width: percent(step.duration_ms, whole),
@@ -158,6 +175,15 @@ impl Step {
             detail: pretty(&step.observed.detail),
             strips: Strip::of_claim(&step.observed).into_iter().collect(),
         }
+    }
+}
+
+fn remark(step: &StepResult) -> &'static str {
+    match (&step.info.must_fail, step.info.measured, step.verdict) {
+        (Some(_), _, Verdict::Proved) => "failed as expected",
+        (Some(_), ..) => "expected to fail",
+        (None, true, _) => "measured",
+        (None, false, _) => "",
     }
 }
 
@@ -180,6 +206,12 @@ fn fields(step: &StepResult) -> Vec<Named> {
     }
     if let Some(lines) = &step.info.cites {
         fields.push(named("document", lines));
+    }
+    if let Some(diagnosis) = &step.info.must_fail {
+        fields.push(named("must fail", format!("with the diagnosis {diagnosis}")));
+    }
+    if step.info.measured {
+        fields.push(named("measured", "the document does not say what happens; whatever does is recorded"));
     }
     if !step.info.errata.is_empty() {
         fields.push(named("errata", step.info.errata.join(", ")));

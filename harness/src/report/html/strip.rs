@@ -177,19 +177,17 @@ fn together(stretches: &[Stretch], from: u64, to: u64, compare: &dyn Fn(&Stretch
     let piece = |number: u64| {
         let (start, end) = (from + number * length, from + (number + 1) * length);
         let own: Vec<&Stretch> = stretches.iter().filter(|s| s.at_ms < end && s.until_ms >= start).collect();
-        let worst = own.iter().map(|stretch| (compare(stretch), *stretch)).max_by_key(|(how, _)| *how);
-        let (class, tip) = match worst {
-            None => ("none", String::new()),
-            Some((how, stretch)) => (
-                how.class(),
-                format!(
-                    "{} to {}: {}, {}",
-                    text::duration(start),
-                    text::duration(end),
-                    text::answer(&stretch.answers),
-                    by(stretch.hop)
-                ),
-            ),
+        let mut kinds: Vec<(Match, String)> =
+            own.iter().map(|stretch| (compare(stretch), text::answer(&stretch.answers))).collect();
+        kinds.sort_by(|one, other| other.cmp(one));
+        kinds.dedup();
+        let class = kinds.first().map_or("none", |(worst, _)| worst.class());
+        let answers: Vec<String> = kinds.into_iter().map(|(_, answer)| answer).collect();
+        let tip = match answers.is_empty() {
+            true => String::new(),
+            false => {
+                format!("{} to {}: {}", text::duration(start), text::duration(end), answers.join(", "))
+            }
         };
         Segment { class, grow: length, tip }
     };

@@ -1,0 +1,51 @@
+//! Constant traffic beside the steps.
+
+use super::*;
+use crate::event::{Hop, Traffic};
+
+const TRAFFIC: &str = "- traffic: {gateway: g}\n  rate: 100\n  wants: {status: 200, backend: backend-v1}\n";
+const UNBROKEN: &str = "- unbroken: traffic\n  within: 10s\n  stays: 1s\n";
+
+fn seen(ran: &Ran) -> &Traffic {
+    ran.result.steps.last().and_then(|step| step.observed.traffic.as_deref()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_failure_is_told_with_its_time_reason_and_hop() {
+    let mut answers = vec![answer(200, "backend-v1"); 10];
+    let mut page = answer(503, "");
+    page.body = "no_endpoint\n".into();
+    let failure = crate::probe::FailureKind::Reset;
+    let reset = Answer::failed(crate::probe::Vantage::Outside, failure, "by peer", Duration::ZERO);
+    answers.extend([page, reset, answer(200, "backend-v2"), answer(200, "backend-v1")]);
+    let world = World { answers: given(answers), account: None, ..World::default() };
+    let ran = run(world, &format!("{SETUP}{TRAFFIC}{UNBROKEN}"), Keep::Never).await;
+
+    assert_eq!(ran.result.verdict, Verdict::Failed);
+    let traffic = seen(&ran);
+    let failures: Vec<_> =
+        traffic.failures.iter().map(|f| (f.at_ms, f.status, f.reason.as_str(), f.hop)).collect();
+    assert_eq!(
+        failures,
+        [
+            (100, Some(503), "no_endpoint", Hop::Gateway),
+            (110, None, "reset", Hop::Connection),
+            (120, Some(200), "another backend", Hop::Backend),
+        ]
+    );
+    let counts: Vec<_> = traffic.stretches.iter().map(|s| (s.at_ms, s.answers.count)).collect();
+    assert_eq!(counts[..4], [(0, 10), (100, 1), (110, 1), (120, 1)]);
+    assert_eq!((traffic.stretches.len(), traffic.longest_gap_ms), (5, 40));
+    assert_eq!(traffic.started_ms, ran.result.steps[3].started_ms);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_gateways_log_says_counts_more_than_the_answer() {
+    let account = Some(Account { reason: "upstream_reset".into(), upstream_pod: None });
+    let answers = given([answer(503, ""), answer(200, "backend-v1")]);
+    let forgiving = "  but-for: {most: 1, because: a pod was killed, seen: 503 upstream_reset}\n";
+    let world = World { answers, account, ..World::default() };
+    let ran = run(world, &format!("{SETUP}{TRAFFIC}{UNBROKEN}{forgiving}"), Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
+    assert_eq!(seen(&ran).failures[0].reason, "upstream_reset", "forgiven, and told");
+}
