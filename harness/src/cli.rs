@@ -1,6 +1,7 @@
 //! Commands.
 
 pub mod bench;
+pub mod doc;
 pub mod doctor;
 pub mod down;
 pub mod exit;
@@ -24,7 +25,7 @@ use crate::scenario::{Problems, discover};
 #[command(
     name = "meshproof",
     version,
-    after_help = "Exit codes: 0 proved, 1 a claim failed, 2 usage, 3 the environment is \
+    after_help = "Exit codes: 0 proved, 1 a claim failed or the document differs, 2 usage, 3 the environment is \
     not fit, 4 setting up failed, 5 nothing selected."
 )]
 pub struct Cli {
@@ -43,12 +44,14 @@ enum Command {
     Status(status::StatusArgs),
     /// Prove scenarios
     Run(run::RunArgs),
-    /// List scenarios, or the requirements they prove
+    /// List scenarios, and what proves each requirement
     List(list::ListArgs),
     /// Compare runs, or make one report of several
     Report(report::ReportArgs),
     /// Say what this host has, what will be used, what is missing
     Doctor(doctor::DoctorArgs),
+    /// Compare an edition of the document with what the scenarios know of it
+    Doc(doc::DocArgs),
     /// Measure
     Bench(bench::BenchArgs),
 }
@@ -89,6 +92,7 @@ pub async fn main(cli: Cli) -> u8 {
         Command::Run(args) => run::run(args).await,
         Command::List(args) => list::run(args),
         Command::Report(args) => report::run(args),
+        Command::Doc(args) => doc::run(args),
     }
 }
 

@@ -3,8 +3,10 @@
 pub mod claim;
 pub mod cli;
 pub mod cluster;
+pub mod coverage;
 pub mod diagnosis;
 pub mod doctor;
+pub mod document;
 pub mod engine;
 pub mod event;
 pub mod evidence;

@@ -35,6 +35,16 @@ pub struct Requirement {
     /// Why it is not proved here at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waived: Option<String>,
+    /// Why it is only measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<String>,
+}
+
+impl Requirement {
+    /// Why nothing has to prove it: it is waived, or only measured.
+    pub fn reason(&self) -> Option<&str> {
+        self.waived.as_deref().or(self.measured.as_deref())
+    }
 }
 
 /// A place where the document's literal text cannot hold.
@@ -97,7 +107,7 @@ impl Catalogue {
     /// Reads a catalogue.
     ///
     /// # Errors
-    /// Not YAML of this shape, an id twice, or a waiver where none belongs.
+    /// Not YAML of this shape, an id twice, or a reason not to prove something where none belongs.
     pub fn parse(text: &str) -> Result<Self, CatalogueError> {
         let mut documents =
             yaml::documents::<Self>(text).map_err(|error| CatalogueError(error.to_string()))?;
@@ -107,10 +117,15 @@ impl Catalogue {
         if let Some(twice) = ids.clone().find(|id| !seen.insert(*id)) {
             return Err(CatalogueError(format!("{twice} is there twice")));
         }
-        match catalogue.requirements.iter().find(|r| (r.kind == Kind::A) != r.waived.is_some()) {
-            Some(r) => Err(CatalogueError(format!("{}: kind A and a waiver go together", r.id))),
-            None => Ok(catalogue),
+        for r in &catalogue.requirements {
+            if (r.kind == Kind::A) != r.waived.is_some() {
+                return Err(CatalogueError(format!("{}: kind A and `waived` go together", r.id)));
+            }
+            if (r.kind == Kind::U) != r.measured.is_some() {
+                return Err(CatalogueError(format!("{}: kind U and `measured` go together", r.id)));
+            }
         }
+        Ok(catalogue)
     }
 
     /// A requirement by id.
@@ -145,9 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn a_waiver_needs_an_azure_only_requirement() {
-        let text = "document: {name: d, edition: e}\nrequirements:\n- {id: R1, kind: K, lines: L1, text: t, \
-                    waived: because}\nerrata: []\n";
-        assert!(Catalogue::parse(text).unwrap_err().to_string().contains("R1"));
+    fn a_reason_not_to_prove_something_needs_the_right_kind() {
+        for fields in ["kind: K, waived: because", "kind: K, measured: because", "kind: A", "kind: U"] {
+            let text = format!(
+                "document: {{name: d, edition: e}}\nrequirements:\n- {{id: R1, lines: L1, text: t, {fields}}}\nerrata: []\n"
+            );
+            assert!(Catalogue::parse(&text).unwrap_err().to_string().contains("R1"), "{fields}");
+        }
     }
 }

@@ -163,6 +163,27 @@ impl Scenario {
         })
     }
 
+    /// Loads every scenario below `root`, in the order of their ids.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of them.
+    pub fn load_all(root: &Path, catalogue: &Catalogue) -> Result<Vec<Self>, Problems> {
+        let mut all = Vec::new();
+        let mut problems = Vec::new();
+        for id in discover::all(root).unwrap_or_default() {
+            match Self::load(root, &id, catalogue) {
+                Ok(scenario) => all.push(scenario),
+                Err(found) => problems.extend(found.0),
+            }
+        }
+        if problems.is_empty() { Ok(all) } else { Err(Problems(problems)) }
+    }
+
+    /// Ids of the requirements it proves, in the catalogue's order.
+    pub fn proves(&self) -> impl Iterator<Item = &str> {
+        self.requirements.iter().map(|requirement| requirement.id.as_str())
+    }
+
     /// What reports say of it.
     pub fn info(&self) -> ScenarioInfo {
         ScenarioInfo {

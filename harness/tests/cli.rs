@@ -44,3 +44,98 @@ fn the_scenarios_of_this_workspace_are_listed() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(String::from_utf8_lossy(&output.stdout).contains("service-mesh-integration"));
 }
+
+fn listed() -> serde_json::Value {
+    let output = meshproof(&["list", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn requirements_are_listed_for_programs() {
+    let listed = listed();
+    let requirements = listed["requirements"].as_array().unwrap();
+    assert_eq!(requirements.len(), 48);
+    for requirement in requirements {
+        assert!(
+            requirement["id"].is_string()
+                && requirement["text"].is_string()
+                && requirement["kind"].is_string()
+        );
+        assert!(requirement["scenarios"].is_array(), "{requirement}");
+        assert!(requirement["waived"].is_string() || requirement["waived"].is_null(), "{requirement}");
+    }
+    let of = |id: &str| requirements.iter().find(|requirement| requirement["id"] == id).unwrap();
+    assert!(of("R45")["scenarios"].as_array().unwrap().contains(&"service-mesh-integration".into()));
+    assert!(of("R47")["waived"].is_string());
+}
+
+/// A folder with scenarios, data of a page, and the page.
+fn documented() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write(
+        "scenarios/one/scenario.yaml",
+        "title: one\ndocument: {name: page, edition: 2025-01-02}\nnamespace: quay-one\nsteps:\n- install: implementation\n  \
+         cites: L8\n- apply: quay.yaml\n  cites: L11-14\n",
+    );
+    write("scenarios/one/quay.yaml", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: quay-one\n");
+    write(
+        "page.md",
+        "---\ntitle: Page\nms.date: 1/2/2025\n---\n# Page\n\n```bash\nhelm install harbour c --version 1.0.0\n```\n```yaml\n\
+         apiVersion: v1\nkind: Namespace\nmetadata:\n  name: quay-one\n```\n",
+    );
+    folder
+}
+
+#[test]
+fn a_document_is_compared_with_its_data_and_the_exit_code_tells_drift() {
+    let folder = documented();
+    let (page, root) = (folder.path().join("page.md"), folder.path().join("scenarios"));
+    let doc = |what: &str, more: &[&str]| {
+        let mut arguments = vec!["doc", what, page.to_str().unwrap(), "--scenarios", root.to_str().unwrap()];
+        arguments.extend(more);
+        meshproof(&arguments)
+    };
+    let without = doc("check", &[]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(said(&without).contains("meshproof doc fingerprint"), "{}", said(&without));
+
+    let printed = doc("fingerprint", &[]);
+    assert_eq!(printed.status.code(), Some(0), "{}", said(&printed));
+    let data = String::from_utf8(printed.stdout).unwrap().replace("says: ''", "says: ours");
+    fs::create_dir_all(root.join("documents")).unwrap();
+    fs::write(root.join("documents/page.yaml"), data).unwrap();
+    let same = doc("check", &[]);
+    assert_eq!(same.status.code(), Some(0), "{}{}", said(&same), String::from_utf8_lossy(&same.stdout));
+
+    let later = fs::read_to_string(&page).unwrap().replace("quay-one", "quay-two").replace("1.0.0", "1.1.0");
+    fs::write(&page, later).unwrap();
+    let drift = doc("check", &["--json"]);
+    assert_eq!(drift.status.code(), Some(1), "{}", said(&drift));
+    let json: serde_json::Value = serde_json::from_slice(&drift.stdout).unwrap();
+    assert_eq!((&json["counts"]["changed"], &json["covered"]), (&2.into(), &false.into()));
+    assert_eq!(json["fragments"][0]["changes"][0]["new"], "1.1.0");
+    assert_eq!(json["fragments"][1]["steps"][0]["line"], 7);
+}
+
+#[test]
+fn a_document_that_cannot_be_read_is_a_usage_error() {
+    let folder = documented();
+    let root = folder.path().join("scenarios");
+    let check = |file: &std::path::Path| {
+        meshproof(&["doc", "check", file.to_str().unwrap(), "--scenarios", root.to_str().unwrap()])
+    };
+    let missing = check(&folder.path().join("nowhere.md"));
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(said(&missing).contains("nowhere.md cannot be read"), "{}", said(&missing));
+    let binary = folder.path().join("binary.md");
+    fs::write(&binary, [0xff, 0xfe, 0x00]).unwrap();
+    assert_eq!(check(&binary).status.code(), Some(2));
+    assert_eq!(check(folder.path()).status.code(), Some(2));
+    assert_eq!(meshproof(&["doc", "check"]).status.code(), Some(2));
+}

@@ -1,14 +1,15 @@
-//! `meshproof list`: the scenarios, and which of them proves which requirement.
+//! `meshproof list`: the scenarios, and what proves each requirement.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::catalogue;
 use super::exit;
-use crate::requirement::{Catalogue, Kind};
-use crate::scenario::{Problems, Scenario, discover};
+use crate::coverage::{self, Coverage};
+use crate::requirement::{Kind, Requirement};
+use crate::scenario::Scenario;
 
 /// Arguments of `meshproof list`.
 #[derive(Debug, Clone, Args)]
@@ -16,16 +17,48 @@ pub struct ListArgs {
     /// Where scenarios are
     #[command(flatten)]
     pub root: super::RootArgs,
-    /// List the requirements instead, with the scenarios that prove them
+    /// List the requirements only
     #[arg(long)]
     pub requirements: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Listing<'a> {
+    scenarios: Vec<Listed<'a>>,
+    requirements: Vec<Proof<'a>>,
+    /// Ids of requirements that nothing proves, and that have to be proved.
+    uncovered: Vec<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed<'a> {
+    id: &'a str,
+    title: &'a str,
+    document: String,
+    /// Diagnosis it must end in, if it is broken on purpose.
+    broken: Option<&'a str>,
+    proves: Vec<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Proof<'a> {
+    id: &'a str,
+    text: &'a str,
+    kind: Kind,
+    scenarios: &'a [&'a str],
+    /// Why nothing has to prove it.
+    waived: Option<&'a str>,
 }
 
 /// Runs `meshproof list`; the exit code.
 pub fn run(args: &ListArgs) -> u8 {
     let Some(root) = args.root.find() else { return exit::USAGE };
     let Some(catalogue) = catalogue() else { return exit::SETUP };
-    let scenarios = match load_all(&root, &catalogue) {
+    let scenarios = match Scenario::load_all(&root, &catalogue) {
         Ok(scenarios) => scenarios,
         Err(problems) => {
             super::tell(&problems);
@@ -36,22 +69,40 @@ pub fn run(args: &ListArgs) -> u8 {
         eprintln!("no scenario below {}", root.display());
         return exit::NOTHING;
     }
-    print!("{}", if args.requirements { requirements(&catalogue, &scenarios) } else { list(&scenarios) });
+    let coverage = coverage::of(&catalogue, &scenarios);
+    if args.json {
+        let listing = listing(&scenarios, &coverage);
+        println!("{}", serde_json::to_string_pretty(&listing).unwrap_or_default());
+        return exit::PROVED;
+    }
+    if !args.requirements {
+        println!("{}", list(&scenarios));
+    }
+    print!("{}", requirements(&coverage));
     exit::PROVED
 }
 
-/// Loads every scenario below `root`.
-fn load_all(root: &Path, catalogue: &Catalogue) -> Result<Vec<Scenario>, Problems> {
-    let ids = discover::all(root).unwrap_or_default();
-    let mut all = Vec::new();
-    let mut problems = Vec::new();
-    for id in ids {
-        match Scenario::load(root, &id, catalogue) {
-            Ok(scenario) => all.push(scenario),
-            Err(found) => problems.extend(found.0),
-        }
+fn listing<'a>(scenarios: &'a [Scenario], coverage: &'a [Coverage<'a>]) -> Listing<'a> {
+    let listed = |scenario: &'a Scenario| Listed {
+        id: &scenario.id,
+        title: &scenario.title,
+        document: scenario.document.to_string(),
+        broken: scenario.expects.as_ref().map(|expects| expects.diagnosis.as_str()),
+        proves: scenario.proves().collect(),
+    };
+    let proof = |coverage: &'a Coverage<'a>| {
+        let Requirement { id, text, kind, .. } = coverage.requirement;
+        Proof { id, text, kind: *kind, scenarios: &coverage.scenarios, waived: coverage.requirement.reason() }
+    };
+    Listing {
+        scenarios: scenarios.iter().map(listed).collect(),
+        requirements: coverage.iter().map(proof).collect(),
+        uncovered: open(coverage).collect(),
     }
-    if problems.is_empty() { Ok(all) } else { Err(Problems(problems)) }
+}
+
+fn open<'a>(coverage: &'a [Coverage<'a>]) -> impl Iterator<Item = &'a str> {
+    coverage.iter().filter(|coverage| coverage.is_open()).map(|coverage| coverage.requirement.id.as_str())
 }
 
 fn list(scenarios: &[Scenario]) -> String {
@@ -66,22 +117,27 @@ fn list(scenarios: &[Scenario]) -> String {
     text
 }
 
-fn requirements(catalogue: &Catalogue, scenarios: &[Scenario]) -> String {
+fn requirements(coverage: &[Coverage<'_>]) -> String {
     let mut text = String::new();
-    for requirement in &catalogue.requirements {
-        let proves = |scenario: &&Scenario| {
-            scenario.expects.is_none()
-                && scenario.steps.iter().any(|s| s.info.proves.contains(&requirement.id))
-        };
-        let by: Vec<_> = scenarios.iter().filter(proves).map(|scenario| scenario.id.as_str()).collect();
-        let by = match (&requirement.waived, by.is_empty(), requirement.kind) {
-            (Some(why), ..) => format!("waived: {why}"),
-            (None, false, _) => by.join(", "),
-            (None, true, Kind::U) => "unspecified: measured, never failed on".to_owned(),
-            (None, true, _) => "not yet proved by any scenario".to_owned(),
-        };
-        let _ = writeln!(text, "{:<4} {:<8} {}", requirement.id, requirement.lines, requirement.text);
-        let _ = writeln!(text, "{:<13} {by}", "");
+    for one in coverage {
+        let requirement = one.requirement;
+        let sign = if one.is_open() { '✗' } else { ' ' };
+        let mut becomes: Vec<String> = Vec::new();
+        if !one.scenarios.is_empty() {
+            becomes.push(format!("proved by {}", one.scenarios.join(", ")));
+        }
+        becomes.extend(requirement.waived.iter().map(|why| format!("waived: {why}")));
+        becomes.extend(requirement.measured.iter().map(|why| format!("measured only: {why}")));
+        if becomes.is_empty() {
+            becomes.push("uncovered: no scenario proves it".to_owned());
+        }
+        let _ = writeln!(text, "{sign} {:<4} {:<9} {}", requirement.id, requirement.lines, requirement.text);
+        let _ = writeln!(text, "{:<16} {}", "", becomes.join("; "));
+    }
+    let uncovered: Vec<_> = open(coverage).collect();
+    if !uncovered.is_empty() {
+        let _ =
+            writeln!(text, "\n{} of {} uncovered: {}", uncovered.len(), coverage.len(), uncovered.join(" "));
     }
     text
 }
@@ -89,12 +145,38 @@ fn requirements(catalogue: &Catalogue, scenarios: &[Scenario]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::requirement::Catalogue;
 
     #[test]
     fn every_requirement_is_listed_with_what_becomes_of_it() {
-        let text = requirements(&Catalogue::built_in().unwrap(), &[]);
+        let catalogue = Catalogue::built_in().unwrap();
+        let text = requirements(&coverage::of(&catalogue, &[]));
         assert!(text.contains("waived: A price cannot be observed"), "{text}");
-        assert!(text.contains("unspecified"), "{text}");
-        assert_eq!(text.lines().count(), 96);
+        assert!(text.contains("measured only: "), "{text}");
+        assert!(text.contains("✗ R1 "), "{text}");
+        assert!(text.contains("\n46 of 48 uncovered: R1 R2 "), "{text}");
+        assert_eq!(text.lines().count(), 98);
+    }
+
+    #[test]
+    fn the_listing_for_programs_says_the_same() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let coverage = coverage::of(&catalogue, &[]);
+        let listing = serde_json::to_value(listing(&[], &coverage)).unwrap();
+        let requirement = |id: &str| {
+            let all = listing["requirements"].as_array().unwrap();
+            all.iter().find(|r| r["id"] == id).unwrap().clone()
+        };
+        assert_eq!(requirement("R43")["waived"], serde_json::Value::Null);
+        assert_eq!(requirement("R43")["scenarios"], serde_json::json!([]));
+        assert_eq!(
+            (&requirement("R47")["kind"], requirement("R47")["waived"].is_string()),
+            (&"A".into(), true)
+        );
+        assert_eq!(
+            (&requirement("R20")["kind"], requirement("R20")["waived"].is_string()),
+            (&"U".into(), true)
+        );
+        assert_eq!(listing["uncovered"].as_array().unwrap().len(), 46);
     }
 }

@@ -1,0 +1,87 @@
+//! Which fragment of a page is which known one. Place does not count, likeness does.
+
+use super::facts::{self, Facts};
+use super::known::KnownFragment;
+use super::sentence::Shingles;
+use super::{Fragment, Kind};
+
+/// From here on two fragments are taken for editions of the same.
+const ALIKE: f64 = 0.5;
+
+/// The likeness of fragments that are the same.
+const SAME: f64 = 2.0;
+
+/// Which is which.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Pairing {
+    /// Position of the known fragment, position of the found one, and how alike they are, from 0 to 1.
+    pub pairs: Vec<(usize, usize, f64)>,
+    /// Found fragments that no known one stands for.
+    pub new: Vec<usize>,
+    /// Known fragments that are not there.
+    pub gone: Vec<usize>,
+    /// Found fragments that repeat, word for word, one that has its pair: in another tab, say.
+    pub repeated: usize,
+}
+
+/// Pairs what is most alike first; of several that are equally alike, those at about the same place in their documents.
+pub(super) fn pair(known: &[KnownFragment], found: &[Fragment]) -> Pairing {
+    let shingles: Vec<Shingles> = known.iter().map(KnownFragment::shingles).collect();
+    let mut candidates = Vec::new();
+    for (k, (old, shingles)) in known.iter().zip(&shingles).enumerate() {
+        for (f, new) in found.iter().enumerate() {
+            let score = likeness(old, shingles, new);
+            if score >= ALIKE {
+                let distance = (k as f64 / known.len() as f64 - f as f64 / found.len() as f64).abs();
+                candidates.push((k, f, score, distance));
+            }
+        }
+    }
+    candidates.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.3.total_cmp(&b.3)));
+    let (mut of_known, mut of_found) = (vec![false; known.len()], vec![false; found.len()]);
+    let mut pairing = Pairing::default();
+    for (k, f, score, _) in &candidates {
+        if let (Some(a), Some(b)) = (of_known.get_mut(*k), of_found.get_mut(*f))
+            && !*a
+            && !*b
+        {
+            (*a, *b) = (true, true);
+            pairing.pairs.push((*k, *f, score.min(1.0)));
+        }
+    }
+    for (_, f, _, _) in candidates.iter().filter(|(_, _, score, _)| *score >= SAME) {
+        if let Some(b) = of_found.get_mut(*f).filter(|b| !**b) {
+            *b = true;
+            pairing.repeated += 1;
+        }
+    }
+    pairing.pairs.sort_by_key(|(k, ..)| *k);
+    pairing.new = (0..found.len()).filter(|f| of_found.get(*f) == Some(&false)).collect();
+    pairing.gone = (0..known.len()).filter(|k| of_known.get(*k) == Some(&false)).collect();
+    pairing
+}
+
+fn likeness(old: &KnownFragment, shingles: &Shingles, new: &Fragment) -> f64 {
+    if old.kind.is_prose() != new.kind.is_prose() || !old.kind.is_prose() && old.kind != new.kind {
+        return 0.0;
+    }
+    if old.fingerprint == new.fingerprint && new.problem.is_none() {
+        return SAME;
+    }
+    let same_facts = facts::similarity(&old.facts, &new.facts);
+    match old.kind {
+        Kind::Promise | Kind::Remark => shingles.similarity(&new.shingles),
+        Kind::Manifest => {
+            let name = |facts: &Facts| facts.get("metadata.name").cloned();
+            let named = if name(&old.facts) == name(&new.facts) { 0.25 } else { 0.0 };
+            if old.what.eq_ignore_ascii_case(&new.what) { 0.4 + named + 0.35 * same_facts } else { 0.0 }
+        }
+        Kind::Command if old.what == new.what => 0.5 + 0.5 * same_facts,
+        Kind::Command => {
+            let verb = |what: &str| what.split(' ').take(2).map(str::to_owned).collect::<Vec<_>>();
+            if verb(&old.what) == verb(&new.what) { 0.2 + 0.5 * same_facts } else { 0.0 }
+        }
+        Kind::Output if old.what == new.what => 0.4 + 0.6 * same_facts,
+        Kind::Output => 0.9 * same_facts,
+    }
+}

@@ -1,0 +1,73 @@
+//! Everything the document promises is proved, or somebody said why not; and the data of its edition, the catalogue and the
+//! scenarios agree about what it says where.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use meshproof::coverage;
+use meshproof::document::cover::World;
+use meshproof::document::known::Known;
+use meshproof::document::lines::Lines;
+use meshproof::requirement::Catalogue;
+use meshproof::scenario::Scenario;
+
+/// Requirements whose scenarios are still to come. This list only ever gets shorter.
+const NOT_YET: &[&str] = &["R1", "R4", "R7", "R8", "R9", "R11", "R14", "R16", "R18", "R24", "R25", "R48"];
+
+fn read() -> Result<(Catalogue, Vec<Scenario>, Known)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let catalogue = Catalogue::built_in()?;
+    let scenarios = Scenario::load_all(root, &catalogue)?;
+    let file = root.join("documents/service-mesh-integration.yaml");
+    let known = Known::parse(&std::fs::read_to_string(file)?, &catalogue)?;
+    Ok((catalogue, scenarios, known))
+}
+
+#[test]
+fn every_requirement_is_proved_or_has_a_reason() -> Result<()> {
+    let (catalogue, scenarios, _) = read()?;
+    let coverage = coverage::of(&catalogue, &scenarios);
+    let open: Vec<_> = coverage.iter().filter(|c| c.is_open()).map(|c| c.requirement.id.as_str()).collect();
+    let uncovered: Vec<_> = open.iter().filter(|id| !NOT_YET.contains(id)).collect();
+    ensure!(uncovered.is_empty(), "no scenario proves {uncovered:?}");
+    let proved: Vec<_> = NOT_YET.iter().filter(|id| !open.contains(id)).collect();
+    ensure!(proved.is_empty(), "proved by now, take them from NOT_YET: {proved:?}");
+    Ok(())
+}
+
+#[test]
+fn the_data_is_of_the_edition_that_the_catalogue_and_the_scenarios_follow() -> Result<()> {
+    let (catalogue, scenarios, known) = read()?;
+    ensure!(known.document == catalogue.document);
+    for scenario in &scenarios {
+        ensure!(scenario.document == known.document, "{} follows {}", scenario.id, scenario.document);
+    }
+    Ok(())
+}
+
+#[test]
+fn every_requirement_comes_of_something_the_document_says() -> Result<()> {
+    let (catalogue, _, known) = read()?;
+    for requirement in &catalogue.requirements {
+        let lines: Lines = requirement.lines.parse().with_context(|| requirement.id.clone())?;
+        let says = |f: &&meshproof::document::known::KnownFragment| f.requirements.contains(&requirement.id);
+        let mut fragments = known.fragments.iter().filter(says).peekable();
+        ensure!(fragments.peek().is_some(), "no fragment leads to {}", requirement.id);
+        ensure!(
+            fragments.any(|f| f.lines.overlap(&lines)),
+            "no fragment at {lines} leads to {}",
+            requirement.id
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn every_citation_meets_something_the_document_says() -> Result<()> {
+    let (catalogue, scenarios, known) = read()?;
+    for (step, cites) in World::new(&catalogue, &scenarios, &known.document).citing() {
+        let met = known.fragments.iter().any(|fragment| fragment.lines.overlap(cites));
+        ensure!(met, "{}:{} cites {cites}, where nothing is said", step.file.display(), step.line);
+    }
+    Ok(())
+}
