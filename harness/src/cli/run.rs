@@ -37,6 +37,9 @@ pub struct RunArgs {
     /// charts. A changed meshproof has to be started again
     #[arg(long, conflicts_with_all = ["repeat", "partition", "rerun_failed"])]
     pub watch: bool,
+    /// Say what would run, and run nothing
+    #[arg(long, conflicts_with = "watch")]
+    pub list: bool,
     /// Where scenarios are
     #[command(flatten)]
     pub root: super::RootArgs,
@@ -81,6 +84,10 @@ pub async fn run(args: &RunArgs) -> u8 {
         return watch::run(args, &root, &catalogue).await;
     }
     match choose::choose(&root, args, &catalogue) {
+        Ok(chosen) if args.list => {
+            chosen.scenarios.iter().for_each(|scenario| println!("{}", scenario.id));
+            exit::PROVED
+        }
         Ok(chosen) => session::prove(args, &chosen.scenarios, chosen.partition, stop::on_signal()).await.code,
         Err(code) => code,
     }
@@ -110,6 +117,7 @@ mod tests {
             &["--watch", "--repeat", "2"],
             &["--watch", "--partition", "1/2"],
             &["--watch", "--rerun-failed"],
+            &["--watch", "--list"],
             &["--partition", "3/2"],
             &["--repeat", "0"],
         ] {

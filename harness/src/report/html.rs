@@ -133,7 +133,7 @@ fn phases(report: &Report) -> Vec<Phase> {
 }
 
 fn facts(report: &Report) -> Vec<Named> {
-    let mut facts = vec![named("run", &report.run), named("started", &report.started)];
+    let mut facts = vec![named("run", &report.run), named("started", text::moment(&report.started))];
     if let Some(cluster) = &report.cluster {
         facts.push(named("cluster", format!("{}, {}", cluster.provider, text::count(cluster.nodes, "node"))));
         facts.push(named("Kubernetes", &cluster.kubernetes));

@@ -13,6 +13,14 @@ pub(super) fn duration(ms: u64) -> String {
     }
 }
 
+/// A time as RFC 3339 writes it, for people: `2026-11-23 23:27:10 UTC`. Anything else stays as it is.
+pub(super) fn moment(rfc3339: &str) -> String {
+    match rfc3339.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => rfc3339.to_owned(),
+    }
+}
+
 /// Milliseconds of a duration.
 pub(super) fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -61,6 +69,12 @@ mod tests {
     #[test]
     fn durations_read_well_at_every_size() {
         assert_eq!([312, 4_230, 125_000].map(duration), ["312 ms", "4.2 s", "2 min 05 s"]);
+    }
+
+    #[test]
+    fn a_moment_has_no_fractions() {
+        assert_eq!(moment("2026-11-23T23:27:10.5302476Z"), "2026-11-23 23:27:10 UTC");
+        assert_eq!(moment("yesterday"), "yesterday");
     }
 
     #[test]

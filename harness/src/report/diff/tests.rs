@@ -48,12 +48,26 @@ fn getting_better_is_not_worse() {
 }
 
 #[test]
+fn what_was_not_reached_any_more_is_told_in_few_lines() {
+    let mut stopped = proved_run();
+    let scenario = &mut stopped.scenarios[0];
+    scenario.verdict = Verdict::Failed;
+    scenario.steps[1].verdict = Verdict::Failed;
+    scenario.steps[2..].iter_mut().for_each(|step| step.verdict = Verdict::Skipped);
+    scenario.requirements[1..].iter_mut().for_each(|requirement| requirement.verdict = Verdict::Skipped);
+    let text = diff(&proved_run(), &stopped).text();
+    assert!(text.contains("\n  R43, R45: proved → skipped\n"), "{text}");
+    assert!(text.contains("\n    pods in azure-alb-system become as described: proved → failed\n"), "{text}");
+    assert!(text.contains("\n    3 steps: proved → skipped\n"), "{text}");
+}
+
+#[test]
 fn what_is_not_tried_any_more_got_worse() {
     let mut without = proved_run();
     without.scenarios.clear();
     let diff = diff(&proved_run(), &without);
     assert!(diff.is_worse());
-    assert!(diff.text().contains("R43: proved → not run"), "{}", diff.text());
+    assert!(diff.text().contains("R10, R43, R45: proved → not run"), "{}", diff.text());
 }
 
 #[test]

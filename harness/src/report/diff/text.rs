@@ -1,7 +1,7 @@
 //! The difference of two runs, for people: what got worse first.
 
 use super::{Aspect, Change, Diff, Grade, NOISE, Side, Subject};
-use crate::report::text::count;
+use crate::report::text::{count, moment};
 
 pub(super) fn render(diff: &Diff) -> String {
     let mut text = Text::default();
@@ -58,15 +58,16 @@ impl Text {
 
     fn side(&mut self, name: &str, side: &Side) {
         let verdict = side.verdict.map_or_else(|| "broken off".to_owned(), |verdict| verdict.to_string());
-        self.line(&format!("{name}  {}  {verdict}  started {}", side.run, side.started));
+        self.line(&format!("{name}  {}  {verdict}  started {}", side.run, moment(&side.started)));
     }
 
     fn section(&mut self, title: &str, changes: &[&Change]) {
         self.line("");
         self.line(title);
         let mut above = None;
-        for change in changes {
-            let heading = change.scenario.as_deref().filter(|_| change.subject == Subject::Step);
+        for group in grouped(changes) {
+            let Some(first) = group.first() else { continue };
+            let heading = first.scenario.as_deref().filter(|_| first.subject == Subject::Step);
             if heading != above {
                 if let Some(scenario) = heading {
                     self.line(&format!("  {scenario}"));
@@ -74,20 +75,58 @@ impl Text {
                 above = heading;
             }
             let indent = if heading.is_some() { "    " } else { "  " };
-            self.line(&format!("{indent}{}", in_words(change)));
+            self.line(&format!("{indent}{}", in_words(first, &subjects(&group))));
         }
     }
 }
 
+/// Changes that are told in one line: requirements with the same change of verdict, and steps that are not reached any
+/// more, or are again. A group stands where its first change does.
+fn grouped<'a>(changes: &[&'a Change]) -> Vec<Vec<&'a Change>> {
+    let mut groups: Vec<Vec<&Change>> = Vec::new();
+    for change in changes {
+        let alike = |group: &&mut Vec<&Change>| {
+            group.first().is_some_and(|first| {
+                let same = |one: &Change, other: &Change| {
+                    (one.subject, one.aspect, &one.scenario, &one.a, &one.b)
+                        == (other.subject, other.aspect, &other.scenario, &other.a, &other.b)
+                };
+                can_be_grouped(first) && same(first, change)
+            })
+        };
+        match groups.iter_mut().find(alike) {
+            Some(group) => group.push(change),
+            None => groups.push(vec![change]),
+        }
+    }
+    groups
+}
+
+fn can_be_grouped(change: &Change) -> bool {
+    let skipped = || [&change.a, &change.b].iter().any(|side| side.as_deref() == Some("skipped"));
+    change.aspect == Aspect::Verdict
+        && (change.subject == Subject::Requirement || change.subject == Subject::Step && skipped())
+}
+
+/// What a group is about: `R3, R12`, `21 steps`, or the one thing there is.
+fn subjects(group: &[&Change]) -> String {
+    let names = || group.iter().filter_map(|change| change.name.as_deref()).collect::<Vec<_>>();
+    match group {
+        [] => String::new(),
+        [one] => match (one.subject, &one.scenario, &one.name) {
+            (Subject::Run, ..) => "the run".to_owned(),
+            (Subject::Scenario, Some(scenario), _) => scenario.clone(),
+            (Subject::Phase, _, Some(phase)) => format!("phase {phase}"),
+            (_, _, Some(name)) => name.clone(),
+            _ => String::new(),
+        },
+        [first, ..] if first.subject == Subject::Step => count(group.len(), "step"),
+        _ => names().join(", "),
+    }
+}
+
 /// `R45: proved → failed`.
-fn in_words(change: &Change) -> String {
-    let what = match (change.subject, &change.scenario, &change.name) {
-        (Subject::Run, ..) => "the run".to_owned(),
-        (Subject::Scenario, Some(scenario), _) => scenario.clone(),
-        (Subject::Phase, _, Some(phase)) => format!("phase {phase}"),
-        (_, _, Some(name)) => name.clone(),
-        _ => String::new(),
-    };
+fn in_words(change: &Change, what: &str) -> String {
     let aspect = match change.aspect {
         Aspect::Verdict | Aspect::Version | Aspect::Presence => "",
         Aspect::Answers => ", answers",

@@ -143,27 +143,33 @@ pub(super) fn tiles(requirements: &[Requirement]) -> Vec<Tile> {
     State::ALL.into_iter().map(tile).filter(|tile| tile.count > 0).collect()
 }
 
-/// What the run says of the document, in one line: `R45 is not proved; 30 of 31 requirements are`.
+/// More requirements than this are counted, not named.
+const NAMED: usize = 6;
+
+/// What the run says of the document, in one line: `R45 failed, 2 not reached; 29 of 32 requirements proved`.
 pub(super) fn headline(requirements: &[Requirement]) -> String {
-    let held = |state| matches!(state, State::Proved | State::Measured);
-    let tried: Vec<&Requirement> =
-        requirements.iter().filter(|r| !matches!(r.state, State::Open | State::Waived)).collect();
-    let not: Vec<&str> = tried.iter().filter(|r| !held(r.state)).map(|r| r.id.as_str()).collect();
-    let proved = tried.len() - not.len();
-    match (tried.len(), not.as_slice()) {
+    let of = |state| requirements.iter().filter(move |requirement| requirement.state == state);
+    let named = |state| {
+        let ids: Vec<&str> = of(state).map(|requirement| requirement.id.as_str()).collect();
+        if ids.len() > NAMED { text::count(ids.len(), "requirement") } else { ids.join(", ") }
+    };
+    let proved = of(State::Proved).count() + of(State::Measured).count();
+    let mut not = Vec::new();
+    if of(State::Failed).next().is_some() {
+        not.push(format!("{} failed", named(State::Failed)));
+    }
+    if of(State::Error).next().is_some() {
+        not.push(format!("{} not put to the test for an error", named(State::Error)));
+    }
+    let skipped = of(State::Skipped).count();
+    if skipped > 0 {
+        not.push(format!("{skipped} not reached"));
+    }
+    let tried = proved + skipped + of(State::Failed).count() + of(State::Error).count();
+    match (tried, not.is_empty()) {
         (0, _) => "No requirement was put to the test".to_owned(),
-        (of, []) if of == proved => format!("{} proved", text::count(of, "requirement")),
-        (of, [one]) => format!("{one} is not proved; {proved} of {} are", text::count(of, "requirement")),
-        (of, several) if several.len() <= 6 => {
-            format!(
-                "{} are not proved; {proved} of {} are",
-                several.join(", "),
-                text::count(of, "requirement")
-            )
-        }
-        (of, several) => {
-            format!("{} of {} are not proved", several.len(), text::count(of, "requirement"))
-        }
+        (of, true) => format!("{} proved", text::count(of, "requirement")),
+        (of, false) => format!("{}; {proved} of {} proved", not.join(", "), text::count(of, "requirement")),
     }
 }
 
@@ -187,13 +193,14 @@ mod tests {
 
     #[test]
     fn the_headline_says_what_was_not_proved() {
-        use State::{Failed, Measured, Open, Proved, Skipped, Waived};
+        use State::{Error, Failed, Measured, Open, Proved, Skipped, Waived};
         for (states, said) in [
             (&[Open, Waived][..], "No requirement was put to the test"),
             (&[Proved, Measured, Open], "2 requirements proved"),
-            (&[Proved, Failed, Open], "R2 is not proved; 1 of 2 requirements are"),
-            (&[Failed, Skipped], "R1, R2 are not proved; 0 of 2 requirements are"),
-            (&[Failed; 7], "7 of 7 requirements are not proved"),
+            (&[Proved, Failed, Open], "R2 failed; 1 of 2 requirements proved"),
+            (&[Failed, Failed, Skipped], "R1, R2 failed, 1 not reached; 0 of 3 requirements proved"),
+            (&[Failed; 7], "7 requirements failed; 0 of 7 requirements proved"),
+            (&[Error], "R1 not put to the test for an error; 0 of 1 requirement proved"),
         ] {
             assert_eq!(headline(&of(states)), said);
         }
