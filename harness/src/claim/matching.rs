@@ -6,11 +6,31 @@ use serde_json::Value;
 /// Keys that name an element of a list: a condition by its type, a listener by its name.
 const NAMES: [&str; 3] = ["type", "name", "kind"];
 
+/// Key of the controller that an entry belongs to.
+const CONTROLLER: &str = "controllerName";
+
 /// The differences between what is asked for and what is there, each with its path; none means it matches.
 pub fn differences(wanted: &Value, found: &Value) -> Vec<String> {
     let mut all = Vec::new();
     compare("", wanted, found, &mut all);
     all
+}
+
+/// What is there without the entries of controllers that nothing is asked of: in `parents` and `ancestors` every controller
+/// has entries of its own, in no particular order (Gateway API, RouteStatus and PolicyStatus).
+pub fn of_controllers_asked(wanted: &Value, found: &Value) -> Value {
+    let mut found = found.clone();
+    let (Some(wanted), Some(lists)) = (wanted.as_object(), found.as_object_mut()) else { return found };
+    for (key, list) in lists {
+        let asked = wanted.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let asked: Vec<&str> = asked.iter().filter_map(|entry| entry[CONTROLLER].as_str()).collect();
+        if let Some(entries) = list.as_array_mut()
+            && !asked.is_empty()
+        {
+            entries.retain(|entry| entry[CONTROLLER].as_str().is_none_or(|name| asked.contains(&name)));
+        }
+    }
+    found
 }
 
 fn compare(path: &str, wanted: &Value, found: &Value, all: &mut Vec<String>) {
@@ -138,6 +158,23 @@ mod tests {
         let wanted = json!({"a": "*", "b": "fe-????????.*"});
         assert!(differences(&wanted, &json!({"a": 1, "b": "fe-12345678.alb"})).is_empty());
         assert_eq!(differences(&wanted, &json!({"b": "fe-1.alb"})).len(), 2);
+    }
+
+    #[test]
+    fn entries_of_other_controllers_are_not_looked_at() {
+        let ours = |name| json!({"controllerName": "a.example/a", "name": name});
+        let others = json!({"controllerName": "b.example/b"});
+        let wanted = json!({"ancestors": [ours("x")]});
+        let seen = |ancestors: Value| {
+            let found = json!({"ancestors": ancestors});
+            differences(&wanted, &of_controllers_asked(&wanted, &found))
+        };
+        assert!(seen(json!([others, ours("x"), others])).is_empty());
+        assert_eq!(seen(json!([others])), ["ancestors[x] is missing"]);
+        assert_eq!(seen(json!([ours("x"), ours("y")])), ["ancestors[y] is there, not wanted"]);
+        let anybody = json!({"ancestors": [{"name": "x"}]});
+        let found = json!({"ancestors": [ours("x"), others]});
+        assert_eq!(of_controllers_asked(&anybody, &found), found);
     }
 
     #[test]

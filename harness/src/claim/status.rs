@@ -66,9 +66,10 @@ impl Word for Status {
             let held = becomes(context, &query, &doing, &expected, |objects| match objects.first() {
                 None => Judgement::NotYet(format!("there is no {id}")),
                 Some(object) => {
-                    let differences = matching::differences(&self.wanted, &object["status"]);
+                    let status = matching::of_controllers_asked(&self.wanted, &object["status"]);
+                    let differences = matching::differences(&self.wanted, &status);
                     match differences.is_empty() {
-                        true => Judgement::Holds(object["status"].clone()),
+                        true => Judgement::Holds(status),
                         false => Judgement::NotYet(differences.join("; ")),
                     }
                 }
