@@ -121,6 +121,11 @@ fn a_document_is_compared_with_its_data_and_the_exit_code_tells_drift() {
     assert_eq!((&json["counts"]["changed"], &json["covered"]), (&2.into(), &false.into()));
     assert_eq!(json["fragments"][0]["changes"][0]["new"], "1.1.0");
     assert_eq!(json["fragments"][1]["steps"][0]["line"], 7);
+
+    fs::write(&page, "# Soup\n\nCarrots are cut into small pieces.\n").unwrap();
+    let other = doc("check", &[]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(said(&other).contains("is it the right document?"), "{}", said(&other));
 }
 
 #[test]
@@ -133,6 +138,9 @@ fn a_document_that_cannot_be_read_is_a_usage_error() {
     let missing = check(&folder.path().join("nowhere.md"));
     assert_eq!(missing.status.code(), Some(2));
     assert!(said(&missing).contains("nowhere.md cannot be read"), "{}", said(&missing));
+    let empty = folder.path().join("empty.md");
+    fs::write(&empty, "\r\n").unwrap();
+    assert!(said(&check(&empty)).contains("empty.md is empty"), "{}", said(&check(&empty)));
     let binary = folder.path().join("binary.md");
     fs::write(&binary, [0xff, 0xfe, 0x00]).unwrap();
     assert_eq!(check(&binary).status.code(), Some(2));

@@ -83,6 +83,8 @@ pub struct Finding {
     pub known_lines: Option<Lines>,
     /// How alike the two are, in percent, if it is a sentence in other words.
     pub alike: Option<u8>,
+    /// If it is new: the fragment that is gone and may have become it.
+    pub resembles: Option<String>,
     /// Values that changed.
     pub changes: Vec<Change>,
     /// Why it cannot be read.
@@ -157,7 +159,11 @@ pub fn compare(
             fragments.push(paired(old, new, alike, world.cover(old)));
         }
     }
-    fragments.extend(new.iter().filter_map(|f| found.get(*f)).map(unknown));
+    fragments.extend(new.iter().filter_map(|f| found.get(*f)).map(|new| {
+        let nearest = pairing::nearest(&known.fragments, &gone, new);
+        let resembles = nearest.and_then(|k| known.fragments.get(k)).map(|old| old.id.clone());
+        Finding { resembles, ..unknown(new) }
+    }));
     fragments.sort_by_key(|finding| finding.at.as_ref().map(|at| at.lines.first()));
     fragments.extend(
         gone.iter().filter_map(|k| known.fragments.get(*k)).map(|old| vanished(old, world.cover(old))),
@@ -226,6 +232,7 @@ fn known(old: &KnownFragment, cover: Cover) -> Finding {
         at: None,
         known_lines: Some(old.lines.clone()),
         alike: None,
+        resembles: None,
         changes: Vec::new(),
         problem: None,
         missing: cover.missing,
@@ -264,6 +271,7 @@ fn unknown(new: &Fragment) -> Finding {
         at: Some(at(new)),
         known_lines: None,
         alike: None,
+        resembles: None,
         changes: Vec::new(),
         problem: new.problem.clone(),
         missing: None,
@@ -317,7 +325,8 @@ fn changes(old: &KnownFragment, new: &Fragment) -> Vec<Change> {
         if a.map(|a| facts::kept(a)) == b.map(|b| facts::kept(b)) || new.problem.is_some() && b.is_none() {
             continue;
         }
-        all.push(Change { fact: key.clone(), old: a.cloned(), new: b.cloned() });
+        let old = a.map(|a| b.map_or_else(|| a.clone(), |b| facts::told(a, b)));
+        all.push(Change { fact: key.clone(), old, new: b.cloned() });
     }
     all
 }
@@ -362,29 +371,30 @@ fn changes_in_prose(old: &Facts, new: &Facts) -> Vec<Change> {
 }
 
 fn values(findings: &[Finding], files: &[File]) -> Vec<ValueChange> {
-    let mut all: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    type Where<'a> = (Vec<String>, BTreeSet<&'a str>);
+    let mut all: BTreeMap<(String, String), Where<'_>> = BTreeMap::new();
     for finding in findings {
         for change in
             finding.changes.iter().filter(|change| !matches!(change.fact.as_str(), "sense" | "what"))
         {
             if let (Some(old), Some(new)) = (&change.old, &change.new) {
-                let fragments = all.entry((old.clone(), new.clone())).or_default();
+                let (fragments, scenarios) = all.entry((old.clone(), new.clone())).or_default();
                 let id = finding.id.clone().unwrap_or_default();
                 if !fragments.contains(&id) {
                     fragments.push(id);
                 }
+                scenarios.extend(finding.steps.iter().map(|step| step.scenario.as_str()));
             }
         }
     }
-    let mut all: Vec<_> = all
-        .into_iter()
-        .map(|((old, new), fragments)| ValueChange {
-            held: places::holding(&facts::kept(&old), files),
-            old,
-            new,
-            fragments,
-        })
-        .collect();
+    let value = |((old, new), (fragments, scenarios)): ((String, String), Where<'_>)| {
+        let mut held = places::holding(&facts::kept(&old), files);
+        // Scenarios that cite the fragments come first.
+        let cites = |held: &Held| scenarios.iter().any(|id| held.file.contains(&format!("/{id}/")));
+        held.sort_by_key(|held| !cites(held));
+        ValueChange { old, new, fragments, held }
+    };
+    let mut all: Vec<_> = all.into_iter().map(value).collect();
     all.sort_by_key(|change| std::cmp::Reverse(change.fragments.len()));
     all
 }

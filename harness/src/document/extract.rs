@@ -45,7 +45,7 @@ fn block(block: &Block) -> Vec<Fragment> {
 fn promise(sentence: Sentence, place: &Place) -> Vec<Fragment> {
     let place = Place { line: sentence.line, end: sentence.end, ..place.clone() };
     let commands = sentence.commands.iter().flat_map(|line| {
-        shell::statements(line).into_iter().filter_map(|statement| one_command(statement, &place))
+        shell::statements(line).into_iter().filter_map(|statement| one_command(&statement, &place))
     });
     let mut all: Vec<_> = commands.map(|fragment| Fragment { place: place.clone(), ..fragment }).collect();
     all.insert(
@@ -74,9 +74,21 @@ fn code(language: &str, text: &str, place: &Place) -> Vec<Fragment> {
     let runs = command::is_command(shown)
         || shown.split_once('=').is_some_and(|(name, _)| command::is_variable(name));
     if runs || SHELLS.contains(&language) && !manifest::is_yaml(first) {
-        return commands(text, place);
+        let (run, printed) = table::split_off(text);
+        let rest = printed.map(|(line, text)| shown_output(text, &place.within(line, line)));
+        return commands(run, place).into_iter().chain(rest.into_iter().flatten()).collect();
     }
     if manifest::is_yaml(text) || matches!(language, "yaml" | "yml" | "json") {
+        return objects(text, place);
+    }
+    shown_output(text, place)
+}
+
+/// What a command is shown to print; `place` is that of its first line or of the whole block.
+fn shown_output(text: &str, place: &Place) -> Vec<Fragment> {
+    let last = place.line + text.trim_end().matches('\n').count();
+    let place = &Place { end: last.max(place.end), ..place.clone() };
+    if manifest::is_yaml(text) {
         return objects(text, place);
     }
     if let Some(rows) = table::columns(text) {
@@ -139,9 +151,12 @@ fn commands(text: &str, place: &Place) -> Vec<Fragment> {
                 first.place.line = place.line + statement.line;
             }
             all.extend(found);
-            continue;
+        } else {
+            all.extend(one_command(&statement, place));
         }
-        all.extend(one_command(statement, place));
+        if let Some((line, text)) = &statement.prints {
+            all.extend(shown_output(text, &place.within(*line, *line)));
+        }
     }
     if let Some((facts, line, end)) = variables {
         all.push(structured(Kind::Command, "set variables".to_owned(), facts, place.within(line, end)));
@@ -149,14 +164,14 @@ fn commands(text: &str, place: &Place) -> Vec<Fragment> {
     all
 }
 
-fn one_command(statement: Statement, place: &Place) -> Option<Fragment> {
+fn one_command(statement: &Statement, place: &Place) -> Option<Fragment> {
     let reads_nothing = |words: &[String]| words.iter().any(|word| word == "<<" || word == "EOF");
     if statement.words.is_empty() || reads_nothing(&statement.words) {
         return None;
     }
     let Command { skeleton, mut facts } = command::parse(&statement.words);
-    if let Some(name) = statement.assigns {
-        facts.insert("assigns".to_owned(), name);
+    if let Some(name) = &statement.assigns {
+        facts.insert("assigns".to_owned(), name.clone());
     }
     let excerpt = statement.words.join(" ");
     let place = place.within(statement.line, statement.end);

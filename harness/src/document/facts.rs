@@ -35,6 +35,20 @@ pub fn kept(value: &str) -> String {
     value.to_owned()
 }
 
+/// A kept value for people: the name of its registry is told again when the `other` value has the same.
+pub(super) fn told(old: &str, other: &str) -> String {
+    let parts = |value: &str| {
+        let (host, path) = value.strip_prefix(OCI)?.split_once('/')?;
+        Some((host.to_owned(), path.to_owned()))
+    };
+    match (parts(old), parts(other), parts(&kept(other))) {
+        (Some((kept, path)), Some((host, _)), Some((hashed, _))) if kept == hashed => {
+            format!("{OCI}{host}/{path}")
+        }
+        _ => old.to_owned(),
+    }
+}
+
 /// Whether a value is kept as a fingerprint.
 pub fn is_hashed(value: &str) -> bool {
     value.starts_with(HASHED)
@@ -89,6 +103,8 @@ mod tests {
         let chart = kept("oci://charts.example/a/b");
         assert!(chart.starts_with("oci://sha256:") && chart.ends_with("/a/b"), "{chart}");
         assert_eq!(kept(&chart), chart);
+        assert_eq!(told(&chart, "oci://charts.example/c"), "oci://charts.example/a/b");
+        assert_eq!(told(&chart, "oci://other.example/a/b"), chart);
     }
 
     #[test]

@@ -11,6 +11,9 @@ const ALIKE: f64 = 0.5;
 /// The likeness of fragments that are the same.
 const SAME: f64 = 2.0;
 
+/// From here on a new fragment may be what became of one that is gone: a sentence that was split, say.
+const RESEMBLES: f64 = 0.25;
+
 /// Which is which.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Pairing {
@@ -59,6 +62,16 @@ pub(super) fn pair(known: &[KnownFragment], found: &[Fragment]) -> Pairing {
     pairing.new = (0..found.len()).filter(|f| of_found.get(*f) == Some(&false)).collect();
     pairing.gone = (0..known.len()).filter(|k| of_known.get(*k) == Some(&false)).collect();
     pairing
+}
+
+/// Of the known fragments that are gone, the one that a new fragment resembles most.
+pub(super) fn nearest(known: &[KnownFragment], gone: &[usize], new: &Fragment) -> Option<usize> {
+    let scored = gone.iter().filter_map(|k| {
+        let old = known.get(*k)?;
+        let score = likeness(old, &old.shingles(), new);
+        (score >= RESEMBLES).then_some((*k, score))
+    });
+    scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(k, _)| k)
 }
 
 fn likeness(old: &KnownFragment, shingles: &Shingles, new: &Fragment) -> f64 {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::compare::{Change, Class, Comparison, Finding};
 use super::cover::{Required, State, Step};
 
-/// More places than these are counted, not listed.
-const PLACES: usize = 8;
+/// More files than these are counted, not listed.
+const FILES: usize = 8;
 
 /// The comparison, one screen for a few changes. With `all`, what is covered is listed as well.
 pub fn text(comparison: &Comparison, file: &str, all: bool) -> String {
@@ -63,6 +63,9 @@ fn describe(text: &mut String, finding: &Finding) {
     }
     if let Some(alike) = finding.alike {
         field(text, "wording", &format!("{alike} % alike"));
+    }
+    if let Some(id) = &finding.resembles {
+        field(text, "perhaps", &format!("what became of {id}, which is gone"));
     }
     finding.changes.iter().for_each(|change| field(text, "value", &shown(change)));
     finding.steps.iter().for_each(|step| field(text, "cited by", &cited(step)));
@@ -140,11 +143,14 @@ fn values(text: &mut String, comparison: &Comparison) {
     }
     for change in &comparison.values {
         let _ = writeln!(text, "  {} → {}  in {}", change.old, change.new, change.fragments.join(", "));
-        for held in change.held.iter().take(PLACES) {
-            let _ = writeln!(text, "    {}:{}", held.file, held.line);
+        let files: Vec<_> = change.held.chunk_by(|a, b| a.file == b.file).collect();
+        for places in files.iter().take(FILES) {
+            let lines: Vec<_> = places.iter().map(|held| held.line.to_string()).collect();
+            let file = places.first().map(|held| held.file.as_str()).unwrap_or_default();
+            let _ = writeln!(text, "    {file}:{}", lines.join(","));
         }
-        if change.held.len() > PLACES {
-            let _ = writeln!(text, "    and {} more places; --json lists them", change.held.len() - PLACES);
+        if files.len() > FILES {
+            let _ = writeln!(text, "    and {} more files; --json lists them", files.len() - FILES);
         }
     }
 }

@@ -158,7 +158,7 @@ pub(super) fn sentences(prose: &Prose) -> Vec<Sentence> {
     for (start, text) in split(&prose.text) {
         let tokens = tokens(text);
         let short = tokens.len() < 4 && tokens.iter().all(|token| matches!(token, Token::Word(_)));
-        let is_lead_in = short && !text.ends_with(['.', '!']);
+        let is_lead_in = short && !text.ends_with(['.', '!']) && !text.starts_with("[!");
         if is_lead_in {
             continue;
         }

@@ -15,9 +15,11 @@ pub(super) struct Statement {
     pub value: bool,
     /// The here document: its first line and its text.
     pub input: Option<(usize, String)>,
+    /// What it is shown to print: its first line and its text.
+    pub prints: Option<(usize, String)>,
 }
 
-/// Reads shell code. Comments are left out, and so is what commands print when the code shows prompts.
+/// Reads shell code. Comments are left out. When the code shows prompts, other lines are what the command before them prints.
 pub(super) fn statements(code: &str) -> Vec<Statement> {
     let lines: Vec<&str> = code.lines().collect();
     let prompted = lines.iter().any(|line| prompt(line).is_some());
@@ -26,6 +28,14 @@ pub(super) fn statements(code: &str) -> Vec<Statement> {
     while let Some(line) = lines.get(at) {
         let first = at;
         at += 1;
+        if prompted && prompt(line).is_none() {
+            if let Some(last) = all.last_mut().filter(|_| !line.trim().is_empty()) {
+                let last: &mut Statement = last;
+                let (_, text) = last.prints.get_or_insert_with(|| (first, String::new()));
+                text.push_str(&format!("{line}\n"));
+            }
+            continue;
+        }
         let text = prompt(line).or_else(|| (!prompted).then(|| line.trim()));
         let Some(text) = text.filter(|text| !text.is_empty() && !text.starts_with('#')) else { continue };
         let mut logical = text.to_owned();
@@ -266,7 +276,10 @@ mod tests {
 
     #[test]
     fn prompts_tell_commands_from_what_they_print() {
-        assert_eq!(words("$ kubectl get pods\nNAME READY\na 1/1\n$ b"), ["0-0 kubectl get pods", "3-3 b"]);
+        let code = "$ kubectl get pods\nNAME READY\n\na 1/1\n$ b";
+        assert_eq!(words(code), ["0-0 kubectl get pods", "4-4 b"]);
+        let prints: Vec<_> = statements(code).into_iter().map(|statement| statement.prints).collect();
+        assert_eq!(prints, [Some((1, "NAME READY\na 1/1\n".to_owned())), None]);
     }
 
     #[test]

@@ -21,6 +21,18 @@ pub(super) fn columns(text: &str) -> Option<Vec<Vec<String>>> {
     (head.len() > 1 && rows.len() > 1 && head.iter().all(upper)).then_some(rows)
 }
 
+/// Splits commands from a table that is printed below them: its first line, from 0, and its text.
+pub(super) fn split_off(text: &str) -> (&str, Option<(usize, &str)>) {
+    let starts = text.match_indices('\n').map(|(at, _)| at + 1).enumerate();
+    for (line, start) in starts {
+        let (above, below) = text.split_at(start);
+        if !below.starts_with([' ', '\n']) && columns(below).is_some() {
+            return (above, Some((line + 1, below)));
+        }
+    }
+    (text, None)
+}
+
 /// What a table says: its shape and its values by row and column. Rows that differ only in generated names are counted.
 pub(super) fn facts(rows: &[Vec<String>]) -> (String, Facts) {
     let Some((head, body)) = rows.split_first() else { return (String::new(), Facts::new()) };
@@ -78,6 +90,13 @@ mod tests {
         assert_eq!(without_generated("my-gateway-proxy"), "my-gateway-proxy");
         assert_eq!(without_generated("a-69dc679455-94z7b"), "a");
         assert_eq!(without_generated(""), "");
+    }
+
+    #[test]
+    fn a_table_below_commands_is_split_off() {
+        let text = "kubectl get pods\nNAME   READY\nferry  2/2\n";
+        assert_eq!(split_off(text), ("kubectl get pods\n", Some((1, "NAME   READY\nferry  2/2\n"))));
+        assert_eq!(split_off("a \\\n  b\nc\n").1, None);
     }
 
     #[test]
