@@ -54,14 +54,15 @@ pub fn hop(answer: &Answer) -> Hop {
     }
 }
 
-/// Why, in the one word the answer gives: the gateway's own in the body of an error, or how the connection failed.
+/// Why, in the one word the answer gives: the gateway's own, which is the first line of an error's body, or how the
+/// connection failed.
 /// Nothing for an answer of a backend.
 pub fn own_word(answer: &Answer) -> Option<String> {
     let is_word = |text: &&str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     match (&answer.failure, &answer.echo) {
         (Some(failure), _) => Some(failure.kind.to_string()),
         (None, Some(_)) => None,
-        (None, None) => Some(answer.body.trim()).filter(is_word).map(str::to_owned),
+        (None, None) => answer.body.lines().next().filter(is_word).map(str::to_owned),
     }
 }
 
@@ -91,7 +92,7 @@ mod tests {
         let answers = [
             echo("backend-v1-5d9c7b6f4-x2x7f"),
             echo("backend-v1-5d9c7b6f4-qqqqq"),
-            error_page("no_endpoint\n"),
+            error_page("no_endpoint\nthe Service has no endpoint\n"),
             broken(),
             echo("backend-v1-5d9c7b6f4-x2x7f"),
         ];

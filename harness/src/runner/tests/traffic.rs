@@ -14,7 +14,7 @@ fn seen(ran: &Ran) -> &Traffic {
 async fn every_failure_is_told_with_its_time_reason_and_hop() {
     let mut answers = vec![answer(200, "backend-v1"); 10];
     let mut page = answer(503, "");
-    page.body = "no_endpoint\n".into();
+    page.body = "no_endpoint\nthe Service has no endpoint\n".into();
     let failure = crate::probe::FailureKind::Reset;
     let reset = Answer::failed(crate::probe::Vantage::Outside, failure, "by peer", Duration::ZERO);
     answers.extend([page, reset, answer(200, "backend-v2"), answer(200, "backend-v1")]);
