@@ -13,6 +13,15 @@ pub(super) fn duration(ms: u64) -> String {
     }
 }
 
+/// The same to the millisecond, to tell requests apart: `312 ms`, `4.230 s`, `2 min 05.000 s`.
+pub(super) fn precise(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{:03} s", ms / 1_000, ms % 1_000),
+        _ => format!("{} min {:02}.{:03} s", ms / 60_000, ms % 60_000 / 1_000, ms % 1_000),
+    }
+}
+
 /// A time as RFC 3339 writes it, for people: `2026-11-23 23:27:10 UTC`. Anything else stays as it is.
 pub(super) fn moment(rfc3339: &str) -> String {
     match rfc3339.parse::<jiff::Timestamp>() {
@@ -69,6 +78,7 @@ mod tests {
     #[test]
     fn durations_read_well_at_every_size() {
         assert_eq!([312, 4_230, 125_000].map(duration), ["312 ms", "4.2 s", "2 min 05 s"]);
+        assert_eq!([312, 4_230, 125_000].map(precise), ["312 ms", "4.230 s", "2 min 05.000 s"]);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use crate::report::text;
 const DRAWN: usize = 150;
 /// At most so many rows in a table; the report as data has all.
 const ROWS: usize = 200;
+/// So many failures of constant traffic are shown at once, on paper as well; more have to be asked for.
+const SHOWN: usize = 20;
 
 /// How an answer compares with what was wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +47,8 @@ pub(super) struct Strip {
     pub(super) more: usize,
     /// Title of the table.
     pub(super) title: String,
+    /// Whether the table is shown at once.
+    pub(super) open: bool,
 }
 
 /// A piece of the strip.
@@ -88,16 +92,20 @@ impl Strip {
             rows: rows(stretches, &compare),
             more: stretches.len().saturating_sub(ROWS),
             title: "every answer over time".into(),
+            open: false,
         })
     }
 
-    /// Constant traffic, where it belongs in a scenario that took `whole_ms`.
+    /// Constant traffic, where it belongs in a scenario that took `whole_ms`. Times count from the scenario's start, as on
+    /// its axis.
     pub(super) fn of_traffic(traffic: &Traffic, whole_ms: u64) -> Self {
+        let traffic = &on_the_scenarios_clock(traffic);
+        let end = traffic.started_ms + traffic.lasted_ms;
         let compare = |stretch: &Stretch| compare_traffic(stretch, traffic);
         let failures = traffic.failures.len();
         let rows = traffic.failures.iter().take(ROWS).map(|failure| Row {
             class: Match::Broken.class(),
-            at: text::duration(failure.at_ms),
+            at: text::precise(failure.at_ms),
             count: String::new(),
             answer: if failure.seen.contains(&failure.reason) {
                 failure.seen.clone()
@@ -115,16 +123,27 @@ impl Strip {
                 text::duration(traffic.longest_gap_ms)
             ),
             left: super::percent(traffic.started_ms, whole_ms),
-            width: super::percent(traffic.lasted_ms, whole_ms.max(traffic.started_ms + traffic.lasted_ms)),
-            segments: segments(&traffic.stretches, 0, traffic.lasted_ms, &compare),
+            width: super::percent(traffic.lasted_ms, whole_ms.max(end)),
+            segments: segments(&traffic.stretches, traffic.started_ms, end, &compare),
             key: key(&traffic.stretches, &compare),
             from: format!("from {}", text::duration(traffic.started_ms)),
-            to: text::duration(traffic.started_ms + traffic.lasted_ms),
+            to: text::duration(end),
             rows: rows.collect(),
             more: failures.saturating_sub(ROWS),
             title: text::count(failures, "failure"),
+            open: failures <= SHOWN,
         }
     }
+}
+
+fn on_the_scenarios_clock(traffic: &Traffic) -> Traffic {
+    let mut traffic = traffic.clone();
+    for stretch in &mut traffic.stretches {
+        stretch.at_ms += traffic.started_ms;
+        stretch.until_ms += traffic.started_ms;
+    }
+    traffic.failures.iter_mut().for_each(|failure| failure.at_ms += traffic.started_ms);
+    traffic
 }
 
 /// An answer of a claim: wanted is what was answered when the claim had come to hold.
@@ -186,7 +205,7 @@ fn together(stretches: &[Stretch], from: u64, to: u64, compare: &dyn Fn(&Stretch
         let tip = match answers.is_empty() {
             true => String::new(),
             false => {
-                format!("{} to {}: {}", text::duration(start), text::duration(end), answers.join(", "))
+                format!("{} to {}: {}", text::precise(start), text::precise(end), answers.join(", "))
             }
         };
         Segment { class, grow: length, tip }
@@ -194,11 +213,11 @@ fn together(stretches: &[Stretch], from: u64, to: u64, compare: &dyn Fn(&Stretch
     (0..pieces).map(piece).collect()
 }
 
-/// `at 1.2 s` or `1.2 s to 3.4 s`.
+/// `at 1.200 s` or `1.200 s to 3.400 s`.
 fn span(stretch: &Stretch) -> String {
     match (stretch.at_ms, stretch.until_ms) {
-        (at, until) if at == until => format!("at {}", text::duration(at)),
-        (at, until) => format!("{} to {}", text::duration(at), text::duration(until)),
+        (at, until) if at == until => format!("at {}", text::precise(at)),
+        (at, until) => format!("{} to {}", text::precise(at), text::precise(until)),
     }
 }
 
