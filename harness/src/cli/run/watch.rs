@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use notify::event::ModifyKind;
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -29,12 +29,12 @@ pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let (mut watcher, mut changes) = match watcher() {
         Ok(both) => both,
-        Err(error) => return cannot_watch(&error),
+        Err(error) => return cannot_watch(&root, &error),
     };
     let sources = sources();
     for folder in std::iter::once(&root).chain(&sources) {
         if let Err(error) = watcher.watch(folder, RecursiveMode::Recursive) {
-            return cannot_watch(&error);
+            return cannot_watch(folder, &error);
         }
     }
     let stop = stop::on_signal();
@@ -168,11 +168,14 @@ fn in_words(touched: &Touched, due: &[String], root: &Path) -> String {
     format!("changed: {}{more}{what}; {again}", shown.join(", "))
 }
 
-fn cannot_watch(error: &notify::Error) -> u8 {
-    eprintln!(
-        "watching for changes: {error}; if it is the limit of inotify, raise fs.inotify.max_user_watches"
-    );
-    exit::UNFIT
+fn cannot_watch(folder: &Path, error: &notify::Error) -> u8 {
+    let (next, code) = match error.kind {
+        ErrorKind::MaxFilesWatch => ("; raise fs.inotify.max_user_watches", exit::UNFIT),
+        ErrorKind::PathNotFound => ("; name the folder of the scenarios with --scenarios", exit::USAGE),
+        _ => ("", exit::UNFIT),
+    };
+    eprintln!("watching {} for changes: {error}{next}", folder.display());
+    code
 }
 
 #[cfg(test)]
