@@ -61,26 +61,23 @@ impl Runner {
         let begun = Instant::now();
         let info = ScenarioInfo { round, ..scenario.info() };
         self.sink.emit(&Event::ScenarioStarted { scenario: info.clone() });
-        let mut ledger = Ledger::default();
-        let mut pods = BTreeMap::new();
-        let mut traffic = None;
-        let mut steps: Vec<StepResult> = Vec::new();
-        let mut blocked = self.sweep(scenario).await.err();
-        for step in &scenario.steps {
-            let result = match blocked.take() {
+        let mut so_far = SoFar { blocked: self.sweep(scenario).await.err(), ..SoFar::default() };
+        let below = PathBuf::from("evidence").join(result_name(&scenario.id, round));
+        for step in order(&scenario.steps) {
+            let result = match so_far.blocked.take() {
                 // Nothing can be put to the test on a cluster that is not as it should be.
                 Some(error) => not_begun(step, error, begun),
-                None if steps.iter().all(|done| done.verdict == Verdict::Proved) => {
-                    let so_far = SoFar { ledger: &mut ledger, pods: &mut pods, traffic: &mut traffic };
-                    let below = PathBuf::from("evidence").join(result_name(&scenario.id, round));
-                    self.step(scenario, step, begun, so_far, below).await
+                None if so_far.steps.iter().all(|done| done.verdict == Verdict::Proved) => {
+                    self.step(scenario, step, begun, &mut so_far, below.clone()).await
                 }
                 None => skipped(step, begun),
             };
             let event = Event::StepFinished { scenario: scenario.id.clone(), step: Box::new(result.clone()) };
             self.sink.emit(&event);
-            steps.push(result);
+            so_far.steps.push(result);
         }
+        let SoFar { mut ledger, mut steps, traffic, .. } = so_far;
+        steps.sort_by_key(|step| step.info.index);
         // Traffic that no step ended would see the clean-up.
         drop(traffic);
         let verdict = verdict::of_scenario(&steps);
@@ -120,10 +117,9 @@ impl Runner {
 
     /// Removes what an earlier run left of the scenario's objects.
     async fn sweep(&self, scenario: &Scenario) -> Result<(), PortError> {
-        let ids: Vec<_> = scenario.steps.iter().flat_map(|step| step.word.creates()).collect();
         let progress = PhaseEvents(self.sink.as_ref());
         let phase = Phase::start(&progress, format!("sweep before {}", scenario.id), None);
-        match ledger::sweep(&ids, &self.outside).await {
+        match ledger::sweep(&scenario.steps, &self.outside).await {
             Ok(found) => {
                 if !found.is_empty() {
                     phase.note(&format!("removed what an earlier run left: {}", found.join("; ")));
@@ -143,10 +139,10 @@ impl Runner {
         scenario: &Scenario,
         step: &Step,
         begun: Instant,
-        so_far: SoFar<'_>,
+        so_far: &mut SoFar,
         evidence: PathBuf,
     ) -> StepResult {
-        let SoFar { ledger, pods, traffic } = so_far;
+        let SoFar { ledger, pods, traffic, .. } = so_far;
         let started = Instant::now();
         let started_ms = millis(started.duration_since(begun));
         let (id, info) = (scenario.id.clone(), step.info.clone());
@@ -250,10 +246,32 @@ impl Runner {
 }
 
 /// What the steps before have left for the next one.
-struct SoFar<'a> {
-    ledger: &'a mut Ledger,
-    pods: &'a mut BTreeMap<String, Vec<crate::claim::pods::Pod>>,
-    traffic: &'a mut Option<traffic::Traffic>,
+#[derive(Default)]
+struct SoFar {
+    /// Why nothing can begin.
+    blocked: Option<PortError>,
+    ledger: Ledger,
+    pods: BTreeMap<String, Vec<crate::claim::pods::Pod>>,
+    traffic: Option<traffic::Traffic>,
+    steps: Vec<StepResult>,
+}
+
+/// The order in which steps are taken: as written, but for claims that are awaited while objects are applied and statuses
+/// read. They come before the first step that is more than that.
+fn order(steps: &[Step]) -> Vec<&Step> {
+    let (mut taken, mut waiting) = (Vec::new(), Vec::new());
+    for step in steps {
+        if step.meanwhile {
+            waiting.push(step);
+            continue;
+        }
+        if !matches!(step.info.word.as_str(), "apply" | "status") {
+            taken.append(&mut waiting);
+        }
+        taken.push(step);
+    }
+    taken.append(&mut waiting);
+    taken
 }
 
 fn not_begun(step: &Step, error: PortError, begun: Instant) -> StepResult {

@@ -50,6 +50,8 @@ pub struct Step {
     pub stays: Option<Stays>,
     /// Witnesses to hear once a claim holds.
     pub witnesses: Vec<String>,
+    /// A claim that is awaited while objects are applied and statuses read: in time for the first step that is more.
+    pub meanwhile: bool,
     /// What it does or claims.
     pub word: Box<dyn Word>,
 }
@@ -262,12 +264,13 @@ fn step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
     } else {
         Vec::new()
     };
-    let (must_fail, measured) = match definition.kind {
+    let (must_fail, measured, meanwhile) = match definition.kind {
         StepKind::Claim => (
             fields.take("must-fail").map(Node::text).transpose()?.map(str::to_owned),
             fields.take("measured").map_or(Ok(false), Node::bool)?,
+            fields.take("meanwhile").map_or(Ok(false), Node::bool)?,
         ),
-        StepKind::Action => (None, false),
+        StepKind::Action => (None, false, false),
     };
     let word = (definition.parse)(subject, &mut fields, scope)?;
     fields.finish()?;
@@ -286,7 +289,7 @@ fn step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
         must_fail,
         measured,
     };
-    Ok(Step { info, within, stays, witnesses, word })
+    Ok(Step { info, within, stays, witnesses, meanwhile, word })
 }
 
 /// What a claim says, with its limits.

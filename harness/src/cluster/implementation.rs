@@ -325,8 +325,8 @@ pub(crate) async fn remove_namespaces(
 /// Ends the pods of a namespace that goes away: nobody waits for their grace period. Trouble shows in the waiting.
 async fn hurry(client: &Client, namespace: &str) {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let soon = DeleteParams::default().grace_period(1);
-    if let Err(error) = pods.delete_collection(&soon, &ListParams::default()).await {
+    let at_once = DeleteParams::default().grace_period(0);
+    if let Err(error) = pods.delete_collection(&at_once, &ListParams::default()).await {
         tracing::debug!(namespace, %error, "its pods take their time");
     }
 }

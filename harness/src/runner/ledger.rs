@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::context::Outside;
 use crate::ports::{ObjectRef, PortError, Query};
-use crate::scenario::limits;
+use crate::scenario::{Step, limits};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,18 +141,22 @@ impl Ledger {
 ///
 /// # Errors
 /// It cannot be deleted, or does not go away.
-pub async fn sweep(ids: &[ObjectRef], outside: &Outside) -> Result<Vec<String>, PortError> {
+pub async fn sweep(steps: &[Step], outside: &Outside) -> Result<Vec<String>, PortError> {
+    let ids: Vec<_> = steps.iter().flat_map(|step| step.word.creates()).collect();
     let mut found = Vec::new();
     for id in ids.iter().rev() {
         if delete(id, outside).await? {
             found.push(id.clone());
         }
     }
-    let names = found.iter().map(ToString::to_string).collect();
-    match gone(outside, found).await.into_iter().next() {
-        Some(left) => Err(PortError::new("removing what an earlier run left", left)),
-        None => Ok(names),
+    let mut names: Vec<_> = found.iter().map(ToString::to_string).collect();
+    if let Some(left) = gone(outside, found).await.into_iter().next() {
+        return Err(PortError::new("removing what an earlier run left", left));
     }
+    if steps.iter().any(|step| step.word.installs()) {
+        names.extend(outside.installer.uninstall().await?);
+    }
+    Ok(names)
 }
 
 /// Deletes an object; a namespace with no regard for the pods in it.

@@ -131,8 +131,8 @@ impl Objects for KubeObjects {
     fn hurry<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()> {
         async move {
             let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-            let soon = DeleteParams::default().grace_period(1);
-            let deleted = pods.delete_collection(&soon, &ListParams::default()).await;
+            let at_once = DeleteParams::default().grace_period(0);
+            let deleted = pods.delete_collection(&at_once, &ListParams::default()).await;
             deleted
                 .map(drop)
                 .map_err(|error| PortError::new(format!("ending the pods of {namespace}"), error))

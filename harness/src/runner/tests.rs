@@ -93,6 +93,17 @@ async fn a_scenario_whose_claims_hold_is_proved_and_leaves_nothing() {
     );
 }
 
+#[test]
+fn a_claim_awaited_meanwhile_comes_before_the_first_step_that_is_more_than_applying() {
+    let status = "- status: gateway/g\n  becomes: {status: {}}\n  within: 10s\n";
+    let steps = format!(
+        "- absent: gateway/h\n  within: 10s\n  meanwhile: true\n- apply: ns.yaml\n{status}{ASK}{MORE}"
+    );
+    let scenario = scenario(&steps);
+    let words: Vec<_> = order(&scenario.steps).iter().map(|step| step.info.word.as_str()).collect();
+    assert_eq!(words, ["apply", "status", "absent", "request", "delete"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_claim_that_does_not_come_to_hold_is_failed_and_later_steps_are_skipped() {
     let world = World { answers: given([answer(503, "")]), ..World::default() };

@@ -61,6 +61,10 @@ pub trait Word: Debug + Send + Sync {
     fn creates(&self) -> Vec<ObjectRef> {
         Vec::new()
     }
+    /// Whether it installs the implementation afresh, so that none may be left from before.
+    fn installs(&self) -> bool {
+        false
+    }
     /// Does it, or waits until it holds.
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>>;
 }

@@ -92,8 +92,9 @@ async fn ask_sidecar(
     answer: Option<&Answer>,
 ) -> Result<(Vec<SidecarEntry>, Counters), PortError> {
     let spiffe_id = &outside.settings.spiffe_id;
-    let before = sidecar::tls_counters(outside.client, pod).await.unwrap_or_default();
-    let known = sidecar::entries(outside.client, pod).await?;
+    let (before, known) =
+        futures::join!(sidecar::tls_counters(outside.client, pod), sidecar::entries(outside.client, pod));
+    let (before, known) = (before.unwrap_or_default(), known?);
     let known = known.iter().filter(|entry| entry.is_from(spiffe_id)).count();
     let address = outside.prober.frontend(&context.fqdn, None).await?.address;
     let host =

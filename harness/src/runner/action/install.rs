@@ -16,7 +16,8 @@ use crate::scenario::word::{Definition, Scope, Word};
 /// The implementation as it comes, for scenarios that are not about its installation: it is installed if it is not there, and
 /// stays for the next one.
 pub const GIVEN: Definition = Definition::action("given", limits::INSTALL, parse_given);
-/// Removes what an earlier run or `meshproof up` left, then installs.
+/// Installs afresh: what an earlier run or `meshproof up` left is removed before the scenario begins. A second time in the
+/// same scenario brings the releases to other values.
 pub const INSTALL: Definition = Definition::action("install", limits::INSTALL, parse_install);
 /// Removes every release of the implementation.
 pub const UNINSTALL: Definition = Definition::action("uninstall", limits::INSTALL, parse_uninstall);
@@ -78,9 +79,12 @@ impl Word for Install {
         format!("install the implementation{extension}{}", namespace.collect::<String>())
     }
 
+    fn installs(&self) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
-            context.outside.installer.uninstall().await?;
             // Noted first: an install that stops half-way has to be undone as well.
             context.ledger.note(Entry::Installed);
             let releases = context.outside.installer.install(&self.0).await?;
