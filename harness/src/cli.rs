@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::cluster::ClusterError;
+use crate::implementation::Implementation;
 use crate::report as reports;
 use crate::requirement::Catalogue;
 use crate::scenario::{Problems, discover};
@@ -76,6 +77,32 @@ impl RootArgs {
             );
         }
         root
+    }
+}
+
+/// Which gateway is put to the test.
+#[derive(Debug, Clone, Args)]
+pub struct ImplementationArgs {
+    /// File that describes the gateway under test; without it, the one of this workspace
+    #[arg(long, value_name = "FILE", env = "MESHPROOF_IMPLEMENTATION")]
+    pub implementation: Option<PathBuf>,
+}
+
+impl ImplementationArgs {
+    /// The file as the kernel names it; nothing for the built-in one.
+    fn file(&self) -> Option<PathBuf> {
+        self.implementation.as_ref().map(|file| file.canonicalize().unwrap_or_else(|_| file.clone()))
+    }
+
+    /// The folder of the file and of those it names.
+    fn folder(&self) -> Option<PathBuf> {
+        self.file()?.parent().map(std::path::Path::to_owned)
+    }
+
+    /// The implementation; says what is wrong with its file.
+    fn load(&self) -> Option<Implementation> {
+        let chosen = Implementation::choose(self.implementation.as_deref());
+        chosen.map_err(|problem| tell(&problem.into())).ok()
     }
 }
 

@@ -21,6 +21,7 @@ mod create;
 pub mod definition;
 mod docker;
 mod error;
+pub mod existing;
 pub mod implementation;
 mod inotify;
 pub mod istio;
@@ -32,15 +33,18 @@ pub mod phases;
 pub mod plain;
 mod remove;
 pub mod state;
+pub mod target;
 
 pub use api::ApiError;
 pub use error::ClusterError;
+pub use existing::ExistingSpec;
 pub use implementation::{Implementation, InstallError, InstallOptions};
 pub use remove::{Removed, remove_cluster};
+pub use target::{Provider, Target};
 
 use create::Creation;
 use definition::{Definition, fingerprint};
-use implementation::{Helm, Release, installed_in, remove_namespaces, wait_until_ready};
+use implementation::remove_namespaces;
 use network::{Pool, Subnet};
 use state::{Record, Stage, StateDir, Verdict, assess};
 
@@ -142,9 +146,9 @@ pub async fn ensure_cluster_with_implementation(
     progress: &dyn Progress,
 ) -> Result<(Cluster, Implementation), ClusterError> {
     let cluster = ensure(spec, true, progress).await?;
-    let implementation = cluster.built_in()?;
+    let implementation = Implementation::built_in().map_err(Box::new)?;
     if cluster.made.is_none() {
-        cluster.install_implementation(&implementation, &cluster.options(), progress).await?;
+        cluster.target().install(&implementation, &cluster.options(), progress).await?;
     }
     Ok((cluster, implementation))
 }
@@ -290,112 +294,23 @@ impl Cluster {
         api::client(&self.kubeconfig).await
     }
 
-    /// kubectl on this cluster.
-    pub fn kubectl<I>(&self, args: I) -> duct::Expression
-    where
-        I: IntoIterator,
-        I::Item: Into<std::ffi::OsString>,
-    {
-        duct::cmd(&self.artifacts.kubectl, args).env("KUBECONFIG", &self.kubeconfig)
-    }
-
-    /// helm on this cluster, with a home of its own.
-    pub fn helm<I>(&self, args: I) -> duct::Expression
-    where
-        I: IntoIterator,
-        I::Item: Into<std::ffi::OsString>,
-    {
-        let helm = duct::cmd(&self.artifacts.helm, args);
-        self.releases().env().into_iter().fold(helm, |helm, (name, value)| helm.env(name, value))
-    }
-
-    /// The gateway built in this workspace.
-    ///
-    /// # Errors
-    /// Its images are not among the artifacts.
-    pub fn built_in(&self) -> Result<Implementation, InstallError> {
-        let charts = supply::workspace::root()?.join("extension/charts");
-        Implementation::built_in(&charts, &self.artifacts.images)
-    }
-
-    /// Installs an implementation: each release with helm, in order, ready before the next one; returns a line for each.
-    ///
-    /// # Errors
-    /// helm failed, or pods were not ready in time; the error names them and why.
-    pub async fn install_implementation(
-        &self,
-        implementation: &Implementation,
-        options: &InstallOptions,
-        progress: &dyn Progress,
-    ) -> Result<Vec<String>, InstallError> {
-        let client = self.client().await?;
-        let helm = self.releases();
-        let releases = implementation.selected(options);
-        let mut lines = Vec::new();
-        for release in &releases {
-            let phase = Phase::start(progress, format!("helm install {}", release.name), None);
-            lines.push(helm.install(&client, release).await?);
-            phase.done();
+    /// The cluster as scenarios need it.
+    pub fn target(&self) -> Target {
+        Target {
+            name: self.name.clone(),
+            provider: Provider::Kind,
+            kubeconfig: self.kubeconfig.clone(),
+            kubernetes: self.kubernetes.clone(),
+            istio: self.istio.clone(),
+            nodes: usize::from(self.nodes),
+            kubectl: self.artifacts.kubectl.clone(),
+            helm: self.artifacts.helm.clone(),
+            images: self.artifacts.images.clone(),
+            local: true,
+            definitions: Vec::new(),
+            state: self.state.clone(),
+            own: Some(Box::new(self.clone())),
         }
-        if !options.no_wait {
-            let phase = Phase::start(progress, "implementation ready", None);
-            for release in &releases {
-                wait_until_ready(&client, release).await?;
-            }
-            phase.done();
-        }
-        Ok(lines)
-    }
-
-    /// Uninstalls an implementation, last release first, and waits until its namespaces are gone; says what was there.
-    ///
-    /// # Errors
-    /// helm failed, or something did not go away.
-    pub async fn uninstall_implementation(
-        &self,
-        implementation: &Implementation,
-        options: &InstallOptions,
-    ) -> Result<Vec<String>, InstallError> {
-        let client = self.client().await?;
-        let helm = self.releases();
-        let mut gone = Vec::new();
-        let everything = InstallOptions { without_extension: false, ..options.clone() };
-        for release in implementation.selected(&everything).iter().rev() {
-            for namespace in installed_in(&client, release).await? {
-                helm.uninstall(&Release { namespace, ..release.clone() }).await?;
-                gone.push(format!("release {}", release.name));
-            }
-        }
-        let namespaces = remove_namespaces(&client, &implementation.namespaces).await?;
-        gone.extend(namespaces.into_iter().map(|name| format!("namespace {name}")));
-        Ok(gone)
-    }
-
-    /// Makes sure that an implementation is installed with its own values, and ready; nothing is done to one that is.
-    ///
-    /// # Errors
-    /// See [`Self::install_implementation`].
-    pub async fn ensure_implementation(
-        &self,
-        implementation: &Implementation,
-        progress: &dyn Progress,
-    ) -> Result<Vec<String>, InstallError> {
-        let client = self.client().await?;
-        let helm = self.releases();
-        let releases = implementation.selected(&self.options());
-        for release in &releases {
-            if !helm.is_current(&client, release).await? {
-                let phase = Phase::start(progress, format!("helm install {}", release.name), None);
-                helm.install(&client, release).await?;
-                phase.done();
-            }
-        }
-        for release in &releases {
-            wait_until_ready(&client, release).await?;
-        }
-        let line =
-            |release: &Release| format!("{} {} in {}", release.name, release.version, release.namespace);
-        Ok(releases.iter().map(line).collect())
     }
 
     /// Installs Istio's control plane into a namespace, under a revision if one is given.
@@ -444,10 +359,6 @@ impl Cluster {
     /// Options for installing on this cluster: without Istio, no extension.
     fn options(&self) -> InstallOptions {
         InstallOptions { without_extension: self.istio.is_none(), ..InstallOptions::default() }
-    }
-
-    fn releases(&self) -> Helm {
-        Helm::new(&self.artifacts, &self.state, &self.kubeconfig)
     }
 
     async fn alive(&self) -> Result<(), ApiError> {
@@ -506,7 +417,8 @@ impl Cluster {
         }
         let subnet = docker::ensure_network(&self.engine, &self.name).await?;
         let pool: Pool = subnet.parse::<Subnet>()?.pool()?;
-        let implementation = if with_implementation { Some(self.built_in()?) } else { None };
+        let implementation =
+            with_implementation.then(Implementation::built_in).transpose().map_err(Box::new)?;
         let creation = Creation {
             name: &self.name,
             cache,

@@ -1,5 +1,6 @@
 //! Which scenario proves which requirement.
 
+use crate::implementation::Implementation;
 use crate::requirement::{Catalogue, Requirement};
 use crate::scenario::Scenario;
 
@@ -10,16 +11,25 @@ pub struct Coverage<'a> {
     pub requirement: &'a Requirement,
     /// Scenarios that prove it; those that are broken on purpose prove nothing.
     pub scenarios: Vec<&'a str>,
+    /// Why nothing has to prove it.
+    pub reason: Option<&'a str>,
 }
 
-impl Coverage<'_> {
+impl<'a> Coverage<'a> {
+    /// The same for a gateway that may not promise it.
+    #[must_use]
+    pub fn with(self, implementation: &'a Implementation) -> Self {
+        let waived = implementation.waived.requirements.get(&self.requirement.id);
+        Self { reason: self.reason.or(waived.map(String::as_str)), ..self }
+    }
+
     /// Nothing proves it, and nothing says why that would be right.
     pub fn is_open(&self) -> bool {
-        self.scenarios.is_empty() && self.requirement.reason().is_none()
+        self.scenarios.is_empty() && self.reason.is_none()
     }
 }
 
-/// What becomes of every requirement, in the catalogue's order.
+/// What becomes of every requirement in the catalogue's order.
 pub fn of<'a>(catalogue: &'a Catalogue, scenarios: &'a [Scenario]) -> Vec<Coverage<'a>> {
     let proves = |scenario: &&Scenario, id: &String| {
         scenario.expects.is_none() && scenario.proves().any(|proved| proved == id)
@@ -27,6 +37,7 @@ pub fn of<'a>(catalogue: &'a Catalogue, scenarios: &'a [Scenario]) -> Vec<Covera
     let one = |requirement: &'a Requirement| Coverage {
         requirement,
         scenarios: scenarios.iter().filter(|s| proves(s, &requirement.id)).map(|s| s.id.as_str()).collect(),
+        reason: requirement.reason(),
     };
     catalogue.requirements.iter().map(one).collect()
 }

@@ -22,6 +22,8 @@ pub const SCHEMA: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
+    /// Not put to the test: the implementation does not promise it. Neither good nor bad.
+    Waived,
     /// Every claim held (for an action: it was done).
     Proved,
     /// Not reached, because an earlier step did not end well.
@@ -32,9 +34,17 @@ pub enum Verdict {
     Failed,
 }
 
+impl Verdict {
+    /// Whether nothing went wrong.
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Proved | Self::Waived)
+    }
+}
+
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
+            Self::Waived => "waived",
             Self::Proved => "proved",
             Self::Skipped => "skipped",
             Self::Error => "error",
@@ -69,9 +79,9 @@ pub struct ClusterInfo {
 /// The gateway under test.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImplementationInfo {
-    /// Name, e.g. `alb-controller`.
+    /// Name, e.g. `alb`.
     pub name: String,
-    /// Version of its charts.
+    /// Its version.
     pub version: String,
     /// GatewayClass that selects it.
     pub gateway_class: String,
@@ -96,6 +106,19 @@ pub struct RequirementInfo {
     pub id: String,
     /// What is promised, in our words.
     pub text: String,
+    /// Why the implementation does not promise it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<String>,
+}
+
+/// What is expected of a step instead of what the scenario says, because the implementation is another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instead {
+    /// The step as the scenario has it, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// Why, in a sentence.
+    pub because: String,
 }
 
 /// A step, before it runs.
@@ -118,6 +141,9 @@ pub struct StepInfo {
     /// Requirement ids it proves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proves: Vec<String>,
+    /// Requirement ids it would prove, which the implementation does not promise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waives: Vec<String>,
     /// Errata it meets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errata: Vec<String>,
@@ -129,6 +155,12 @@ pub struct StepInfo {
     /// The document does not say what happens: whatever does is recorded, and right.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub measured: bool,
+    /// Why it is not taken with this implementation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<String>,
+    /// What is expected instead of what the scenario says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<Instead>,
 }
 
 /// A scenario, before it runs.
@@ -292,6 +324,9 @@ pub struct RequirementResult {
     pub text: String,
     /// Proved only if every step that cites it held.
     pub verdict: Verdict,
+    /// Why the implementation does not promise it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<String>,
 }
 
 /// A scenario, after it ran.

@@ -21,7 +21,7 @@ mod logs;
 mod objects;
 mod redact;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use kube::Client;
@@ -29,9 +29,9 @@ use kube::Client;
 use self::folder::Folder;
 use crate::{
     diagnosis::{Claim, Facts, diagnose},
+    implementation::Implementation,
     ports::{Evidence, EvidenceCollector, EvidenceRequest},
     probe::ProxyLogs,
-    witness::Settings,
 };
 
 /// Collecting takes no longer than this in all.
@@ -49,24 +49,18 @@ const RECENT: Duration = Duration::from_secs(180);
 /// Collects evidence from a cluster.
 pub struct Collector {
     client: Client,
-    settings: Settings,
-    logs: ProxyLogs,
+    implementation: Arc<Implementation>,
 }
 
 impl Collector {
     /// A collector for the cluster of `client`.
-    pub fn new(client: Client, settings: Settings) -> Self {
-        let logs = ProxyLogs::new(
-            client.clone(),
-            settings.proxy_namespace.as_str(),
-            settings.proxy_selector.as_str(),
-        );
-        Self { client, settings, logs }
+    pub fn new(client: Client, implementation: Arc<Implementation>) -> Self {
+        Self { client, implementation }
     }
 
     /// Namespaces to look into: the scenario's, the implementation's, Istio's and the harness's.
     fn namespaces(&self, request: &EvidenceRequest) -> BTreeSet<String> {
-        let own = [&self.settings.controller_namespace, &self.settings.proxy_namespace];
+        let own = &self.implementation.namespaces;
         let about = request.witness.iter().map(|witness| &witness.namespace);
         let all = request.namespaces.iter().chain(own).chain(about).cloned();
         // Where kind's load-balancer addresses come from, next to Istio.
@@ -81,8 +75,8 @@ impl Collector {
         // What the diagnosis needs comes first, what is bulky last: time may run out.
         let gathering = async {
             facts.objects = objects::collect(&self.client, &namespaces, &mut folder).await;
-            self.access_log(&mut facts, &mut folder).await;
-            admin::collect(&self.client, &self.settings, &facts, &mut folder).await;
+            self.access_log(request, &mut facts, &mut folder).await;
+            admin::collect(&self.client, &self.implementation.namespaces, &facts, &mut folder).await;
             logs::collect(&self.client, &facts, &mut folder).await;
             envoy::collect(&self.client, request, &facts, &mut folder).await;
         };
@@ -95,8 +89,15 @@ impl Collector {
         Evidence { files, diagnosis: Some(diagnosis), missing }
     }
 
-    async fn access_log(&self, facts: &mut Facts, folder: &mut Folder) {
-        match tokio::time::timeout(QUESTION, self.logs.recent(RECENT)).await {
+    async fn access_log(&self, request: &EvidenceRequest, facts: &mut Facts, folder: &mut Folder) {
+        let proxies = &self.implementation.proxies;
+        let (namespace, gateway) = match &request.witness {
+            Some(about) => (about.namespace.as_str(), about.gateway.as_str()),
+            None if proxies.differ_by_gateway() => return,
+            None => ("", ""),
+        };
+        let Some(logs) = ProxyLogs::of(&self.client, proxies, namespace, gateway) else { return };
+        match tokio::time::timeout(QUESTION, logs.recent(RECENT)).await {
             Ok(Ok(entries)) => {
                 let lines: Vec<String> =
                     entries.iter().filter_map(|entry| serde_json::to_string(entry).ok()).collect();

@@ -10,6 +10,7 @@ pub mod document;
 pub mod engine;
 pub mod event;
 pub mod evidence;
+pub mod implementation;
 pub mod ports;
 pub mod probe;
 pub mod progress;

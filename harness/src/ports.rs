@@ -136,8 +136,8 @@ pub struct Account {
 pub trait Witnesses: Send + Sync {
     /// Hears one witness by name (see [`crate::scenario::vocabulary::WITNESSES`]).
     fn hear<'a>(&'a self, witness: &'a str, context: &'a WitnessContext) -> PortFuture<'a, Testimony>;
-    /// The gateway's own account of this answer (access log by request id); nothing if it kept none.
-    fn account<'a>(&'a self, answer: &'a Answer) -> PortFuture<'a, Option<Account>>;
+    /// A Gateway's own account of this answer (access log by request id); nothing if it kept none.
+    fn account<'a>(&'a self, gateway: &'a ObjectRef, answer: &'a Answer) -> PortFuture<'a, Option<Account>>;
 }
 
 /// What evidence is wanted.

@@ -26,7 +26,7 @@ pub use self::{
     answer::{Answer, Echo, EchoTls, Failure, FailureKind, MAX_BODY, Values, deployment_of},
     continuity::{Continuity, ContinuityReport},
     error::ProbeError,
-    frontend::Frontend,
+    frontend::{Frontend, Resolution},
     inside::VantagePods,
     outside::Outside,
 };
@@ -83,6 +83,10 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// Header with a name for each request. Gateways give ids of their own, which an answer that no backend gave may not
+    /// carry; a gateway's log that keeps this header can be searched all the same.
+    pub const NAME: &str = "x-meshproof-request";
+
     /// How long an exchange may take unless told otherwise. The gateway itself answers 504 later than
     /// this only when a route asks for it.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -133,6 +137,7 @@ impl Ask {
 /// [`Prober::remove`].
 pub struct Prober {
     local_only: bool,
+    resolution: Resolution,
     outside: Outside,
     pods: VantagePods,
     client: kube::Client,
@@ -140,10 +145,17 @@ pub struct Prober {
 
 impl Prober {
     /// A prober for a cluster. `image` is the echo image's reference for the vantage pods; `local_only`
-    /// refuses addresses that only the default route reaches (true for kind clusters).
-    pub fn new(client: kube::Client, image: impl Into<String>, local_only: bool) -> Self {
+    /// refuses addresses that only the default route reaches (true for kind clusters); `resolution` is how the gateways'
+    /// names lead to addresses.
+    pub fn new(
+        client: kube::Client,
+        image: impl Into<String>,
+        local_only: bool,
+        resolution: Resolution,
+    ) -> Self {
         Self {
             local_only,
+            resolution,
             outside: Outside::new(local_only),
             pods: VantagePods::new(client.clone(), image.into()),
             client,
@@ -156,10 +168,13 @@ impl Prober {
     /// When the question cannot be asked: no vantage pod, no exec, a URL that is none. An unreachable
     /// target is an [`Answer`] with a [`Failure`].
     pub async fn send(&self, vantage: Vantage, ask: &Ask) -> Result<Answer, ProbeError> {
-        match vantage {
+        let name = uuid::Uuid::new_v4().to_string();
+        let ask = &ask.clone().header(Ask::NAME, name.as_str());
+        let answer = match vantage {
             Vantage::Outside => self.outside.send(ask).await,
             Vantage::Plain | Vantage::Mesh => self.pods.send(vantage, ask).await,
-        }
+        };
+        Ok(Answer { sent_as: Some(name), ..answer? })
     }
 
     /// The load-balancer address behind a frontend's name, see [`Frontend`]. Without a `port`, the first
@@ -168,7 +183,7 @@ impl Prober {
     /// # Errors
     /// When no Service or no address belongs to the name.
     pub async fn frontend(&self, fqdn: &str, port: Option<u16>) -> Result<Frontend, ProbeError> {
-        frontend::resolve(&self.client, fqdn, port).await
+        frontend::resolve(&self.client, &self.resolution, fqdn, port).await
     }
 
     /// Sends half a request to `address` from outside and hangs up, so that the gateway closes the
@@ -185,10 +200,10 @@ impl Prober {
         &self.pods
     }
 
-    /// Removes what was made: vantage pods and their namespaces.
+    /// Removes what was made, vantage pods and their namespaces, and waits until it is gone.
     ///
     /// # Errors
-    /// When the API server refuses.
+    /// When the API server refuses, or something does not go.
     pub async fn remove(&self) -> Result<(), ProbeError> {
         self.pods.remove().await
     }

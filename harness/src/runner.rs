@@ -64,10 +64,11 @@ impl Runner {
         let mut so_far = SoFar { blocked: self.sweep(scenario).await.err(), ..SoFar::default() };
         let below = PathBuf::from("evidence").join(result_name(&scenario.id, round));
         for step in order(&scenario.steps) {
-            let result = match so_far.blocked.take() {
+            let result = match so_far.blocked.take_if(|_| step.info.waived.is_none()) {
+                _ if step.info.waived.is_some() => waived(step, begun),
                 // Nothing can be put to the test on a cluster that is not as it should be.
                 Some(error) => not_begun(step, error, begun),
-                None if so_far.steps.iter().all(|done| done.verdict == Verdict::Proved) => {
+                None if so_far.steps.iter().all(|done| done.verdict.is_good()) => {
                     self.step(scenario, step, begun, &mut so_far, below.clone()).await
                 }
                 None => skipped(step, begun),
@@ -84,7 +85,7 @@ impl Runner {
         let steps_ms = millis(begun.elapsed());
         let keep = match self.keep {
             Keep::Always => true,
-            Keep::Failed => verdict != Verdict::Proved,
+            Keep::Failed => !verdict.is_good(),
             Keep::Never => false,
         };
         let (kept, problems) = if keep {
@@ -98,11 +99,7 @@ impl Runner {
             round,
             document: info.document,
             // What stays behind would stand in the next one's way.
-            verdict: if verdict == Verdict::Proved && !problems.is_empty() {
-                Verdict::Error
-            } else {
-                verdict
-            },
+            verdict: if verdict.is_good() && !problems.is_empty() { Verdict::Error } else { verdict },
             duration_ms: steps_ms,
             cleanup_ms: millis(begun.elapsed()).saturating_sub(steps_ms),
             requirements: verdict::of_requirements(&info.requirements, &steps),
@@ -294,6 +291,13 @@ fn skipped(step: &Step, begun: Instant) -> StepResult {
         observed: Observed { summary: "not reached".into(), ..Observed::default() },
         failure: None,
     }
+}
+
+/// A step the implementation is not put to.
+fn waived(step: &Step, begun: Instant) -> StepResult {
+    let summary = step.info.waived.clone().unwrap_or_default();
+    let observed = Observed { summary, ..Observed::default() };
+    StepResult { verdict: Verdict::Waived, observed, ..skipped(step, begun) }
 }
 
 fn interrupted(step: &Step) -> Trouble {

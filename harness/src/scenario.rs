@@ -7,6 +7,7 @@ pub mod limits;
 pub mod manifest;
 pub mod node;
 pub mod parse;
+pub mod placeholder;
 pub mod vocabulary;
 pub mod word;
 
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{ErratumInfo, RequirementInfo, ScenarioInfo, StepInfo, StepKind};
+use crate::event::{ErratumInfo, Instead, RequirementInfo, ScenarioInfo, StepInfo, StepKind};
+use crate::implementation::{Expectation, Implementation};
 use crate::requirement::{Catalogue, Document, Erratum};
 use limits::Stays;
 use node::{Fields, Node, Problem, Source};
@@ -23,13 +25,15 @@ use word::{Definition, Reader, Scope, Word};
 /// The file that makes a folder a scenario.
 pub const FILE: &str = "scenario.yaml";
 
-/// What a scenario needs of the cluster.
+/// What a scenario needs of the cluster and of the gateway under test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needs {
     /// Least version of Istio, e.g. `>=1.24`; nothing means no Istio at all.
     pub istio: Option<String>,
     /// Least number of nodes.
     pub nodes: u8,
+    /// The only implementation it is about; nothing for scenarios that any gateway can be put to.
+    pub implementation: Option<String>,
 }
 
 /// What a scenario that breaks the world on purpose must end in. The runner's verdict does not change by it: a test compares.
@@ -67,7 +71,7 @@ pub struct Scenario {
     pub path: PathBuf,
     /// The document it follows.
     pub document: Document,
-    /// What it needs of the cluster.
+    /// What it needs.
     pub needs: Needs,
     /// Namespace of everything that names none.
     pub namespace: String,
@@ -91,13 +95,19 @@ impl From<Problem> for Problems {
 }
 
 impl Scenario {
-    /// Loads `<root>/<id>/scenario.yaml` and every file it names.
+    /// Loads `<root>/<id>/scenario.yaml` and every file it names, as they read for this implementation. One that is about
+    /// another implementation has no steps.
     ///
     /// # Errors
     /// Everything that is wrong with it, each with file, line and column.
-    pub fn load(root: &Path, id: &str, catalogue: &Catalogue) -> Result<Self, Problems> {
+    pub fn load(
+        root: &Path,
+        id: &str,
+        catalogue: &Catalogue,
+        implementation: &Implementation,
+    ) -> Result<Self, Problems> {
         let directory = id.split('/').fold(root.to_owned(), |path, part| path.join(part));
-        Self::load_with(&directory, id, catalogue, &|path| std::fs::read_to_string(path))
+        Self::load_with(&directory, id, catalogue, implementation, &|path| std::fs::read_to_string(path))
     }
 
     /// The same, reading files by `read`.
@@ -108,6 +118,7 @@ impl Scenario {
         directory: &Path,
         id: &str,
         catalogue: &Catalogue,
+        implementation: &Implementation,
         read: Reader<'_>,
     ) -> Result<Self, Problems> {
         let path = directory.join(FILE);
@@ -124,34 +135,43 @@ impl Scenario {
         let mut fields = root.fields()?;
         let title = fields.need("title")?.text()?.to_owned();
         let document = document(fields.need("document")?)?;
-        let needs = fields.take("needs").map_or(Ok(Needs { istio: None, nodes: 1 }), needs)?;
+        let nothing = Needs { istio: None, nodes: 1, implementation: None };
+        let needs = fields.take("needs").map_or(Ok(nothing), needs)?;
         let namespace = fields.need("namespace")?.text()?.to_owned();
         let expects = fields.take("expects").map(expects).transpose()?;
         let steps = fields.need("steps")?;
         fields.finish()?;
 
-        let scope = Scope { directory, namespace: &namespace, catalogue, read };
+        let scope = Scope { namespace: &namespace, catalogue, implementation, read };
         let mut problems = Vec::new();
         let mut parsed: Vec<Step> = Vec::new();
-        for node in steps.list()? {
-            match step(node, parsed.len(), &scope) {
+        // The words of another implementation (its releases, its messages) mean nothing here.
+        let about_another = needs.implementation.as_ref().is_some_and(|name| *name != implementation.name);
+        for node in steps.list()?.iter().filter(|_| !about_another) {
+            match expected_step(node, parsed.len(), &scope) {
                 Ok(step) => parsed.push(step),
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() && parsed.is_empty() {
+        if problems.is_empty() && parsed.is_empty() && !about_another {
             problems.push(steps.problem("a scenario needs at least one step"));
         }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        let proves = |id: &str| parsed.iter().any(|step| step.info.proves.iter().any(|r| r == id));
+        let proves = |id: &str| {
+            parsed.iter().any(|step| step.info.proves.iter().chain(&step.info.waives).any(|r| r == id))
+        };
         let meets = |id: &str| parsed.iter().any(|step| step.info.errata.iter().any(|e| e == id));
         let requirements = catalogue.requirements.iter().filter(|r| proves(&r.id));
         let errata = catalogue.errata.iter().filter(|e| meets(&e.id));
         Ok(Self {
             requirements: requirements
-                .map(|r| RequirementInfo { id: r.id.clone(), text: r.text.clone() })
+                .map(|r| RequirementInfo {
+                    id: r.id.clone(),
+                    text: r.text.clone(),
+                    waived: implementation.waived.requirements.get(&r.id).cloned(),
+                })
                 .collect(),
             errata: errata.map(erratum_info).collect(),
             id: id.to_owned(),
@@ -165,15 +185,19 @@ impl Scenario {
         })
     }
 
-    /// Loads every scenario below `root`, in the order of their ids.
+    /// Loads every scenario below `root`, in the order of their ids, as this gateway is put to it.
     ///
     /// # Errors
     /// Everything that is wrong with any of them.
-    pub fn load_all(root: &Path, catalogue: &Catalogue) -> Result<Vec<Self>, Problems> {
+    pub fn load_all(
+        root: &Path,
+        catalogue: &Catalogue,
+        implementation: &Implementation,
+    ) -> Result<Vec<Self>, Problems> {
         let mut all = Vec::new();
         let mut problems = Vec::new();
         for id in discover::all(root).unwrap_or_default() {
-            match Self::load(root, &id, catalogue) {
+            match Self::load(root, &id, catalogue, implementation) {
                 Ok(scenario) => all.push(scenario),
                 Err(found) => problems.extend(found.0),
             }
@@ -181,9 +205,15 @@ impl Scenario {
         if problems.is_empty() { Ok(all) } else { Err(Problems(problems)) }
     }
 
-    /// Ids of the requirements it proves, in the catalogue's order.
+    /// Whether it can be put to this gateway.
+    pub fn is_about(&self, implementation: &Implementation) -> bool {
+        self.needs.implementation.as_ref().is_none_or(|name| *name == implementation.name)
+    }
+
+    /// Ids of the requirements it proves, in the catalogue's order; not those that are waived.
     pub fn proves(&self) -> impl Iterator<Item = &str> {
-        self.requirements.iter().map(|requirement| requirement.id.as_str())
+        let promised = self.requirements.iter().filter(|requirement| requirement.waived.is_none());
+        promised.map(|requirement| requirement.id.as_str())
     }
 
     /// What reports say of it.
@@ -221,8 +251,9 @@ fn needs(node: &Node) -> Result<Needs, Problem> {
     let mut fields = node.fields()?;
     let istio = fields.take("istio").map(Node::text).transpose()?.map(str::to_owned);
     let nodes = fields.take("nodes").map_or(Ok(1), Node::number)?;
+    let implementation = fields.take("implementation").map(Node::text).transpose()?.map(str::to_owned);
     fields.finish()?;
-    Ok(Needs { istio, nodes })
+    Ok(Needs { istio, nodes, implementation })
 }
 
 fn expects(node: &Node) -> Result<Expects, Problem> {
@@ -236,8 +267,23 @@ fn expects(node: &Node) -> Result<Expects, Problem> {
     Ok(Expects { diagnosis })
 }
 
-fn step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
+/// Reads a step, with what the implementation expects instead if it has a word on it.
+fn expected_step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
+    let label = node.get("as").map(Node::text).transpose()?;
+    let expectation = label.and_then(|label| scope.implementation.expectations.get(label));
+    let Some(expectation) = expectation else { return step(node, index, scope, None) };
+    step(&expectation.over(node), index, scope, Some((node, expectation)))
+}
+
+fn step(
+    node: &Node,
+    index: usize,
+    scope: &Scope<'_>,
+    instead: Option<(&Node, &Expectation)>,
+) -> Result<Step, Problem> {
+    let node = &scope.fill(node)?;
     let mut fields = node.fields()?;
+    let label = fields.take("as").map(Node::text).transpose()?.map(str::to_owned);
     let (definition, subject) = which(node, &mut fields)?;
     let line = node.span.position().0;
     let cites = fields.take("cites").map(Node::text).transpose()?.map(str::to_owned);
@@ -276,6 +322,12 @@ fn step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
     fields.finish()?;
     let expected = (definition.kind == StepKind::Claim).then(|| expected(word.as_ref(), within, stays));
     let name = name.unwrap_or_else(|| word.name());
+    let promised = |id: &String| !scope.implementation.waived.requirements.contains_key(id);
+    let (proves, waives): (Vec<_>, Vec<_>) = proves.into_iter().partition(promised);
+    let by_label = label.as_ref().and_then(|label| scope.implementation.waived.steps.get(label)).cloned();
+    // An action is taken whatever it proves: later steps build on it.
+    let pointless = definition.kind == StepKind::Claim && proves.is_empty() && instead.is_none();
+    let waived = by_label.or_else(|| scope.implementation.waives(&waives).filter(|_| pointless));
     let info = StepInfo {
         index,
         name,
@@ -284,10 +336,17 @@ fn step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
         expected,
         cites,
         proves,
+        waives,
         errata,
         line,
         must_fail,
         measured,
+        waived,
+        instead: instead.map(|(node, expectation)| Instead {
+            // What the scenario says may hold words that only its own implementation has.
+            of: step(node, index, scope, None).ok().map(|step| step.word.name()),
+            because: expectation.because.clone(),
+        }),
     };
     Ok(Step { info, within, stays, witnesses, meanwhile, word })
 }

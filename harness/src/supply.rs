@@ -169,6 +169,37 @@ pub async fn prepare(
     }
 }
 
+/// The programs that talk to a cluster somebody else made.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// kubectl.
+    pub kubectl: PathBuf,
+    /// helm.
+    pub helm: PathBuf,
+}
+
+/// kubectl and helm: from the cache or `PATH`, else built from pinned source. No engine is needed.
+///
+/// # Errors
+/// They are not on `PATH` and must not be built, or the build failed.
+pub async fn clients(
+    cache: &Cache,
+    source: ImageSource,
+    progress: &dyn Progress,
+) -> Result<Clients, SupplyError> {
+    if source != ImageSource::Registry
+        && let Some(clients) = source::cached_clients(cache)?
+    {
+        return Ok(clients);
+    }
+    let released = registry::clients();
+    match source {
+        ImageSource::Registry => Ok(released?),
+        ImageSource::Auto if released.is_ok() => Ok(released?),
+        _ => source::clients(cache, progress).await,
+    }
+}
+
 /// Whether released images are to be had here and would run. Costs nothing where nodes were built before or
 /// the released programs are missing; else a registry has a few seconds to answer.
 async fn prefers_registry(engine: &Engine) -> bool {

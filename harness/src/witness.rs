@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `clear-text-refused` | does the pod refuse a clear-text client outside the mesh? (R21) |
 //! | `clear-text-answered` | does the pod answer one? |
-//! | `mtls-from-extension` | did gateway *and* sidecar see mutual TLS with the extension's identity? (R5, R17, R18) |
+//! | `mtls-from-extension` | did gateway *and* sidecar see mutual TLS with the gateway's identity? (R5, R17, R18) |
 //! | `issued-by-istio` | does that identity chain to istiod's root? (R2, R5) |
 //! | `clear-text-to-backend` | do gateway *and* backend say that no TLS was spoken? (R19) |
 //! | `verified-tls-to-backend` | do gateway *and* backend say that TLS was, with the name the BackendTLSPolicy asks for? (R19) |
@@ -22,7 +22,6 @@ mod sidecar;
 
 use std::{sync::Arc, time::Duration};
 
-use alb_api::names;
 use futures::FutureExt;
 use kube::Client;
 use serde_json::{Value, json};
@@ -30,7 +29,8 @@ use serde_json::{Value, json};
 pub use self::{backend::BackendPod, sidecar::SidecarEntry};
 use crate::{
     event::Testimony,
-    ports::{Account, PortError, PortFuture, WitnessContext, Witnesses},
+    implementation::Implementation,
+    ports::{Account, ObjectRef, PortError, PortFuture, WitnessContext, Witnesses},
     probe::{Answer, Prober, ProxyLogs},
 };
 
@@ -40,83 +40,53 @@ const RECENT: Duration = Duration::from_secs(120);
 /// How long an access log line may take from the proxy's stdout to the API server.
 const LOG_DELAY: Duration = Duration::from_secs(5);
 
-/// What the witnesses must know of the implementation.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Namespace of the proxies.
-    pub proxy_namespace: String,
-    /// Label selector of the proxies.
-    pub proxy_selector: String,
-    /// Identity the gateway shows to the mesh.
-    pub spiffe_id: String,
-    /// Namespace of the controller and of the identity Secret.
-    pub controller_namespace: String,
-    /// Name of the Secret with that identity.
-    pub identity_secret: String,
-}
-
-impl Default for Settings {
-    /// Those of the implementation in this workspace.
-    fn default() -> Self {
-        let namespace = names::CONTROLLER_NAMESPACE;
-        Self {
-            proxy_namespace: names::DATA_PLANE_NAMESPACE.into(),
-            proxy_selector: "app.kubernetes.io/name=alb-proxy".into(),
-            spiffe_id: format!(
-                "spiffe://{}/ns/{namespace}/sa/alb-controller-istio-extension",
-                names::DEFAULT_TRUST_DOMAIN
-            ),
-            controller_namespace: namespace.into(),
-            identity_secret: names::IDENTITY_SECRET.into(),
-        }
-    }
-}
-
 /// Witnesses that ask a cluster.
 pub struct ClusterWitnesses {
     client: Client,
     prober: Arc<Prober>,
-    logs: ProxyLogs,
-    settings: Settings,
+    implementation: Arc<Implementation>,
 }
 
 impl ClusterWitnesses {
     /// Witnesses of the cluster of `client`.
-    pub fn new(client: Client, prober: Arc<Prober>, settings: Settings) -> Self {
-        let logs = ProxyLogs::new(
-            client.clone(),
-            settings.proxy_namespace.as_str(),
-            settings.proxy_selector.as_str(),
-        );
-        Self { client, prober, logs, settings }
+    pub fn new(client: Client, prober: Arc<Prober>, implementation: Arc<Implementation>) -> Self {
+        Self { client, prober, implementation }
+    }
+
+    /// The gateway's access log, if it keeps one.
+    fn logs(&self, namespace: &str, gateway: &str) -> Option<ProxyLogs> {
+        ProxyLogs::of(&self.client, &self.implementation.proxies, namespace, gateway)
     }
 
     async fn hear(&self, witness: &str, context: &WitnessContext) -> Result<Testimony, PortError> {
+        let logs = self.logs(&context.namespace, &context.gateway);
         match witness {
             clear_text::REFUSED | clear_text::ANSWERED => {
                 clear_text::hear(&self.client, &self.prober, witness, context).await
             }
             backend_tls::CLEAR_TEXT | backend_tls::VERIFIED_TLS => {
-                backend_tls::hear(&self.client, &self.logs, witness, context).await
+                backend_tls::hear(&self.client, logs, witness, context).await
             }
             mtls::NAME => {
                 let outside = mtls::Outside {
                     client: &self.client,
                     prober: &self.prober,
-                    logs: &self.logs,
-                    settings: &self.settings,
+                    logs,
+                    spiffe_id: self.implementation.identity.of(&context.namespace, &context.gateway),
                 };
                 mtls::hear(&outside, context).await
             }
-            issued::NAME => issued::hear(&self.client, &self.settings).await,
-            hand_made::NAME => hand_made::hear(&self.client, &self.settings, context).await,
+            issued::NAME => issued::hear(&self.client, &self.implementation, context).await,
+            hand_made::NAME => hand_made::hear(&self.client, &self.implementation.namespaces, context).await,
             other => Err(PortError::new(format!("hearing witness {other}"), "there is no such witness")),
         }
     }
 
-    async fn account(&self, answer: &Answer) -> Result<Option<Account>, PortError> {
-        let Some(id) = answer.request_id() else { return Ok(None) };
-        let entry = self.logs.find(id, RECENT, LOG_DELAY).await?;
+    async fn account(&self, gateway: &ObjectRef, answer: &Answer) -> Result<Option<Account>, PortError> {
+        let logs = self.logs(gateway.namespace.as_deref().unwrap_or_default(), &gateway.name);
+        let id = answer.request_id().or(answer.sent_as.as_deref());
+        let (Some(id), Some(logs)) = (id, logs) else { return Ok(None) };
+        let entry = logs.find(id, RECENT, LOG_DELAY).await?;
         Ok(entry.map(|entry| Account { reason: entry.reason, upstream_pod: entry.upstream_pod }))
     }
 }
@@ -126,8 +96,8 @@ impl Witnesses for ClusterWitnesses {
         Self::hear(self, witness, context).boxed()
     }
 
-    fn account<'a>(&'a self, answer: &'a Answer) -> PortFuture<'a, Option<Account>> {
-        Self::account(self, answer).boxed()
+    fn account<'a>(&'a self, gateway: &'a ObjectRef, answer: &'a Answer) -> PortFuture<'a, Option<Account>> {
+        Self::account(self, gateway, answer).boxed()
     }
 }
 

@@ -8,6 +8,7 @@ use meshproof::coverage;
 use meshproof::document::cover::World;
 use meshproof::document::known::Known;
 use meshproof::document::lines::Lines;
+use meshproof::implementation::Implementation;
 use meshproof::requirement::Catalogue;
 use meshproof::scenario::Scenario;
 
@@ -17,7 +18,7 @@ const NOT_YET: &[&str] = &["R1", "R4", "R7", "R8", "R9", "R11", "R14", "R16", "R
 fn read() -> Result<(Catalogue, Vec<Scenario>, Known)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let catalogue = Catalogue::built_in()?;
-    let scenarios = Scenario::load_all(root, &catalogue)?;
+    let scenarios = Scenario::load_all(root, &catalogue, &Implementation::built_in()?)?;
     let file = root.join("documents/service-mesh-integration.yaml");
     let known = Known::parse(&std::fs::read_to_string(file)?, &catalogue)?;
     Ok((catalogue, scenarios, known))

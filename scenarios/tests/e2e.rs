@@ -3,17 +3,20 @@
 //!
 //! `cargo test --features e2e` attaches to the cluster `meshproof` (or the one `MESHPROOF_CLUSTER` names) and makes it if it
 //! is not there. Scenarios share the one implementation, so they run one after the other. A scenario's objects are removed
-//! afterwards; `MESHPROOF_KEEP=failed` leaves those of one that failed.
+//! afterwards; `MESHPROOF_KEEP=failed` leaves those of one that failed. `MESHPROOF_IMPLEMENTATION` names the file of another
+//! gateway for the scenarios to prove; the main one is run with every gateway there is a file for in any case.
 #![cfg(feature = "e2e")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use meshproof::cluster::{ClusterSpec, DEFAULT_NAME, ensure_cluster};
 use meshproof::event::{Event, EventSink, Fanout, PhaseEvents, Recorder, ScenarioResult, Verdict};
+use meshproof::implementation::Implementation;
 use meshproof::report;
 use meshproof::requirement::Catalogue;
 use meshproof::runner::live::Live;
@@ -26,9 +29,31 @@ use tokio_util::sync::CancellationToken;
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn proved(#[files("*/scenario.yaml")] file: PathBuf) -> Result<()> {
-    let (_, result) = run(&file).await?;
+    // Seen from the workspace, as cargo is called there; the test itself runs in its package's folder.
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let chosen = std::env::var_os("MESHPROOF_IMPLEMENTATION").map(|file| workspace.join(file));
+    prove(&file, Implementation::choose(chosen.as_deref())?).await
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn proved_with(
+    #[files("../implementations/*.yaml")]
+    #[exclude("alb.yaml")]
+    implementation: PathBuf,
+) -> Result<()> {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("service-mesh-integration/scenario.yaml");
+    prove(&scenario, Implementation::load(&implementation)?).await
+}
+
+/// Runs a scenario and compares its transcript: the built-in gateway's with `snapshots/<scenario>`, another's with
+/// `snapshots/<implementation>/<scenario>`.
+async fn prove(file: &Path, implementation: Implementation) -> Result<()> {
+    let built_in = implementation.name == Implementation::built_in()?.name;
+    let folder = if built_in { String::new() } else { format!("/{}", implementation.name) };
+    let (_, result) = run(file, implementation).await?;
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../snapshots");
+    settings.set_snapshot_path(format!("../snapshots{folder}"));
     settings.set_prepend_module_to_snapshot(false);
     settings.bind(|| insta::assert_snapshot!(result.id.replace('/', "--"), report::transcript(&result)));
     if result.verdict != Verdict::Proved {
@@ -40,7 +65,7 @@ async fn proved(#[files("*/scenario.yaml")] file: PathBuf) -> Result<()> {
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_on_purpose_is_red(#[files("broken/*/scenario.yaml")] file: PathBuf) -> Result<()> {
-    let (scenario, result) = run(&file).await?;
+    let (scenario, result) = run(&file, Implementation::built_in()?).await?;
     let wanted = scenario.expects.context("it expects no diagnosis")?.diagnosis;
     let failure = result.culprit().and_then(|step| step.failure.as_ref());
     let found = failure.and_then(|failure| failure.diagnosis.as_ref()).map(|diagnosis| diagnosis.id.as_str());
@@ -58,14 +83,22 @@ struct Session {
     sink: Arc<dyn EventSink>,
 }
 
-/// The session of the scenarios to prove, or of those that are broken on purpose: their red verdicts would make the report
-/// of a good run look bad, so they have a folder, and a `latest`, of their own.
-fn session(broken: bool) -> &'static Session {
-    static SESSIONS: [OnceLock<Session>; 2] = [OnceLock::new(), OnceLock::new()];
-    SESSIONS[usize::from(broken)].get_or_init(|| {
+/// The session of the scenarios to prove with the built-in gateway, with another one, or of those that are broken on purpose:
+/// their red verdicts would make the report of a good run look bad, and the same scenario with two gateways would stand there
+/// twice. So each has a folder, and a `latest`, of its own.
+fn session(scenario: &Scenario, implementation: &Implementation) -> Result<Arc<Session>> {
+    static SESSIONS: Mutex<BTreeMap<String, Arc<Session>>> = Mutex::new(BTreeMap::new());
+    let built_in = implementation.name == Implementation::built_in()?.name;
+    let folder = match (scenario.expects.is_some(), built_in) {
+        (true, _) => "broken",
+        (false, true) => "",
+        (false, false) => implementation.name.as_str(),
+    };
+    let mut sessions = SESSIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let session = sessions.entry(folder.to_owned()).or_insert_with(|| {
         let run = format!("{}-{}", jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ"), process::id());
-        let folder = if broken { "../target/meshproof/broken" } else { "../target/meshproof" };
-        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(&run);
+        let results =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/meshproof").join(folder).join(&run);
         let recorder = Arc::new(Recorder::default());
         let sink = Arc::new(Fanout::new().with(report::terminal(false)).with(recorder.clone()));
         let started = jiff::Timestamp::now().to_string();
@@ -76,8 +109,9 @@ fn session(broken: bool) -> &'static Session {
             scenarios: Vec::new(),
             partition: None,
         });
-        Session { begun: Instant::now(), results, recorder, sink }
-    })
+        Arc::new(Session { begun: Instant::now(), results, recorder, sink })
+    });
+    Ok(session.clone())
 }
 
 impl Session {
@@ -101,19 +135,19 @@ fn finished(event: &Event) -> Option<&ScenarioResult> {
 }
 
 /// Runs a scenario on the shared cluster, alone.
-async fn run(file: &Path) -> Result<(Scenario, ScenarioResult)> {
+async fn run(file: &Path, implementation: Implementation) -> Result<(Scenario, ScenarioResult)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = file.parent().context("no folder")?.strip_prefix(root)?;
     let id = folder.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-    let scenario = Scenario::load(root, &id, &Catalogue::built_in()?)?;
+    let scenario = Scenario::load(root, &id, &Catalogue::built_in()?, &implementation)?;
 
     let name = std::env::var("MESHPROOF_CLUSTER").unwrap_or_else(|_| DEFAULT_NAME.to_owned());
     // Tests run as threads of one process or as processes of their own: the lock is good for both.
     let lock = Cache::open_default()?.lock(&format!("scenarios-{name}"), || {}).await?;
-    let session = session(scenario.expects.is_some());
+    let session = session(&scenario, &implementation)?;
     let spec = ClusterSpec { name, ..ClusterSpec::default() };
     let cluster = ensure_cluster(&spec, &PhaseEvents(session.sink.as_ref())).await?;
-    let live = Live::attach(&cluster, session.sink.clone()).await?;
+    let live = Live::attach(&cluster.target(), Arc::new(implementation), session.sink.clone()).await?;
     let (info, implementation) = (live.cluster.clone(), live.implementation.clone());
     session.sink.emit(&Event::ClusterReady { cluster: info, implementation });
     if let Some(why) = live.unfit_for(&scenario) {

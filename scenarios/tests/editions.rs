@@ -8,6 +8,7 @@ use meshproof::document::compare::{self, Class, Comparison, Finding};
 use meshproof::document::cover::World;
 use meshproof::document::known::Known;
 use meshproof::document::{extract, page};
+use meshproof::implementation::Implementation;
 use meshproof::requirement::Catalogue;
 use meshproof::scenario::Scenario;
 
@@ -73,13 +74,28 @@ fn retold(version: &str) -> Result<String> {
         let manifest = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         text = text.replace(&format!("{{{name}}}"), manifest.trim_end());
     }
-    Ok(text)
+    filled(&text)
+}
+
+/// The text with what the document's own gateway puts for its placeholders.
+fn filled(text: &str) -> Result<String> {
+    let gateway = Implementation::built_in()?;
+    let mut parts = text.split("${");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once('}').context("a placeholder has no end")?;
+        let value = gateway.placeholder(name, "isto-example-namespace");
+        let value = value.with_context(|| format!("{name} has no value"))?;
+        filled.push_str(if value.is_empty() { "\"\"" } else { &value });
+        filled.push_str(rest);
+    }
+    Ok(filled)
 }
 
 fn check(text: &str) -> Result<Comparison> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let catalogue = Catalogue::built_in()?;
-    let scenarios = Scenario::load_all(root, &catalogue)?;
+    let scenarios = Scenario::load_all(root, &catalogue, &Implementation::built_in()?)?;
     let data = std::fs::read_to_string(root.join("documents/service-mesh-integration.yaml"))?;
     let known = Known::parse(&data, &catalogue)?;
     let world = World::new(&catalogue, &scenarios, &known.document);

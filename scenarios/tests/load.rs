@@ -1,22 +1,37 @@
 //! Every scenario can be read: no unknown key, no missing file, no requirement that does not exist.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use meshproof::implementation::Implementation;
 use meshproof::requirement::Catalogue;
 use meshproof::scenario::{Scenario, discover};
 use rstest::rstest;
 
-fn load(file: &Path) -> Result<Scenario> {
+fn load(file: &Path, implementation: &Implementation) -> Result<Scenario> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = file.parent().context("no folder")?.strip_prefix(root)?;
     let id = folder.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-    Ok(Scenario::load(root, &id, &Catalogue::built_in()?)?)
+    Ok(Scenario::load(root, &id, &Catalogue::built_in()?, implementation)?)
+}
+
+fn main_scenario() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("service-mesh-integration/scenario.yaml")
+}
+
+fn implementation(name: &str) -> Result<Implementation> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../implementations");
+    Ok(Implementation::load(&folder.join(name).with_extension("yaml"))?)
 }
 
 #[rstest]
 fn every_scenario_can_be_read(#[files("**/scenario.yaml")] file: PathBuf) -> Result<()> {
-    let scenario = load(&file)?;
+    let mut scenario = load(&file, &Implementation::built_in()?)?;
+    if let Some(other) = scenario.needs.implementation.clone().filter(|_| scenario.steps.is_empty()) {
+        scenario = load(&file, &implementation(&other)?)?;
+    }
+    assert!(!scenario.steps.is_empty(), "there is no implementation it can be run with");
     let broken = scenario.id.starts_with(discover::BROKEN);
     assert_eq!(scenario.expects.is_some(), broken, "only what is broken on purpose expects a red verdict");
     Ok(())
@@ -24,13 +39,41 @@ fn every_scenario_can_be_read(#[files("**/scenario.yaml")] file: PathBuf) -> Res
 
 #[test]
 fn the_main_scenario_proves_what_the_document_promises() -> Result<()> {
-    let scenario =
-        load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("service-mesh-integration/scenario.yaml"))?;
+    let scenario = load(&main_scenario(), &Implementation::built_in()?)?;
     let info = scenario.info();
     let proved: Vec<_> = info.requirements.iter().map(|r| r.id.as_str()).collect();
     let wanted = "R2 R3 R5 R6 R10 R12 R13 R15 R17 R21 R22 R23 R26 R27 R28 R29 R30 R31 R32 R33 R34 R35 R36 R37 R38 R39 R40 R41 \
                   R42 R43 R44 R45 R46";
     assert_eq!(proved, wanted.split_whitespace().collect::<Vec<_>>());
     assert_eq!(info.errata.iter().map(|e| e.id.as_str()).collect::<Vec<_>>(), ["E1", "E2", "E3", "E4", "E9"]);
+    Ok(())
+}
+
+/// Labels of the steps of every scenario.
+fn labels() -> Result<BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut labels = BTreeSet::new();
+    for id in discover::all(root)? {
+        let text = std::fs::read_to_string(root.join(id).join("scenario.yaml"))?;
+        let given =
+            text.lines().filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix("as: "));
+        labels.extend(given.map(str::to_owned));
+    }
+    Ok(labels)
+}
+
+#[rstest]
+fn every_implementation_can_be_put_to_the_main_scenario_and_speaks_of_steps_there_are(
+    #[files("../implementations/*.yaml")] file: PathBuf,
+) -> Result<()> {
+    let implementation = Implementation::load(&file)?;
+    assert_eq!(file.file_stem().and_then(|stem| stem.to_str()), Some(implementation.name.as_str()));
+    let labels = labels()?;
+    for label in implementation.expectations.keys().chain(implementation.waived.steps.keys()) {
+        assert!(labels.contains(label), "no scenario has a step `{label}`");
+    }
+    let scenario = load(&main_scenario(), &implementation)?;
+    let differs = scenario.steps.iter().filter(|step| step.info.instead.is_some()).count();
+    assert_eq!(differs, implementation.expectations.len());
     Ok(())
 }

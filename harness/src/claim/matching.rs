@@ -1,5 +1,5 @@
-//! Does an object hold what a file asks for? Mappings may hold more than is asked for; lists must be as long; `*` stands for
-//! any text within a text, and alone for anything that is there.
+//! Does an object hold what a file asks for? Mappings may hold more than is asked for; lists must be as long, unless they end
+//! in `*`; `*` stands for any text within a text, and alone for anything that is there.
 
 use serde_json::Value;
 
@@ -60,6 +60,10 @@ fn compare(path: &str, wanted: &Value, found: &Value, all: &mut Vec<String>) {
 }
 
 fn lists(path: &str, wanted: &[Value], found: &[Value], all: &mut Vec<String>) {
+    let (wanted, may_hold_more) = match wanted.split_last() {
+        Some((last, before)) if last == "*" => (before, true),
+        _ => (wanted, false),
+    };
     let key = NAMES.into_iter().find(|key| wanted.iter().all(|element| element[*key].is_string()));
     let label = |element: &Value, at: usize| match key {
         Some(key) => element[key].as_str().map_or_else(|| at.to_string(), str::to_owned),
@@ -84,6 +88,9 @@ fn lists(path: &str, wanted: &[Value], found: &[Value], all: &mut Vec<String>) {
                 compare(&path, wanted, found, all);
             }
         }
+    }
+    if may_hold_more {
+        return;
     }
     for (at, element) in found.iter().enumerate().filter(|(at, _)| !used.get(*at).copied().unwrap_or(true)) {
         all.push(format!("{path}[{}] is there, not wanted", label(element, at)));
@@ -151,6 +158,14 @@ mod tests {
         let (one, two) = (json!([{"name": "a"}]), json!([{"name": "a"}, {"name": "b"}]));
         assert_eq!(differences(&one, &two), ["[b] is there, not wanted"]);
         assert_eq!(differences(&two, &one), ["[b] is missing"]);
+    }
+
+    #[test]
+    fn a_list_that_ends_in_a_star_may_hold_more() {
+        let wanted = json!([{"name": "a"}, "*"]);
+        assert!(differences(&wanted, &json!([{"name": "b"}, {"name": "a"}])).is_empty());
+        assert!(differences(&wanted, &json!([{"name": "a"}])).is_empty());
+        assert_eq!(differences(&wanted, &json!([{"name": "b"}])), ["[a] is missing"]);
     }
 
     #[test]

@@ -248,7 +248,7 @@ impl Request {
     ) -> Result<Value, (String, String)> {
         let Some(answer) = answer else { return Ok(Value::Null) };
         // A gateway whose log says nothing of the sort is asked only if the claim is about it.
-        let account = context.outside.witnesses.account(answer).await;
+        let account = context.outside.witnesses.account(&self.target.gateway, answer).await;
         let found = match (account, &self.wanted.reason) {
             (Ok(Some(account)), _) => account,
             (_, None) => return Ok(Value::Null),

@@ -32,7 +32,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
         Data::Text(_) => {
             let (name, path, text) = scope.file(becomes)?;
             let node = parse::document(&std::sync::Arc::new(Source { path, text }))?;
-            (only_status(&node)?, Some(name))
+            (only_status(&scope.fill(&node)?)?, Some(name))
         }
         _ => (only_status(becomes)?, None),
     };

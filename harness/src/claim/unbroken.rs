@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use crate::event::{AnswerGroup, Observed, Stayed, Traffic, TrafficFailure};
+use crate::ports::ObjectRef;
 use crate::probe::continuity::{ContinuityReport, Miss};
 use crate::probe::deployment_of;
 use crate::probe::strip::{hop, own_word};
@@ -88,7 +89,11 @@ impl Account<'_> {
 }
 
 /// What every failure is called: by the gateway's log, or else by the answer itself.
-async fn accounts<'a>(context: &Context<'_>, report: &'a ContinuityReport) -> Vec<Account<'a>> {
+async fn accounts<'a>(
+    context: &Context<'_>,
+    gateway: &ObjectRef,
+    report: &'a ContinuityReport,
+) -> Vec<Account<'a>> {
     let mut all = Vec::new();
     for (index, miss) in report.misses.iter().enumerate() {
         let kind = match (miss.answer.status, &miss.answer.failure) {
@@ -97,7 +102,7 @@ async fn accounts<'a>(context: &Context<'_>, report: &'a ContinuityReport) -> Ve
             (Some(status), _) => {
                 // The log may have nothing to say: a proxy that died took it along.
                 let account = match index < LOOKED_UP {
-                    true => context.outside.witnesses.account(&miss.answer).await.ok().flatten(),
+                    true => context.outside.witnesses.account(gateway, &miss.answer).await.ok().flatten(),
                     false => None,
                 };
                 match account.map(|account| account.reason).or_else(|| own_word(&miss.answer)) {
@@ -185,8 +190,9 @@ impl Unbroken {
             sleep_until(Instant::now() + time).await;
         }
         let (rate, wanted, began) = (traffic.rate, traffic.wanted.clone(), traffic.began);
+        let gateway = traffic.gateway.clone();
         let report = traffic.stop().await?;
-        let accounts = accounts(context, &report).await;
+        let accounts = accounts(context, &gateway, &report).await;
         let groups = groups(&report, &wanted, &accounts);
         let mut backends: Vec<&str> =
             report.by_pod.keys().map(|pod| deployment_of(pod).unwrap_or(pod)).collect();

@@ -12,6 +12,7 @@ use crate::document::known::Known;
 use crate::document::page::{self, Page};
 use crate::document::places::File;
 use crate::document::{Fragment, extract, hints, input, report};
+use crate::implementation::Implementation;
 use crate::requirement::{Catalogue, Document};
 use crate::scenario::Scenario;
 
@@ -105,7 +106,9 @@ fn check(args: &CheckArgs) -> Result<u8, String> {
             known.document.name, known.document.edition
         ));
     }
-    let scenarios = Scenario::load_all(&read.root, &read.catalogue).map_err(|problems| {
+    // The document is about this one.
+    let implementation = Implementation::built_in().map_err(|problem| problem.to_string())?;
+    let scenarios = Scenario::load_all(&read.root, &read.catalogue, &implementation).map_err(|problems| {
         super::tell(&problems);
         "the scenarios are not well formed".to_owned()
     })?;

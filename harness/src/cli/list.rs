@@ -23,6 +23,9 @@ pub struct ListArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Which gateway they are read for
+    #[command(flatten)]
+    pub implementation: super::ImplementationArgs,
 }
 
 /// What `--json` prints.
@@ -58,7 +61,8 @@ struct Proof<'a> {
 pub fn run(args: &ListArgs) -> u8 {
     let Some(root) = args.root.find() else { return exit::USAGE };
     let Some(catalogue) = catalogue() else { return exit::SETUP };
-    let scenarios = match Scenario::load_all(&root, &catalogue) {
+    let Some(implementation) = args.implementation.load() else { return exit::USAGE };
+    let scenarios = match Scenario::load_all(&root, &catalogue, &implementation) {
         Ok(scenarios) => scenarios,
         Err(problems) => {
             super::tell(&problems);
@@ -70,6 +74,7 @@ pub fn run(args: &ListArgs) -> u8 {
         return exit::NOTHING;
     }
     let coverage = coverage::of(&catalogue, &scenarios);
+    let coverage: Vec<_> = coverage.into_iter().map(|one| one.with(&implementation)).collect();
     if args.json {
         let listing = listing(&scenarios, &coverage);
         println!("{}", serde_json::to_string_pretty(&listing).unwrap_or_default());
@@ -92,7 +97,7 @@ fn listing<'a>(scenarios: &'a [Scenario], coverage: &'a [Coverage<'a>]) -> Listi
     };
     let proof = |coverage: &'a Coverage<'a>| {
         let Requirement { id, text, kind, .. } = coverage.requirement;
-        Proof { id, text, kind: *kind, scenarios: &coverage.scenarios, waived: coverage.requirement.reason() }
+        Proof { id, text, kind: *kind, scenarios: &coverage.scenarios, waived: coverage.reason }
     };
     Listing {
         scenarios: scenarios.iter().map(listed).collect(),
@@ -110,6 +115,11 @@ fn list(scenarios: &[Scenario]) -> String {
     let mut text = String::new();
     for scenario in scenarios {
         let _ = writeln!(text, "{:width$}  {}", scenario.id, scenario.title);
+        if let Some(implementation) =
+            scenario.needs.implementation.as_ref().filter(|_| scenario.steps.is_empty())
+        {
+            let _ = writeln!(text, "{:width$}    about the implementation {implementation} only", "");
+        }
         if let Some(expects) = &scenario.expects {
             let _ = writeln!(text, "{:width$}    broken on purpose: {}", "", expects.diagnosis);
         }
@@ -126,8 +136,8 @@ fn requirements(coverage: &[Coverage<'_>]) -> String {
         if !one.scenarios.is_empty() {
             becomes.push(format!("proved by {}", one.scenarios.join(", ")));
         }
-        becomes.extend(requirement.waived.iter().map(|why| format!("waived: {why}")));
-        becomes.extend(requirement.measured.iter().map(|why| format!("measured only: {why}")));
+        let why = if requirement.measured.is_some() { "measured only" } else { "waived" };
+        becomes.extend(one.reason.map(|reason| format!("{why}: {reason}")));
         if becomes.is_empty() {
             becomes.push("uncovered: no scenario proves it".to_owned());
         }

@@ -7,9 +7,11 @@ mod stop;
 mod watch;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
+use self::choose::Chosen;
 use self::selection::Share;
 use super::up::ClusterSpecArgs;
 use super::{catalogue, exit};
@@ -46,6 +48,16 @@ pub struct RunArgs {
     /// The cluster to run on; made if it is not there
     #[command(flatten)]
     pub spec: ClusterSpecArgs,
+    /// Run on an existing cluster, which is never created or deleted: the one of this context in your kubeconfig.
+    /// Refused if it holds anything the scenarios would overwrite
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["cluster", "nodes", "istio", "watch"])]
+    pub context: Option<String>,
+    /// Where the nodes of an existing cluster pull this workspace's images from: what stands before /NAME:TAG
+    #[arg(long, value_name = "PREFIX", requires = "context")]
+    pub images_from: Option<String>,
+    /// The gateway under test
+    #[command(flatten)]
+    pub implementation: super::ImplementationArgs,
     /// Which scenarios to leave in the cluster
     #[arg(long, value_enum, default_value_t = Keep::Never)]
     pub keep: Keep,
@@ -83,12 +95,15 @@ pub async fn run(args: &RunArgs) -> u8 {
     if args.watch {
         return watch::run(args, &root, &catalogue).await;
     }
-    match choose::choose(&root, args, &catalogue) {
+    let Some(implementation) = args.implementation.load().map(Arc::new) else { return exit::USAGE };
+    match choose::choose(&root, args, &catalogue, &implementation) {
         Ok(chosen) if args.list => {
             chosen.scenarios.iter().for_each(|scenario| println!("{}", scenario.id));
             exit::PROVED
         }
-        Ok(chosen) => session::prove(args, &chosen.scenarios, chosen.partition, stop::on_signal()).await.code,
+        Ok(Chosen { scenarios, partition }) => {
+            session::prove(args, &implementation, &scenarios, partition, stop::on_signal()).await.code
+        }
         Err(code) => code,
     }
 }
@@ -120,6 +135,9 @@ mod tests {
             &["--watch", "--list"],
             &["--partition", "3/2"],
             &["--repeat", "0"],
+            &["--context", "c", "--watch"],
+            &["--context", "c", "--nodes", "3"],
+            &["--images-from", "registry.example"],
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
@@ -131,6 +149,7 @@ mod tests {
             &["--keep", "always", "some"],
             &["--rerun-failed", "--only", "R1", "--partition", "1/2"],
             &["--watch", "--only", "R1", "some"],
+            &["--context", "c", "--implementation", "i.yaml", "--repeat", "2"],
         ] {
             assert_eq!(parsed(right).unwrap().contradiction(), None, "{right:?}");
         }

@@ -257,12 +257,12 @@ impl Creation<'_> {
     async fn implementation(&self, gates: &Gates) -> Result<(), ClusterError> {
         let Some(implementation) = self.implementation else { return Ok(()) };
         let options = InstallOptions { without_extension: !self.istio, ..InstallOptions::default() };
-        let releases = implementation.selected(&options);
+        let releases = implementation.selected(&options, &self.artifacts.images)?;
         let (client, kubeconfig) = gates.answering.wait().await;
         gates.images.wait().await;
         gates.definitions.wait().await;
         gates.services.wait().await;
-        let helm = Helm::new(self.artifacts, self.state, kubeconfig);
+        let helm = Helm::new(&self.artifacts.helm, self.state, kubeconfig);
         for release in &releases {
             self.release(&helm, client, release, gates).await?;
         }

@@ -6,6 +6,7 @@ use super::istio::IstioError;
 use super::network::SubnetError;
 use super::state::StateError;
 use crate::engine::EngineError;
+use crate::scenario::node::Problem;
 use crate::supply::SupplyError;
 use crate::supply::cache::CacheError;
 use crate::supply::command::CommandError;
@@ -37,6 +38,9 @@ pub enum ClusterError {
     /// The implementation.
     #[error(transparent)]
     Install(#[from] InstallError),
+    /// The implementation's file.
+    #[error("the implementation's file is not well formed: {0}")]
+    Implementation(#[from] Box<Problem>),
     /// The docker network.
     #[error(transparent)]
     Subnet(#[from] SubnetError),
@@ -71,6 +75,27 @@ pub enum ClusterError {
              give another name with --cluster, or remove it with `kind delete cluster`"
     )]
     Foreign(String),
+    /// There is no such context.
+    #[error("the kubeconfig {path} has no context {name}; it has: {known}")]
+    NoContext {
+        /// Its name.
+        name: String,
+        /// Where it was looked for.
+        path: String,
+        /// Those there are.
+        known: String,
+    },
+    /// An existing cluster is not fit for the scenarios.
+    #[error("the scenarios are not run on {context}:\n  - {}", reasons.join("\n  - "))]
+    Refused {
+        /// Its context.
+        context: String,
+        /// Everything that speaks against it.
+        reasons: Vec<String>,
+    },
+    /// Somebody else's cluster is not taken apart.
+    #[error("{0} is not a cluster of meshproof's own: its nodes and its Istio are left alone")]
+    NotOurs(String),
     /// Pods get out.
     #[error(
         "a pod on node {0} can reach addresses outside of this host, although that should be refused; \
@@ -86,6 +111,7 @@ impl ClusterError {
             Self::Engine(error) => error.is_unfit_host(),
             Self::Supply(error) => error.is_unfit_host(),
             Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio { .. } => true,
+            Self::NoContext { .. } | Self::Refused { .. } => true,
             _ => false,
         }
     }

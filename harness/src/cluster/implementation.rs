@@ -1,53 +1,23 @@
-//! The gateway under test: its helm releases, and how to install and remove them.
+//! Installing and removing the gateway under test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gateway_api::apis::standard::gatewayclasses::GatewayClass;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::{Api, DeleteParams, ListParams};
+use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::addons::image;
 use super::api::{ApiError, wait, wait_for_deployment};
 use super::state::{StateDir, StateError};
+pub use crate::implementation::{Implementation, Release};
+use crate::scenario::placeholder::substitute_by;
+use crate::supply::LoadImage;
 use crate::supply::command::{CommandError, Tool};
-use crate::supply::{Artifacts, LoadImage, SupplyError};
-
-/// How to install a gateway, and what it calls itself. Data, so that another gateway can come from a file.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Implementation {
-    /// Short name, e.g. `alb`.
-    pub name: String,
-    /// Its GatewayClass.
-    pub gateway_class: String,
-    /// Its helm releases, in the order of installation.
-    pub releases: Vec<Release>,
-    /// Namespaces that are its own: removed after its releases.
-    pub namespaces: Vec<String>,
-}
-
-/// One helm release.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Release {
-    /// Name of the release.
-    pub name: String,
-    /// Chart: a directory, or what `helm install` takes.
-    pub chart: String,
-    /// Version of the chart.
-    pub version: String,
-    /// Namespace of the release; created if missing.
-    pub namespace: String,
-    /// Values, as an object.
-    pub values: Value,
-    /// Its pods are injected by Istio, so Istio comes first. A service-mesh extension, in other words.
-    pub in_mesh: bool,
-    /// Deployments (namespace, name) whose readiness means that the release is.
-    pub deployments: Vec<(String, String)>,
-}
 
 /// What to install of an implementation, and how.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -67,10 +37,20 @@ pub struct InstallOptions {
 pub enum InstallError {
     /// An image the charts need is not among the artifacts.
     #[error("the image {0} is missing: the workspace's images were not built")]
-    ImageMissing(&'static str),
-    /// The charts cannot be found.
-    #[error(transparent)]
-    Supply(#[from] SupplyError),
+    ImageMissing(String),
+    /// Nobody takes the GatewayClass.
+    #[error(
+        "GatewayClass {class} of {controller} was not accepted within {limit} s; is what brings it (Istio, say) \
+         installed? `kubectl get gatewayclasses` lists those there are"
+    )]
+    NoClass {
+        /// The class.
+        class: String,
+        /// The controller that should accept it.
+        controller: String,
+        /// Seconds.
+        limit: u64,
+    },
     /// A file could not be written.
     #[error(transparent)]
     State(#[from] StateError),
@@ -92,68 +72,73 @@ const READY: Duration = Duration::from_secs(180);
 /// Time for a namespace to go.
 const GONE: Duration = Duration::from_secs(120);
 
-/// Namespace of the controllers.
-const CONTROLLER_NAMESPACE: &str = "azure-alb-system";
+/// For the GatewayClass of an implementation that comes with Istio to be accepted.
+const ACCEPTED: Duration = Duration::from_secs(60);
 
 impl Implementation {
-    /// The gateway built in this workspace, from the charts below `charts` (`extension/charts`).
-    pub fn built_in(charts: &Path, images: &[LoadImage]) -> Result<Self, InstallError> {
-        let release = |name: &str, values: Value, in_mesh: bool, deployment: &str| Release {
-            name: name.to_owned(),
-            chart: charts.join(name).display().to_string(),
-            version: "1.8.8".to_owned(),
-            namespace: CONTROLLER_NAMESPACE.to_owned(),
-            values,
-            in_mesh,
-            deployments: vec![(CONTROLLER_NAMESPACE.to_owned(), deployment.to_owned())],
-        };
-        let controller = json!({
-            "albController": {"namespace": CONTROLLER_NAMESPACE},
-            "image": image_values(images, "alb-controller")?,
-            "dataPlane": {"image": image_values(images, "alb-proxy")?},
-        });
-        let extension = json!({
-            "albController": {"namespace": CONTROLLER_NAMESPACE},
-            "image": image_values(images, "alb-controller-istio-extension")?,
-        });
-        Ok(Self {
-            name: "alb".to_owned(),
-            gateway_class: "azure-alb-external".to_owned(),
-            releases: vec![
-                release("alb-controller", controller, false, "alb-controller"),
-                release(
-                    "alb-controller-servicemesh-extension",
-                    extension,
-                    true,
-                    "alb-controller-istio-extension",
-                ),
-            ],
-            namespaces: vec!["azure-alb-dataplane".to_owned(), CONTROLLER_NAMESPACE.to_owned()],
-        })
-    }
-
-    /// The releases these options ask for, with their values and namespaces.
-    pub fn selected(&self, options: &InstallOptions) -> Vec<Release> {
+    /// The releases these options ask for, with their values and namespaces; `images` are what this build made.
+    ///
+    /// # Errors
+    /// The values name an image that is not among them.
+    pub fn selected(
+        &self,
+        options: &InstallOptions,
+        images: &[LoadImage],
+    ) -> Result<Vec<Release>, InstallError> {
         let wanted = self.releases.iter().filter(|release| !(release.in_mesh && options.without_extension));
-        wanted
-            .cloned()
-            .map(|mut release| {
-                if let Some(values) = options.values.get(&release.name) {
-                    merge(&mut release.values, values);
-                }
-                if let Some(namespace) = &options.namespace {
-                    release.namespace.clone_from(namespace);
-                }
-                release
-            })
-            .collect()
+        let selected = wanted.cloned().map(|mut release| {
+            release.values = substitute_by(&release.values, &|name| image_value(images, name))
+                .map_err(|placeholder| InstallError::ImageMissing(image_name(&placeholder).to_owned()))?;
+            if let Some(values) = options.values.get(&release.name) {
+                merge(&mut release.values, values);
+            }
+            if let Some(namespace) = &options.namespace {
+                release.namespace.clone_from(namespace);
+            }
+            Ok(release)
+        });
+        selected.collect()
     }
 }
 
-fn image_values(images: &[LoadImage], name: &'static str) -> Result<Value, InstallError> {
-    let reference = &image(images, name).ok_or(InstallError::ImageMissing(name))?.reference;
+/// The image a placeholder speaks of.
+fn image_name(placeholder: &str) -> &str {
+    let name = placeholder.strip_prefix("images.").unwrap_or(placeholder);
+    name.split_once('.').map_or(name, |(name, _)| name)
+}
+
+/// The value of `images.<name>`, `images.<name>.repository` or `images.<name>.tag`.
+fn image_value(images: &[LoadImage], placeholder: &str) -> Option<String> {
+    let reference = &image(images, image_name(placeholder))?.reference;
     let (repository, tag) = reference.rsplit_once(':').unwrap_or((reference.as_str(), "latest"));
-    Ok(json!({"repository": repository, "tag": tag}))
+    match placeholder.rsplit('.').next() {
+        Some("repository") => Some(repository.to_owned()),
+        Some("tag") => Some(tag.to_owned()),
+        _ => Some(reference.clone()),
+    }
+}
+
+/// Waits until the class of an implementation that is not installed by helm is accepted; says so.
+pub(crate) async fn wait_for_class(
+    client: &Client,
+    implementation: &Implementation,
+) -> Result<String, InstallError> {
+    let (class, controller) = (&implementation.gateway_class, &implementation.controller);
+    let accepted = |object: Option<&GatewayClass>| {
+        object.is_some_and(|class| {
+            let conditions = class.status.as_ref().and_then(|status| status.conditions.as_ref());
+            class.spec.controller_name == *controller
+                && conditions.into_iter().flatten().any(|c| c.type_ == "Accepted" && c.status == "True")
+        })
+    };
+    match wait(Api::all(client.clone()), class, accepted, ACCEPTED).await? {
+        true => Ok(format!("nothing to install: GatewayClass {class} of {controller} is accepted")),
+        false => Err(InstallError::NoClass {
+            class: class.clone(),
+            controller: controller.clone(),
+            limit: ACCEPTED.as_secs(),
+        }),
+    }
 }
 
 /// Merges objects key by key; anything else is replaced.
@@ -177,8 +162,8 @@ pub(crate) struct Helm {
 }
 
 impl Helm {
-    pub(crate) fn new(artifacts: &Artifacts, state: &StateDir, kubeconfig: &Path) -> Self {
-        Self { program: artifacts.helm.clone(), kubeconfig: kubeconfig.to_owned(), state: state.clone() }
+    pub(crate) fn new(program: &Path, state: &StateDir, kubeconfig: &Path) -> Self {
+        Self { program: program.to_owned(), kubeconfig: kubeconfig.to_owned(), state: state.clone() }
     }
 
     /// Environment of helm: which cluster, and a home of its own.
@@ -251,28 +236,30 @@ fn values_text(release: &Release) -> Vec<u8> {
 
 /// helm's own record of a release: its status, from the newest revision.
 async fn status(client: &Client, release: &Release) -> Result<Option<String>, ApiError> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &release.namespace);
-    let params = ListParams::default().labels(&format!("owner=helm,name={}", release.name));
-    let list = secrets.list_metadata(&params).await.map_err(|source| ApiError::Request {
-        doing: format!("looking for release {}", release.name),
-        source: Box::new(source),
-    })?;
-    let newest = list.items.into_iter().max_by_key(|secret| {
-        secret.labels().get("version").and_then(|version| version.parse::<u32>().ok()).unwrap_or_default()
-    });
+    let newest = records(Api::namespaced(client.clone(), &release.namespace), &release.name)
+        .await?
+        .into_iter()
+        .max_by_key(|secret| {
+            secret.labels().get("version").and_then(|version| version.parse::<u32>().ok()).unwrap_or_default()
+        });
     Ok(newest.and_then(|secret| secret.labels().get("status").cloned()))
 }
 
-/// Namespaces in which the release is installed, whole or half-way: its own or others.
-pub(crate) async fn installed_in(client: &Client, release: &Release) -> Result<Vec<String>, ApiError> {
-    let secrets: Api<Secret> = Api::all(client.clone());
-    let params = ListParams::default().labels(&format!("owner=helm,name={}", release.name));
+/// Namespaces in which a release of this name is installed, whole or half-way.
+pub(crate) async fn installed_in(client: &Client, release: &str) -> Result<Vec<String>, ApiError> {
+    let records = records(Api::all(client.clone()), release).await?;
+    let namespaces: BTreeSet<String> = records.iter().filter_map(ResourceExt::namespace).collect();
+    Ok(namespaces.into_iter().collect())
+}
+
+/// helm's records of a release in these namespaces.
+async fn records(secrets: Api<Secret>, name: &str) -> Result<Vec<PartialObjectMeta<Secret>>, ApiError> {
+    let params = ListParams::default().labels(&format!("owner=helm,name={name}"));
     let list = secrets.list_metadata(&params).await.map_err(|source| ApiError::Request {
-        doing: format!("looking for release {}", release.name),
+        doing: format!("looking for release {name}"),
         source: Box::new(source),
     })?;
-    let namespaces: BTreeSet<String> = list.items.iter().filter_map(ResourceExt::namespace).collect();
-    Ok(namespaces.into_iter().collect())
+    Ok(list.items)
 }
 
 /// Waits until every Deployment of the release is ready.
@@ -333,6 +320,8 @@ async fn hurry(client: &Client, namespace: &str) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn images() -> Vec<LoadImage> {
@@ -345,21 +334,13 @@ mod tests {
             .collect()
     }
 
-    fn built_in() -> Implementation {
-        Implementation::built_in(Path::new("/charts"), &images()).unwrap()
-    }
-
-    #[test]
-    fn release_names_and_version_are_the_documents() {
-        let implementation = built_in();
-        let names: Vec<&str> = implementation.releases.iter().map(|r| r.name.as_str()).collect();
-        assert_eq!(names, ["alb-controller", "alb-controller-servicemesh-extension"]);
-        assert!(implementation.releases.iter().all(|r| r.version == "1.8.8"));
+    fn selected(options: &InstallOptions) -> Vec<Release> {
+        Implementation::built_in().unwrap().selected(options, &images()).unwrap()
     }
 
     #[test]
     fn charts_get_the_images_of_this_build() {
-        let values = &built_in().releases[0].values;
+        let values = &selected(&InstallOptions::default())[0].values;
         assert_eq!(
             values["image"],
             json!({"repository": "localhost/meshproof/alb-controller", "tag": "abc"})
@@ -369,8 +350,9 @@ mod tests {
 
     #[test]
     fn a_missing_image_is_named() {
-        let error = Implementation::built_in(Path::new("/charts"), &images()[..1]).unwrap_err();
-        assert!(error.to_string().contains("alb-proxy"), "{error}");
+        let implementation = Implementation::built_in().unwrap();
+        let error = implementation.selected(&InstallOptions::default(), &images()[..1]).unwrap_err();
+        assert!(error.to_string().contains("alb-proxy is missing"), "{error}");
     }
 
     #[test]
@@ -380,10 +362,10 @@ mod tests {
             values: [("alb-controller".to_owned(), over)].into(),
             ..InstallOptions::default()
         };
-        let releases = built_in().selected(&options);
+        let releases = selected(&options);
         assert_eq!(releases[0].values["dataPlane"]["testing"]["upstreamAlpn"], "istio");
         assert_eq!(releases[0].values["dataPlane"]["image"]["tag"], "abc");
-        assert_eq!(releases[1].values, built_in().releases[1].values);
+        assert_eq!(releases[1].values, selected(&InstallOptions::default())[1].values);
     }
 
     #[test]
@@ -393,7 +375,7 @@ mod tests {
             namespace: Some("elsewhere".into()),
             ..InstallOptions::default()
         };
-        let releases = built_in().selected(&options);
+        let releases = selected(&options);
         assert_eq!(releases.len(), 1);
         assert_eq!(releases[0].namespace, "elsewhere");
         assert_eq!(releases[0].values["albController"]["namespace"], "azure-alb-system");

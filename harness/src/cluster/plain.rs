@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::implementation::{Helm, Release};
+use super::implementation::{Helm, Implementation, InstallOptions, Release};
 use super::network::{Pool, Subnet, network_name};
 use super::node::{self, Node};
 use super::state::StateDir;
@@ -32,7 +32,8 @@ pub async fn bring_up(
     remove::nodes_and_network(&like.engine, &spec.name).await?;
     let subnet = docker::ensure_network(&like.engine, &spec.name).await?;
     let pool = subnet.parse::<Subnet>()?.pool()?;
-    let releases = like.built_in()?.releases;
+    let implementation = Implementation::built_in().map_err(Box::new)?;
+    let releases = implementation.selected(&InstallOptions::default(), &like.artifacts.images)?;
     let way = Way { name: &spec.name, like, cache: &cache, state: &state, progress };
     way.kind(docker::cgroup_v1(&like.engine).await?).await?;
     engine::egress::block(&like.engine, &network_name(&spec.name)).await?;
@@ -167,7 +168,7 @@ impl Way<'_> {
     async fn helm(&self, release: &Release) -> Result<(), ClusterError> {
         let values = serde_json::to_vec(&release.values).unwrap_or_default();
         let values = self.state.write_file("values.json", &values)?;
-        let helm = Helm::new(&self.like.artifacts, self.state, &self.state.kubeconfig());
+        let helm = Helm::new(&self.like.artifacts.helm, self.state, &self.state.kubeconfig());
         let install = helm
             .tool(format!("installing release {}", release.name))
             .args(["install", &release.name, &release.chart, "--version", &release.version])

@@ -124,8 +124,15 @@ fn check(text: &str) -> Comparison {
         let file = FILES.iter().chain(&[("scenario.yaml", SCENARIO)]).find(|(known, _)| *known == name);
         file.map(|(_, text)| (*text).to_owned()).ok_or_else(|| Error::from(ErrorKind::NotFound))
     };
-    let scenario =
-        Scenario::load_with(Path::new("scenarios/harbour"), "harbour", &catalogue, &read_file).unwrap();
+    let implementation = crate::implementation::Implementation::built_in().unwrap();
+    let scenario = Scenario::load_with(
+        Path::new("scenarios/harbour"),
+        "harbour",
+        &catalogue,
+        &implementation,
+        &read_file,
+    )
+    .unwrap();
     let known = known();
     let scenarios = [scenario];
     let world = World::new(&catalogue, &scenarios, &known.document);

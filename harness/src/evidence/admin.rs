@@ -7,7 +7,7 @@ use kube::Client;
 use serde_json::Value;
 
 use super::{folder::Folder, in_parallel};
-use crate::{diagnosis::Facts, witness::Settings};
+use crate::diagnosis::Facts;
 
 /// Port of every program's admin interface.
 const PORT: u16 = 8081;
@@ -26,8 +26,8 @@ const QUESTIONS: &[(&str, &str)] = &[
 /// A page; nothing if the program has none of that name; or why it cannot be had.
 type Answer = Result<Option<String>, String>;
 
-pub(super) async fn collect(client: &Client, settings: &Settings, facts: &Facts, folder: &mut Folder) {
-    let pods = running(facts, &[&settings.controller_namespace, &settings.proxy_namespace]);
+pub(super) async fn collect(client: &Client, namespaces: &[String], facts: &Facts, folder: &mut Folder) {
+    let pods = running(facts, namespaces);
     let mut questions: Vec<BoxFuture<'_, (String, Answer)>> = Vec::new();
     for (namespace, pod) in &pods {
         for (question, file) in QUESTIONS {
@@ -60,7 +60,7 @@ async fn ask(client: &Client, namespace: &str, pod: &str, question: &str) -> Ans
 }
 
 /// Namespace and name of the running pods of these namespaces.
-fn running(facts: &Facts, namespaces: &[&str]) -> Vec<(String, String)> {
+fn running(facts: &Facts, namespaces: &[String]) -> Vec<(String, String)> {
     facts
         .list("pods")
         .iter()
@@ -68,7 +68,7 @@ fn running(facts: &Facts, namespaces: &[&str]) -> Vec<(String, String)> {
         .filter_map(|pod| {
             let namespace = pod["metadata"]["namespace"].as_str()?;
             let name = pod["metadata"]["name"].as_str()?;
-            namespaces.contains(&namespace).then(|| (namespace.to_string(), name.to_string()))
+            namespaces.iter().any(|own| own == namespace).then(|| (namespace.to_string(), name.to_string()))
         })
         .collect()
 }

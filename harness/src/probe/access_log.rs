@@ -1,6 +1,8 @@
 //! The gateway's own account of an answer: which hop answered, why, and with which identities.
 //!
-//! alb-proxy writes one JSON line per request to stdout. The line is found by its request id.
+//! A proxy writes one JSON line per request to stdout. The line is found by its request id.
+
+mod istio;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,6 +15,7 @@ use kube::{
 use serde::{Deserialize, Serialize};
 
 use super::ProbeError;
+use crate::implementation::{Proxies, about_gateway};
 
 /// How the gateway spoke to the pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +33,26 @@ pub struct UpstreamTls {
     pub alpn: Option<String>,
 }
 
-/// One line of alb-proxy's access log. Fields this harness does not know are kept in `rest`.
+/// The form of an access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// alb-proxy's own: the fields of [`AccessLogEntry`].
+    Alb,
+    /// Envoy's, with the fields that `kind-config/istio/values.yaml` asks for.
+    Istio,
+}
+
+impl LogFormat {
+    /// Reads a log line. `None` for lines that are not access log entries (the program's own log).
+    pub fn parse(self, line: &str) -> Option<AccessLogEntry> {
+        match self {
+            Self::Alb => AccessLogEntry::parse(line),
+            Self::Istio => istio::parse(line),
+        }
+    }
+}
+
+/// One line of an access log, in the words of alb-proxy's. Fields this harness does not know are kept in `rest`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AccessLogEntry {
@@ -56,13 +78,15 @@ pub struct AccessLogEntry {
     pub upstream_tls: Option<UpstreamTls>,
     /// The id the line is found by.
     pub request_id: String,
+    /// Name under which the harness sent the request, see [`Ask::NAME`]; nothing in logs that do not keep it.
+    pub sent_as: Option<String>,
     /// Everything else.
     #[serde(flatten)]
     pub rest: BTreeMap<String, serde_json::Value>,
 }
 
 impl AccessLogEntry {
-    /// Reads a log line. `None` for lines that are not access log entries (the program's own log).
+    /// Reads a line of alb-proxy's log. `None` for lines that are not access log entries.
     pub fn parse(line: &str) -> Option<Self> {
         let entry: Self = serde_json::from_str(line.trim()).ok()?;
         (!entry.reason.is_empty() && entry.status != 0).then_some(entry)
@@ -78,18 +102,24 @@ impl AccessLogEntry {
     }
 }
 
-/// The access logs of all proxies of a namespace.
+/// The access logs of all proxies of a gateway.
 #[derive(Clone)]
 pub struct ProxyLogs {
     client: Client,
     namespace: String,
     selector: String,
+    format: LogFormat,
 }
 
 impl ProxyLogs {
-    /// Pods of `namespace` that `selector` selects (`app.kubernetes.io/name=alb-proxy`, say).
-    pub fn new(client: Client, namespace: impl Into<String>, selector: impl Into<String>) -> Self {
-        Self { client, namespace: namespace.into(), selector: selector.into() }
+    /// The logs of the proxies of Gateway `name`; nothing if this implementation keeps none.
+    pub fn of(client: &Client, proxies: &Proxies, namespace: &str, name: &str) -> Option<Self> {
+        Some(Self {
+            client: client.clone(),
+            namespace: about_gateway(&proxies.namespace, namespace, name),
+            selector: about_gateway(&proxies.selector, namespace, name),
+            format: proxies.access_log?,
+        })
     }
 
     /// Names of the proxy pods.
@@ -106,20 +136,19 @@ impl ProxyLogs {
         Ok(list.items.iter().map(ResourceExt::name_any).collect())
     }
 
-    /// The entry of one request, waiting up to `within` for it to be written. `since` bounds how far back
+    /// The entry of one request, by its id or the name it was sent under, waiting up to `within` for it to be written. `since` bounds how far back
     /// to look. `None` when no proxy wrote one: the request never reached a proxy.
     ///
     /// # Errors
     /// When the pods cannot be listed.
     pub async fn find(
         &self,
-        request_id: &str,
+        id: &str,
         since: Duration,
         within: Duration,
     ) -> Result<Option<AccessLogEntry>, ProbeError> {
         let pods = self.pods().await?;
-        let mut following: FuturesUnordered<_> =
-            pods.iter().map(|pod| self.follow(pod, request_id, since)).collect();
+        let mut following: FuturesUnordered<_> = pods.iter().map(|pod| self.follow(pod, id, since)).collect();
         let first = async {
             while let Some(found) = following.next().await {
                 if found.is_some() {
@@ -140,20 +169,20 @@ impl ProxyLogs {
         for pod in self.pods().await? {
             let parameters = LogParams { since_seconds: Some(seconds(since)), ..LogParams::default() };
             let text = self.api().logs(&pod, &parameters).await.unwrap_or_default();
-            entries.extend(text.lines().filter_map(AccessLogEntry::parse));
+            entries.extend(text.lines().filter_map(|line| self.format.parse(line)));
         }
         entries.sort_by(|a, b| a.time.cmp(&b.time));
         Ok(entries)
     }
 
-    async fn follow(&self, pod: &str, request_id: &str, since: Duration) -> Option<AccessLogEntry> {
+    async fn follow(&self, pod: &str, id: &str, since: Duration) -> Option<AccessLogEntry> {
         let parameters =
             LogParams { follow: true, since_seconds: Some(seconds(since)), ..LogParams::default() };
         let mut lines = self.api().log_stream(pod, &parameters).await.ok()?.lines();
         while let Ok(Some(line)) = lines.try_next().await {
-            if line.contains(request_id)
-                && let Some(entry) = AccessLogEntry::parse(&line)
-                && entry.request_id == request_id
+            if line.contains(id)
+                && let Some(entry) = self.format.parse(&line)
+                && (entry.request_id == id || entry.sent_as.as_deref() == Some(id))
             {
                 return Some(entry);
             }

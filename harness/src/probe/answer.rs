@@ -130,6 +130,8 @@ pub struct Failure {
 pub struct Answer {
     /// Where the request started.
     pub vantage: Vantage,
+    /// Name under which the request was sent, see [`super::Ask::NAME`].
+    pub sent_as: Option<String>,
     /// Status code; `None` when there was no answer.
     pub status: Option<u16>,
     /// Response headers, lower-case names; several values of one name joined with `, ` (RFC 9110, 5.3).
@@ -159,6 +161,7 @@ impl Answer {
     ) -> Self {
         Self {
             vantage,
+            sent_as: None,
             status: None,
             headers: BTreeMap::new(),
             body: String::new(),

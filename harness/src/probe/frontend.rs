@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::Service;
-use kube::{Api, Client, api::ListParams};
+use kube::{Api, Client};
 
 use super::ProbeError;
 
@@ -25,37 +25,78 @@ impl Frontend {
     }
 }
 
-/// Finds the load-balancer address behind `fqdn`. The Service of a frontend is named like the first
-/// label of the FQDN; a name that is an IP address (gateways that publish those) is used as it is.
+/// How the address in a Gateway's status leads to a load-balancer address. One that is an IP address is used as it is,
+/// whatever the gateway otherwise does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It is an IP address.
+    Itself,
+    /// A name in a DNS zone; its first label names the Service.
+    Zone {
+        /// The zone, without a dot in front.
+        zone: String,
+        /// Namespace of the Services.
+        namespace: String,
+    },
+    /// The name of a Service in the cluster: `<service>.<namespace>.svc.…`.
+    ClusterService,
+}
+
+impl Resolution {
+    /// Namespace and name of the Service behind `fqdn`, or why there is none.
+    fn service<'a>(&'a self, fqdn: &'a str) -> Result<(&'a str, &'a str), String> {
+        match self {
+            Self::Itself => Err("it is no IP address".into()),
+            Self::Zone { zone, namespace } => {
+                let label = fqdn.strip_suffix(zone.as_str()).and_then(|label| label.strip_suffix('.'));
+                let label = label.ok_or_else(|| format!("it is no name in the zone {zone}"))?;
+                Ok((namespace.as_str(), label))
+            }
+            Self::ClusterService => {
+                let mut labels = fqdn.split('.');
+                match (labels.next(), labels.next(), labels.next()) {
+                    (Some(name), Some(namespace), Some("svc")) => Ok((namespace, name)),
+                    _ => Err("it is no name of a Service (<service>.<namespace>.svc.…)".into()),
+                }
+            }
+        }
+    }
+}
+
+/// Finds the load-balancer address behind `fqdn`.
 ///
 /// # Errors
-/// When there is no such Service, or it has no address (yet).
-pub async fn resolve(client: &Client, fqdn: &str, port: Option<u16>) -> Result<Frontend, ProbeError> {
+/// When the name leads to no Service, or that has no address (yet).
+pub async fn resolve(
+    client: &Client,
+    resolution: &Resolution,
+    fqdn: &str,
+    port: Option<u16>,
+) -> Result<Frontend, ProbeError> {
     if let Ok(ip) = fqdn.parse::<IpAddr>() {
         let address = SocketAddr::new(ip, port.unwrap_or(80));
         return Ok(Frontend { fqdn: fqdn.into(), address, service: String::new() });
     }
-    let name = fqdn.split('.').next().unwrap_or(fqdn);
-    let services: Api<Service> = Api::all(client.clone());
-    let list = services
-        .list(&ListParams::default().fields(&format!("metadata.name={name}")))
+    let no = |reason: String| ProbeError::NoAddress { fqdn: fqdn.into(), reason };
+    let (namespace, name) = resolution.service(fqdn).map_err(no)?;
+    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+    let service = services
+        .get_opt(name)
         .await
-        .map_err(|error| ProbeError::kubernetes(format!("looking for Service {name}"), error))?;
-    pick(fqdn, port, &list.items)
+        .map_err(|error| ProbeError::kubernetes(format!("looking for Service {namespace}/{name}"), error))?;
+    let service = service.ok_or_else(|| no(format!("there is no Service {namespace}/{name}")))?;
+    pick(fqdn, port, &service)
 }
 
-/// The address of the one LoadBalancer Service among `services`.
-fn pick(fqdn: &str, port: Option<u16>, services: &[Service]) -> Result<Frontend, ProbeError> {
+/// The load-balancer address of a Service.
+fn pick(fqdn: &str, port: Option<u16>, service: &Service) -> Result<Frontend, ProbeError> {
     let no = |reason: String| ProbeError::NoAddress { fqdn: fqdn.into(), reason };
-    let balanced = |service: &&Service| {
-        service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer")
-    };
-    let service = services.iter().find(balanced).ok_or_else(|| {
-        let label = fqdn.split('.').next().unwrap_or(fqdn);
-        no(format!("there is no Service of type LoadBalancer named {label} in any namespace"))
-    })?;
     let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
     let name = format!("{namespace}/{}", service.metadata.name.as_deref().unwrap_or_default());
+    let kind = service.spec.as_ref().and_then(|spec| spec.type_.as_deref()).unwrap_or("ClusterIP");
+    if kind != "LoadBalancer" {
+        return Err(no(format!("Service {name} is of type {kind}, not LoadBalancer")));
+    }
     let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
     let ip = status
         .and_then(|balancer| balancer.ingress.as_ref())
@@ -100,38 +141,43 @@ mod tests {
 
     #[test]
     fn the_address_is_the_load_balancers() {
-        let found = pick(
-            "fe-abcd1234.alb.internal",
-            Some(80),
-            &[frontend(serde_json::json!([{"ip": "172.18.255.200"}]))],
-        );
-        let found = found.unwrap();
+        let service = frontend(serde_json::json!([{"ip": "172.18.255.200"}]));
+        let found = pick("fe-abcd1234.alb.internal", Some(80), &service).unwrap();
         assert_eq!(found.address.to_string(), "172.18.255.200:80");
+        assert_eq!(found.service, "azure-alb-dataplane/fe-abcd1234");
         assert_eq!(found.curl_resolve(), "--resolve fe-abcd1234.alb.internal:80:172.18.255.200");
     }
 
     #[test]
     fn a_service_of_another_type_is_not_the_frontend() {
-        let other =
-            service(serde_json::json!({"metadata": {"name": "fe-abcd1234"}, "spec": {"type": "ClusterIP"}}));
-        let error = pick("fe-abcd1234.alb.internal", Some(80), &[other]).unwrap_err();
-        assert!(error.to_string().contains("no Service of type LoadBalancer named fe-abcd1234"), "{error}");
+        let metadata = serde_json::json!({"name": "fe-abcd1234", "namespace": "n"});
+        let other = service(serde_json::json!({"metadata": metadata, "spec": {"type": "ClusterIP"}}));
+        let error = pick("fe-abcd1234.alb.internal", Some(80), &other).unwrap_err();
+        assert!(error.to_string().contains("n/fe-abcd1234 is of type ClusterIP"), "{error}");
     }
 
     #[test]
     fn a_service_without_an_address_says_whom_to_ask() {
-        let error =
-            pick("fe-abcd1234.alb.internal", Some(80), &[frontend(serde_json::json!([]))]).unwrap_err();
+        let service = frontend(serde_json::json!([]));
+        let error = pick("fe-abcd1234.alb.internal", Some(80), &service).unwrap_err();
         assert!(error.to_string().contains("is the load balancer's pod running?"), "{error}");
     }
 
     #[test]
     fn a_port_that_is_not_offered_is_named_with_those_that_are() {
-        let found = pick(
-            "fe-abcd1234.alb.internal",
-            Some(443),
-            &[frontend(serde_json::json!([{"ip": "172.18.255.200"}]))],
-        );
+        let service = frontend(serde_json::json!([{"ip": "172.18.255.200"}]));
+        let found = pick("fe-abcd1234.alb.internal", Some(443), &service);
         assert!(found.unwrap_err().to_string().contains("has no port 443, only 80"));
+    }
+
+    #[test]
+    fn names_lead_to_services_as_the_implementation_says() {
+        let zone = Resolution::Zone { zone: "alb.internal".into(), namespace: "data".into() };
+        assert_eq!(zone.service("fe-1.alb.internal"), Ok(("data", "fe-1")));
+        assert!(zone.service("fe-1.example").unwrap_err().contains("alb.internal"));
+        let service = Resolution::ClusterService.service("gateway-01-istio.shop.svc.cluster.local");
+        assert_eq!(service, Ok(("shop", "gateway-01-istio")));
+        assert!(Resolution::ClusterService.service("gateway.example").is_err());
+        assert!(Resolution::Itself.service("gateway.example").is_err());
     }
 }

@@ -97,21 +97,24 @@ impl VantagePods {
         }
     }
 
-    /// Removes the namespaces of the vantages that were used.
+    /// Removes the namespaces of the vantages, and waits until they are gone.
     ///
     /// # Errors
-    /// When the API server refuses.
+    /// When the API server refuses, or a namespace does not go.
     pub async fn remove(&self) -> Result<(), ProbeError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        for (vantage, cell) in [(Vantage::Plain, &self.plain), (Vantage::Mesh, &self.mesh)] {
-            let Some(name) = Self::namespace(vantage).filter(|_| cell.initialized()) else { continue };
+        for name in [Vantage::Plain, Vantage::Mesh].into_iter().filter_map(Self::namespace) {
+            let doing = || format!("deleting namespace {name}");
+            let existing = namespaces.get_opt(name).await;
+            let existing = existing.map_err(|error| ProbeError::kubernetes(doing(), error))?;
+            let Some(uid) = existing.and_then(|namespace| namespace.uid()) else { continue };
             match namespaces.delete(name, &DeleteParams::background()).await {
                 Ok(_) => {}
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(error) => {
-                    return Err(ProbeError::kubernetes(format!("deleting namespace {name}"), error));
-                }
+                Err(kube::Error::Api(status)) if status.code == 404 => continue,
+                Err(error) => return Err(ProbeError::kubernetes(doing(), error)),
             }
+            let gone = await_condition(namespaces.clone(), name, conditions::is_deleted(&uid));
+            self.within(gone, || format!("deletion of namespace {name}")).await?;
         }
         Ok(())
     }
@@ -309,6 +312,7 @@ fn parse(vantage: Vantage, printed: &str) -> Result<Answer, String> {
         })
         .collect();
     Ok(Answer {
+        sent_as: None,
         vantage,
         status: line.status,
         headers,

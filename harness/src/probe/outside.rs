@@ -109,7 +109,17 @@ async fn exchange(request: reqwest::RequestBuilder, started: Instant) -> Answer 
     let body = String::from_utf8_lossy(&bytes).into_owned();
     let echo = Echo::parse(&body);
     let duration = started.elapsed();
-    Answer { vantage: Vantage::Outside, status: Some(status), headers, body, echo, failure, duration, peer }
+    Answer {
+        vantage: Vantage::Outside,
+        sent_as: None,
+        status: Some(status),
+        headers,
+        body,
+        echo,
+        failure,
+        duration,
+        peer,
+    }
 }
 
 /// Header values by lower-case name; repeated names joined as RFC 9110, 5.3 allows.

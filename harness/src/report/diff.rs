@@ -280,8 +280,8 @@ impl Changes {
     fn step(&mut self, place: &Place, a: &StepResult, b: &StepResult) {
         self.verdict(place.clone(), Some(a.verdict), Some(b.verdict));
         let mut seen = |aspect, tell: &dyn Fn(&StepResult) -> Option<String>| {
-            let ran = |step: &&StepResult| step.verdict != Verdict::Skipped;
-            // A step that was not reached saw nothing, which says nothing.
+            let ran = |step: &&StepResult| !matches!(step.verdict, Verdict::Skipped | Verdict::Waived);
+            // A step that was not reached or not taken saw nothing, which says nothing.
             if [a, b].iter().all(ran) {
                 self.note(place.clone(), aspect, tell(a), tell(b), Grade::Other);
             }
@@ -311,10 +311,13 @@ fn proved(a: Verdict, b: Verdict) -> bool {
 
 fn grade(a: Option<Verdict>, b: Option<Verdict>) -> Grade {
     match (a, b) {
+        // What is waived is neither good nor bad, but what was proved and no longer is has got worse.
+        (Some(Verdict::Waived), Some(Verdict::Proved)) => Grade::Better,
+        (Some(Verdict::Proved), Some(Verdict::Waived) | None) => Grade::Worse,
+        (_, Some(Verdict::Waived)) => Grade::Other,
         (Some(a), Some(b)) if b > a => Grade::Worse,
         (Some(a), Some(b)) if b < a => Grade::Better,
-        (Some(Verdict::Proved), None) => Grade::Worse,
-        (None, Some(b)) if b != Verdict::Proved => Grade::Worse,
+        (None, Some(b)) if !b.is_good() => Grade::Worse,
         _ => Grade::Other,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::text;
+use super::text::{self, in_other_words};
 use crate::event::{ScenarioResult, StepResult, Verdict};
 
 /// Lines are folded at this width, so that the explanation reads well in any terminal and in CI logs.
@@ -11,15 +11,15 @@ const WIDTH: usize = 110;
 /// Column where the text of a field begins.
 const INDENT: usize = 12;
 
-/// What was expected, what was seen, why, where to look, and what to do next. Empty when the scenario was
-/// proved. Paths are relative to the results of the run.
+/// What was expected, what was seen, why, where to look, and what to do next. Empty when nothing went
+/// wrong. Paths are relative to the results of the run.
 pub fn explain(result: &ScenarioResult) -> String {
     explain_below(result, None)
 }
 
 /// The same with paths below `results`.
 pub(super) fn explain_below(result: &ScenarioResult, results: Option<&Path>) -> String {
-    if result.verdict == Verdict::Proved && result.problems.is_empty() {
+    if result.verdict.is_good() && result.problems.is_empty() {
         return String::new();
     }
     let mut text = Text::default();
@@ -46,6 +46,9 @@ fn explain_step(text: &mut Text, result: &ScenarioResult, step: &StepResult, res
         place.push(format!("was to prove {}", step.info.proves.join(", ")));
     }
     text.field("where", &place.join("; "));
+    if let Some(instead) = &step.info.instead {
+        text.field("instead", &in_other_words(instead));
+    }
     if let Some(failure) = &step.failure {
         if !failure.doing.is_empty() && failure.doing != step.info.name {
             text.field("doing", &failure.doing);

@@ -150,6 +150,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_waived_says_why() {
+        let report = serde_json::to_value(Report::from_events(&sample::waived_run())).unwrap();
+        let at = |path: &str| report.pointer(path).and_then(serde_json::Value::as_str);
+        assert_eq!(at("/scenarios/0/steps/1/verdict"), Some("waived"));
+        assert_eq!(at("/scenarios/0/steps/1/waived"), Some("It has no extension."));
+        assert_eq!(at("/scenarios/0/requirements/2/waived"), Some("It announces an Istio ALPN."));
+        assert_eq!(at("/scenarios/0/steps/4/instead/because"), Some("It announces an Istio ALPN."));
+    }
+
+    #[test]
     fn a_run_broken_off_has_no_verdict_and_keeps_what_ended() {
         let mut events = sample::proved_run();
         events.pop();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use super::{explain::explain, json::Report};
+use super::{explain::explain, json::Report, text::in_other_words};
 use crate::event::{ScenarioResult, StepResult, Verdict};
 
 /// The run in JUnit's format.
@@ -73,10 +73,13 @@ fn suite(scenario: &ScenarioResult) -> TestSuite {
 fn case(scenario: &ScenarioResult, step: &StepResult) -> TestCase {
     let mut status = match step.verdict {
         Verdict::Proved => TestCaseStatus::success(),
-        Verdict::Skipped => TestCaseStatus::skipped(),
+        Verdict::Skipped | Verdict::Waived => TestCaseStatus::skipped(),
         Verdict::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Verdict::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
+    if let Some(because) = &step.info.waived {
+        status.set_message(format!("waived: {because}"));
+    }
     if let Some(failure) = &step.failure {
         status.set_message(format!("expected {}; seen {}", failure.expected, failure.seen));
         if let Some(diagnosis) = &failure.diagnosis {
@@ -91,8 +94,12 @@ fn case(scenario: &ScenarioResult, step: &StepResult) -> TestCase {
     let mut case = TestCase::new(format!("{:02} {}", step.info.index + 1, step.info.name), status);
     case.set_classname(scenario.name());
     case.set_time(Duration::from_millis(step.duration_ms));
-    if !step.observed.summary.is_empty() {
-        case.set_system_out(step.observed.summary.as_str());
+    let mut out = step.observed.summary.clone();
+    if let Some(instead) = &step.info.instead {
+        out.push_str(&format!("\ninstead {}", in_other_words(instead)));
+    }
+    if !out.is_empty() {
+        case.set_system_out(out);
     }
     case
 }
@@ -113,6 +120,13 @@ mod tests {
         report.selected.push("gone/missing".into());
         let xml = render(&report).unwrap();
         assert!(xml.contains("name=\"gone/missing\"") && xml.contains("errors=\"1\""), "{xml}");
+    }
+
+    #[test]
+    fn what_is_waived_is_skipped_with_the_reason() {
+        let xml = render(&Report::from_events(&sample::waived_run())).unwrap();
+        assert!(xml.contains(r#"<skipped message="waived: It has no extension."/>"#), "{xml}");
+        assert!(xml.contains("It announces an Istio ALPN."), "{xml}");
     }
 
     #[test]

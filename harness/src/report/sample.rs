@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::event::{
-    AnswerGroup, ClusterInfo, Diagnosis, ErratumInfo, Event, Failure, Hop, ImplementationInfo, Observed,
-    RequirementInfo, RequirementResult, ScenarioInfo, ScenarioResult, Stayed, StepInfo, StepKind, StepResult,
-    Stretch, Testimony, Verdict,
+    AnswerGroup, ClusterInfo, Diagnosis, ErratumInfo, Event, Failure, Hop, ImplementationInfo, Instead,
+    Observed, RequirementInfo, RequirementResult, ScenarioInfo, ScenarioResult, Stayed, StepInfo, StepKind,
+    StepResult, Stretch, Testimony, Verdict,
 };
 
 fn info(index: usize, kind: StepKind, word: &str, name: &str, proves: &[&str]) -> StepInfo {
@@ -19,10 +19,13 @@ fn info(index: usize, kind: StepKind, word: &str, name: &str, proves: &[&str]) -
         expected: (kind == StepKind::Claim).then(|| format!("{name} within 30s")),
         cites: None,
         proves: proves.iter().map(ToString::to_string).collect(),
+        waives: vec![],
         errata: vec![],
         line: 6 + 4 * index,
         must_fail: None,
         measured: false,
+        waived: None,
+        instead: None,
     }
 }
 
@@ -117,7 +120,7 @@ fn delete() -> StepResult {
 }
 
 fn requirement(id: &str, text: &str, verdict: Verdict) -> RequirementResult {
-    RequirementResult { id: id.into(), text: text.into(), verdict }
+    RequirementResult { id: id.into(), text: text.into(), verdict, waived: None }
 }
 
 fn scenario(id: &str, title: &str, verdict: Verdict, steps: Vec<StepResult>) -> ScenarioResult {
@@ -167,6 +170,32 @@ pub(super) fn proved() -> ScenarioResult {
         Verdict::Proved,
         steps,
     )
+}
+
+/// The same with a gateway that promises less: a step and a requirement are waived, another is asked for something else.
+pub(super) fn waived() -> ScenarioResult {
+    let because = "It has no extension.";
+    let mut result = proved();
+    let pods = &mut result.steps[1];
+    pods.verdict = Verdict::Waived;
+    pods.observed = saw(because);
+    pods.info.waived = Some(because.into());
+    pods.info.waives = std::mem::take(&mut pods.info.proves);
+    let last = &mut result.steps[4];
+    let of =
+        std::mem::replace(&mut last.info.name, "request / of gateway-01 from outside becomes 200".into());
+    last.info.waives = std::mem::take(&mut last.info.proves);
+    last.info.instead = Some(Instead { of: Some(of), because: "It announces an Istio ALPN.".into() });
+    last.observed = saw("20 × 200 from backend-v1");
+    last.observed.answers = vec![group(200, Some("backend-v1"), "ok", 20)];
+    let requirement = &mut result.requirements[2];
+    requirement.verdict = Verdict::Waived;
+    requirement.waived = Some("It announces an Istio ALPN.".into());
+    result
+}
+
+pub(super) fn waived_run() -> Vec<Event> {
+    run(&[waived()], 0)
 }
 
 pub(super) fn failed() -> ScenarioResult {
@@ -235,7 +264,7 @@ fn plan(result: &ScenarioResult) -> ScenarioInfo {
         requirements: result
             .requirements
             .iter()
-            .map(|r| RequirementInfo { id: r.id.clone(), text: r.text.clone() })
+            .map(|r| RequirementInfo { id: r.id.clone(), text: r.text.clone(), waived: r.waived.clone() })
             .collect(),
         errata: result.errata.clone(),
         steps: result.steps.iter().map(|step| step.info.clone()).collect(),
@@ -274,7 +303,7 @@ fn run(results: &[ScenarioResult], exit_code: u8) -> Vec<Event> {
         events.push(Event::ScenarioStarted { scenario: plan(result) });
         for step in &result.steps {
             let scenario = result.id.clone();
-            if step.verdict != Verdict::Skipped {
+            if !matches!(step.verdict, Verdict::Skipped | Verdict::Waived) {
                 let started_ms = step.started_ms;
                 events.push(Event::StepStarted {
                     scenario: scenario.clone(),

@@ -14,6 +14,7 @@ use std::{
 use self::{bars::Bars, paint::Paint};
 use super::{explain::explain_below, rounds::Rounds, text};
 use crate::{
+    cluster::Provider,
     event::{Event, EventSink, ScenarioResult, StepResult, Verdict},
     progress::Progress,
 };
@@ -58,6 +59,8 @@ struct State {
     tally: BTreeMap<Verdict, usize>,
     rounds: Rounds,
     steps: usize,
+    /// Whether the cluster is somebody else's.
+    existing: bool,
 }
 
 /// A phase or step under way.
@@ -78,6 +81,7 @@ impl Terminal {
             tally: BTreeMap::new(),
             rounds: Rounds::default(),
             steps: 0,
+            existing: false,
         };
         Self { state: Mutex::new(state), paint, verbose }
     }
@@ -152,14 +156,26 @@ impl Terminal {
         let proves = step.info.proves.join(" ");
         let mut line =
             format!("  {} {} {}", self.paint.sign(step.verdict), self.paint.dim(&number), step.info.name);
-        if step.verdict != Verdict::Skipped {
+        if !matches!(step.verdict, Verdict::Skipped | Verdict::Waived) {
             line.push_str(&format!("  {}", self.paint.dim(&text::duration(step.duration_ms))));
         }
         if !proves.is_empty() {
             line.push_str(&format!("  {}", self.paint.verdict(step.verdict, &proves)));
         }
+        if !step.info.waives.is_empty() && step.info.waived.is_none() {
+            line.push_str(&format!(
+                "  {}",
+                self.paint.dim(&format!("waived {}", step.info.waives.join(" ")))
+            ));
+        }
         state.say(&line);
-        if self.verbose && !step.observed.summary.is_empty() {
+        if let Some(because) = &step.info.waived {
+            state.say(&format!("         {}", self.paint.dim(&format!("waived: {because}"))));
+        } else if let Some(instead) = &step.info.instead {
+            let instead = format!("instead {}", text::in_other_words(instead));
+            state.say(&format!("         {}", self.paint.dim(&instead)));
+        }
+        if self.verbose && step.info.waived.is_none() && !step.observed.summary.is_empty() {
             state.say(&format!("         {}", self.paint.dim(&step.observed.summary)));
         }
         if self.verbose {
@@ -185,6 +201,10 @@ impl Terminal {
             text::duration(result.duration_ms),
             text::count(result.requirements.len(), "requirement"),
         );
+        let waived = result.requirements.iter().filter(|r| r.verdict == Verdict::Waived).count();
+        if waived > 0 {
+            line.push_str(&format!(", {waived} waived"));
+        }
         if !result.errata.is_empty() {
             let ids: Vec<&str> = result.errata.iter().map(|erratum| erratum.id.as_str()).collect();
             line.push_str(&format!("; errata met: {}", ids.join(", ")));
@@ -196,8 +216,11 @@ impl Terminal {
             state.say(explanation.trim_end());
         }
         if !result.kept.is_empty() {
-            let kept = result.kept.join(", ");
-            state.say(&format!("  left in the cluster: {kept}; `meshproof status` says how to reach it, `meshproof down` removes it"));
+            let what_next = match state.existing {
+                true => "remove it with helm and kubectl before the next run",
+                false => "`meshproof status` says how to reach it, `meshproof down` removes it",
+            };
+            state.say(&format!("  left in the cluster: {}; {what_next}", result.kept.join(", ")));
         }
         state.say("");
     }
@@ -260,7 +283,9 @@ impl EventSink for Terminal {
                     implementation.name,
                     implementation.version
                 );
-                self.lock().say(&self.paint.dim(&line));
+                let mut state = self.lock();
+                state.existing = cluster.provider == Provider::Existing.to_string();
+                state.say(&self.paint.dim(&line));
             }
             Event::ScenarioStarted { scenario } => {
                 let mut state = self.lock();
@@ -335,6 +360,11 @@ mod tests {
     #[test]
     fn everything_is_told_when_asked_for() {
         insta::assert_snapshot!(shown(&sample::proved_run(), false, true));
+    }
+
+    #[test]
+    fn what_is_waived_or_expected_otherwise_is_told_with_the_reason() {
+        insta::assert_snapshot!(shown(&sample::waived_run(), false, false));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{AnswerGroup, Verdict};
+use crate::event::{AnswerGroup, Instead, Verdict};
 
 /// `312 ms`, `4.2 s`, `2 min 05 s`.
 pub(super) fn duration(ms: u64) -> String {
@@ -59,10 +59,19 @@ pub(super) fn answer(group: &AnswerGroup) -> String {
 /// A sign for a verdict, one column wide.
 pub(super) fn sign(verdict: Verdict) -> &'static str {
     match verdict {
+        Verdict::Waived => "○",
         Verdict::Proved => "✓",
         Verdict::Failed => "✗",
         Verdict::Error => "!",
         Verdict::Skipped => "–",
+    }
+}
+
+/// What the implementation is asked for instead of what the scenario says, and why.
+pub(super) fn in_other_words(instead: &Instead) -> String {
+    match &instead.of {
+        Some(of) => format!("of `{of}`: {}", instead.because),
+        None => format!("of what the scenario says: {}", instead.because),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     text,
 };
 use crate::{
-    event::{ScenarioResult, StepKind, StepResult, Testimony, Verdict},
+    event::{Instead, ScenarioResult, StepKind, StepResult, Testimony, Verdict},
     yaml,
 };
 
@@ -21,6 +21,9 @@ struct Transcript<'a> {
     document: &'a str,
     verdict: Verdict,
     requirements: BTreeMap<Id<'a>, Verdict>,
+    /// Requirements the implementation does not promise, with the reasons.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    waived: BTreeMap<Id<'a>, &'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     errata: BTreeMap<Id<'a>, &'a str>,
     steps: Vec<Step<'a>>,
@@ -63,7 +66,12 @@ struct Step<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     proves: Vec<Id<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    waives: Vec<Id<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     errata: Vec<Id<'a>>,
+    /// What the scenario says, where the implementation is asked for something else, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead: Option<&'a Instead>,
     #[serde(skip_serializing_if = "String::is_empty")]
     saw: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -100,6 +108,11 @@ pub fn transcript(result: &ScenarioResult) -> String {
         document: &result.document,
         verdict: result.verdict,
         requirements: result.requirements.iter().map(|r| (Id::from(r.id.as_str()), r.verdict)).collect(),
+        waived: result
+            .requirements
+            .iter()
+            .filter_map(|r| Some((Id::from(r.id.as_str()), r.waived.as_deref()?)))
+            .collect(),
         errata: result.errata.iter().map(|e| (Id::from(e.id.as_str()), e.problem.as_str())).collect(),
         steps: result.steps.iter().map(step).collect(),
     };
@@ -123,7 +136,9 @@ fn step(result: &StepResult) -> Step<'_> {
         verdict: result.verdict,
         cites: result.info.cites.as_deref(),
         proves: result.info.proves.iter().map(|id| Id::from(id.as_str())).collect(),
+        waives: result.info.waives.iter().map(|id| Id::from(id.as_str())).collect(),
         errata: result.info.errata.iter().map(|id| Id::from(id.as_str())).collect(),
+        instead: result.info.instead.as_ref(),
         // What answered is listed below, without the numbers a summary holds.
         saw: if settled.is_empty() { normalise(&observed.summary) } else { String::new() },
         answers: settled.iter().map(|group| normalise(&text::answer(group))).collect(),
@@ -149,6 +164,11 @@ mod tests {
     #[test]
     fn a_proved_scenario_reads_like_the_document() {
         insta::assert_snapshot!(transcript(&sample::proved()));
+    }
+
+    #[test]
+    fn what_is_waived_or_expected_otherwise_is_told_with_the_reason() {
+        insta::assert_snapshot!(transcript(&sample::waived()));
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Witnesses for World {
         .boxed()
     }
 
-    fn account<'a>(&'a self, _: &'a Answer) -> PortFuture<'a, Option<Account>> {
+    fn account<'a>(&'a self, _: &'a ObjectRef, _: &'a Answer) -> PortFuture<'a, Option<Account>> {
         future::ready(Ok(self.account.clone())).boxed()
     }
 }

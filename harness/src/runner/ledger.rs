@@ -142,7 +142,8 @@ impl Ledger {
 /// # Errors
 /// It cannot be deleted, or does not go away.
 pub async fn sweep(steps: &[Step], outside: &Outside) -> Result<Vec<String>, PortError> {
-    let ids: Vec<_> = steps.iter().flat_map(|step| step.word.creates()).collect();
+    let taken = steps.iter().filter(|step| step.info.waived.is_none());
+    let ids: Vec<_> = taken.clone().flat_map(|step| step.word.creates()).collect();
     let mut found = Vec::new();
     for id in ids.iter().rev() {
         if delete(id, outside).await? {
@@ -153,7 +154,7 @@ pub async fn sweep(steps: &[Step], outside: &Outside) -> Result<Vec<String>, Por
     if let Some(left) = gone(outside, found).await.into_iter().next() {
         return Err(PortError::new("removing what an earlier run left", left));
     }
-    if steps.iter().any(|step| step.word.installs()) {
+    if taken.clone().any(|step| step.word.installs()) {
         names.extend(outside.installer.uninstall().await?);
     }
     Ok(names)

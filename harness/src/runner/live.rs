@@ -1,4 +1,4 @@
-//! The real outside: a cluster that is there.
+//! The real outside: a cluster that is there, whoever made it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,19 +7,20 @@ use std::time::Instant;
 use futures::FutureExt;
 use kube::Client;
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use super::context::Outside;
 use super::objects::KubeObjects;
-use crate::cluster::implementation::{Implementation, InstallOptions};
-use crate::cluster::{Cluster, addons};
+use crate::cluster::{InstallOptions, Provider, Target, addons};
 use crate::event::{ClusterInfo, EventSink, ImplementationInfo, PhaseEvents};
 use crate::evidence::Collector;
+use crate::implementation::Implementation;
 use crate::ports::{
     InstallRequest, Installer, Machines, Mesh, MeshRequest, PortError, PortFuture, Tool, ToolOutput, Tools,
 };
 use crate::probe::{Prober, Vantage};
 use crate::scenario::{Needs, Scenario};
-use crate::witness::{ClusterWitnesses, Settings};
+use crate::witness::ClusterWitnesses;
 
 /// A cluster, attached to.
 pub struct Live {
@@ -29,54 +30,97 @@ pub struct Live {
     pub cluster: ClusterInfo,
     /// What reports say of the gateway under test.
     pub implementation: ImplementationInfo,
+    target: Target,
+    under_test: Arc<Implementation>,
+    prober: Arc<Prober>,
+    /// Makes the first vantage pod while the first steps run.
+    ahead: JoinHandle<()>,
 }
 
 impl Live {
     /// Attaches to a cluster; listeners hear of the installs.
     ///
     /// # Errors
-    /// The cluster gives no client, or the implementation's images are missing.
-    pub async fn attach(cluster: &Cluster, sink: Arc<dyn EventSink>) -> Result<Self, PortError> {
-        let attaching = || format!("attaching to cluster {}", cluster.name);
-        let client = cluster.client().await.map_err(|error| PortError::new(attaching(), error))?;
-        let implementation = cluster.built_in().map_err(|error| PortError::new(attaching(), error))?;
-        let echo = image(cluster, "echo")?;
-        let prober = Arc::new(Prober::new(client.clone(), echo.clone(), true));
-        // Witnesses need it later; its pod starts while the first steps run. It belongs to the cluster and stays.
-        let ahead = prober.clone();
-        tokio::spawn(async move {
-            if let Err(error) = ahead.pods().ensure(Vantage::Plain).await {
+    /// The cluster gives no client, or the echo image is missing.
+    pub async fn attach(
+        target: &Target,
+        implementation: Arc<Implementation>,
+        sink: Arc<dyn EventSink>,
+    ) -> Result<Self, PortError> {
+        let attaching = || format!("attaching to cluster {}", target.name);
+        let client = target.client().await.map_err(|error| PortError::new(attaching(), error))?;
+        let echo = image(target, "echo")?;
+        let resolution = implementation.address.resolution.clone();
+        let prober = Arc::new(Prober::new(client.clone(), echo.clone(), target.local, resolution));
+        // Witnesses need it later; its pod starts while the first steps run. It belongs to a cluster of ours and stays.
+        let pods = prober.clone();
+        let ahead = tokio::spawn(async move {
+            if let Err(error) = pods.pods().ensure(Vantage::Plain).await {
                 tracing::debug!(%error, "the plain vantage is not ready yet");
             }
         });
+        let istio = target.istio.clone().unwrap_or_default();
         let info = ImplementationInfo {
             name: implementation.name.clone(),
-            version: implementation.releases.first().map(|r| r.version.clone()).unwrap_or_default(),
+            version: implementation.version.clone().unwrap_or_else(|| istio.clone()),
             gateway_class: implementation.gateway_class.clone(),
         };
-        let tools = Arc::new(ClusterTools { cluster: cluster.clone(), implementation, sink });
-        let outside = outside(client, &prober, tools, echo);
+        let tools =
+            Arc::new(ClusterTools { target: target.clone(), implementation: implementation.clone(), sink });
+        let outside = outside(client, &prober, &implementation, tools, echo);
         let cluster = ClusterInfo {
-            provider: "kind".into(),
-            kubernetes: cluster.kubernetes.clone(),
-            istio: cluster.istio.clone().unwrap_or_default(),
-            nodes: usize::from(cluster.nodes),
+            provider: target.provider.to_string(),
+            kubernetes: target.kubernetes.clone(),
+            istio,
+            nodes: target.nodes,
         };
-        Ok(Self { outside, cluster, implementation: info })
+        Ok(Self {
+            outside,
+            cluster,
+            implementation: info,
+            target: target.clone(),
+            under_test: implementation,
+            prober,
+            ahead,
+        })
     }
 
-    /// Why this cluster is not what the scenario needs.
+    /// Leaves an existing cluster as it was found; nothing to do for one of ours.
+    ///
+    /// # Errors
+    /// Something could not be removed.
+    pub async fn leave(self) -> Result<(), PortError> {
+        if self.target.provider == Provider::Kind {
+            return Ok(());
+        }
+        // It must not make what is about to be removed.
+        self.ahead.abort();
+        let _ = self.ahead.await;
+        let leaving = || format!("leaving cluster {} as it was", self.target.name);
+        self.prober.remove().await.map_err(|error| PortError::new(leaving(), error))?;
+        self.target.leave(&self.under_test).await.map_err(|error| PortError::new(leaving(), error))
+    }
+
+    /// Why this cluster, or the implementation, is not what the scenario needs.
     pub fn unfit_for(&self, scenario: &Scenario) -> Option<String> {
-        unfit(&scenario.needs, &self.cluster).map(|why| format!("{}: {why}", scenario.id))
+        unfit(&scenario.needs, &self.cluster, &self.implementation)
+            .map(|why| format!("{}: {why}", scenario.id))
     }
 }
 
-fn outside(client: Client, prober: &Arc<Prober>, tools: Arc<ClusterTools>, echo: String) -> Outside {
+fn outside(
+    client: Client,
+    prober: &Arc<Prober>,
+    implementation: &Arc<Implementation>,
+    tools: Arc<ClusterTools>,
+    echo: String,
+) -> Outside {
+    let witnesses = ClusterWitnesses::new(client.clone(), prober.clone(), implementation.clone());
     Outside {
         objects: Arc::new(KubeObjects::new(client.clone())),
         requests: prober.clone(),
-        witnesses: Arc::new(ClusterWitnesses::new(client.clone(), prober.clone(), Settings::default())),
-        evidence: Arc::new(Collector::new(client, Settings::default())),
+        witnesses: Arc::new(witnesses),
+        evidence: Arc::new(Collector::new(client, implementation.clone())),
         installer: tools.clone(),
         mesh: tools.clone(),
         machines: tools.clone(),
@@ -86,14 +130,17 @@ fn outside(client: Client, prober: &Arc<Prober>, tools: Arc<ClusterTools>, echo:
 }
 
 /// The reference of an image built in the workspace.
-fn image(cluster: &Cluster, name: &str) -> Result<String, PortError> {
-    addons::image(&cluster.artifacts.images, name).map(|image| image.reference.clone()).ok_or_else(|| {
+fn image(target: &Target, name: &str) -> Result<String, PortError> {
+    addons::image(&target.images, name).map(|image| image.reference.clone()).ok_or_else(|| {
         PortError::new(format!("looking for the image {name}"), "it is not among what was built")
             .next("meshproof doctor says what is built")
     })
 }
 
-fn unfit(needs: &Needs, cluster: &ClusterInfo) -> Option<String> {
+fn unfit(needs: &Needs, cluster: &ClusterInfo, implementation: &ImplementationInfo) -> Option<String> {
+    if let Some(wanted) = needs.implementation.as_ref().filter(|wanted| **wanted != implementation.name) {
+        return Some(format!("is about the implementation {wanted}, not {}", implementation.name));
+    }
     if cluster.nodes < usize::from(needs.nodes) {
         return Some(format!("needs {} nodes, the cluster has {}", needs.nodes, cluster.nodes));
     }
@@ -115,8 +162,8 @@ fn version(text: &str) -> Option<(u32, u32)> {
 
 /// helm and kubectl, and the implementation by helm.
 struct ClusterTools {
-    cluster: Cluster,
-    implementation: Implementation,
+    target: Target,
+    implementation: Arc<Implementation>,
     sink: Arc<dyn EventSink>,
 }
 
@@ -130,8 +177,7 @@ impl Installer for ClusterTools {
                 no_wait: !request.wait,
             };
             let progress = PhaseEvents(self.sink.as_ref());
-            let installed =
-                self.cluster.install_implementation(&self.implementation, &options, &progress).await;
+            let installed = self.target.install(&self.implementation, &options, &progress).await;
             installed.map_err(|error| PortError::new("installing the implementation", error))
         }
         .boxed()
@@ -140,7 +186,7 @@ impl Installer for ClusterTools {
     fn ensure(&self) -> PortFuture<'_, Vec<String>> {
         async move {
             let progress = PhaseEvents(self.sink.as_ref());
-            let ready = self.cluster.ensure_implementation(&self.implementation, &progress).await;
+            let ready = self.target.ensure(&self.implementation, &progress).await;
             ready.map_err(|error| PortError::new("making sure that the implementation is installed", error))
         }
         .boxed()
@@ -149,7 +195,7 @@ impl Installer for ClusterTools {
     fn uninstall(&self) -> PortFuture<'_, Vec<String>> {
         async move {
             let options = InstallOptions::default();
-            let gone = self.cluster.uninstall_implementation(&self.implementation, &options).await;
+            let gone = self.target.uninstall(&self.implementation, &options).await;
             gone.map_err(|error| PortError::new("uninstalling the implementation", error))
         }
         .boxed()
@@ -160,16 +206,16 @@ impl Mesh for ClusterTools {
     fn install<'a>(&'a self, request: &'a MeshRequest) -> PortFuture<'a, String> {
         async move {
             let revision = request.revision.as_deref();
-            let installed = self.cluster.install_istio(&request.namespace, revision).await;
-            installed.map_err(|error| PortError::new("installing Istio", error))
+            let install = async { self.target.own()?.install_istio(&request.namespace, revision).await };
+            install.await.map_err(|error| PortError::new("installing Istio", error))
         }
         .boxed()
     }
 
     fn uninstall<'a>(&'a self, namespaces: &'a [String]) -> PortFuture<'a, ()> {
         async move {
-            let gone = self.cluster.uninstall_istio(namespaces).await;
-            gone.map_err(|error| PortError::new("uninstalling Istio", error))
+            let uninstall = async { self.target.own()?.uninstall_istio(namespaces).await };
+            uninstall.await.map_err(|error| PortError::new("uninstalling Istio", error))
         }
         .boxed()
     }
@@ -178,18 +224,18 @@ impl Mesh for ClusterTools {
 impl Machines for ClusterTools {
     fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str) -> PortFuture<'a, ()> {
         let doing = move || format!("killing {pod} in {namespace}");
-        let kill = self.cluster.kill_pod(namespace, pod);
+        let kill = async move { self.target.own()?.kill_pod(namespace, pod).await };
         async move { kill.await.map_err(|error| PortError::new(doing(), error)) }.boxed()
     }
 
     fn stop<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {
-        let stop = self.cluster.stop_node(node);
+        let stop = async move { self.target.own()?.stop_node(node).await };
         async move { stop.await.map_err(|error| PortError::new(format!("stopping node {node}"), error)) }
             .boxed()
     }
 
     fn start<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {
-        let start = self.cluster.start_node(node);
+        let start = async move { self.target.own()?.start_node(node).await };
         async move { start.await.map_err(|error| PortError::new(format!("starting node {node}"), error)) }
             .boxed()
     }
@@ -204,8 +250,8 @@ impl Tools for ClusterTools {
     fn run<'a>(&'a self, tool: Tool, args: &'a [String]) -> PortFuture<'a, ToolOutput> {
         async move {
             let (name, command) = match tool {
-                Tool::Kubectl => ("kubectl", self.cluster.kubectl(args)),
-                Tool::Helm => ("helm", self.cluster.helm(args)),
+                Tool::Kubectl => ("kubectl", self.target.kubectl(args)),
+                Tool::Helm => ("helm", self.target.helm(args)),
             };
             let doing = || format!("running {name} {}", args.join(" "));
             let since = Instant::now();
@@ -232,15 +278,28 @@ mod tests {
         ClusterInfo { provider: "kind".into(), kubernetes: "v1.34.4".into(), istio: istio.into(), nodes }
     }
 
+    fn alb() -> ImplementationInfo {
+        ImplementationInfo { name: "alb".into(), ..ImplementationInfo::default() }
+    }
+
     #[test]
     fn a_cluster_must_have_what_a_scenario_needs() {
-        let needs = Needs { istio: Some(">=1.24".into()), nodes: 2 };
+        let needs = Needs { istio: Some(">=1.24".into()), nodes: 2, implementation: None };
+        let unfit = |needs: &Needs, cluster: &ClusterInfo| unfit(needs, cluster, &alb());
         assert_eq!(unfit(&needs, &with("1.24.0", 2)), None);
         assert_eq!(unfit(&needs, &with("1.31-dev", 3)), None);
         assert_eq!(unfit(&needs, &with("latest", 2)), None);
         assert_eq!(unfit(&needs, &with("1.9.2", 2)).unwrap(), "needs Istio >=1.24, the cluster has 1.9.2");
         assert_eq!(unfit(&needs, &with("", 2)).unwrap(), "needs Istio >=1.24, the cluster has none");
         assert_eq!(unfit(&needs, &with("1.24.0", 1)).unwrap(), "needs 2 nodes, the cluster has 1");
-        assert_eq!(unfit(&Needs { istio: None, nodes: 1 }, &with("", 1)), None);
+        assert_eq!(unfit(&Needs { istio: None, nodes: 1, implementation: None }, &with("", 1)), None);
+    }
+
+    #[test]
+    fn a_scenario_about_one_implementation_is_not_run_with_another() {
+        let needs = |name: &str| Needs { istio: None, nodes: 1, implementation: Some(name.into()) };
+        assert_eq!(unfit(&needs("alb"), &with("", 1), &alb()), None);
+        let why = unfit(&needs("istio"), &with("", 1), &alb()).unwrap();
+        assert_eq!(why, "is about the implementation istio, not alb");
     }
 }

@@ -51,6 +51,11 @@ impl KubeObjects {
         }
     }
 
+    /// Whether there is such an object. There is none of a kind that is not defined.
+    pub(crate) async fn exists(&self, id: &ObjectRef) -> kube::Result<bool> {
+        Ok(self.of(id).get_metadata_opt(&id.name).await?.is_some())
+    }
+
     fn of(&self, id: &ObjectRef) -> Api<DynamicObject> {
         self.api(id.kind, id.namespace.as_deref(), None)
     }

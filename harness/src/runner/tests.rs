@@ -11,6 +11,7 @@ use serde_json::json;
 use super::fakes::{World, answer};
 use super::*;
 use crate::event::{Recorder, StepKind};
+use crate::implementation::Implementation;
 use crate::ports::Account;
 use crate::probe::Answer;
 use crate::requirement::Catalogue;
@@ -23,10 +24,19 @@ const ASK: &str = "- request: {gateway: g}\n  becomes: {status: 200, backend: ba
                    requests\n  witness: clear-text-refused\n  proves: [R43, R21]\n";
 const MORE: &str = "- delete: gateway/g\n  proves: [R44, R43]\n";
 
+/// The built-in gateway, but for one requirement it does not promise.
+fn implementation() -> Implementation {
+    let mut implementation = Implementation::built_in().unwrap();
+    implementation.waived.requirements.insert("R12".into(), "It has no such pods.".into());
+    implementation.waived.kinds.insert("configmap".into(), "It reads none.".into());
+    implementation
+}
+
 fn scenario(steps: &str) -> Scenario {
     let text = format!("{HEAD}{steps}");
     let read = move |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
         Some("scenario.yaml") => Ok(text.clone()),
+        Some("map.yaml") => Ok("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n".into()),
         Some("ns.yaml") => Ok("apiVersion: v1\nkind: Namespace\nmetadata: {name: ns}\n".into()),
         Some("gateway.yaml") => {
             Ok("apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g}\n".into())
@@ -36,7 +46,8 @@ fn scenario(steps: &str) -> Scenario {
             .into()),
         _ => Err(Error::from(ErrorKind::NotFound)),
     };
-    Scenario::load_with(Path::new("s"), "s", &Catalogue::built_in().unwrap(), &read).unwrap()
+    let catalogue = Catalogue::built_in().unwrap();
+    Scenario::load_with(Path::new("s"), "s", &catalogue, &implementation(), &read).unwrap()
 }
 
 fn given(answers: impl IntoIterator<Item = Answer>) -> Mutex<VecDeque<Answer>> {
@@ -380,4 +391,25 @@ async fn certificates_are_stored_and_go_like_everything_applied() {
             "delete configmap/backend-ca in ns",
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_waived_is_not_run_and_does_not_stand_in_the_way() {
+    let pods = "- pods: ns\n  become: [{prefix: a-, count: 1, ready: 1/1}]\n  within: 1s\n  proves: [R12]\n";
+    let ran = run(World::default(), &format!("{SETUP}{pods}{ASK}"), Keep::Failed).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
+    assert_eq!(verdicts(&ran.result), ["R10 proved", "R12 waived", "R21 proved", "R43 proved"]);
+    assert_eq!(ran.result.steps[2].observed.summary, "It has no such pods.");
+    assert_eq!(ran.result.requirements[1].waived.as_deref(), Some("It has no such pods."));
+
+    let alone = run(World::default(), pods, Keep::Failed).await.result;
+    assert_eq!((alone.verdict, verdict::exit_code(alone.verdict)), (Verdict::Waived, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_the_implementation_has_no_use_for_are_not_applied_and_named() {
+    let ran = run(World::default(), "- apply: [map.yaml, ns.yaml]\n", Keep::Never).await;
+    assert_eq!(ran.calls, ["apply namespace/ns", "delete namespace/ns"]);
+    let summary = &ran.result.steps[0].observed.summary;
+    assert_eq!(summary, "configmap/m in ns left out: It reads none.; namespace/ns created");
 }

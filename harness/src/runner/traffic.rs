@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::{PortError, Requests};
+use crate::ports::{ObjectRef, PortError, Requests};
 use crate::probe::continuity::{Continuity, ContinuityReport};
 use crate::probe::{Answer, Ask, Vantage};
 
@@ -44,6 +44,8 @@ impl std::fmt::Display for Wanted {
 /// Traffic under way. Dropping it ends it, and nobody hears what it saw.
 #[derive(Debug)]
 pub struct Traffic {
+    /// The Gateway that is asked.
+    pub gateway: ObjectRef,
     /// What its answers must be.
     pub wanted: Wanted,
     /// Requests started each second.
@@ -55,8 +57,15 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Starts `rate` requests each second, whatever becomes of the earlier ones.
-    pub fn start(requests: Arc<dyn Requests>, from: Vantage, ask: Ask, rate: u32, wanted: Wanted) -> Self {
+    /// Starts `rate` requests to a Gateway each second, whatever becomes of the earlier ones.
+    pub fn start(
+        requests: Arc<dyn Requests>,
+        gateway: ObjectRef,
+        from: Vantage,
+        ask: Ask,
+        rate: u32,
+        wanted: Wanted,
+    ) -> Self {
         let stop = CancellationToken::new();
         let (token, fits) = (stop.clone(), wanted.clone());
         let continuity = Continuity { every: Duration::from_secs(1) / rate.max(1), lasting: LONGEST };
@@ -67,7 +76,7 @@ impl Traffic {
             };
             continuity.run(&token, send, |answer| fits.fits(answer)).await
         });
-        Self { wanted, rate, began: Instant::now(), stop, task }
+        Self { gateway, wanted, rate, began: Instant::now(), stop, task }
     }
 
     /// Ends it, waits for the answers under way, and returns what it saw.

@@ -1,6 +1,6 @@
-//! Manifests that scenarios apply: plain Kubernetes YAML, with `${…}` for the images built in the workspace.
+//! Manifests that scenarios apply: plain Kubernetes YAML, with `${…}` for what the implementation decides and for the images
+//! built in the workspace.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::node::{Node, Problem, Source};
 use super::parse;
 use crate::ports::ObjectRef;
 
-/// Placeholders a manifest may hold; the harness knows their values when a cluster is there.
+/// Placeholders that are filled later than the others: the harness knows their values when a cluster is there.
 pub const PLACEHOLDERS: &[&str] = &["images.echo"];
 
 /// One object of a manifest.
@@ -34,14 +34,24 @@ pub struct Manifest {
     pub objects: Vec<Object>,
 }
 
-/// Reads a manifest. Objects that name no namespace are in `namespace`.
+/// Fills the placeholders of a document.
+pub type Fill<'a> = &'a dyn Fn(&Node) -> Result<Node, Problem>;
+
+/// Reads a manifest and fills its placeholders. Objects that name no namespace are in `namespace`.
 ///
 /// # Errors
 /// Not YAML, not Kubernetes objects, an unknown kind or an unknown placeholder, each with its place.
-pub fn read(name: &str, path: &Path, text: String, namespace: &str) -> Result<Manifest, Problem> {
+pub fn read(
+    name: &str,
+    path: &Path,
+    text: String,
+    namespace: &str,
+    fill: Fill<'_>,
+) -> Result<Manifest, Problem> {
     let source = Arc::new(Source { path: path.to_owned(), text });
     let nodes = parse::documents(&source)?;
-    let objects = nodes.iter().map(|node| object(node, namespace)).collect::<Result<_, _>>()?;
+    let objects = nodes.iter().map(|node| object(&fill(node)?, namespace));
+    let objects = objects.collect::<Result<_, _>>()?;
     Ok(Manifest { name: name.to_owned(), path: path.to_owned(), objects })
 }
 
@@ -61,71 +71,26 @@ fn object(node: &Node, namespace: &str) -> Result<Object, Problem> {
     let name = text(metadata, "name")?;
     let own = metadata.get("namespace").map(Node::text).transpose()?;
     let namespace = known.namespaced.then(|| own.unwrap_or(namespace).to_owned());
-    placeholders(node)?;
     Ok(Object { id: ObjectRef { kind: known, namespace, name }, value: node.value() })
-}
-
-fn placeholders(node: &Node) -> Result<(), Problem> {
-    use super::node::Data;
-    match &node.data {
-        Data::List(list) => list.iter().try_for_each(placeholders),
-        Data::Map(entries) => entries.iter().try_for_each(|(_, node)| placeholders(node)),
-        Data::Text(text) => {
-            match substitute_text(text, &|name| PLACEHOLDERS.contains(&name).then(String::new)) {
-                Ok(_) => Ok(()),
-                Err(name) => Err(node
-                    .problem(format!("unknown placeholder ${{{name}}}"))
-                    .help(format!("known: {}", PLACEHOLDERS.join(", ")))),
-            }
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Puts values for placeholders.
-///
-/// # Errors
-/// The name of a placeholder that has no value.
-pub fn substitute(value: &Value, values: &BTreeMap<String, String>) -> Result<Value, String> {
-    Ok(match value {
-        Value::String(text) => Value::String(substitute_text(text, &|name| values.get(name).cloned())?),
-        Value::Array(list) => {
-            Value::Array(list.iter().map(|v| substitute(v, values)).collect::<Result<_, _>>()?)
-        }
-        Value::Object(map) => {
-            let each = map.iter().map(|(key, v)| Ok((key.clone(), substitute(v, values)?)));
-            Value::Object(each.collect::<Result<_, String>>()?)
-        }
-        other => other.clone(),
-    })
-}
-
-fn substitute_text(text: &str, value: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        let (name, tail) = after.split_once('}').ok_or_else(|| after.to_owned())?;
-        out.push_str(before);
-        out.push_str(&value(name).ok_or_else(|| name.to_owned())?);
-        rest = tail;
-    }
-    out.push_str(rest);
-    Ok(out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn filled(node: &Node) -> Result<Node, Problem> {
+        crate::scenario::placeholder::fill(node, &|_| None)
+    }
+
     fn problem(text: &str) -> String {
-        read("m.yaml", Path::new("m.yaml"), text.into(), "ns").unwrap_err().to_string()
+        read("m.yaml", Path::new("m.yaml"), text.into(), "ns", &filled).unwrap_err().to_string()
     }
 
     #[test]
     fn objects_without_a_namespace_are_in_the_scenarios() {
         let text = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Namespace\n\
                     metadata: {name: b}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: c, namespace: other}\n";
-        let manifest = read("m.yaml", Path::new("m.yaml"), text.into(), "ns").unwrap();
+        let manifest = read("m.yaml", Path::new("m.yaml"), text.into(), "ns", &filled).unwrap();
         let ids: Vec<_> = manifest.objects.iter().map(|object| object.id.to_string()).collect();
         assert_eq!(ids, ["service/a in ns", "namespace/b", "service/c in other"]);
     }
@@ -141,16 +106,5 @@ mod tests {
             problem("apiVersion: v1\nkind: Pod\nmetadata:\n  name: ${who}\n"),
             "m.yaml:4:9: unknown placeholder ${who}"
         );
-    }
-
-    #[test]
-    fn placeholders_are_replaced_everywhere() {
-        let values = BTreeMap::from([("images.echo".to_owned(), "echo:1".to_owned())]);
-        let value = serde_json::json!({"a": [{"image": "x/${images.echo}!"}], "n": 1});
-        assert_eq!(
-            substitute(&value, &values).unwrap(),
-            serde_json::json!({"a": [{"image": "x/echo:1!"}], "n": 1})
-        );
-        assert_eq!(substitute(&value, &BTreeMap::new()), Err("images.echo".into()));
     }
 }

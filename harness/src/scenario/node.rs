@@ -243,13 +243,13 @@ impl Node {
 pub struct Fields<'a> {
     span: &'a Span,
     entries: Vec<(&'a (Key, Node), bool)>,
-    asked: Vec<&'static str>,
+    asked: Vec<String>,
 }
 
 impl<'a> Fields<'a> {
     /// Takes a field that may be absent.
-    pub fn take(&mut self, name: &'static str) -> Option<&'a Node> {
-        self.asked.push(name);
+    pub fn take(&mut self, name: &str) -> Option<&'a Node> {
+        self.asked.push(name.to_owned());
         let (entry, taken) = self.entries.iter_mut().find(|(entry, _)| entry.0.name == name)?;
         *taken = true;
         Some(&entry.1)
@@ -259,7 +259,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// It is absent.
-    pub fn need(&mut self, name: &'static str) -> Result<&'a Node, Problem> {
+    pub fn need(&mut self, name: &str) -> Result<&'a Node, Problem> {
         let missing = self.span.problem(format!("`{name}` is missing"));
         self.take(name).ok_or(missing)
     }
@@ -278,10 +278,11 @@ impl<'a> Fields<'a> {
             None => Ok(()),
             Some((entry, _)) => {
                 let key = &entry.0;
+                let asked: Vec<&str> = self.asked.iter().map(String::as_str).collect();
                 Err(key.span.problem(format!("unknown key `{}`", key.name)).help(
-                    match closest(&key.name, &self.asked) {
+                    match closest(&key.name, &asked) {
                         Some(close) => format!("did you mean `{close}`?"),
-                        None => format!("known here: {}", self.asked.join(", ")),
+                        None => format!("known here: {}", asked.join(", ")),
                     },
                 ))
             }

@@ -15,11 +15,20 @@ fn load(text: &str) -> Result<Scenario, Problems> {
 }
 
 fn load_with(text: &str, files: &[(&str, &str)]) -> Result<Scenario, Problems> {
+    load_for(&Implementation::built_in().unwrap(), text, files)
+}
+
+/// The scenario as it reads for an implementation.
+fn load_for(
+    implementation: &Implementation,
+    text: &str,
+    files: &[(&str, &str)],
+) -> Result<Scenario, Problems> {
     let mut all: BTreeMap<PathBuf, String> =
         files.iter().map(|(name, text)| (Path::new("s").join(name), (*text).to_owned())).collect();
     all.insert("s/scenario.yaml".into(), text.into());
     let read = move |path: &Path| all.get(path).cloned().ok_or_else(|| Error::from(ErrorKind::NotFound));
-    Scenario::load_with(Path::new("s"), "s", &Catalogue::built_in().unwrap(), &read)
+    Scenario::load_with(Path::new("s"), "s", &Catalogue::built_in().unwrap(), implementation, &read)
 }
 
 /// The problem of a scenario made of these steps, its line counted from the first step.
@@ -83,6 +92,7 @@ fn a_scenario_is_read_in_its_order() {
 #[case::install_what("- install: everything\n", (1, 12), "cannot install `everything`")]
 #[case::install_values("- install: implementation\n  values: {other: {}}\n", (2, 12), "unknown key `other`")]
 #[case::scale_what("- scale: pod/a\n  to: 0\n", (1, 10), "a pod cannot be rolled out")]
+#[case::unknown_placeholder("- delete: pod/${me}\n", (1, 11), "unknown placeholder ${me}")]
 #[case::scale_to("- scale: deployment/a\n", (1, 3), "`to` is missing")]
 fn what_is_wrong_is_told_with_its_place(
     #[case] steps: &str,
@@ -138,6 +148,95 @@ fn a_scenario_must_be_complete(#[case] text: &str, #[case] message: &str) {
 #[test]
 fn a_scenario_that_cannot_be_read_is_named() {
     let catalogue = Catalogue::built_in().unwrap();
-    let problems = Scenario::load(Path::new("nowhere"), "a/b", &catalogue).unwrap_err();
+    let implementation = Implementation::built_in().unwrap();
+    let problems = Scenario::load(Path::new("nowhere"), "a/b", &catalogue, &implementation).unwrap_err();
     assert!(problems.to_string().starts_with("nowhere/a/b/scenario.yaml:1:1: cannot be read"), "{problems}");
+}
+
+/// A gateway that promises less than the document, and answers otherwise.
+fn other() -> Implementation {
+    let mut other = Implementation::built_in().unwrap();
+    other.name = "other".into();
+    other.gateway_class = "other-class".into();
+    other.waived.requirements.insert("R12".into(), "It has no such pods.".into());
+    other.waived.kinds.insert("applicationloadbalancer".into(), "It needs none.".into());
+    other.waived.steps.insert("restart".into(), "It restarts by itself.".into());
+    let file = "becomes: {status: 200, backend: backend-v1}\nmay-waver: false\nbecause: It announces an Istio ALPN.\n";
+    let source = Arc::new(Source { path: "implementations/other.yaml".into(), text: file.into() });
+    let expectation = crate::implementation::expectation::expectation(&parse::document(&source).unwrap());
+    other.expectations.insert("without-peer-authentication".into(), expectation.unwrap());
+    other
+}
+
+const REQUEST: &str = "- request: {gateway: g}\n  as: without-peer-authentication\n  becomes: {status: 503}\n  \
+                       within: 1s\n  may-waver: true\n  proves: [R45]\n";
+
+#[test]
+fn a_claim_of_which_nothing_is_promised_is_waived_and_an_action_taken_all_the_same() {
+    let steps = "- pods: ns\n  become: []\n  within: 1s\n  proves: [R12]\n- pods: ns\n  become: []\n  within: 1s\n  \
+                 proves: [R12, R13]\n- install: implementation\n  proves: [R12]\n- kubectl: get pods\n  as: restart\n";
+    let scenario = load_for(&other(), &format!("{HEAD}{steps}"), &[]).unwrap();
+    let waived: Vec<_> = scenario.steps.iter().map(|step| step.info.waived.as_deref()).collect();
+    assert_eq!(waived, [Some("It has no such pods."), None, None, Some("It restarts by itself.")]);
+    let proves: Vec<_> = scenario.steps.iter().map(|step| step.info.proves.join(" ")).collect();
+    assert_eq!(proves, ["", "R13", "", ""]);
+    assert_eq!(scenario.steps[1].info.waives, ["R12"]);
+    let waived = |id: &str| scenario.requirements.iter().find(|r| r.id == id).unwrap().waived.as_deref();
+    assert_eq!((waived("R12"), waived("R13")), (Some("It has no such pods."), None));
+}
+
+#[test]
+fn an_expectation_stands_instead_of_the_steps_own_and_says_why() {
+    let text = format!("{HEAD}{REQUEST}");
+    let step = load_for(&other(), &text, &[]).unwrap().steps.remove(0);
+    assert_eq!(step.info.name, "http://<g>/ from outside becomes 200 from backend-v1");
+    let instead = step.info.instead.unwrap();
+    assert_eq!(instead.of.as_deref(), Some("http://<g>/ from outside becomes 503"));
+    assert_eq!(instead.because, "It announces an Istio ALPN.");
+    let own = load(&text).unwrap().steps.remove(0).info;
+    assert_eq!((own.name.as_str(), own.instead), ("http://<g>/ from outside becomes 503", None));
+}
+
+#[test]
+fn a_problem_of_an_expectation_is_told_in_its_own_file() {
+    let mut other = other();
+    let source =
+        Arc::new(Source { path: "i/other.yaml".into(), text: "becomes: {status: 20}\nbecause: b\n".into() });
+    let wrong = crate::implementation::expectation::expectation(&parse::document(&source).unwrap()).unwrap();
+    other.expectations.insert("without-peer-authentication".into(), wrong);
+    let problems = load_for(&other, &format!("{HEAD}{REQUEST}"), &[]).unwrap_err();
+    assert_eq!(problems.to_string(), "i/other.yaml:1:19: 20 is no HTTP status");
+}
+
+#[test]
+fn placeholders_are_the_implementations() {
+    let gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: \"${implementation.class}\"}\n";
+    let text = format!("{HEAD}- apply: g.yaml\n- delete: gateway/${{implementation.class}}\n");
+    let scenario = load_for(&other(), &text, &[("g.yaml", gateway)]).unwrap();
+    assert_eq!(scenario.steps[1].info.name, "delete gateway/other-class");
+    assert_eq!(scenario.steps[0].word.creates()[0].name, "other-class");
+}
+
+#[test]
+fn objects_of_a_kind_the_implementation_has_no_use_for_are_left_out() {
+    let files = [(
+        "a.yaml",
+        "apiVersion: alb.networking.azure.io/v1\nkind: ApplicationLoadBalancer\nmetadata: {name: a}\n---\n\
+                             apiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n",
+    )];
+    let ids = |implementation: &Implementation| {
+        let scenario = load_for(implementation, &format!("{HEAD}- apply: a.yaml\n"), &files).unwrap();
+        scenario.steps[0].word.creates().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&other()), ["namespace/b"]);
+    assert_eq!(ids(&Implementation::built_in().unwrap()), ["applicationloadbalancer/a in ns", "namespace/b"]);
+}
+
+#[test]
+fn a_scenario_about_another_implementation_has_no_steps() {
+    let text = "title: t\ndocument: {name: d, edition: e}\nneeds: {implementation: alb}\nnamespace: n\nsteps:\n- install: \
+                implementation\n  values: {alb-controller: {}}\n";
+    assert_eq!(load(text).unwrap().steps.len(), 1);
+    let scenario = load_for(&other(), text, &[]).unwrap();
+    assert!(scenario.steps.is_empty() && !scenario.is_about(&other()));
 }

@@ -36,7 +36,7 @@ pub const WORDS: &[&Definition] = &[
 
 /// Every witness, with what it bears out.
 pub const WITNESSES: &[(&str, &str)] = &[
-    ("mtls-from-extension", "the backend's sidecar saw mutual TLS from the extension's SPIFFE identity"),
+    ("mtls-from-extension", "the backend's sidecar saw mutual TLS from the gateway's SPIFFE identity"),
     ("clear-text-refused", "a clear-text client outside the mesh, straight to the pod, gets no answer"),
     ("clear-text-answered", "a clear-text client outside the mesh, straight to the pod, gets 200"),
     ("clear-text-to-backend", "gateway and backend both say that no TLS was spoken between them"),
@@ -44,7 +44,7 @@ pub const WITNESSES: &[(&str, &str)] = &[
         "verified-tls-to-backend",
         "gateway and backend both say that TLS was spoken, under the name the BackendTLSPolicy asks for",
     ),
-    ("issued-by-istio", "the gateway's certificate chains to istiod's root and names the extension"),
+    ("issued-by-istio", "the gateway's certificate chains to istiod's root and names its identity"),
     ("nothing-made-by-hand", "no client certificate, CA or policy object made by a user exists"),
 ];
 

@@ -9,7 +9,9 @@ use futures::future::BoxFuture;
 
 use super::manifest::{self, Manifest};
 use super::node::{Fields, Node, Problem};
+use super::placeholder;
 use crate::event::{Observed, StepKind};
+use crate::implementation::{Implementation, PLACEHOLDERS};
 use crate::ports::ObjectRef;
 use crate::requirement::Catalogue;
 use crate::runner::context::{Context, Trouble};
@@ -19,33 +21,48 @@ pub type Reader<'a> = &'a dyn Fn(&Path) -> std::io::Result<String>;
 
 /// What a step may refer to.
 pub struct Scope<'a> {
-    /// Folder of the scenario.
-    pub directory: &'a Path,
     /// Namespace of everything that names none.
     pub namespace: &'a str,
     /// The document's requirements.
     pub catalogue: &'a Catalogue,
+    /// The gateway under test.
+    pub implementation: &'a Implementation,
     /// Reads a file.
     pub read: Reader<'a>,
 }
 
 impl Scope<'_> {
-    /// Reads the manifest that `node` names, relative to the scenario's folder.
+    /// The same piece with what the implementation puts for its placeholders. Those whose values only a cluster knows stay.
+    ///
+    /// # Errors
+    /// A placeholder that is not known, at its place.
+    pub fn fill(&self, node: &Node) -> Result<Node, Problem> {
+        let value = |name: &str| match manifest::PLACEHOLDERS.contains(&name) {
+            true => Some(format!("${{{name}}}")),
+            false => self.implementation.placeholder(name, self.namespace),
+        };
+        placeholder::fill(node, &value).map_err(|problem| {
+            let help = format!("{} has no value for it; known: {PLACEHOLDERS}", self.implementation.name);
+            problem.help(help)
+        })
+    }
+
+    /// Reads the manifest that `node` names.
     ///
     /// # Errors
     /// It cannot be read (told at the place that names it), or is not well formed (told at its own place).
     pub fn manifest(&self, node: &Node) -> Result<Manifest, Problem> {
         let (name, path, text) = self.file(node)?;
-        manifest::read(&name, &path, text, self.namespace)
+        manifest::read(&name, &path, text, self.namespace, &|node| self.fill(node))
     }
 
-    /// Reads the file that `node` names: its name, its path and its text.
+    /// Reads the file that `node` names, seen from the file it stands in: its name, its path and its text.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn file(&self, node: &Node) -> Result<(String, std::path::PathBuf, String), Problem> {
         let name = node.text()?;
-        let path = self.directory.join(name);
+        let path = node.span.source.path.with_file_name("").join(name);
         match (self.read)(&path) {
             Ok(text) => Ok((name.to_owned(), path, text)),
             Err(error) => Err(node.problem(format!("file `{name}` cannot be read: {error}"))),
@@ -60,6 +77,10 @@ pub trait Word: Debug + Send + Sync {
     /// The objects it may create.
     fn creates(&self) -> Vec<ObjectRef> {
         Vec::new()
+    }
+    /// Whether it takes nodes or Istio apart, which is done only to a cluster of meshproof's own.
+    fn needs_own_cluster(&self) -> bool {
+        false
     }
     /// Whether it installs the implementation afresh, so that none may be left from before.
     fn installs(&self) -> bool {

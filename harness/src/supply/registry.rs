@@ -14,7 +14,9 @@ use super::command::{Tool, on_path};
 use super::host::HostError;
 use super::node::present;
 use super::pins::Pins;
-use super::{Artifacts, ImageSource, IstioSupply, LoadImage, SupplyError, SupplyOptions, parts, workspace};
+use super::{
+    Artifacts, Clients, ImageSource, IstioSupply, LoadImage, SupplyError, SupplyOptions, parts, workspace,
+};
 use crate::engine::Engine;
 use crate::progress::Progress;
 
@@ -65,6 +67,20 @@ pub fn programs() -> Result<Programs, HostError> {
             missing.iter().map(|(name, from)| format!("{name}: {from}")).collect::<Vec<_>>().join("; ")
         ),
     })
+}
+
+/// The released kubectl and helm on `PATH`.
+///
+/// # Errors
+/// One is not there.
+pub fn clients() -> Result<Clients, HostError> {
+    match (on_path("kubectl"), on_path("helm")) {
+        (Some(kubectl), Some(helm)) => Ok(Clients { kubectl, helm }),
+        (kubectl, _) => Err(HostError::Missing {
+            missing: if kubectl.is_none() { "kubectl" } else { "helm" }.to_owned(),
+            advice: "Install it, or use --image-source source".to_owned(),
+        }),
+    }
 }
 
 /// kind's own node image, as the program names it.

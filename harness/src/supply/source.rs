@@ -8,7 +8,9 @@ use super::golang::{GoBuild, module_dir};
 use super::host::HostError;
 use super::node::{self, NodeParts, OWN_IMAGES};
 use super::pins::{self, Pins};
-use super::{Artifacts, ImageSource, IstioSupply, SupplyError, SupplyOptions, host, parts, workspace};
+use super::{
+    Artifacts, Clients, ImageSource, IstioSupply, SupplyError, SupplyOptions, host, parts, workspace,
+};
 use crate::engine::Engine;
 use crate::progress::Progress;
 
@@ -141,6 +143,31 @@ pub async fn prepare(
         shim_needed: engine.without_sys_resource(),
         source: ImageSource::Source,
     })
+}
+
+/// kubectl and helm, if they are built already.
+///
+/// # Errors
+/// The pins cannot be read.
+pub fn cached_clients(cache: &Cache) -> Result<Option<Clients>, SupplyError> {
+    let builds = GoBuilds::new(&Pins::load()?);
+    let find = |build: &GoBuild, name: &str| cache.find(&build.key()).map(|folder| folder.join(name));
+    Ok(find(&builds.kubernetes, "kubectl")
+        .zip(find(&builds.helm, "helm"))
+        .map(|(kubectl, helm)| Clients { kubectl, helm }))
+}
+
+/// kubectl and helm, built if they are not in the cache.
+///
+/// # Errors
+/// The host lacks a compiler, a download or the build failed.
+pub async fn clients(cache: &Cache, progress: &dyn Progress) -> Result<Clients, SupplyError> {
+    let builds = GoBuilds::new(&Pins::load()?);
+    need_go()?;
+    host::ensure(cache, progress, host::BUILD).await?;
+    let kubectl = builds.kubernetes.build(cache, progress).await?.join("kubectl");
+    let helm = builds.helm.build(cache, progress).await?.join("helm");
+    Ok(Clients { kubectl, helm })
 }
 
 /// Name of the node image these pins make.

@@ -33,6 +33,11 @@ const PROGRAMS: [Program; 5] = [
     Program { package: "load-balancer", name: "load-balancer" },
 ];
 
+/// Names of the images of this workspace.
+pub fn image_names() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().map(|program| program.name)
+}
+
 /// Directories whose sources the programs are made of.
 const SOURCES: [&str; 3] = ["extension", "fixtures/echo", "fixtures/load-balancer"];
 /// Directories below them that no program is made of.

@@ -8,7 +8,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Settings, testimony, trouble};
+use super::{testimony, trouble};
 use crate::{
     event::Testimony,
     ports::{PortError, WitnessContext},
@@ -27,10 +27,11 @@ const POLICIES: &[(&str, &str, &str, &str)] = &[
 
 pub(super) async fn hear(
     client: &Client,
-    settings: &Settings,
+    implementation: &[String],
     context: &WitnessContext,
 ) -> Result<Testimony, PortError> {
-    let namespaces = [context.namespace.as_str(), &settings.controller_namespace, &settings.proxy_namespace];
+    let own = implementation.iter().map(String::as_str);
+    let namespaces: Vec<&str> = std::iter::once(context.namespace.as_str()).chain(own).collect();
     let mut found = Vec::new();
     for (group, version, kind, plural) in POLICIES {
         let resource = ApiResource {
@@ -40,7 +41,7 @@ pub(super) async fn hear(
             kind: (*kind).into(),
             plural: (*plural).into(),
         };
-        for namespace in namespaces {
+        for namespace in &namespaces {
             let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
             match objects.list(&ListParams::default()).await {
                 Ok(list) => found.extend(
@@ -52,7 +53,7 @@ pub(super) async fn hear(
             }
         }
     }
-    for namespace in namespaces {
+    for namespace in &namespaces {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let list = secrets
             .list(&ListParams::default().fields("type=kubernetes.io/tls"))

@@ -1,7 +1,9 @@
 //! `issued-by-istio`: the identity the gateway shows was issued by istiod.
 //!
-//! The published chain is verified, as a TLS server would, against the root that istiod itself
+//! The chain it published, or that its Envoy holds, is verified, as a TLS server would, against the root that istiod itself
 //! distributes (ConfigMap `istio-ca-root-cert`), not against the bundle published beside it.
+
+mod envoy;
 
 use std::time::Duration;
 
@@ -13,24 +15,29 @@ use serde_json::json;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::{Settings, nothing_to_see, testimony, trouble};
-use crate::{event::Testimony, ports::PortError};
+use super::{nothing_to_see, testimony, trouble};
+use crate::{
+    event::Testimony,
+    implementation::{Certificate, Implementation},
+    ports::{PortError, WitnessContext},
+};
 
 pub(super) const NAME: &str = "issued-by-istio";
 
-pub(super) async fn hear(client: &Client, settings: &Settings) -> Result<Testimony, PortError> {
-    let namespace = &settings.controller_namespace;
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let name = &settings.identity_secret;
-    let secret =
-        secrets.get_opt(name).await.map_err(trouble(format!("reading Secret {namespace}/{name}")))?;
-    let Some(secret) = secret else {
-        return Ok(nothing_to_see(
-            NAME,
-            format!("there is no Secret {namespace}/{name}: nothing was published"),
-        ));
+pub(super) async fn hear(
+    client: &Client,
+    implementation: &Implementation,
+    context: &WitnessContext,
+) -> Result<Testimony, PortError> {
+    let seen = match &implementation.identity.certificate {
+        Certificate::Secret { namespace, name } => published(client, namespace, name).await?,
+        Certificate::Envoy => envoy::certificate(client, &implementation.proxies, context).await?,
     };
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let (namespace, chain) = match seen {
+        Ok(seen) => seen,
+        Err(missing) => return Ok(nothing_to_see(NAME, missing)),
+    };
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
     let root = maps
         .get_opt("istio-ca-root-cert")
         .await
@@ -42,9 +49,24 @@ pub(super) async fn hear(client: &Client, settings: &Settings) -> Result<Testimo
             format!("istiod has put no root (istio-ca-root-cert) into {namespace}"),
         ));
     };
+    let spiffe_id = implementation.identity.of(&context.namespace, &context.gateway);
+    Ok(judge(&chain, root.as_bytes(), &spiffe_id, Timestamp::now()))
+}
+
+/// The namespace where a certificate was seen and its chain in PEM, or what is missing.
+type Seen = Result<(String, Vec<u8>), String>;
+
+/// The certificate published in a Secret.
+async fn published(client: &Client, namespace: &str, name: &str) -> Result<Seen, PortError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret =
+        secrets.get_opt(name).await.map_err(trouble(format!("reading Secret {namespace}/{name}")))?;
+    let Some(secret) = secret else {
+        return Ok(Err(format!("there is no Secret {namespace}/{name}: nothing was published")));
+    };
     // Only the certificates are looked at; the key stays where it is.
     let chain = secret.data.as_ref().and_then(|data| data.get("tls.crt")).map(|bytes| bytes.0.clone());
-    Ok(judge(&chain.unwrap_or_default(), root.as_bytes(), &settings.spiffe_id, Timestamp::now()))
+    Ok(Ok((namespace.to_owned(), chain.unwrap_or_default())))
 }
 
 /// What the chain and the root amount to at a time.
@@ -61,16 +83,16 @@ fn judge(chain: &[u8], root: &[u8], spiffe_id: &str, now: Timestamp) -> Testimon
     }
 }
 
-struct Certificate {
+struct Leaf {
     issuer: String,
     serial: String,
     not_after: String,
 }
 
-fn verify(chain: &[u8], root: &[u8], spiffe_id: &str, now: Timestamp) -> Result<Certificate, String> {
-    let chain = certificates(chain, "the published chain")?;
+fn verify(chain: &[u8], root: &[u8], spiffe_id: &str, now: Timestamp) -> Result<Leaf, String> {
+    let chain = certificates(chain, "the chain")?;
     let roots = certificates(root, "istiod's root")?;
-    let (leaf, intermediates) = chain.split_first().ok_or("the published chain is empty")?;
+    let (leaf, intermediates) = chain.split_first().ok_or("the chain is empty")?;
     let anchors: Vec<_> = roots
         .iter()
         .map(anchor_from_trusted_cert)
@@ -91,7 +113,7 @@ fn verify(chain: &[u8], root: &[u8], spiffe_id: &str, now: Timestamp) -> Result<
     if names != [spiffe_id] {
         return Err(format!("it names {names:?}, expected only {spiffe_id}"));
     }
-    Ok(Certificate {
+    Ok(Leaf {
         issuer: leaf.issuer().to_string(),
         serial: leaf.raw_serial_as_string(),
         not_after: Timestamp::from_second(leaf.validity().not_after.timestamp())
@@ -202,6 +224,6 @@ mod tests {
     #[test]
     fn an_empty_chain_says_so() {
         let testimony = judge(b"", authority().pem.as_bytes(), SPIFFE, at("2026-06-01T00:00:00Z"));
-        assert!(testimony.summary.contains("the published chain is empty"));
+        assert!(testimony.summary.contains("the chain is empty"));
     }
 }

@@ -1,7 +1,8 @@
 //! `mtls-from-extension`: gateway and sidecar agree that the answers came over mutual TLS, with the
-//! extension's identity on one side and the backend's on the other.
+//! gateway's identity (that of its extension, where it has one) on one side and the backend's on the other.
 //!
-//! The gateway's side is its access log, found by request id. The sidecar's side is its own access log: a
+//! The gateway's side is its access log, found by request id; of a gateway that keeps none, the sidecar's
+//! word has to do. The sidecar's side is its own access log: a
 //! line with the caller's SPIFFE id. Behind an unnamed port the sidecar is a TCP proxy, which writes its line
 //! when the connection closes, and gateways keep connections open. So the witness makes the gateway close
 //! one (half a request, see [`crate::probe::Prober::hang_up`]) and waits for the line. The sidecar's TLS counters
@@ -13,9 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 use kube::Client;
 use serde_json::json;
 
-use super::{
-    BackendPod, LOG_DELAY, RECENT, Settings, SidecarEntry, backend, nothing_to_see, sidecar, testimony,
-};
+use super::{BackendPod, LOG_DELAY, RECENT, SidecarEntry, backend, nothing_to_see, sidecar, testimony};
 use crate::{
     event::Testimony,
     ports::{PortError, WitnessContext},
@@ -31,8 +30,10 @@ const SIDECAR_DELAY: Duration = Duration::from_secs(10);
 pub(super) struct Outside<'a> {
     pub(super) client: &'a Client,
     pub(super) prober: &'a Prober,
-    pub(super) logs: &'a ProxyLogs,
-    pub(super) settings: &'a Settings,
+    /// The gateway's log, if it keeps one.
+    pub(super) logs: Option<ProxyLogs>,
+    /// The identity the gateway is to show.
+    pub(super) spiffe_id: String,
 }
 
 /// TLS counters of a sidecar, before and after the witness made the gateway close a connection.
@@ -41,8 +42,8 @@ type Counters = (BTreeMap<String, u64>, BTreeMap<String, u64>);
 /// Everything the judgement rests on.
 #[derive(Debug, Default)]
 struct Facts {
-    /// The gateway's lines about the answers, by request id.
-    accounts: BTreeMap<String, AccessLogEntry>,
+    /// The gateway's lines about the answers, by request id; nothing if it keeps no log.
+    accounts: Option<BTreeMap<String, AccessLogEntry>>,
     /// Answers, as pod and request id.
     answers: Vec<(String, Option<String>)>,
     /// Pods behind the Service.
@@ -55,7 +56,7 @@ struct Facts {
 
 pub(super) async fn hear(outside: &Outside<'_>, context: &WitnessContext) -> Result<Testimony, PortError> {
     let facts = gather(outside, context).await?;
-    Ok(judge(&facts, &outside.settings.spiffe_id, &context.backend))
+    Ok(judge(&facts, &outside.spiffe_id, &context.backend))
 }
 
 async fn gather(outside: &Outside<'_>, context: &WitnessContext) -> Result<Facts, PortError> {
@@ -68,11 +69,13 @@ async fn gather(outside: &Outside<'_>, context: &WitnessContext) -> Result<Facts
         pods: backend::pods(outside.client, &context.namespace, &context.backend).await?,
         ..Facts::default()
     };
-    if let Some(id) = good.last().and_then(|answer| answer.request_id()) {
-        // Lines come in order: with the last one, all are there.
-        outside.logs.find(id, RECENT, LOG_DELAY).await?;
-        let recent = outside.logs.recent(RECENT).await?;
-        facts.accounts = recent.into_iter().map(|entry| (entry.request_id.clone(), entry)).collect();
+    if let Some(logs) = &outside.logs {
+        if let Some(id) = good.last().and_then(|answer| answer.request_id()) {
+            // Lines come in order: with the last one, all are there.
+            logs.find(id, RECENT, LOG_DELAY).await?;
+        }
+        let recent = logs.recent(RECENT).await?.into_iter();
+        facts.accounts = Some(recent.map(|entry| (entry.request_id.clone(), entry)).collect());
     }
     let answered = facts.pods.iter().filter(|pod| facts.answers.iter().any(|(name, _)| *name == pod.name));
     let asked: Vec<BackendPod> = answered.filter(|pod| pod.sidecar).cloned().collect();
@@ -91,7 +94,7 @@ async fn ask_sidecar(
     pod: &BackendPod,
     answer: Option<&Answer>,
 ) -> Result<(Vec<SidecarEntry>, Counters), PortError> {
-    let spiffe_id = &outside.settings.spiffe_id;
+    let spiffe_id = &outside.spiffe_id;
     let (before, known) =
         futures::join!(sidecar::tls_counters(outside.client, pod), sidecar::entries(outside.client, pod));
     let (before, known) = (before.unwrap_or_default(), known?);
@@ -135,10 +138,16 @@ fn judge(facts: &Facts, client: &str, backend: &str) -> Testimony {
         }
     }
     let server = facts.pods.first().map(BackendPod::spiffe_id).unwrap_or_default();
-    let summary = format!(
-        "every answer came over mutual TLS: the gateway showed {client}, {backend} showed {server}; \
-         its sidecar logged the gateway's connection under that identity"
-    );
+    let summary = match &facts.accounts {
+        Some(_) => format!(
+            "every answer came over mutual TLS: the gateway showed {client}, {backend} showed {server}; \
+             its sidecar logged the gateway's connection under that identity"
+        ),
+        None => format!(
+            "the sidecar of {backend} logged the gateway's connection as mutual TLS of {client}; the gateway keeps no \
+             log of its own"
+        ),
+    };
     testimony(NAME, true, summary, detail(facts))
 }
 
@@ -166,12 +175,13 @@ fn against_gateway(facts: &Facts, name: &str, id: Option<&str>, client: &str) ->
     let Some(pod) = facts.pods.iter().find(|pod| pod.name == name) else {
         return Some(format!("an answer came from {name}, which is not behind the Service"));
     };
+    let accounts = facts.accounts.as_ref()?;
     let Some(id) = id else {
         return Some(format!(
             "an answer from {workload} carries no request id to find it in the gateway's log"
         ));
     };
-    let Some(entry) = facts.accounts.get(id) else {
+    let Some(entry) = accounts.get(id) else {
         return Some(format!("the gateway's log has no line for the answer {id} from {workload}"));
     };
     let server = pod.spiffe_id();
@@ -189,7 +199,10 @@ fn against_gateway(facts: &Facts, name: &str, id: Option<&str>, client: &str) ->
 }
 
 fn detail(facts: &Facts) -> serde_json::Value {
-    let sample = facts.answers.iter().rev().find_map(|(_, id)| facts.accounts.get(id.as_deref()?));
+    let sample = facts
+        .accounts
+        .as_ref()
+        .and_then(|accounts| facts.answers.iter().rev().find_map(|(_, id)| accounts.get(id.as_deref()?)));
     let handshakes: BTreeMap<&str, serde_json::Value> = facts
         .counters
         .iter()
@@ -226,7 +239,7 @@ mod tests {
             log.lines().filter_map(SidecarEntry::parse).filter(|entry| entry.is_from(CLIENT)).collect();
         Facts {
             answers: vec![(POD.into(), Some(entry.request_id.clone())); 3],
-            accounts: [(entry.request_id.clone(), entry)].into(),
+            accounts: Some([(entry.request_id.clone(), entry)].into()),
             pods: vec![pod],
             sidecars: [(POD.into(), written)].into(),
             counters: BTreeMap::new(),
@@ -250,9 +263,19 @@ mod tests {
     }
 
     #[test]
+    fn of_a_gateway_without_a_log_the_sidecars_word_has_to_do() {
+        let mut facts = facts();
+        facts.accounts = None;
+        let testimony = judge(&facts, CLIENT, "backend-v1");
+        assert!(testimony.held && testimony.summary.contains("keeps no log"), "{}", testimony.summary);
+        facts.sidecars.clear();
+        assert!(!judge(&facts, CLIENT, "backend-v1").held);
+    }
+
+    #[test]
     fn an_answer_in_clear_text_is_against_it() {
         let mut facts = facts();
-        for entry in facts.accounts.values_mut() {
+        for entry in facts.accounts.iter_mut().flatten().map(|(_, entry)| entry) {
             entry.upstream_tls = None;
         }
         let testimony = judge(&facts, CLIENT, "backend-v1");

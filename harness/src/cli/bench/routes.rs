@@ -14,7 +14,8 @@ use tokio::time::MissedTickBehavior;
 
 use crate::cluster::api::{ApiError, apply, objects, wait, wait_for_deployment};
 use crate::cluster::{
-    ClusterError, ClusterSpec, DEFAULT_NAME, InstallError, addons, ensure_cluster_with_implementation,
+    ClusterError, ClusterSpec, DEFAULT_NAME, Implementation, InstallError, addons,
+    ensure_cluster_with_implementation,
 };
 use crate::probe::{Ask, Prober, Vantage};
 use crate::progress::{Phase, Progress};
@@ -56,7 +57,8 @@ pub(super) async fn run(args: &RoutesArgs, progress: &dyn Progress) -> Result<()
     let spec = ClusterSpec { name: args.cluster.clone(), ..ClusterSpec::default() };
     let (cluster, _) = ensure_cluster_with_implementation(&spec, progress).await?;
     let client = cluster.client().await?;
-    let echo = addons::image(&cluster.artifacts.images, "echo").ok_or(InstallError::ImageMissing("echo"))?;
+    let echo = addons::image(&cluster.artifacts.images, "echo")
+        .ok_or_else(|| InstallError::ImageMissing("echo".into()))?;
     let result = measure_all(&client, &echo.reference, args.routes, progress).await;
     remove(&client).await?;
     print!("{}", report(&result?));
@@ -103,7 +105,7 @@ async fn programmed(client: &Client, image: &str, class: &str) -> Result<SocketA
     let addresses = gateway.status.and_then(|status| status.addresses).unwrap_or_default();
     let name = addresses.first().map(|address| address.value.clone()).unwrap_or_default();
     // A name is resolved as a client inside the cluster would: by the Service of the frontend.
-    let prober = Prober::new(client.clone(), image, true);
+    let prober = prober(client, image)?;
     let frontend = prober.frontend(&name, Some(80)).await.map_err(|error| late(error.to_string()))?;
     Ok(frontend.address)
 }
@@ -116,7 +118,7 @@ async fn measure(
 ) -> Result<Measured, ClusterError> {
     let api: Api<HttpRoute> = Api::namespaced(client.clone(), NAMESPACE);
     // Requests only from outside: the image of the vantage pods is not needed.
-    let prober = Prober::new(client.clone(), "", true);
+    let prober = prober(client, "")?;
     let mut measured = Measured::default();
     reachable(&prober, address).await?;
     for index in 0..routes {
@@ -151,6 +153,12 @@ async fn measure(
         measured.times.push(since.elapsed());
     }
     Ok(measured)
+}
+
+/// Sends the requests. Istio's gateway publishes an IP address, which needs no resolving.
+fn prober(client: &Client, image: &str) -> Result<Prober, ClusterError> {
+    let resolution = Implementation::built_in().map_err(Box::new)?.address.resolution;
+    Ok(Prober::new(client.clone(), image, true, resolution))
 }
 
 /// Waits until the gateway answers at all: it is routes that are measured, and a new address takes kube-proxy a moment.

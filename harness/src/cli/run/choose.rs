@@ -8,6 +8,7 @@ use super::RunArgs;
 use super::selection::{self, Share};
 use crate::cli::{exit, tell};
 use crate::event::Partition;
+use crate::implementation::Implementation;
 use crate::report::Report;
 use crate::requirement::Catalogue;
 use crate::scenario::{Problems, Scenario, discover};
@@ -30,8 +31,13 @@ pub(super) struct Chosen {
     pub(super) partition: Option<Partition>,
 }
 
-/// Loads all scenarios that the names mean.
-pub(super) fn load(root: &Path, names: &[String], catalogue: &Catalogue) -> Result<Vec<Loaded>, u8> {
+/// Loads all scenarios that the names mean. Without names these are all that can be put to the implementation.
+pub(super) fn load(
+    root: &Path,
+    names: &[String],
+    catalogue: &Catalogue,
+    implementation: &Implementation,
+) -> Result<Vec<Loaded>, u8> {
     let ids = discover::all(root).map_err(|error| {
         eprintln!("looking for scenarios below {}: {error}", root.display());
         exit::USAGE
@@ -43,13 +49,21 @@ pub(super) fn load(root: &Path, names: &[String], catalogue: &Catalogue) -> Resu
         );
         exit::NOTHING
     })?;
-    Ok(selected.into_iter().map(|id| load_one(root, id, catalogue)).collect())
+    let (loaded, others): (Vec<_>, Vec<_>) =
+        selected.into_iter().map(|id| load_one(root, id, catalogue, implementation)).partition(|loaded| {
+            let about = |scenario: &Scenario| scenario.is_about(implementation);
+            !names.is_empty() || loaded.scenario.as_ref().map_or(true, about)
+        });
+    for other in others {
+        eprintln!("left out: {}, which is not about {}", other.id, implementation.name);
+    }
+    Ok(loaded)
 }
 
-fn load_one(root: &Path, id: String, catalogue: &Catalogue) -> Loaded {
+fn load_one(root: &Path, id: String, catalogue: &Catalogue, implementation: &Implementation) -> Loaded {
     let directory = id.split('/').fold(root.to_owned(), |path, part| path.join(part));
     let files = RefCell::new(BTreeSet::new());
-    let scenario = Scenario::load_with(&directory, &id, catalogue, &|path| {
+    let scenario = Scenario::load_with(&directory, &id, catalogue, implementation, &|path| {
         files.borrow_mut().insert(plain(path));
         std::fs::read_to_string(path)
     });
@@ -85,7 +99,12 @@ pub(super) fn only(loaded: Vec<Loaded>, args: &RunArgs, catalogue: &Catalogue) -
 }
 
 /// The scenarios to run, or the exit code if there are none or something is wrong with one.
-pub(super) fn choose(root: &Path, args: &RunArgs, catalogue: &Catalogue) -> Result<Chosen, u8> {
+pub(super) fn choose(
+    root: &Path,
+    args: &RunArgs,
+    catalogue: &Catalogue,
+    implementation: &Implementation,
+) -> Result<Chosen, u8> {
     let failed = failed_before(args)?;
     // What failed may be broken on purpose: such scenarios are found by their names only.
     let names: Vec<String> = match &failed {
@@ -98,7 +117,7 @@ pub(super) fn choose(root: &Path, args: &RunArgs, catalogue: &Catalogue) -> Resu
         eprintln!("nothing selected: nothing of the newest run has to run again");
         return Err(exit::NOTHING);
     }
-    let loaded = only(load(root, &names, catalogue)?, args, catalogue)?;
+    let loaded = only(load(root, &names, catalogue, implementation)?, args, catalogue)?;
     let mut scenarios = Vec::new();
     let mut problems = Vec::new();
     for Loaded { scenario, .. } in loaded {
@@ -181,7 +200,9 @@ mod tests {
         std::fs::create_dir(root.path().join("odd")).unwrap();
         let text = "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nsteps:\n- apply: ../gone.yaml\n";
         std::fs::write(root.path().join("odd/scenario.yaml"), text).unwrap();
-        let loaded = load(root.path(), &[], &Catalogue::built_in().unwrap()).unwrap().remove(0);
+        let implementation = Implementation::built_in().unwrap();
+        let loaded = load(root.path(), &[], &Catalogue::built_in().unwrap(), &implementation);
+        let loaded = loaded.unwrap().remove(0);
         assert!(loaded.scenario.is_err());
         let files: Vec<_> = loaded.files.iter().map(|file| file.strip_prefix(root.path()).unwrap()).collect();
         assert_eq!(files, [Path::new("gone.yaml"), Path::new("odd/scenario.yaml")]);

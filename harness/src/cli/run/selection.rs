@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use crate::event::Verdict;
 use crate::report::Report;
 use crate::requirement::Catalogue;
 use crate::scenario::node::closest;
@@ -61,7 +60,7 @@ pub(super) fn requirements(ids: &[String], catalogue: &Catalogue) -> Result<BTre
 
 /// What has to run again after this run: scenarios that were not proved, and those it did not come to.
 pub(super) fn unproved(report: &Report) -> BTreeSet<String> {
-    let red = report.scenarios.iter().filter(|scenario| scenario.verdict != Verdict::Proved);
+    let red = report.scenarios.iter().filter(|scenario| !scenario.verdict.is_good());
     red.map(|scenario| scenario.id.clone()).chain(report.not_run().into_iter().map(str::to_owned)).collect()
 }
 

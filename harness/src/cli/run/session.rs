@@ -9,14 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunArgs;
 use crate::cli::exit;
-use crate::cluster::{Cluster, ClusterError, ensure_cluster};
+use crate::cluster::{ClusterError, ExistingSpec, Target, ensure_cluster, existing};
 use crate::event::{Event, EventSink, Fanout, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict};
+use crate::implementation::Implementation;
+use crate::progress::Progress;
 use crate::report;
 use crate::runner::context::millis;
 use crate::runner::live::Live;
 use crate::runner::{Runner, verdict};
 use crate::scenario::Scenario;
-use crate::supply::cache::Cache;
+use crate::supply::cache::{Cache, Lock};
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -29,6 +31,7 @@ pub(super) struct Ended {
 /// Proves scenarios, and writes what came of it.
 pub(super) async fn prove(
     args: &RunArgs,
+    implementation: &Arc<Implementation>,
     scenarios: &[Scenario],
     partition: Option<Partition>,
     stop: CancellationToken,
@@ -47,7 +50,8 @@ pub(super) async fn prove(
         partition,
     });
     let mut done = Vec::new();
-    let ran = on_cluster(args, scenarios, &sink, results.clone(), stop, &mut done).await;
+    let runs = Runs { results: results.clone(), stop };
+    let ran = on_cluster(args, implementation, scenarios, &sink, runs, &mut done).await;
     let (verdict, mut code) = match ran {
         Ok(()) => {
             let wanted = scenarios.len() * args.repeat as usize;
@@ -70,26 +74,18 @@ pub(super) async fn prove(
 /// Has the cluster, and runs the scenarios on it; those that ended are in `done`. The exit code if it does not come so far.
 async fn on_cluster(
     args: &RunArgs,
+    implementation: &Arc<Implementation>,
     scenarios: &[Scenario],
     sink: &Arc<dyn EventSink>,
-    results: PathBuf,
-    stop: CancellationToken,
+    runs: Runs,
     done: &mut Vec<ScenarioResult>,
 ) -> Result<(), u8> {
-    let spec = args.spec.spec();
     let progress = PhaseEvents(sink.as_ref());
-    let ready = async {
-        let cluster = ensure_cluster(&spec, &progress).await?;
-        // Scenarios install and remove the one implementation: a second run waits for the first.
-        let lock = Cache::open_default()?;
-        let waiting = || eprintln!("waiting for another run on cluster {}", cluster.name);
-        let lock = lock.lock(&format!("scenarios-{}", cluster.name), waiting).await?;
-        Ok::<_, ClusterError>((cluster, lock))
-    };
-    let (cluster, _lock) = tokio::select! {
+    let ready = ready(args, implementation, scenarios, &progress);
+    let (target, _lock) = tokio::select! {
         biased;
-        () = stop.cancelled() => {
-            eprintln!("interrupted while the cluster was being made ready; `meshproof down` removes it");
+        () = runs.stop.cancelled() => {
+            eprintln!("interrupted while the cluster was being made ready; `meshproof down` removes one that is its own");
             return Err(exit::SETUP);
         }
         ready = ready => ready.map_err(|error| {
@@ -97,12 +93,67 @@ async fn on_cluster(
             exit::of(&error)
         })?,
     };
-    let live = attach(&cluster, sink).await?;
+    let live = attach(&target, implementation, sink).await?;
     let unfit: Vec<_> = scenarios.iter().filter_map(|scenario| live.unfit_for(scenario)).collect();
-    if !unfit.is_empty() {
-        eprintln!("the cluster {} is not fit: {}", cluster.name, unfit.join("; "));
-        return Err(exit::UNFIT);
+    let fit = if unfit.is_empty() {
+        run_all(args, &live, scenarios, sink, runs, done).await;
+        Ok(())
+    } else {
+        eprintln!("the cluster {} or the implementation is not fit: {}", target.name, unfit.join("; "));
+        Err(exit::UNFIT)
+    };
+    // What was kept on purpose goes on needing what it stands on.
+    if done.iter().any(|result| !result.kept.is_empty()) {
+        return fit;
     }
+    let left = live.leave().await.map_err(|error| {
+        eprintln!("{error}");
+        exit::SETUP
+    });
+    fit.and(left)
+}
+
+/// Makes the cluster ready, and keeps other runs from it: scenarios install and remove the one implementation.
+async fn ready(
+    args: &RunArgs,
+    implementation: &Implementation,
+    scenarios: &[Scenario],
+    progress: &dyn Progress,
+) -> Result<(Target, Lock), ClusterError> {
+    let cache = Cache::open_default()?;
+    let waiting = |name: &str| eprintln!("waiting for another run on cluster {name}");
+    let Some(context) = &args.context else {
+        let target = ensure_cluster(&args.spec.spec(), progress).await?.target();
+        let lock = cache.lock(&format!("scenarios-{}", target.name), || waiting(&target.name)).await?;
+        return Ok((target, lock));
+    };
+    let spec = ExistingSpec {
+        context: context.clone(),
+        images_from: args.images_from.clone(),
+        image_source: args.spec.image_source,
+    };
+    // Before it is looked at: what another run has there would speak against it.
+    let name = existing::folder_name(context);
+    let lock = cache.lock(&format!("scenarios-{name}"), || waiting(context)).await?;
+    let target = existing::attach(&spec, implementation, scenarios, progress).await?;
+    Ok((target, lock))
+}
+
+/// Where results go, and what ends a run early.
+struct Runs {
+    results: PathBuf,
+    stop: CancellationToken,
+}
+
+/// Runs the scenarios, one after the other, as often as is asked for.
+async fn run_all(
+    args: &RunArgs,
+    live: &Live,
+    scenarios: &[Scenario],
+    sink: &Arc<dyn EventSink>,
+    Runs { results, stop }: Runs,
+    done: &mut Vec<ScenarioResult>,
+) {
     let (outside, sink, keep) = (live.outside.clone(), sink.clone(), args.keep);
     let runner = Runner { outside, sink, results, keep, stop: stop.clone() };
     for round in 1..=args.repeat {
@@ -118,11 +169,14 @@ async fn on_cluster(
             done.push(runner.run_round(scenario, round).await);
         }
     }
-    Ok(())
 }
 
-async fn attach(cluster: &Cluster, sink: &Arc<dyn EventSink>) -> Result<Live, u8> {
-    let live = Live::attach(cluster, sink.clone()).await.map_err(|error| {
+async fn attach(
+    target: &Target,
+    implementation: &Arc<Implementation>,
+    sink: &Arc<dyn EventSink>,
+) -> Result<Live, u8> {
+    let live = Live::attach(target, implementation.clone(), sink.clone()).await.map_err(|error| {
         eprintln!("{error}");
         exit::SETUP
     })?;

@@ -4,6 +4,7 @@ mod changes;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::event::ModifyKind;
@@ -16,6 +17,7 @@ use self::changes::{SOURCES, Touched, World};
 use super::choose::{self, Loaded};
 use super::{RunArgs, session, stop};
 use crate::cli::{exit, tell};
+use crate::implementation::Implementation;
 use crate::requirement::Catalogue;
 use crate::scenario::Scenario;
 use crate::supply::workspace;
@@ -32,14 +34,15 @@ pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u
         Err(error) => return cannot_watch(&root, &error),
     };
     let sources = sources();
-    for folder in std::iter::once(&root).chain(&sources) {
+    let implementation = args.implementation.folder();
+    for folder in std::iter::once(&root).chain(&implementation).chain(&sources) {
         if let Err(error) = watcher.watch(folder, RecursiveMode::Recursive) {
             return cannot_watch(folder, &error);
         }
     }
     let stop = stop::on_signal();
-    let mut loaded = match load(args, &root, catalogue) {
-        Ok(loaded) => loaded,
+    let (mut implementation, mut loaded) = match load(args, &root, catalogue) {
+        Ok(both) => both,
         Err(code) => return code,
     };
     let mut due: Vec<String> = loaded.iter().map(|loaded| loaded.id.clone()).collect();
@@ -49,7 +52,7 @@ pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u
         let scenarios = ready(loaded, &due);
         let mut unsettled = due.clone();
         if !scenarios.is_empty() {
-            let ended = session::prove(args, &scenarios, None, stop.clone()).await;
+            let ended = session::prove(args, &implementation, &scenarios, None, stop.clone()).await;
             (code, unsettled) = (ended.code, ended.unsettled);
         }
         eprintln!(
@@ -59,7 +62,7 @@ pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u
         let touched = loop {
             let Some(changed) = next_changes(&mut changes, &stop).await else { return code };
             match load(args, &root, catalogue) {
-                Ok(now) => loaded = now,
+                Ok(now) => (implementation, loaded) = now,
                 Err(_) => continue,
             }
             let touched = touched(&mut world, self::world(&loaded, &sources), &changed);
@@ -96,8 +99,19 @@ fn ready(mut loaded: Vec<Loaded>, due: &[String]) -> Vec<Scenario> {
     ready
 }
 
-fn load(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> Result<Vec<Loaded>, u8> {
-    choose::only(choose::load(root, &args.names, catalogue)?, args, catalogue)
+/// The implementation, and what is selected as it is read for that one: every scenario depends on its file.
+fn load(
+    args: &RunArgs,
+    root: &Path,
+    catalogue: &Catalogue,
+) -> Result<(Arc<Implementation>, Vec<Loaded>), u8> {
+    let implementation = args.implementation.load().map(Arc::new).ok_or(exit::USAGE)?;
+    let loaded = choose::load(root, &args.names, catalogue, &implementation)?;
+    let mut loaded = choose::only(loaded, args, catalogue)?;
+    for loaded in &mut loaded {
+        loaded.files.extend(args.implementation.file());
+    }
+    Ok((implementation, loaded))
 }
 
 fn world(loaded: &[Loaded], sources: &[PathBuf]) -> World {

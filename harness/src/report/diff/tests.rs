@@ -71,6 +71,16 @@ fn what_is_not_tried_any_more_got_worse() {
 }
 
 #[test]
+fn what_was_proved_and_is_waived_got_worse() {
+    let waived = Report::from_events(&sample::waived_run());
+    let there = diff(&proved_run(), &waived);
+    assert!(there.is_worse());
+    assert!(there.text().contains("R45: proved → waived"), "{}", there.text());
+    assert!(!diff(&waived, &proved_run()).is_worse());
+    assert!(matches!(grade(Some(Verdict::Failed), Some(Verdict::Waived)), Grade::Other));
+}
+
+#[test]
 fn times_count_only_beyond_both_limits() {
     for (a, b, counts) in [
         (100, 599, false),

@@ -24,6 +24,7 @@ impl State {
     /// `measured`: every step about it only measures.
     fn of(verdict: Option<Verdict>, kind: Kind, measured: bool) -> Self {
         match (verdict, kind) {
+            (Some(Verdict::Waived), _) => Self::Waived,
             (Some(Verdict::Proved), Kind::U) => Self::Measured,
             (Some(Verdict::Proved), _) if measured => Self::Measured,
             (Some(Verdict::Proved), _) => Self::Proved,
@@ -92,8 +93,9 @@ pub(super) fn of(report: &Report) -> Vec<Requirement> {
 
 fn requirement(report: &Report, promise: &Promise) -> Requirement {
     let every = report.scenarios.iter().flat_map(|scenario| &scenario.requirements);
-    let own = every.filter(|requirement| requirement.id == promise.id);
-    let verdict = own.map(|requirement| requirement.verdict).max();
+    let own: Vec<_> = every.filter(|requirement| requirement.id == promise.id).collect();
+    let verdict = own.iter().map(|requirement| requirement.verdict).max();
+    let waived = own.iter().find_map(|requirement| requirement.waived.as_ref());
     let mut about = steps_about(report, &promise.id).peekable();
     let measured = about.peek().is_some() && about.all(|(_, step)| step.info.measured);
     let state = State::of(verdict, promise.kind, measured);
@@ -104,7 +106,7 @@ fn requirement(report: &Report, promise: &Promise) -> Requirement {
         lines: promise.lines.replace(',', ", "),
         words: state.words(),
         class: state.class(),
-        remark: promise.waived.clone().unwrap_or_default(),
+        remark: promise.waived.as_ref().or(waived).cloned().unwrap_or_default(),
         steps: links(report, &promise.id),
     }
 }

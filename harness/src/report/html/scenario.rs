@@ -148,7 +148,7 @@ impl Step {
     fn new(scenario: &str, step: &StepResult, whole: u64, results: &Path) -> Self {
         let number = step.info.index + 1;
         let folder = step.failure.as_ref().and_then(|failure| failure.evidence.as_deref());
-        let ran = step.verdict != Verdict::Skipped;
+        let ran = !matches!(step.verdict, Verdict::Skipped | Verdict::Waived);
         Self {
             anchor: step_anchor(scenario, number),
             number,
@@ -215,6 +215,12 @@ fn fields(step: &StepResult) -> Vec<Named> {
     }
     if !step.info.errata.is_empty() {
         fields.push(named("errata", step.info.errata.join(", ")));
+    }
+    if !step.info.waives.is_empty() {
+        fields.push(named("waived", step.info.waives.join(", ")));
+    }
+    if let Some(instead) = &step.info.instead {
+        fields.push(named("instead", text::in_other_words(instead)));
     }
     fields.push(named("scenario", format!("line {}", step.info.line)));
     fields

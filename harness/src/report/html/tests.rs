@@ -65,6 +65,14 @@ fn what_failed_stands_on_top() {
 }
 
 #[test]
+fn what_is_waived_is_not_counted_as_proved() {
+    let page = rendered(&Report::from_events(&sample::waived_run()));
+    assert!(page.contains("2 requirements proved"));
+    assert!(page.contains("<div class=\"step claim waived\" id=\"service-mesh-integration-step-2\">"));
+    assert!(page.contains("It announces an Istio ALPN."));
+}
+
+#[test]
 fn a_run_broken_off_is_not_green() {
     let mut events = sample::proved_run();
     events.pop();

@@ -29,7 +29,7 @@ impl Paint {
             Verdict::Proved => Style::new().green(),
             Verdict::Failed => Style::new().red().bold(),
             Verdict::Error => Style::new().magenta().bold(),
-            Verdict::Skipped => Style::new().dim(),
+            Verdict::Skipped | Verdict::Waived => Style::new().dim(),
         };
         self.style(style, text)
     }

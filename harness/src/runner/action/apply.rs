@@ -1,5 +1,7 @@
 //! `apply: [namespace.yaml, gateway.yaml]`: server-side apply of manifests.
 
+use std::collections::BTreeMap;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
@@ -9,15 +11,20 @@ use crate::ports::{Applied, ObjectRef, PortError};
 use crate::runner::context::{Context, Trouble};
 use crate::runner::ledger::Entry;
 use crate::scenario::limits;
-use crate::scenario::manifest::{Manifest, substitute};
+use crate::scenario::manifest::{Manifest, Object};
 use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::placeholder::substitute;
 use crate::scenario::word::{Definition, Scope, Word};
 
 /// The word.
 pub const WORD: Definition = Definition::action("apply", limits::ACTION, parse);
 
 #[derive(Debug)]
-struct Apply(Vec<Manifest>);
+struct Apply {
+    manifests: Vec<Manifest>,
+    /// Why objects of a kind are left out, by kind.
+    left_out: BTreeMap<String, String>,
+}
 
 fn parse(subject: &Node, _: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     let manifests =
@@ -25,22 +32,38 @@ fn parse(subject: &Node, _: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dy
     if manifests.is_empty() {
         return Err(subject.problem("nothing to apply"));
     }
-    Ok(Box::new(Apply(manifests)))
+    Ok(Box::new(Apply { manifests, left_out: scope.implementation.waived.kinds.clone() }))
+}
+
+impl Apply {
+    fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.manifests.iter().flat_map(|manifest| &manifest.objects)
+    }
+
+    /// Why the implementation wants no such object.
+    fn left_out(&self, id: &ObjectRef) -> Option<&str> {
+        self.left_out.get(id.kind.word).map(String::as_str)
+    }
 }
 
 impl Word for Apply {
     fn name(&self) -> String {
-        format!("apply {}", self.0.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "))
+        format!("apply {}", self.manifests.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "))
     }
 
     fn creates(&self) -> Vec<ObjectRef> {
-        self.0.iter().flat_map(|manifest| &manifest.objects).map(|object| object.id.clone()).collect()
+        let ids = self.objects().map(|object| object.id.clone());
+        ids.filter(|id| self.left_out(id).is_none()).collect()
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let mut done = Vec::new();
-            for object in self.0.iter().flat_map(|manifest| &manifest.objects) {
+            for object in self.objects() {
+                if let Some(because) = self.left_out(&object.id) {
+                    done.push((object.id.to_string(), format!("left out: {because}")));
+                    continue;
+                }
                 let value = substitute(&object.value, &context.outside.placeholders).map_err(|name| {
                     PortError::new(
                         format!("applying {}", object.id),
@@ -51,9 +74,9 @@ impl Word for Apply {
                 let result = match applied {
                     Applied::Created => {
                         context.ledger.note(Entry::Created(object.id.clone()));
-                        "created"
+                        "created".to_owned()
                     }
-                    Applied::Configured => "configured",
+                    Applied::Configured => "configured".to_owned(),
                 };
                 done.push((object.id.to_string(), result));
             }

@@ -1,5 +1,5 @@
 //! `given: implementation`, `install: implementation` and `uninstall: implementation`: the gateway under test, by its real
-//! charts.
+//! charts if it has any.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -38,16 +38,20 @@ fn implementation(subject: &Node) -> Result<(), Problem> {
     }
 }
 
-fn parse_install(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+fn parse_install(
+    subject: &Node,
+    fields: &mut Fields<'_>,
+    scope: &Scope<'_>,
+) -> Result<Box<dyn Word>, Problem> {
     implementation(subject)?;
     let mut values = serde_json::Map::new();
     if let Some(node) = fields.take("values") {
         // By release; each release's values as its chart wants them.
         let mut releases = node.fields()?;
-        for release in RELEASES {
-            if let Some(own) = releases.take(release) {
+        for release in &scope.implementation.releases {
+            if let Some(own) = releases.take(&release.name) {
                 own.fields()?;
-                values.insert((*release).to_owned(), own.value());
+                values.insert(release.name.clone(), own.value());
             }
         }
         releases.finish()?;
@@ -63,9 +67,6 @@ fn parse_given(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<
     implementation(subject)?;
     Ok(Box::new(Given))
 }
-
-/// The releases of the implementation, by the document's names.
-pub const RELEASES: &[&str] = &["alb-controller", "alb-controller-servicemesh-extension"];
 
 fn parse_uninstall(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     implementation(subject)?;

@@ -40,6 +40,10 @@ impl Word for Install {
         format!("install Istio into {}{}", self.0.namespace, revision.collect::<String>())
     }
 
+    fn needs_own_cluster(&self) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             // Noted first: an install that stops half-way has to be undone as well.
@@ -54,6 +58,10 @@ impl Word for Install {
 impl Word for Uninstall {
     fn name(&self) -> String {
         format!("uninstall Istio from {}", self.0.join(", "))
+    }
+
+    fn needs_own_cluster(&self) -> bool {
+        true
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {

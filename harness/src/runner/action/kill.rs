@@ -114,6 +114,10 @@ impl Word for Kill {
         format!("kill {} in {}", self.victim.in_words(), self.namespace)
     }
 
+    fn needs_own_cluster(&self) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let pod = self.victim.find(context, &self.namespace).await?;

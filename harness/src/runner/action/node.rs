@@ -47,6 +47,10 @@ impl Word for Stop {
         format!("stop the node of {} in {}", self.of.in_words(), self.namespace)
     }
 
+    fn needs_own_cluster(&self) -> bool {
+        true
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let pod = self.of.find(context, &self.namespace).await?;
@@ -62,6 +66,10 @@ impl Word for Stop {
 impl Word for Start {
     fn name(&self) -> String {
         "start the stopped nodes".into()
+    }
+
+    fn needs_own_cluster(&self) -> bool {
+        true
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {

@@ -77,7 +77,8 @@ impl Word for Start {
             let ask = if self.fresh { ask } else { ask.pooled() };
             let requests = context.outside.requests.clone();
             let (from, rate, wanted) = (self.target.from, self.rate, self.wanted.clone());
-            *context.traffic = Some(Traffic::start(requests, from, ask, rate, wanted));
+            let gateway = self.target.gateway.clone();
+            *context.traffic = Some(Traffic::start(requests, gateway, from, ask, rate, wanted));
             let detail = json!({"rate": self.rate, "wants": self.wanted.to_string()});
             Ok(Observed { summary: "traffic began".into(), detail, ..Observed::default() })
         }

@@ -1,0 +1,117 @@
+//! What an existing cluster has.
+
+use std::path::Path;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+
+use super::refusal::{DEFINITIONS, Found, Plan};
+use crate::cluster::addons;
+use crate::cluster::api::ApiError;
+use crate::cluster::implementation::{Implementation, installed_in};
+use crate::runner::objects::KubeObjects;
+
+/// Istio's namespace, unless a mesh is unusual.
+const ISTIO: &str = "istio-system";
+
+fn asking(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
+    let doing = doing.into();
+    move |source| ApiError::Request { doing, source: Box::new(source) }
+}
+
+/// What of the plan is there already, and which definitions are not.
+pub(super) async fn found(client: &Client, plan: &Plan) -> Result<Found, ApiError> {
+    let objects = KubeObjects::new(client.clone());
+    let mut found = Found::default();
+    for id in plan.must_not_exist() {
+        if objects.exists(&id).await.map_err(asking(format!("looking for {id}")))? {
+            found.objects.push(id);
+        }
+    }
+    for name in &plan.releases {
+        // A release of that name is removed afterwards wherever it is.
+        let namespaces = installed_in(client, name).await?;
+        found.releases.extend(namespaces.into_iter().map(|namespace| (namespace, name.clone())));
+    }
+    for name in DEFINITIONS {
+        if !has_definition(client, name).await? {
+            found.missing_definitions.push((*name).to_owned());
+        }
+    }
+    Ok(found)
+}
+
+async fn has_definition(client: &Client, name: &str) -> Result<bool, ApiError> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    Ok(api
+        .get_metadata_opt(name)
+        .await
+        .map_err(asking(format!("looking for the definition {name}")))?
+        .is_some())
+}
+
+/// Kubernetes' version, and the number of nodes.
+pub(super) async fn kubernetes(client: &Client) -> Result<(String, usize), ApiError> {
+    let version = client.apiserver_version().await.map_err(asking("asking for Kubernetes' version"))?;
+    let nodes: Api<Node> = Api::all(client.clone());
+    let nodes = nodes.list_metadata(&ListParams::default()).await.map_err(asking("counting the nodes"))?;
+    Ok((version.git_version, nodes.items.len()))
+}
+
+/// Istio's version, if there is an istiod: the tag of its image.
+pub(super) async fn istio(client: &Client) -> Result<Option<String>, ApiError> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), ISTIO);
+    let list = deployments
+        .list(&ListParams::default().labels("app=istiod"))
+        .await
+        .map_err(asking(format!("looking for istiod in {ISTIO}")))?;
+    Ok(list.items.iter().find_map(istiod_image).map(|image| version(&image).to_owned()))
+}
+
+fn istiod_image(istiod: &Deployment) -> Option<String> {
+    let pod = istiod.spec.as_ref()?.template.spec.as_ref()?;
+    pod.containers.iter().find(|container| container.name == "discovery")?.image.clone()
+}
+
+/// The tag of an image; `unknown` for one that is named by its digest alone.
+fn version(image: &str) -> &str {
+    let name = image.split('@').next().unwrap_or(image);
+    // A colon before the last slash is that of a port.
+    name.rsplit('/').next().and_then(|last| last.split_once(':')).map_or("unknown", |(_, tag)| tag)
+}
+
+/// Definitions that the implementation's charts bring and the cluster does not have. helm leaves them behind.
+pub(super) async fn new_definitions(
+    client: &Client,
+    implementation: &Implementation,
+) -> Result<Vec<String>, ApiError> {
+    let mut new = Vec::new();
+    for release in &implementation.releases {
+        let folder = Path::new(&release.chart).join("crds");
+        if !folder.is_dir() {
+            continue;
+        }
+        for definition in addons::gateway_api(&folder)? {
+            let name = definition.name_any();
+            if !has_definition(client, &name).await? {
+                new.push(name);
+            }
+        }
+    }
+    Ok(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_tag() {
+        assert_eq!(version("registry.example:5000/istio/pilot:1.30.1-distroless"), "1.30.1-distroless");
+        assert_eq!(version("registry.example/istio/pilot:1.24.0@sha256:00"), "1.24.0");
+        assert_eq!(version("registry.example:5000/istio/pilot@sha256:00"), "unknown");
+    }
+}

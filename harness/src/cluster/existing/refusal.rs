@@ -1,0 +1,192 @@
+//! What speaks against running scenarios on somebody else's cluster.
+//!
+//! What the scenarios would write is known from their manifests and from the implementation's file before anything is done.
+
+use std::collections::BTreeSet;
+
+use crate::cluster::implementation::Implementation;
+use crate::ports::ObjectRef;
+use crate::probe::{Vantage, VantagePods};
+use crate::scenario::Scenario;
+use crate::scenario::kinds::Kind;
+
+/// Everything that will be made and removed again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Namespaces: the scenarios', the implementation's and the harness's.
+    pub namespaces: BTreeSet<String>,
+    /// Objects the scenarios apply, with the scenario: those in no namespace, and those in a namespace that nobody here makes.
+    pub objects: Vec<(String, ObjectRef)>,
+    /// helm releases, by name.
+    pub releases: Vec<String>,
+    /// Steps that take nodes or Istio apart, with the scenario.
+    pub unsuitable: Vec<(String, String)>,
+    /// The GatewayClass that comes with the releases.
+    pub class: Option<String>,
+}
+
+impl Plan {
+    /// What these scenarios and this implementation will make.
+    pub fn new(scenarios: &[Scenario], implementation: &Implementation) -> Self {
+        let installed = !implementation.releases.is_empty();
+        let releases = implementation.releases.iter();
+        let releases: Vec<_> = releases.map(|release| release.name.clone()).collect();
+        let mut namespaces: BTreeSet<String> = implementation.namespaces.iter().cloned().collect();
+        namespaces.extend(
+            [Vantage::Plain, Vantage::Mesh].into_iter().filter_map(VantagePods::namespace).map(String::from),
+        );
+        let (mut all, mut unsuitable) = (Vec::new(), Vec::new());
+        for scenario in scenarios {
+            let taken = scenario.steps.iter().filter(|step| step.info.waived.is_none());
+            let own = taken.clone().filter(|step| step.word.needs_own_cluster());
+            unsuitable.extend(own.map(|step| (scenario.id.clone(), step.info.name.clone())));
+            for id in taken.flat_map(|step| step.word.creates()) {
+                if id.kind.word == "namespace" {
+                    namespaces.insert(id.name);
+                } else if !all.iter().any(|(_, known)| *known == id) {
+                    all.push((scenario.id.clone(), id));
+                }
+            }
+        }
+        all.retain(|(_, id)| id.namespace.as_ref().is_none_or(|namespace| !namespaces.contains(namespace)));
+        let class = installed.then(|| implementation.gateway_class.clone());
+        Self { namespaces, objects: all, releases, unsuitable, class }
+    }
+
+    /// Every object whose existence would speak against it.
+    pub fn must_not_exist(&self) -> Vec<ObjectRef> {
+        let named = |word: &str, name: &str| {
+            Kind::by_word(word).map(|kind| ObjectRef { kind, namespace: None, name: name.to_owned() })
+        };
+        let namespaces = self.namespaces.iter().filter_map(|name| named("namespace", name));
+        let class = self.class.iter().filter_map(|name| named("gatewayclass", name));
+        namespaces.chain(class).chain(self.objects.iter().map(|(_, id)| id.clone())).collect()
+    }
+
+    /// Objects in namespaces that nobody here makes: they would change what others have there.
+    pub fn in_foreign_namespaces(&self) -> Vec<String> {
+        let foreign = self.objects.iter().filter(|(_, id)| id.namespace.is_some());
+        foreign
+            .map(|(scenario, id)| format!("{scenario} would make {id}, which is not its own namespace"))
+            .collect()
+    }
+}
+
+/// What a cluster has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Which of [`Plan::must_not_exist`] exist.
+    pub objects: Vec<ObjectRef>,
+    /// Which of the releases exist, as namespace (any) and name.
+    pub releases: Vec<(String, String)>,
+    /// Which of the definitions that are needed are missing.
+    pub missing_definitions: Vec<String>,
+}
+
+/// The Gateway API's definitions without which no scenario can do anything.
+pub const DEFINITIONS: &[&str] = &[
+    "gatewayclasses.gateway.networking.k8s.io",
+    "gateways.gateway.networking.k8s.io",
+    "httproutes.gateway.networking.k8s.io",
+];
+
+/// Everything that speaks against it, a line each; none means that it can be done.
+pub fn reasons(plan: &Plan, found: &Found) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for id in &found.objects {
+        reasons.push(format!("{id} exists and would be overwritten and removed"));
+    }
+    for (namespace, name) in &found.releases {
+        reasons
+            .push(format!("helm release {name} in {namespace} exists and would be overwritten and removed"));
+    }
+    reasons.extend(plan.in_foreign_namespaces());
+    for (scenario, step) in &plan.unsuitable {
+        reasons.push(format!("{scenario} takes nodes or Istio apart (`{step}`): leave --context out"));
+    }
+    for definition in &found.missing_definitions {
+        reasons.push(format!(
+            "the definition {definition} is missing: install the Gateway API's standard channel"
+        ));
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+    use std::path::Path;
+
+    use super::*;
+    use crate::requirement::Catalogue;
+
+    fn scenario(manifest: &'static str) -> Scenario {
+        let read = move |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
+            Some("scenario.yaml") => {
+                Ok("title: t\ndocument: {name: d, edition: e}\nnamespace: shop\nsteps:\n- install: \
+                                         implementation\n- apply: m.yaml\n"
+                    .to_owned())
+            }
+            Some("m.yaml") => Ok(manifest.to_owned()),
+            _ => Err(Error::from(ErrorKind::NotFound)),
+        };
+        let implementation = Implementation::built_in().unwrap();
+        Scenario::load_with(Path::new("s"), "s", &Catalogue::built_in().unwrap(), &implementation, &read)
+            .unwrap()
+    }
+
+    const OWN: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\napiVersion: v1\nkind: Service\nmetadata: \
+                       {name: a}\n";
+    const FOREIGN: &str = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: \
+                           istio-system}\n";
+
+    fn plan(manifest: &'static str) -> Plan {
+        Plan::new(&[scenario(manifest)], &Implementation::built_in().unwrap())
+    }
+
+    #[test]
+    fn what_will_be_made_is_known_beforehand() {
+        let plan = plan(OWN);
+        let namespaces: Vec<_> = plan.namespaces.iter().map(String::as_str).collect();
+        assert_eq!(
+            namespaces,
+            ["azure-alb-dataplane", "azure-alb-system", "meshproof-mesh", "meshproof-plain", "shop"]
+        );
+        assert!(plan.objects.is_empty(), "what is in a namespace of its own goes with it");
+        assert_eq!(plan.releases.len(), 2);
+        assert_eq!(plan.class.as_deref(), Some("azure-alb-external"));
+        assert_eq!(plan.must_not_exist().len(), 6);
+    }
+
+    #[test]
+    fn nothing_there_and_nothing_missing_is_no_reason() {
+        assert!(reasons(&plan(OWN), &Found::default()).is_empty());
+    }
+
+    #[test]
+    fn all_that_is_there_or_missing_is_listed() {
+        let plan = plan(OWN);
+        let found = Found {
+            objects: plan.must_not_exist().into_iter().filter(|id| id.name == "shop").collect(),
+            releases: vec![("elsewhere".into(), plan.releases[0].clone())],
+            missing_definitions: vec![DEFINITIONS[1].into()],
+        };
+        assert_eq!(
+            reasons(&plan, &found),
+            [
+                "namespace/shop exists and would be overwritten and removed",
+                "helm release alb-controller in elsewhere exists and would be overwritten and removed",
+                "the definition gateways.gateway.networking.k8s.io is missing: install the Gateway API's standard channel",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_would_change_somebody_elses_namespace_is_refused() {
+        let reasons = reasons(&plan(FOREIGN), &Found::default());
+        assert_eq!(
+            reasons,
+            ["s would make peerauthentication/default in istio-system, which is not its own namespace"]
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! A cluster as scenarios need it, whoever made it: the kind cluster of [`super::ensure_cluster`], or an existing one.
+
+use std::path::PathBuf;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Client;
+use kube::api::{Api, DeleteParams};
+
+use super::api::{self, ApiError};
+use super::implementation::{
+    Helm, Implementation, InstallError, InstallOptions, Release, installed_in, remove_namespaces,
+    wait_for_class, wait_until_ready,
+};
+use super::state::StateDir;
+use super::{Cluster, ClusterError};
+use crate::progress::{Phase, Progress};
+use crate::supply::LoadImage;
+
+/// Who made a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provider {
+    /// meshproof, with kind.
+    Kind,
+    /// Somebody else. It is never created or deleted, and left as it was found.
+    Existing,
+}
+
+impl std::fmt::Display for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Kind => "kind",
+            Self::Existing => "existing",
+        })
+    }
+}
+
+/// A cluster to run scenarios on.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its name, or that of its context.
+    pub name: String,
+    /// Who made it.
+    pub provider: Provider,
+    /// Kubeconfig with this cluster alone in it.
+    pub kubeconfig: PathBuf,
+    /// Kubernetes' version, e.g. `v1.34.4`.
+    pub kubernetes: String,
+    /// Istio's version, if installed.
+    pub istio: Option<String>,
+    /// Number of nodes.
+    pub nodes: usize,
+    /// kubectl.
+    pub kubectl: PathBuf,
+    /// helm.
+    pub helm: PathBuf,
+    /// The images of this workspace, by the names under which its nodes have or pull them.
+    pub images: Vec<LoadImage>,
+    /// Whether its load-balancer addresses are on this host, so that requests to others must not be made.
+    pub local: bool,
+    /// Resource definitions that the implementation's charts bring and that were not there before. helm leaves them behind;
+    /// what was found without them is left without them.
+    pub definitions: Vec<String>,
+    pub(crate) state: StateDir,
+    /// The cluster itself, if it is one of ours: its nodes and its Istio can be taken apart.
+    pub(crate) own: Option<Box<Cluster>>,
+}
+
+impl Target {
+    /// A client with the rights of its kubeconfig.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be used.
+    pub async fn client(&self) -> Result<Client, ApiError> {
+        api::client(&self.kubeconfig).await
+    }
+
+    /// kubectl on this cluster.
+    pub fn kubectl<I>(&self, args: I) -> duct::Expression
+    where
+        I: IntoIterator,
+        I::Item: Into<std::ffi::OsString>,
+    {
+        duct::cmd(&self.kubectl, args).env("KUBECONFIG", &self.kubeconfig)
+    }
+
+    /// helm on this cluster, with a home of its own.
+    pub fn helm<I>(&self, args: I) -> duct::Expression
+    where
+        I: IntoIterator,
+        I::Item: Into<std::ffi::OsString>,
+    {
+        let helm = duct::cmd(&self.helm, args);
+        self.releases().env().into_iter().fold(helm, |helm, (name, value)| helm.env(name, value))
+    }
+
+    /// Installs an implementation: each release with helm, in order, ready before the next one; returns a line for each.
+    /// One without releases comes with Istio: its GatewayClass is waited for.
+    ///
+    /// # Errors
+    /// helm failed, or pods were not ready in time; the error names them and why.
+    pub async fn install(
+        &self,
+        implementation: &Implementation,
+        options: &InstallOptions,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>, InstallError> {
+        let client = self.client().await?;
+        let helm = self.releases();
+        let releases = implementation.selected(options, &self.images)?;
+        let mut lines = Vec::new();
+        if implementation.releases.is_empty() {
+            lines.push(wait_for_class(&client, implementation).await?);
+        }
+        for release in &releases {
+            let phase = Phase::start(progress, format!("helm install {}", release.name), None);
+            lines.push(helm.install(&client, release).await?);
+            phase.done();
+        }
+        if !options.no_wait && !releases.is_empty() {
+            let phase = Phase::start(progress, "implementation ready", None);
+            for release in &releases {
+                wait_until_ready(&client, release).await?;
+            }
+            phase.done();
+        }
+        Ok(lines)
+    }
+
+    /// Makes sure that an implementation is installed with its own values, and ready; nothing is done to one that is.
+    ///
+    /// # Errors
+    /// See [`Self::install`].
+    pub async fn ensure(
+        &self,
+        implementation: &Implementation,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>, InstallError> {
+        let client = self.client().await?;
+        if implementation.releases.is_empty() {
+            return Ok(vec![wait_for_class(&client, implementation).await?]);
+        }
+        let helm = self.releases();
+        let options = InstallOptions { without_extension: self.istio.is_none(), ..InstallOptions::default() };
+        let releases = implementation.selected(&options, &self.images)?;
+        for release in &releases {
+            if !helm.is_current(&client, release).await? {
+                let phase = Phase::start(progress, format!("helm install {}", release.name), None);
+                helm.install(&client, release).await?;
+                phase.done();
+            }
+        }
+        for release in &releases {
+            wait_until_ready(&client, release).await?;
+        }
+        let line =
+            |release: &Release| format!("{} {} in {}", release.name, release.version, release.namespace);
+        Ok(releases.iter().map(line).collect())
+    }
+
+    /// The cluster with its nodes, for what is done only to one of ours.
+    ///
+    /// # Errors
+    /// It is somebody else's.
+    pub fn own(&self) -> Result<&Cluster, ClusterError> {
+        self.own.as_deref().ok_or_else(|| ClusterError::NotOurs(self.name.clone()))
+    }
+
+    /// Uninstalls an implementation, last release first, and waits until its namespaces are gone; says what was there.
+    ///
+    /// # Errors
+    /// helm failed, or something did not go away.
+    pub async fn uninstall(
+        &self,
+        implementation: &Implementation,
+        options: &InstallOptions,
+    ) -> Result<Vec<String>, InstallError> {
+        let client = self.client().await?;
+        let helm = self.releases();
+        let mut gone = Vec::new();
+        let everything = InstallOptions { without_extension: false, ..options.clone() };
+        for release in implementation.selected(&everything, &self.images)?.iter().rev() {
+            for namespace in installed_in(&client, &release.name).await? {
+                helm.uninstall(&Release { namespace, ..release.clone() }).await?;
+                gone.push(format!("release {}", release.name));
+            }
+        }
+        let namespaces = remove_namespaces(&client, &implementation.namespaces).await?;
+        gone.extend(namespaces.into_iter().map(|name| format!("namespace {name}")));
+        Ok(gone)
+    }
+
+    /// Leaves a cluster that is somebody else's as it was found: without an implementation that scenarios left for the next
+    /// one, without definitions that helm leaves behind, and without this program's files about it.
+    ///
+    /// # Errors
+    /// The API server or the file system refuses.
+    pub async fn leave(&self, implementation: &Implementation) -> Result<(), ClusterError> {
+        if self.provider == Provider::Kind {
+            return Ok(());
+        }
+        self.uninstall(implementation, &InstallOptions::default()).await?;
+        let client = self.client().await?;
+        let definitions: Api<CustomResourceDefinition> = Api::all(client);
+        for name in &self.definitions {
+            match definitions.delete(name, &DeleteParams::default()).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(source) => {
+                    let doing = format!("removing the definition {name}");
+                    return Err(ApiError::Request { doing, source: Box::new(source) }.into());
+                }
+            }
+        }
+        self.state.remove()?;
+        Ok(())
+    }
+
+    fn releases(&self) -> Helm {
+        Helm::new(&self.helm, &self.state, &self.kubeconfig)
+    }
+}

@@ -1,0 +1,142 @@
+//! The shipped files are well formed and agree with the programs; what is wrong with a file is told with its place.
+
+use alb_api::{messages, names};
+use rstest::rstest;
+use serde_json::json;
+
+use super::*;
+
+const ISTIO: &str = include_str!("../../../implementations/istio.yaml");
+
+fn istio() -> Implementation {
+    Implementation::parse(Path::new("implementations/istio.yaml"), ISTIO.into()).unwrap()
+}
+
+#[test]
+fn the_built_in_one_is_the_gateway_of_this_workspace() {
+    let alb = Implementation::built_in().unwrap();
+    assert_eq!(
+        (alb.gateway_class.as_str(), alb.controller.as_str()),
+        (names::GATEWAY_CLASS, names::CONTROLLER_NAME)
+    );
+    assert_eq!(alb.namespaces, [names::DATA_PLANE_NAMESPACE, names::CONTROLLER_NAMESPACE]);
+    let zone =
+        Resolution::Zone { zone: names::DEFAULT_ZONE.into(), namespace: names::DATA_PLANE_NAMESPACE.into() };
+    assert_eq!((alb.address.kind.as_str(), &alb.address.resolution), (names::HOSTNAME_ADDRESS_TYPE, &zone));
+    let secret = (names::CONTROLLER_NAMESPACE.to_owned(), names::IDENTITY_SECRET.to_owned());
+    let (namespace, name) = secret;
+    assert_eq!(alb.identity.certificate, Certificate::Secret { namespace, name });
+    let message = |name: &str| alb.messages.get(name).map(String::as_str);
+    for (name, text) in [
+        ("gateway.Accepted", messages::GATEWAY_ACCEPTED),
+        ("gateway.Programmed", messages::PROGRAMMED),
+        ("listener.Accepted", messages::LISTENER_ACCEPTED),
+        ("listener.ResolvedRefs", messages::RESOLVED_REFS),
+        ("httproute.Accepted", messages::ROUTE_ACCEPTED),
+        ("httproute.Programmed", messages::PROGRAMMED),
+    ] {
+        assert_eq!(message(name), Some(text), "{name}");
+    }
+}
+
+#[test]
+fn the_built_in_one_does_all_the_document_promises() {
+    let alb = Implementation::built_in().unwrap();
+    assert_eq!(alb.waived, Waived::default());
+    assert!(alb.expectations.is_empty());
+}
+
+#[test]
+fn release_names_and_version_are_the_documents() {
+    let alb = Implementation::built_in().unwrap();
+    let names: Vec<&str> = alb.releases.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(names, ["alb-controller", "alb-controller-servicemesh-extension"]);
+    assert!(
+        alb.releases.iter().all(|r| r.version == "1.8.8" && Path::new(&r.chart).join("Chart.yaml").is_file())
+    );
+    assert_eq!(alb.releases[0].values["image"]["tag"], json!("${images.alb-controller.tag}"));
+    assert_eq!(alb.releases.iter().map(|r| r.in_mesh).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn istios_gateways_have_identities_of_their_own() {
+    let istio = istio();
+    assert_eq!(istio.identity.of("shop", "front"), "spiffe://cluster.local/ns/shop/sa/front-istio");
+    let principal = istio.placeholder("principal.front", "shop");
+    assert_eq!(principal.as_deref(), Some("cluster.local/ns/shop/sa/front-istio"));
+    assert!(istio.proxies.differ_by_gateway());
+    assert_eq!((istio.releases.len(), istio.version), (0, None));
+}
+
+#[test]
+fn a_message_that_is_not_given_has_no_value() {
+    let istio = istio();
+    assert_eq!(istio.placeholder("messages.httproute.Accepted", "n").as_deref(), Some("Route was valid"));
+    assert_eq!(istio.placeholder("messages.httproute.Programmed", "n"), None);
+}
+
+#[test]
+fn only_what_is_promised_in_no_part_is_waived() {
+    let istio = istio();
+    let waives = |ids: &[&str]| istio.waives(&ids.iter().map(ToString::to_string).collect::<Vec<_>>());
+    assert_eq!(
+        waives(&["R28", "R29"]).as_deref(),
+        Some("The message is the vendor's; Istio writes its own.")
+    );
+    assert_eq!(waives(&["R28", "R26"]), None);
+    assert_eq!(waives(&[]), None);
+}
+
+/// The file of Istio's gateway with one text replaced by another, and what is wrong with it then.
+fn problem(text: &str, by: &str) -> String {
+    assert!(ISTIO.contains(text), "{text}");
+    let changed = ISTIO.replacen(text, by, 1);
+    Implementation::parse(Path::new("i.yaml"), changed).unwrap_err().to_string()
+}
+
+#[rstest]
+#[case::unknown_key("controller:", "controler:", "`controller` is missing")]
+#[case::unknown_field("  access-log: istio", "  access-log: istio\n  acess: x", "unknown key `acess`")]
+#[case::unknown_log("access-log: istio", "access-log: nginx", "`nginx` is no access log that can be read")]
+#[case::unknown_type("type: IPAddress", "type: Address", "`Address` is no type of address")]
+#[case::unknown_resolution("resolve: itself", "resolve: dns", "an address cannot be resolved by `dns`")]
+#[case::unknown_requirement("    R3: ", "    R99: ", "there is no requirement `R99`")]
+#[case::unknown_kind("applicationloadbalancer: ", "loadbalancer: ", "unknown kind `loadbalancer`")]
+#[case::unknown_placeholder(
+    "${gateway.name}-istio",
+    "${gateway.nam}-istio",
+    "unknown placeholder ${gateway.nam}"
+)]
+#[case::no_spiffe_id("spiffe: spiffe://", "spiffe: ", "is no SPIFFE id")]
+#[case::no_reason(
+    "    because: The gateway's own pod runs beside the Gateway.\n",
+    "",
+    "`because` is missing"
+)]
+#[case::a_fixed_field(
+    "    become:\n",
+    "    proves: [R22]\n    become:\n",
+    "`proves` says what the step is, and stays"
+)]
+#[case::no_name("name: istio\n", "name: Istio's\n", "`Istio's` is no name")]
+fn what_is_wrong_is_told(#[case] text: &str, #[case] by: &str, #[case] message: &str) {
+    let problem = problem(text, by);
+    assert!(problem.starts_with("i.yaml:") && problem.contains(message), "{problem}");
+}
+
+#[test]
+fn a_problem_has_its_line_and_column() {
+    let line = ISTIO.lines().position(|line| line.starts_with("  access-log")).unwrap() + 1;
+    assert!(problem("access-log: istio", "access-log: nginx").starts_with(&format!("i.yaml:{line}:15: ")));
+}
+
+#[test]
+fn a_chart_that_is_not_there_is_told_where_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("alb.yaml");
+    std::fs::write(&file, ALB).unwrap();
+    let problem = Implementation::load(&file).unwrap_err().to_string();
+    assert!(problem.contains("alb.yaml:13:10: there is no chart in "), "{problem}");
+    let missing = Implementation::load(&folder.path().join("none.yaml")).unwrap_err().to_string();
+    assert!(missing.contains("none.yaml:1:1: cannot be read"), "{missing}");
+}
