@@ -4,41 +4,96 @@
 //! (an image that is missing) to what only shows in the answers; the first that recognises the facts wins.
 //! Ids are stable: scenarios that break the world on purpose require them.
 
+mod attachment;
+mod backend;
 mod backend_tls;
+mod creating;
+mod data_plane;
+mod extension;
 mod facts;
 mod gateway;
+mod istio;
 mod mesh;
 mod pods;
 mod route;
+mod starting;
+mod suspects;
 
-pub use self::facts::{Claim, Facts};
+pub use self::facts::{Claim, Facts, Log};
 use crate::event::Diagnosis;
 
-/// A rule: the cause, if the facts show it.
-type Rule = fn(&Facts) -> Option<Diagnosis>;
+/// A rule: the ids of the causes it knows, and the cause, if the facts show one.
+struct Rule {
+    ids: &'static [&'static str],
+    recognise: fn(&Facts) -> Option<Diagnosis>,
+}
+
+const fn rule(ids: &'static [&'static str], recognise: fn(&Facts) -> Option<Diagnosis>) -> Rule {
+    Rule { ids, recognise }
+}
 
 /// Every rule, in the order in which they are tried.
 const RULES: &[Rule] = &[
-    pods::image_missing,
-    gateway::wrong_class,
-    route::backend_not_found,
-    route::backend_port_missing,
-    backend_tls::policy_not_usable,
-    backend_tls::backend_not_verified,
-    mesh::mesh_wide_strict,
-    mesh::gateway_sends_istio_alpn,
-    mesh::no_client_certificate,
-    mesh::backend_without_sidecar,
-    mesh::namespace_label_missing,
-    mesh::upstream_identity_mismatch,
-    mesh::no_strict_peer_authentication,
-    gateway::no_address,
-    pods::pod_not_ready,
+    // Pods that are not there, or do not start.
+    rule(creating::REFUSED, creating::pods_refused),
+    rule(&["node-not-ready"], creating::node_not_ready),
+    rule(&["image-missing"], pods::image_missing),
+    rule(&["pod-unschedulable"], starting::unschedulable),
+    rule(&["pod-evicted"], starting::evicted),
+    rule(&["volume-not-mounted"], starting::volume_not_mounted),
+    rule(&["container-config-missing"], starting::config_missing),
+    rule(&["out-of-memory"], starting::out_of_memory),
+    rule(&["container-crashes"], starting::crashes),
+    rule(&["listener-rejected"], istio::listener_rejected),
+    rule(&["istiod-not-ready"], istio::istiod_not_ready),
+    // What was asked for, and is refused.
+    rule(&["wrong-class"], gateway::wrong_class),
+    rule(&["controller-not-running"], data_plane::controller_not_running),
+    rule(&["load-balancer-missing"], gateway::load_balancer_missing),
+    rule(&["listener-not-accepted"], gateway::listener_not_accepted),
+    rule(&["configuration-refused"], data_plane::configuration_refused),
+    rule(route::REFUSED, route::refused),
+    rule(&["backend-not-found"], route::backend_not_found),
+    rule(&["backend-port-missing"], route::backend_port_missing),
+    rule(attachment::NOT_ACCEPTED, attachment::not_accepted),
+    rule(&["ingress-not-supported"], attachment::ingress),
+    rule(&["route-missing"], attachment::missing),
+    rule(&["no-matching-rule"], attachment::no_matching_rule),
+    // TLS and the mesh.
+    rule(&["backend-tls-policy-not-usable"], backend_tls::policy_not_usable),
+    rule(&["backend-not-verified"], backend_tls::backend_not_verified),
+    rule(&["mesh-wide-strict"], mesh::mesh_wide_strict),
+    rule(&["gateway-sends-istio-alpn"], mesh::gateway_sends_istio_alpn),
+    rule(extension::NOT_INTEGRATED, extension::not_integrated),
+    rule(&["certificate-expired"], extension::certificate_expired),
+    rule(&["certificate-not-trusted"], extension::not_trusted),
+    rule(&["no-client-certificate"], mesh::no_client_certificate),
+    rule(&["backend-without-sidecar"], mesh::backend_without_sidecar),
+    rule(&["namespace-label-missing"], mesh::namespace_label_missing),
+    rule(&["upstream-identity-mismatch"], mesh::upstream_identity_mismatch),
+    rule(&["no-strict-peer-authentication"], mesh::no_strict_peer_authentication),
+    // The backend itself.
+    rule(&["backend-scaled-to-zero"], backend::scaled_to_zero),
+    rule(&["selector-matches-nothing"], backend::selector_matches_nothing),
+    rule(&["wrong-port-name"], backend::wrong_port_name),
+    rule(&["nothing-listens"], backend::nothing_listens),
+    rule(&["authorization-denied"], backend::authorization_denied),
+    rule(&["upstream-timeout"], backend::too_slow),
+    // What is seen when nothing more is known.
+    rule(&["readiness-probe-fails"], starting::probe_fails),
+    rule(&["no-proxy"], data_plane::no_proxy),
+    rule(&["no-address"], gateway::no_address),
+    rule(&["pod-not-ready"], pods::pod_not_ready),
 ];
+
+/// Ids of every cause that can be recognised.
+pub fn causes() -> impl Iterator<Item = &'static str> {
+    RULES.iter().flat_map(|rule| rule.ids.iter().copied())
+}
 
 /// The cause that the facts name. Never silent: without one, `unknown` says where to look.
 pub fn diagnose(facts: &Facts) -> Diagnosis {
-    RULES.iter().find_map(|rule| rule(facts)).unwrap_or_else(|| unknown(facts))
+    RULES.iter().find_map(|rule| (rule.recognise)(facts)).unwrap_or_else(|| unknown(facts))
 }
 
 fn unknown(facts: &Facts) -> Diagnosis {
@@ -84,7 +139,53 @@ fn diagnosis(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// Facts that must be recognised as a cause, and the object its sentence must name.
+    pub(super) struct Provoked {
+        id: &'static str,
+        object: &'static str,
+        facts: Facts,
+    }
+
+    pub(super) fn provoked(id: &'static str, object: &'static str, facts: Facts) -> Provoked {
+        Provoked { id, object, facts }
+    }
+
+    fn all() -> Vec<Provoked> {
+        let modules = [
+            attachment::tests::all(),
+            backend::tests::all(),
+            backend_tls::tests::all(),
+            creating::tests::all(),
+            data_plane::tests::all(),
+            extension::tests::all(),
+            gateway::tests::all(),
+            istio::tests::all(),
+            mesh::tests::all(),
+            pods::tests::all(),
+            route::tests::all(),
+            starting::tests::all(),
+        ];
+        modules.into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn every_cause_is_provoked_and_said_in_a_sentence_with_the_objects_name() {
+        for Provoked { id, object, facts } in all() {
+            let diagnosis = diagnose(&facts);
+            assert_eq!(diagnosis.id, id, "{diagnosis:?}");
+            assert!(diagnosis.title.contains(object), "{id} does not name {object}: {}", diagnosis.title);
+            assert!(!diagnosis.because.is_empty() && !diagnosis.next.is_empty(), "{diagnosis:?}");
+        }
+        let provoked: BTreeSet<_> = all().iter().map(|provoked| provoked.id).collect();
+        let known: BTreeSet<_> = causes().collect();
+        assert_eq!(provoked, known, "each cause has evidence that provokes it, and the other way round");
+        assert_eq!(known.len(), causes().count(), "ids are there once");
+        assert!(known.len() >= 20, "{}", known.len());
+    }
 
     #[test]
     fn without_a_known_cause_it_says_where_to_look() {

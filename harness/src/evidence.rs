@@ -76,8 +76,8 @@ impl Collector {
         let gathering = async {
             facts.objects = objects::collect(&self.client, &namespaces, &mut folder).await;
             self.access_log(request, &mut facts, &mut folder).await;
+            facts.logs = logs::collect(&self.client, &facts, &mut folder).await;
             admin::collect(&self.client, &self.implementation.namespaces, &facts, &mut folder).await;
-            logs::collect(&self.client, &facts, &mut folder).await;
             envoy::collect(&self.client, request, &facts, &mut folder).await;
         };
         if tokio::time::timeout(LIMIT, gathering).await.is_err() {

@@ -14,7 +14,7 @@ pub(super) fn policy_not_usable(facts: &Facts) -> Option<Diagnosis> {
     let because = [account(last)].into_iter().chain(policies(facts).flat_map(complaints));
     Some(diagnosis(
         "backend-tls-policy-not-usable",
-        format!("the BackendTLSPolicy for {} cannot be used", facts.claim.backend),
+        format!("the BackendTLSPolicy for {}/{} cannot be used", facts.claim.namespace, facts.claim.backend),
         because,
         "correct what the policy's conditions name: until then no request reaches the backend",
     ))
@@ -40,7 +40,10 @@ pub(super) fn backend_not_verified(facts: &Facts) -> Option<Diagnosis> {
     });
     Some(diagnosis(
         "backend-not-verified",
-        format!("{} did not prove what its BackendTLSPolicy asks for", facts.claim.backend),
+        format!(
+            "{}/{} did not prove what its BackendTLSPolicy asks for",
+            facts.claim.namespace, facts.claim.backend
+        ),
         [account(last)].into_iter().chain(asks),
         "compare the certificate the pod serves with the policy's hostname and CA certificates",
     ))
@@ -78,11 +81,20 @@ fn account(entry: &AccessLogEntry) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::diagnosis::diagnose;
+    use crate::diagnosis::tests::{Provoked, provoked};
+
+    pub(in crate::diagnosis) fn all() -> Vec<Provoked> {
+        let backend = "isto-example-namespace/backend-v1";
+        vec![
+            provoked("backend-tls-policy-not-usable", backend, facts("tls_policy_invalid")),
+            provoked("backend-not-verified", backend, facts("upstream_tls_handshake_failed")),
+        ]
+    }
 
     fn facts(reason: &str) -> Facts {
         let policy = json!([{

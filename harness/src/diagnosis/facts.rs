@@ -29,6 +29,27 @@ pub struct Claim {
     pub fqdn: String,
 }
 
+/// The end of a container's log.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// Namespace of its pod.
+    pub namespace: String,
+    /// Its pod.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+    /// Its last lines, each behind the time at which the kubelet got it; the oldest first.
+    pub lines: Vec<String>,
+}
+
+impl Log {
+    /// Whether it is a log of this pod.
+    pub fn is_of(&self, pod: &Value) -> bool {
+        let metadata = &pod["metadata"];
+        metadata["name"] == self.pod.as_str() && metadata["namespace"] == self.namespace.as_str()
+    }
+}
+
 /// Everything collected that rules look at.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
@@ -38,6 +59,8 @@ pub struct Facts {
     pub objects: BTreeMap<String, Vec<Value>>,
     /// The gateway's access log of the last minutes, oldest first.
     pub access_log: Vec<AccessLogEntry>,
+    /// Logs of the pods concerned.
+    pub logs: Vec<Log>,
 }
 
 impl Facts {
@@ -208,7 +231,7 @@ pub(super) mod tests {
             };
             let objects =
                 objects.into_iter().map(|(plural, object)| (plural.to_string(), vec![object])).collect();
-            Self { claim, objects, access_log: vec![] }
+            Self { claim, objects, ..Self::default() }
         }
 
         /// The gateway answered so.
@@ -231,6 +254,31 @@ pub(super) mod tests {
                 entry.upstream_tls =
                     Some(UpstreamTls { mode: "mtls".into(), alpn, ..UpstreamTls::default() });
             }
+            self
+        }
+
+        /// … and this in its entry's detail.
+        pub(in crate::diagnosis) fn detailed(mut self, detail: &str) -> Self {
+            if let Some(entry) = self.access_log.last_mut() {
+                entry.rest.insert("detail".into(), detail.into());
+            }
+            self
+        }
+
+        /// A container's log ends with this line.
+        pub(in crate::diagnosis) fn logged(
+            mut self,
+            namespace: &str,
+            pod: &str,
+            container: &str,
+            line: &str,
+        ) -> Self {
+            self.logs.push(Log {
+                namespace: namespace.into(),
+                pod: pod.into(),
+                container: container.into(),
+                lines: vec![line.into()],
+            });
             self
         }
 

@@ -39,6 +39,46 @@ pub(super) fn wrong_class(facts: &Facts) -> Option<Diagnosis> {
     ))
 }
 
+/// `load-balancer-missing`: the Gateway names no load balancer that there is, or not as it must be named.
+pub(super) fn load_balancer_missing(facts: &Facts) -> Option<Diagnosis> {
+    let gateway = facts.gateway()?;
+    let accepted = condition(&gateway["status"]["conditions"], "Accepted")?;
+    let reason = text(&accepted["reason"]);
+    if accepted["status"] != "False" || !matches!(reason, "InvalidParameters" | "UnsupportedAddress") {
+        return None;
+    }
+    Some(diagnosis(
+        "load-balancer-missing",
+        format!("Gateway {} names no load balancer that can be used", name_of(gateway)),
+        [format!("Accepted is False, {reason}: {}", text(&accepted["message"]))],
+        "create the ApplicationLoadBalancer, or correct the annotations alb-namespace and alb-name (or alb-id and the address)",
+    ))
+}
+
+/// `listener-not-accepted`: a listener of the Gateway is refused, so nobody listens.
+pub(super) fn listener_not_accepted(facts: &Facts) -> Option<Diagnosis> {
+    let gateway = facts.gateway()?;
+    if facts.last_account().is_some_and(|entry| entry.reason != "no_route") {
+        return None;
+    }
+    let (listener, refusal) = items(&gateway["status"]["listeners"]).iter().find_map(|listener| {
+        let conditions = ["Accepted", "ResolvedRefs"].map(|kind| condition(&listener["conditions"], kind));
+        let refusal = conditions.into_iter().flatten().find(|condition| condition["status"] == "False")?;
+        Some((listener, refusal))
+    })?;
+    Some(diagnosis(
+        "listener-not-accepted",
+        format!("listener {} of Gateway {} is not accepted", text(&listener["name"]), name_of(gateway)),
+        [format!(
+            "{} is False, {}: {}",
+            text(&refusal["type"]),
+            text(&refusal["reason"]),
+            text(&refusal["message"])
+        )],
+        "correct the listener: its protocol (HTTP), its port and hostname (each pair once), its allowedRoutes.kinds (HTTPRoute)",
+    ))
+}
+
 /// `no-address`: the Gateway has no address, or its frontend's Service has none.
 pub(super) fn no_address(facts: &Facts) -> Option<Diagnosis> {
     let gateway = facts.gateway()?;
@@ -84,11 +124,49 @@ pub(super) fn no_address(facts: &Facts) -> Option<Diagnosis> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::diagnosis::diagnose;
+    use crate::diagnosis::tests::{Provoked, provoked};
+
+    pub(in crate::diagnosis) fn all() -> Vec<Provoked> {
+        let name = "isto-example-namespace/gateway-01";
+        let gateway = |status: serde_json::Value| {
+            let gateway = json!([{"metadata": {"namespace": "isto-example-namespace", "name": "gateway-01"},
+                "spec": {"gatewayClassName": "azure-alb-external"}, "status": status}]);
+            Facts::sample().with("gateways", gateway)
+        };
+        vec![
+            provoked("wrong-class", name, Facts::sample().with("gatewayclasses", json!([]))),
+            provoked(
+                "load-balancer-missing",
+                name,
+                gateway(json!({"conditions": [{"type": "Accepted", "status": "False",
+                "reason": "InvalidParameters",
+                "message": "ApplicationLoadBalancer alb-test-infra/alb-test does not exist"}]})),
+            ),
+            provoked(
+                "listener-not-accepted",
+                name,
+                gateway(json!({
+                "addresses": [{"type": "Hostname", "value": "fe-7k2m9x4q.alb.internal"}],
+                "conditions": [{"type": "Accepted", "status": "False", "reason": "ListenersNotValid",
+                    "message": "No listener is valid: https"}],
+                "listeners": [{"name": "https", "conditions": [{"type": "Accepted", "status": "False",
+                    "reason": "UnsupportedProtocol", "message": "Protocol HTTPS is not supported: only HTTP is"}]}]})),
+            ),
+            provoked(
+                "no-address",
+                name,
+                gateway(json!({"conditions": [
+                {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "Valid Gateway"},
+                {"type": "Programmed", "status": "False", "reason": "AddressNotAssigned",
+                    "message": "Service azure-alb-dataplane/fe-7k2m9x4q of the frontend has no address yet"}]})),
+            ),
+        ]
+    }
 
     #[test]
     fn a_class_of_somebody_else_is_named() {

@@ -67,7 +67,10 @@ pub(super) fn gateway_sends_istio_alpn(facts: &Facts) -> Option<Diagnosis> {
     );
     Some(diagnosis(
         "gateway-sends-istio-alpn",
-        "the gateway offers an Istio ALPN, which a PERMISSIVE sidecar still takes for the mesh's own mutual TLS",
+        format!(
+            "Gateway {}/{} offers an Istio ALPN, which a PERMISSIVE sidecar still takes for the mesh's own mutual TLS",
+            facts.claim.namespace, facts.claim.gateway
+        ),
         because,
         "take the flag off the proxy (chart value dataPlane.testing.upstreamAlpn); for gateways that mean to offer it, \
          200 is the right expectation",
@@ -105,7 +108,7 @@ pub(super) fn no_client_certificate(facts: &Facts) -> Option<Diagnosis> {
     };
     Some(diagnosis(
         "no-client-certificate",
-        "the extension has published no client certificate",
+        format!("the extension ({namespace}/{EXTENSION}) has published no client certificate"),
         because,
         next,
     ))
@@ -242,11 +245,64 @@ fn account(entry: Option<&AccessLogEntry>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::diagnosis::diagnose;
+    use crate::diagnosis::tests::{Provoked, provoked};
+
+    pub(in crate::diagnosis) fn all() -> Vec<Provoked> {
+        let backend = "isto-example-namespace/backend-v1-6c8f9d7b54-q2w8z";
+        let without = || Facts::sample().with("peerauthentications", json!([]));
+        let plain = json!([{"metadata": {"name": "isto-example-namespace", "labels": {}}}]);
+        vec![
+            provoked(
+                "mesh-wide-strict",
+                "istio-system/default",
+                Facts::sample()
+                    .with("peerauthentications", peer_authentication("istio-system"))
+                    .expecting(503)
+                    .answered(200, "ok"),
+            ),
+            provoked(
+                "gateway-sends-istio-alpn",
+                "isto-example-namespace/gateway-01",
+                without().expecting(503).answered(200, "ok").over("istio"),
+            ),
+            provoked(
+                "no-client-certificate",
+                "azure-alb-system/alb-controller-istio-extension",
+                Facts::sample()
+                    .with("secrets", json!([]))
+                    .expecting(200)
+                    .answered(503, "no_client_certificate"),
+            ),
+            provoked(
+                "backend-without-sidecar",
+                backend,
+                Facts::sample()
+                    .with("pods", pod(false))
+                    .expecting(200)
+                    .answered(503, "upstream_tls_handshake_failed"),
+            ),
+            provoked(
+                "namespace-label-missing",
+                "isto-example-namespace",
+                Facts::sample().with("namespaces", plain).expecting(200).answered(503, "upstream_reset"),
+            ),
+            provoked(
+                "upstream-identity-mismatch",
+                backend,
+                Facts::sample().expecting(200).answered(503, "upstream_identity_mismatch"),
+            ),
+            provoked(
+                "no-strict-peer-authentication",
+                "isto-example-namespace",
+                without().expecting(200).answered(503, "upstream_tls_handshake_failed"),
+            ),
+        ]
+    }
 
     fn peer_authentication(namespace: &str) -> Value {
         json!([{"metadata": {"namespace": namespace, "name": "default"}, "spec": {"mtls": {"mode": "STRICT"}}}])

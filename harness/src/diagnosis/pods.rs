@@ -1,27 +1,24 @@
 //! Causes that lie with pods.
 
-use alb_api::names;
 use serde_json::Value;
 
 use super::{
     Facts, diagnosis,
     facts::{condition, items, name_of, text},
+    suspects::{is_ready, statuses, suspects},
 };
 use crate::event::Diagnosis;
 
 /// Reasons with which the kubelet says that it has no image.
 const NO_IMAGE: &[&str] = &["ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName"];
 
-/// `image-missing`: a container waits for an image the node does not have and cannot get. Where the gateway has
-/// answered, only the backend's pods and the implementation's count: others cannot be the cause.
+/// `image-missing`: a container waits for an image the node does not have and cannot get.
 pub(super) fn image_missing(facts: &Facts) -> Option<Diagnosis> {
-    let answered = facts.last_account().is_some();
-    let (pod, container, waiting) =
-        facts.list("pods").iter().filter(|pod| !answered || concerns(facts, pod)).find_map(|pod| {
-            let status = statuses(pod)
-                .find(|status| NO_IMAGE.contains(&text(&status["state"]["waiting"]["reason"])))?;
-            Some((pod, status, &status["state"]["waiting"]))
-        })?;
+    let (pod, container, waiting) = suspects(facts).find_map(|pod| {
+        let status =
+            statuses(pod).find(|status| NO_IMAGE.contains(&text(&status["state"]["waiting"]["reason"])))?;
+        Some((pod, status, &status["state"]["waiting"]))
+    })?;
     let image = items(&pod["spec"]["containers"])
         .iter()
         .chain(items(&pod["spec"]["initContainers"]))
@@ -40,14 +37,6 @@ pub(super) fn image_missing(facts: &Facts) -> Option<Diagnosis> {
     ))
 }
 
-/// Whether a pod is one of the backend's or of the implementation's.
-fn concerns(facts: &Facts, pod: &Value) -> bool {
-    let namespace = text(&pod["metadata"]["namespace"]);
-    let name = &pod["metadata"]["name"];
-    [names::CONTROLLER_NAMESPACE, names::DATA_PLANE_NAMESPACE].contains(&namespace)
-        || facts.backend_pods().any(|backend| backend["metadata"]["name"] == *name)
-}
-
 /// `pod-not-ready`: the claim is about pods that are not Ready, or the gateway has no ready endpoint.
 pub(super) fn pod_not_ready(facts: &Facts) -> Option<Diagnosis> {
     let no_endpoint = facts.last_account().is_some_and(|entry| entry.reason == "no_endpoint");
@@ -55,10 +44,10 @@ pub(super) fn pod_not_ready(facts: &Facts) -> Option<Diagnosis> {
     if !no_endpoint && !about_pods {
         return None;
     }
-    let backends: Vec<&Value> = facts.backend_pods().filter(|pod| not_ready(pod)).collect();
+    let backends: Vec<&Value> = facts.backend_pods().filter(|pod| !is_ready(pod)).collect();
     let pod = match backends.first() {
         Some(pod) => pod,
-        None if about_pods => facts.list("pods").iter().find(|pod| not_ready(pod))?,
+        None if about_pods => facts.list("pods").iter().find(|pod| !is_ready(pod))?,
         None => {
             let backend = &facts.claim.backend;
             return Some(diagnosis(
@@ -105,24 +94,27 @@ pub(super) fn pod_not_ready(facts: &Facts) -> Option<Diagnosis> {
     ))
 }
 
-fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
-    let status = &pod["status"];
-    items(&status["initContainerStatuses"]).iter().chain(items(&status["containerStatuses"]))
-}
-
-fn not_ready(pod: &Value) -> bool {
-    let finished = pod["status"]["phase"] == "Succeeded";
-    let ready =
-        condition(&pod["status"]["conditions"], "Ready").is_some_and(|ready| ready["status"] == "True");
-    !finished && !ready
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::diagnosis::diagnose;
+    use crate::diagnosis::tests::{Provoked, provoked};
+
+    pub(in crate::diagnosis) fn all() -> Vec<Provoked> {
+        let pod = "isto-example-namespace/backend-v1-6c8f9d7b54-q2w8z";
+        let mut missing = waiting("ErrImageNeverPull", "False");
+        missing[0]["status"]["containerStatuses"][0]["state"]["waiting"]["message"] =
+            "Container image \"localhost/meshproof/echo:none\" is not present with pull policy of Never"
+                .into();
+        let mut pending = Facts::sample().with("pods", waiting("ContainerCreating", "False"));
+        pending.claim.word = "pods".into();
+        vec![
+            provoked("image-missing", pod, Facts::sample().with("pods", missing)),
+            provoked("pod-not-ready", pod, pending),
+        ]
+    }
 
     fn waiting(reason: &str, ready: &str) -> Value {
         json!([{
@@ -166,7 +158,7 @@ mod tests {
             .expecting(200)
             .answered(503, "no_endpoint");
         let diagnosis = diagnose(&facts);
-        assert_eq!(diagnosis.id, "pod-not-ready");
+        assert_eq!(diagnosis.id, "container-crashes");
         assert!(diagnosis.because[0].contains("CrashLoopBackOff"), "{:?}", diagnosis.because);
     }
 

@@ -16,6 +16,46 @@ struct Reference<'a> {
     port: Option<u64>,
 }
 
+/// Why a reference is refused, by the condition's reason: the cause's id, and what to do.
+const REFUSALS: &[(&str, &str, &str)] = &[
+    (
+        "RefNotPermitted",
+        "reference-not-permitted",
+        "permit it with a ReferenceGrant in the Service's namespace (from HTTPRoute of the route's, to Service)",
+    ),
+    (
+        "InvalidKind",
+        "backend-kind-unsupported",
+        "name a Service that has pods: nothing else can be a backend",
+    ),
+    (
+        "UnsupportedProtocol",
+        "backend-protocol-unsupported",
+        "offer the port as plain TCP or HTTP (protocol, appProtocol)",
+    ),
+];
+
+/// Ids of [`refused`].
+pub(super) const REFUSED: &[&str] =
+    &["reference-not-permitted", "backend-kind-unsupported", "backend-protocol-unsupported"];
+
+/// A backendRef that may not be used as it is.
+pub(super) fn refused(facts: &Facts) -> Option<Diagnosis> {
+    let (route, id, next) = facts.of("httproutes", &facts.claim.namespace).find_map(|route| {
+        let parents = items(&route["status"]["parents"]).iter();
+        let mut conditions = parents.filter_map(|parent| condition(&parent["conditions"], "ResolvedRefs"));
+        let refusal = conditions.find(|condition| condition["status"] == "False")?;
+        let (_, id, next) = REFUSALS.iter().find(|(reason, ..)| refusal["reason"] == *reason)?;
+        Some((route, *id, *next))
+    })?;
+    Some(diagnosis(
+        id,
+        format!("HTTPRoute {} refers to a backend that it may not use", name_of(route)),
+        [resolved_refs(route)],
+        next,
+    ))
+}
+
 /// `backend-not-found`: a route of the namespace names a Service that does not exist.
 pub(super) fn backend_not_found(facts: &Facts) -> Option<Diagnosis> {
     let missing = unresolved(facts)
@@ -112,11 +152,58 @@ fn resolved_refs(route: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::diagnosis::diagnose;
+    use crate::diagnosis::tests::{Provoked, provoked};
+
+    pub(in crate::diagnosis) fn all() -> Vec<Provoked> {
+        let name = "isto-example-namespace/traffic-split-mesh-route";
+        let said = |reason: &str, message: &str| {
+            let mut route = route("backend-v1", 8080);
+            let condition = &mut route[0]["status"]["parents"][0]["conditions"][0];
+            (condition["reason"], condition["message"]) = (reason.into(), message.into());
+            Facts::sample().with("httproutes", route).expecting(200).answered(500, "backend_invalid")
+        };
+        let missing = |service: &str, port: u64| {
+            let facts = Facts::sample().with("httproutes", route(service, port));
+            facts.expecting(200).answered(500, "backend_invalid")
+        };
+        vec![
+            provoked(
+                "reference-not-permitted",
+                name,
+                said(
+                    "RefNotPermitted",
+                    "No ReferenceGrant in namespace test-infra permits test-infra/backend-v1",
+                ),
+            ),
+            provoked(
+                "backend-kind-unsupported",
+                name,
+                said(
+                    "InvalidKind",
+                    "Service isto-example-namespace/backend-v1 is of type ExternalName, which has no endpoints",
+                ),
+            ),
+            provoked(
+                "backend-protocol-unsupported",
+                name,
+                said(
+                    "UnsupportedProtocol",
+                    "Port 8080 of Service isto-example-namespace/backend-v1 speaks kubernetes.io/h2c, which is not supported",
+                ),
+            ),
+            provoked("backend-not-found", "isto-example-namespace/backend-v9", missing("backend-v9", 8080)),
+            provoked(
+                "backend-port-missing",
+                "isto-example-namespace/backend-v1",
+                missing("backend-v1", 8081),
+            ),
+        ]
+    }
 
     fn route(service: &str, port: u64) -> Value {
         json!([{

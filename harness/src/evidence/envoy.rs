@@ -102,7 +102,7 @@ mod tests {
         let facts = Facts {
             claim: Claim { namespace: "shop".into(), backend: "backend-v1".into(), ..Claim::default() },
             objects: [("pods".to_string(), pods)].into(),
-            access_log: vec![],
+            ..Facts::default()
         };
         let names: Vec<String> =
             concerned(&EvidenceRequest::default(), &facts).into_iter().map(|(_, name)| name).collect();

@@ -6,10 +6,13 @@ use kube::{Api, Client, api::LogParams};
 use serde_json::Value;
 
 use super::{QUESTION, folder::Folder, in_parallel};
-use crate::diagnosis::Facts;
+use crate::diagnosis::{self, Facts};
 
 /// Lines from the end of each log.
 const LINES: i64 = 5_000;
+
+/// Lines from the end of each log that the diagnosis looks at.
+const DIAGNOSED: usize = 1_000;
 
 /// One log to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,21 +28,39 @@ impl Log {
         let previous = if self.previous { ".previous" } else { "" };
         format!("logs/{}/{}/{}{previous}.log", self.namespace, self.pod, self.container)
     }
+
+    /// Its last lines, for the diagnosis.
+    fn end(&self, text: &str) -> diagnosis::Log {
+        let mut lines: Vec<String> = text.lines().rev().take(DIAGNOSED).map(str::to_owned).collect();
+        lines.reverse();
+        diagnosis::Log {
+            namespace: self.namespace.clone(),
+            pod: self.pod.clone(),
+            container: self.container.clone(),
+            lines,
+        }
+    }
 }
 
-pub(super) async fn collect(client: &Client, facts: &Facts, folder: &mut Folder) {
+/// Writes every log, and returns the end of each for the diagnosis.
+pub(super) async fn collect(client: &Client, facts: &Facts, folder: &mut Folder) -> Vec<diagnosis::Log> {
     let logs: Vec<Log> = facts.list("pods").iter().flat_map(logs_of).collect();
     let mut questions: Vec<BoxFuture<'_, (&Log, Result<String, String>)>> = Vec::new();
     for log in &logs {
         questions.push(async move { (log, read(client, log).await) }.boxed());
     }
     let mut reading = in_parallel(questions);
+    let mut ends = Vec::new();
     while let Some((log, text)) = reading.next().await {
         match text {
-            Ok(text) => folder.write(&log.path(), &text),
+            Ok(text) => {
+                folder.write(&log.path(), &text);
+                ends.extend((!log.previous).then(|| log.end(&text)));
+            }
             Err(reason) => folder.missing(format!("{}: {reason}", log.path())),
         }
     }
+    ends
 }
 
 async fn read(client: &Client, log: &Log) -> Result<String, String> {
@@ -107,6 +128,14 @@ mod tests {
         });
         let paths: Vec<String> = logs_of(&pod).iter().map(Log::path).collect();
         assert_eq!(paths, ["logs/ns/p/istio-init.log", "logs/ns/p/app.log", "logs/ns/p/app.previous.log"]);
+    }
+
+    #[test]
+    fn the_diagnosis_gets_the_end_of_a_log() {
+        let log = Log { namespace: "ns".into(), pod: "p".into(), container: "c".into(), previous: false };
+        let text: String = (0..DIAGNOSED + 2).map(|line| format!("{line}\n")).collect();
+        let end = log.end(&text);
+        assert_eq!((end.lines.len(), end.lines[0].as_str()), (DIAGNOSED, "2"));
     }
 
     #[test]

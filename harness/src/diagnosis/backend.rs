@@ -1,0 +1,318 @@
+//! Causes that lie with the backend: its Service, its pods' ports, policies about who may ask it.
+
+use serde_json::Value;
+
+use super::{
+    Facts, diagnosis,
+    facts::{items, name_of, text},
+};
+use crate::event::Diagnosis;
+
+/// The Service of the claim's backend.
+fn service(facts: &Facts) -> Option<&Value> {
+    facts.get("services", &facts.claim.namespace, &facts.claim.backend)
+}
+
+/// Pods that the Service selects.
+fn selected<'a>(facts: &'a Facts, service: &'a Value) -> impl Iterator<Item = &'a Value> {
+    let selector = service["spec"]["selector"].as_object();
+    facts.of("pods", &facts.claim.namespace).filter(move |pod| {
+        let carries = |(key, value): (&String, &Value)| pod["metadata"]["labels"][key] == *value;
+        selector.is_some_and(|selector| selector.iter().all(carries))
+    })
+}
+
+fn reason_is(facts: &Facts, reasons: &[&str]) -> bool {
+    facts.last_account().is_some_and(|entry| reasons.contains(&entry.reason.as_str()))
+}
+
+/// `backend-scaled-to-zero`: nobody wants a pod of the backend.
+pub(super) fn scaled_to_zero(facts: &Facts) -> Option<Diagnosis> {
+    let deployment = facts.get("deployments", &facts.claim.namespace, &facts.claim.backend)?;
+    (reason_is(facts, &["no_endpoint"]) && deployment["spec"]["replicas"] == 0).then(|| {
+        diagnosis(
+            "backend-scaled-to-zero",
+            format!("Deployment {} is scaled to 0", name_of(deployment)),
+            ["the gateway's log gives the reason no_endpoint".to_owned()],
+            format!(
+                "kubectl -n {} scale deployment/{} --replicas 1",
+                facts.claim.namespace, facts.claim.backend
+            ),
+        )
+    })
+}
+
+/// `selector-matches-nothing`: the Service selects labels that no pod carries.
+pub(super) fn selector_matches_nothing(facts: &Facts) -> Option<Diagnosis> {
+    let service = service(facts).filter(|_| reason_is(facts, &["no_endpoint"]))?;
+    let selector = service["spec"]["selector"].as_object()?;
+    let mut others = facts.of("pods", &facts.claim.namespace).peekable();
+    if selected(facts, service).next().is_some() || others.peek().is_none() {
+        return None;
+    }
+    let shown = |labels: &serde_json::Map<String, Value>| {
+        labels.iter().map(|(key, value)| format!("{key}={}", text(value))).collect::<Vec<_>>().join(",")
+    };
+    let carried = others.filter_map(|pod| {
+        let labels = pod["metadata"]["labels"].as_object()?;
+        let same_keys = labels.iter().filter(|(key, _)| selector.contains_key(*key));
+        let labels = same_keys.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Some(format!("pod {} carries {}", name_of(pod), shown(&labels)))
+    });
+    Some(diagnosis(
+        "selector-matches-nothing",
+        format!("Service {} selects {}, which no pod carries", name_of(service), shown(selector)),
+        carried.take(3),
+        "make the Service's spec.selector and the labels of the Deployment's pod template meet",
+    ))
+}
+
+/// `wrong-port-name`: the Service sends to a named port that no container has.
+pub(super) fn wrong_port_name(facts: &Facts) -> Option<Diagnosis> {
+    let service = service(facts).filter(|_| reason_is(facts, &["no_endpoint"]))?;
+    let names = |pod: &Value| -> Vec<String> {
+        let containers =
+            items(&pod["spec"]["containers"]).iter().chain(items(&pod["spec"]["initContainers"]));
+        containers.flat_map(|c| items(&c["ports"])).map(|port| text(&port["name"]).to_owned()).collect()
+    };
+    let pod = selected(facts, service).next()?;
+    let offered = names(pod);
+    let (port, target) = items(&service["spec"]["ports"]).iter().find_map(|port| {
+        let target = port["targetPort"].as_str()?;
+        (!offered.iter().any(|name| name == target)).then_some((port, target))
+    })?;
+    let offered: Vec<_> = offered.into_iter().filter(|name| !name.is_empty()).collect();
+    let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
+    Some(diagnosis(
+        "wrong-port-name",
+        format!(
+            "Service {} sends port {} to a port named {target}, which its pods do not have",
+            name_of(service),
+            port["port"]
+        ),
+        [format!("named ports of pod {}: {offered}", name_of(pod))],
+        "correct targetPort in the Service, or name the container's port",
+    ))
+}
+
+/// `nothing-listens`: the pod is there, and refuses connections to the port.
+pub(super) fn nothing_listens(facts: &Facts) -> Option<Diagnosis> {
+    let last = facts.last_account()?;
+    let pod = last.upstream_pod.as_deref()?;
+    let refused = last
+        .rest
+        .get("detail")
+        .and_then(Value::as_str)
+        .filter(|detail| detail.contains("Connection refused"));
+    let by_sidecar = || {
+        let (namespace, name) = pod.split_once('/')?;
+        let log = facts
+            .logs
+            .iter()
+            .find(|log| log.namespace == namespace && log.pod == name && log.container == "istio-proxy")?;
+        let entries = log.lines.iter().rev().filter_map(|line| entry(line));
+        entries.take(20).find_map(|entry| {
+            let flags = text(&entry["response_flags"]).split(',').any(|flag| flag == "UF");
+            let port =
+                text(&entry["upstream_cluster"]).strip_prefix("inbound|")?.split('|').next()?.to_owned();
+            flags.then(|| format!("its sidecar's log: nobody takes connections to port {port} (UF)"))
+        })
+    };
+    let because = match last.reason.as_str() {
+        "upstream_connect_failed" => format!("the gateway's log: {}", refused?),
+        "upstream_reset" => by_sidecar()?,
+        _ => return None,
+    };
+    Some(diagnosis(
+        "nothing-listens",
+        format!("nothing listens on the port of pod {pod} that Service {} sends to", facts.claim.backend),
+        [because],
+        "correct targetPort in the Service, or make the program listen there, on all addresses of the pod",
+    ))
+}
+
+/// An entry of a sidecar's access log, behind the time that the kubelet puts before each line.
+fn entry(line: &str) -> Option<Value> {
+    serde_json::from_str(line.get(line.find('{')?..)?).ok()
+}
+
+/// `authorization-denied`: an AuthorizationPolicy does not admit the gateway.
+pub(super) fn authorization_denied(facts: &Facts) -> Option<Diagnosis> {
+    let last = facts.last_account()?;
+    let is_refusal = last.reason == "upstream_reset" || last.status == 403;
+    let identity =
+        last.upstream_tls.as_ref().and_then(|tls| tls.client_identity.as_deref()).unwrap_or_default();
+    let namespaces = [facts.claim.namespace.as_str(), "istio-system"];
+    let policy = facts.list("authorizationpolicies").iter().filter(|_| is_refusal).find(|policy| {
+        namespaces.contains(&text(&policy["metadata"]["namespace"])) && denies(policy, identity)
+    })?;
+    let denied = facts.logs.iter().flat_map(|log| &log.lines).rev().find_map(|line| {
+        let at = line.find("rbac_access_denied")?;
+        line.get(at..)?.split('"').next().map(|said| format!("a sidecar's log: {said}"))
+    });
+    let action = policy["spec"]["action"].as_str().unwrap_or("ALLOW");
+    let who = if identity.is_empty() {
+        "a gateway without an identity".to_owned()
+    } else {
+        format!("the gateway is {identity}")
+    };
+    Some(diagnosis(
+        "authorization-denied",
+        format!("AuthorizationPolicy {} ({action}) does not admit the gateway", name_of(policy)),
+        [who, format!("the gateway's log: {} {}", last.status, last.reason)].into_iter().chain(denied),
+        "name the extension's identity among its principals (source.principals, without spiffe://), or take the policy away",
+    ))
+}
+
+/// Whether a policy keeps this identity out, as far as its sources tell. Other conditions are taken for met.
+fn denies(policy: &Value, identity: &str) -> bool {
+    let principal = identity.strip_prefix("spiffe://").unwrap_or(identity);
+    let matches = |pattern: &Value| match text(pattern) {
+        "*" => !principal.is_empty(),
+        pattern => match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+            (Some(end), _) => principal.ends_with(end),
+            (_, Some(start)) => principal.starts_with(start),
+            _ => principal == pattern,
+        },
+    };
+    let source = |source: &Value| {
+        let (principals, not) = (items(&source["principals"]), items(&source["notPrincipals"]));
+        (principals.is_empty() || principals.iter().any(matches)) && !not.iter().any(matches)
+    };
+    let rule = |rule: &Value| {
+        let from = items(&rule["from"]);
+        from.is_empty() || from.iter().any(|from| source(&from["source"]))
+    };
+    let applies = items(&policy["spec"]["rules"]).iter().any(rule);
+    match policy["spec"]["action"].as_str().unwrap_or("ALLOW") {
+        "ALLOW" => !applies,
+        "DENY" => applies,
+        _ => false,
+    }
+}
+
+/// `upstream-timeout`: the backend takes longer than the gateway waits.
+pub(super) fn too_slow(facts: &Facts) -> Option<Diagnosis> {
+    let last = facts.last_account().filter(|entry| entry.reason == "upstream_timeout")?;
+    let pod = last.upstream_pod.as_deref().unwrap_or("the backend");
+    let detail =
+        last.rest.get("detail").and_then(Value::as_str).map(|detail| format!("the gateway's log: {detail}"));
+    Some(diagnosis(
+        "upstream-timeout",
+        format!("pod {pod} did not answer in time"),
+        detail,
+        "see what it does meanwhile (its log, its CPU limit), or raise the rule's timeouts.backendRequest",
+    ))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::diagnosis::tests::{Provoked, provoked};
+
+    const POD: &str = "isto-example-namespace/backend-v1-6c8f9d7b54-q2w8z";
+    const SERVICE: &str = "isto-example-namespace/backend-v1";
+    const EXTENSION: &str = "spiffe://cluster.local/ns/azure-alb-system/sa/alb-controller-istio-extension";
+
+    /// A Service with this in its spec, and a Ready pod with a port named `web`.
+    fn service(spec: Value) -> Facts {
+        let pod = json!([{
+            "metadata": {"namespace": "isto-example-namespace", "name": "backend-v1-6c8f9d7b54-q2w8z",
+                "labels": {"app": "backend-v1", "pod-template-hash": "6c8f9d7b54"}},
+            "spec": {"containers": [{"name": "backend-v1", "ports": [{"name": "web", "containerPort": 3000}]}],
+                "initContainers": [{"name": "istio-proxy"}]},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+        }]);
+        let service = json!([{"metadata": {"namespace": "isto-example-namespace", "name": "backend-v1"}, "spec": spec}]);
+        Facts::sample().with("pods", pod).with("services", service).expecting(200)
+    }
+
+    fn policy(spec: Value) -> Value {
+        json!({"metadata": {"namespace": "isto-example-namespace", "name": "only-friends"}, "spec": spec})
+    }
+
+    fn sidecar(entry: &Value) -> Facts {
+        let line = format!("2026-11-23T16:00:00.000000000Z {entry}");
+        let facts = Facts::sample().expecting(200).answered(503, "upstream_reset").over("");
+        let mut facts =
+            facts.logged("isto-example-namespace", "backend-v1-6c8f9d7b54-q2w8z", "istio-proxy", &line);
+        if let Some(tls) = facts.access_log.last_mut().and_then(|entry| entry.upstream_tls.as_mut()) {
+            tls.client_identity = Some(EXTENSION.into());
+        }
+        facts
+    }
+
+    pub(in crate::diagnosis) fn all() -> Vec<Provoked> {
+        let ports = json!([{"port": 8080, "targetPort": "http-web", "protocol": "TCP"}]);
+        let zero = json!([{"metadata": {"namespace": "isto-example-namespace", "name": "backend-v1"}, "spec": {"replicas": 0}}]);
+        let denied = json!({"response_flags": "UAEX", "upstream_cluster": "inbound|3000||",
+            "connection_termination_details": "rbac_access_denied_matched_policy[none]"});
+        let allow = policy(
+            json!({"rules": [{"from": [{"source": {"principals": ["cluster.local/ns/other/sa/default"]}}]}]}),
+        );
+        let slow = Facts::sample()
+            .expecting(200)
+            .answered(504, "upstream_timeout")
+            .detailed("no response within 15s");
+        vec![
+            provoked(
+                "backend-scaled-to-zero",
+                SERVICE,
+                Facts::sample()
+                    .with("deployments", zero)
+                    .with("pods", json!([]))
+                    .expecting(200)
+                    .answered(503, "no_endpoint"),
+            ),
+            provoked(
+                "selector-matches-nothing",
+                SERVICE,
+                service(json!({"selector": {"app": "backend-one"}})).answered(503, "no_endpoint"),
+            ),
+            provoked(
+                "wrong-port-name",
+                SERVICE,
+                service(json!({"selector": {"app": "backend-v1"}, "ports": ports}))
+                    .answered(503, "no_endpoint"),
+            ),
+            provoked(
+                "nothing-listens",
+                POD,
+                Facts::sample()
+                    .expecting(200)
+                    .answered(503, "upstream_connect_failed")
+                    .detailed("connecting to 10.244.0.9:3000: Connection refused (os error 111)"),
+            ),
+            provoked(
+                "authorization-denied",
+                "isto-example-namespace/only-friends",
+                sidecar(&denied).with("authorizationpolicies", json!([allow])),
+            ),
+            provoked("upstream-timeout", POD, slow),
+        ]
+    }
+
+    #[test]
+    fn behind_a_sidecar_its_own_log_tells_that_nothing_listens() {
+        let facts = sidecar(&json!({"response_flags": "UF,URX", "upstream_cluster": "inbound|3000||"}));
+        let diagnosis = nothing_listens(&facts).unwrap();
+        assert!(diagnosis.because[0].contains("port 3000"), "{diagnosis:?}");
+        let fine = sidecar(&json!({"response_flags": null, "upstream_cluster": "inbound|3000||"}));
+        assert_eq!(nothing_listens(&fine), None);
+    }
+
+    #[test]
+    fn a_policy_is_read_as_istio_reads_it() {
+        let from = |principals: Value| json!([{"from": [{"source": {"principals": principals}}]}]);
+        let denied = |spec: Value| denies(&policy(spec), EXTENSION);
+        assert!(denied(json!({})), "without a rule nobody is admitted");
+        assert!(!denied(json!({"rules": [{}]})), "an empty rule admits everybody");
+        assert!(!denied(json!({"rules": from(json!(["cluster.local/ns/azure-alb-system/*"]))})));
+        assert!(!denied(json!({"rules": from(json!(["*/sa/alb-controller-istio-extension"]))})));
+        assert!(denied(json!({"action": "DENY", "rules": from(json!(["*"]))})));
+        assert!(!denied(json!({"action": "DENY", "rules": from(json!(["cluster.local/ns/other/sa/x"]))})));
+        assert!(!denied(json!({"action": "AUDIT", "rules": from(json!(["*"]))})));
+    }
+}
