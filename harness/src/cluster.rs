@@ -27,6 +27,7 @@ mod inotify;
 pub mod istio;
 pub mod kind;
 mod machines;
+mod mesh;
 pub mod network;
 mod node;
 pub mod phases;
@@ -44,7 +45,6 @@ pub use target::{Provider, Target};
 
 use create::Creation;
 use definition::{Definition, fingerprint};
-use implementation::remove_namespaces;
 use network::{Pool, Subnet};
 use state::{Record, Stage, StateDir, Verdict, assess};
 
@@ -88,6 +88,8 @@ pub struct ClusterSpec {
     pub nodes: u8,
     /// Its Istio.
     pub istio: IstioChoice,
+    /// Istio is out of it for now, though it belongs there.
+    pub without_istio: bool,
     /// Where images and programs come from.
     pub image_source: ImageSource,
 }
@@ -98,6 +100,7 @@ impl Default for ClusterSpec {
             name: DEFAULT_NAME.to_owned(),
             nodes: 1,
             istio: IstioChoice::default(),
+            without_istio: false,
             image_source: ImageSource::default(),
         }
     }
@@ -151,6 +154,12 @@ pub async fn ensure_cluster_with_implementation(
         cluster.target().install(&implementation, &cluster.options(), progress).await?;
     }
     Ok((cluster, implementation))
+}
+
+/// Number of nodes of the cluster of this name; nothing if there is none, as far as is written down.
+pub fn nodes_of(name: &str) -> Option<u8> {
+    let cache = Cache::open_default().ok()?;
+    StateDir::new(cache.root(), name).read().map(|record| record.definition.nodes)
 }
 
 /// Fills the caches and starts the engine for a cluster, without making it.
@@ -220,6 +229,7 @@ async fn ensure(
         Verdict::Use => match cluster.alive().await {
             Ok(()) => {
                 cluster.refresh(record, progress).await?;
+                cluster.have_istio(!spec.without_istio, progress).await?;
                 return Ok(cluster);
             }
             Err(error) => format!("its API server does not answer ({error})"),
@@ -231,6 +241,7 @@ async fn ensure(
     remove::nodes_and_network(&cluster.engine, &spec.name).await?;
     cluster.made = Some(reason);
     cluster.create(&cache, definition, &kind_config, with_implementation, progress).await?;
+    cluster.have_istio(!spec.without_istio, progress).await?;
     Ok(cluster)
 }
 
@@ -313,29 +324,6 @@ impl Cluster {
         }
     }
 
-    /// Installs Istio's control plane into a namespace, under a revision if one is given.
-    ///
-    /// # Errors
-    /// istioctl failed.
-    pub async fn install_istio(
-        &self,
-        namespace: &str,
-        revision: Option<&str>,
-    ) -> Result<String, ClusterError> {
-        istio::install_into(&self.artifacts, &self.state, &self.kubeconfig, namespace, revision).await?;
-        Ok(format!("Istio {} in {namespace}", self.artifacts.istio.version))
-    }
-
-    /// Removes Istio's control planes from these namespaces, and the namespaces.
-    ///
-    /// # Errors
-    /// istioctl failed, or a namespace does not go away.
-    pub async fn uninstall_istio(&self, namespaces: &[String]) -> Result<(), ClusterError> {
-        istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
-        remove_namespaces(&self.client().await?, namespaces).await?;
-        Ok(())
-    }
-
     /// Puts images into every node. The cluster remembers them.
     ///
     /// # Errors
@@ -407,8 +395,15 @@ impl Cluster {
         progress: &dyn Progress,
     ) -> Result<(), ClusterError> {
         let istio = self.istio.clone();
-        let mut record =
-            Record { stage: Stage::Creating, definition, nodes: vec![], pool: None, images: vec![], istio };
+        let mut record = Record {
+            stage: Stage::Creating,
+            definition,
+            nodes: vec![],
+            pool: None,
+            images: vec![],
+            istio,
+            istio_out: false,
+        };
         self.state.write(&record)?;
         let clusters = cache.dir("clusters")?;
         let others = StateDir::list(cache.root()).len() > 1;

@@ -189,6 +189,8 @@ pub struct InstallRequest {
     pub values: Value,
     /// Also install the service-mesh extension.
     pub without_extension: bool,
+    /// Only these releases; all if empty.
+    pub only: Vec<String>,
     /// Namespace of the releases instead of the document's.
     pub namespace: Option<String>,
     /// Wait until its pods are ready, as `helm install --wait` does.

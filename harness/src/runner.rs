@@ -3,6 +3,7 @@
 pub mod action;
 pub mod context;
 mod expectation;
+pub mod groups;
 pub mod ledger;
 pub mod live;
 pub mod objects;

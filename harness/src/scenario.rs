@@ -5,6 +5,7 @@ pub mod discover;
 pub mod kinds;
 pub mod limits;
 pub mod manifest;
+pub mod needs;
 pub mod node;
 pub mod parse;
 pub mod placeholder;
@@ -19,22 +20,12 @@ use crate::event::{ErratumInfo, Instead, RequirementInfo, ScenarioInfo, StepInfo
 use crate::implementation::{Expectation, Implementation};
 use crate::requirement::{Catalogue, Document, Erratum};
 use limits::Stays;
+use needs::Needs;
 use node::{Fields, Node, Problem, Source};
 use word::{Definition, Reader, Scope, Word};
 
 /// The file that makes a folder a scenario.
 pub const FILE: &str = "scenario.yaml";
-
-/// What a scenario needs of the cluster and of the gateway under test.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Needs {
-    /// Least version of Istio, e.g. `>=1.24`; nothing means no Istio at all.
-    pub istio: Option<String>,
-    /// Least number of nodes.
-    pub nodes: u8,
-    /// The only implementation it is about; nothing for scenarios that any gateway can be put to.
-    pub implementation: Option<String>,
-}
 
 /// What a scenario that breaks the world on purpose must end in. The runner's verdict does not change by it: a test compares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,8 +126,7 @@ impl Scenario {
         let mut fields = root.fields()?;
         let title = fields.need("title")?.text()?.to_owned();
         let document = document(fields.need("document")?)?;
-        let nothing = Needs { istio: None, nodes: 1, implementation: None };
-        let needs = fields.take("needs").map_or(Ok(nothing), needs)?;
+        let needs = fields.take("needs").map_or(Ok(Needs::default()), Needs::parse)?;
         let namespace = fields.need("namespace")?.text()?.to_owned();
         let expects = fields.take("expects").map(expects).transpose()?;
         let steps = fields.need("steps")?;
@@ -245,15 +235,6 @@ fn document(node: &Node) -> Result<Document, Problem> {
     let edition = fields.need("edition")?.text()?.to_owned();
     fields.finish()?;
     Ok(Document { name, edition })
-}
-
-fn needs(node: &Node) -> Result<Needs, Problem> {
-    let mut fields = node.fields()?;
-    let istio = fields.take("istio").map(Node::text).transpose()?.map(str::to_owned);
-    let nodes = fields.take("nodes").map_or(Ok(1), Node::number)?;
-    let implementation = fields.take("implementation").map(Node::text).transpose()?.map(str::to_owned);
-    fields.finish()?;
-    Ok(Needs { istio, nodes, implementation })
 }
 
 fn expects(node: &Node) -> Result<Expects, Problem> {

@@ -2,7 +2,8 @@
 //! transcript; what is broken on purpose must end red, with the right diagnosis.
 //!
 //! `cargo test --features e2e` attaches to the cluster `meshproof` (or the one `MESHPROOF_CLUSTER` names) and makes it if it
-//! is not there. Scenarios share the one implementation, so they run one after the other. A scenario's objects are removed
+//! is not there, with as many nodes as any scenario needs; a scenario that begins without Istio has it taken out, and what the
+//! cluster cannot serve runs on one more. Scenarios share the one implementation, so they run one after the other. A scenario's objects are removed
 //! afterwards; `MESHPROOF_KEEP=failed` leaves those of one that failed. `MESHPROOF_IMPLEMENTATION` names the file of another
 //! gateway for the scenarios to prove; the main one is run with every gateway there is a file for in any case.
 #![cfg(feature = "e2e")]
@@ -14,11 +15,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use meshproof::cluster::{ClusterSpec, DEFAULT_NAME, ensure_cluster};
+use meshproof::cluster::{ClusterSpec, DEFAULT_NAME, ensure_cluster, nodes_of};
 use meshproof::event::{Event, EventSink, Fanout, PhaseEvents, Recorder, ScenarioResult, Verdict};
 use meshproof::implementation::Implementation;
 use meshproof::report;
 use meshproof::requirement::Catalogue;
+use meshproof::runner::groups::{Asked, Group, groups};
 use meshproof::runner::live::Live;
 use meshproof::runner::{Keep, Runner, verdict};
 use meshproof::scenario::Scenario;
@@ -134,6 +136,19 @@ fn finished(event: &Event) -> Option<&ScenarioResult> {
     }
 }
 
+/// The cluster on which a scenario runs if all of them are to run on as few as possible.
+fn cluster_for(scenario: &Scenario, name: String, implementation: &Implementation) -> Result<ClusterSpec> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let all = Scenario::load_all(root, &Catalogue::built_in()?, implementation)?;
+    let needs: Vec<_> = all.iter().map(|scenario| &scenario.needs).collect();
+    let nodes = nodes_of(&name);
+    let spec = ClusterSpec { name, nodes: nodes.unwrap_or(1), ..ClusterSpec::default() };
+    let groups = groups(&Asked { spec, may_grow: nodes.is_none() }, &needs);
+    let serves = |group: &Group| group.scenarios.iter().any(|at| all[*at].id == scenario.id);
+    let group = groups.into_iter().find(serves).context("no cluster serves it")?;
+    Ok(group.spec)
+}
+
 /// Runs a scenario on the shared cluster, alone.
 async fn run(file: &Path, implementation: Implementation) -> Result<(Scenario, ScenarioResult)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -142,10 +157,11 @@ async fn run(file: &Path, implementation: Implementation) -> Result<(Scenario, S
     let scenario = Scenario::load(root, &id, &Catalogue::built_in()?, &implementation)?;
 
     let name = std::env::var("MESHPROOF_CLUSTER").unwrap_or_else(|_| DEFAULT_NAME.to_owned());
+    let spec = cluster_for(&scenario, name, &implementation)?;
     // Tests run as threads of one process or as processes of their own: the lock is good for both.
-    let lock = Cache::open_default()?.lock(&format!("scenarios-{name}"), || {}).await?;
+    let lock = Cache::open_default()?.lock(&format!("scenarios-{}", spec.name), || {}).await?;
     let session = session(&scenario, &implementation)?;
-    let spec = ClusterSpec { name, ..ClusterSpec::default() };
+    // Also puts Istio back that a scenario before this one needed gone.
     let cluster = ensure_cluster(&spec, &PhaseEvents(session.sink.as_ref())).await?;
     let live = Live::attach(&cluster.target(), Arc::new(implementation), session.sink.clone()).await?;
     let (info, implementation) = (live.cluster.clone(), live.implementation.clone());

@@ -1,4 +1,5 @@
-//! `event: ingress/web` with `becomes: {type: Warning, reason: …, message: …}`: Kubernetes tells of it in an Event.
+//! `event: ingress/web` with `becomes: {type: Warning, reason: …, message: …}`: Kubernetes tells of it in an Event. The name
+//! may be a pattern, for pods: `event: pod/backend-v1-*`.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -41,7 +42,8 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
 impl Happens {
     fn fits(&self, event: &Value) -> bool {
         let about = &event["involvedObject"];
-        let same = about["kind"] == self.about.kind.kind && about["name"] == self.about.name.as_str();
+        let same = about["kind"] == self.about.kind.kind
+            && about["name"].as_str().is_some_and(|name| glob(&self.about.name, name));
         same && self
             .wanted
             .iter()

@@ -4,12 +4,16 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::{RootArgs, catalogue, tell};
 use crate::cluster::phases::{PhaseRecorder, table};
 use crate::cluster::{
     Cluster, ClusterError, ClusterSpec, DEFAULT_NAME, IstioChoice, ensure_cluster,
-    ensure_cluster_with_implementation,
+    ensure_cluster_with_implementation, nodes_of,
 };
+use crate::implementation::Implementation;
 use crate::progress::Progress;
+use crate::runner::groups::Asked;
+use crate::scenario::Scenario;
 use crate::supply::ImageSource;
 
 /// Which cluster, for all commands that have one.
@@ -26,9 +30,9 @@ pub struct ClusterSpecArgs {
     /// Which cluster
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// Number of nodes; the first is the control plane
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
-    pub nodes: u8,
+    /// Number of nodes; the first is the control plane. Without it, those that the cluster has, or as many as are needed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub nodes: Option<u8>,
     /// Where images and programs come from
     #[arg(long, value_name = "registry|source|auto", default_value_t)]
     pub image_source: ImageSource,
@@ -40,12 +44,21 @@ pub struct ClusterSpecArgs {
 impl ClusterSpecArgs {
     /// The specification these arguments ask for.
     pub fn spec(&self) -> ClusterSpec {
-        ClusterSpec {
-            name: self.cluster.cluster.clone(),
-            nodes: self.nodes,
+        self.asked().spec
+    }
+
+    /// The same, and whether the number of nodes can still be chosen.
+    pub fn asked(&self) -> Asked {
+        let name = self.cluster.cluster.clone();
+        let nodes = self.nodes.or_else(|| nodes_of(&name));
+        let spec = ClusterSpec {
+            name,
+            nodes: nodes.unwrap_or(1),
             istio: self.istio.clone(),
+            without_istio: false,
             image_source: self.image_source,
-        }
+        };
+        Asked { spec, may_grow: nodes.is_none() }
     }
 }
 
@@ -58,6 +71,12 @@ pub struct UpArgs {
     /// Kubernetes and Istio only, without the gateway
     #[arg(long)]
     pub without_implementation: bool,
+    /// With as many nodes as any scenario needs
+    #[arg(long, conflicts_with = "nodes")]
+    pub for_scenarios: bool,
+    /// Where scenarios are
+    #[command(flatten)]
+    pub root: RootArgs,
     /// Print what took how long
     #[arg(long)]
     pub timings: bool,
@@ -70,7 +89,10 @@ pub struct UpArgs {
 pub async fn run(args: &UpArgs, progress: &dyn Progress) -> Result<(), ClusterError> {
     let since = Instant::now();
     let recorder = PhaseRecorder::new(progress);
-    let spec = args.spec.spec();
+    let mut spec = args.spec.spec();
+    if args.for_scenarios {
+        spec.nodes = spec.nodes.max(most_nodes(&args.root).unwrap_or(1));
+    }
     let cluster = if args.without_implementation {
         ensure_cluster(&spec, &recorder).await?
     } else {
@@ -82,6 +104,15 @@ pub async fn run(args: &UpArgs, progress: &dyn Progress) -> Result<(), ClusterEr
     }
     print!("{}", summary(&cluster, took.as_secs_f64(), !args.without_implementation));
     Ok(())
+}
+
+/// The most nodes that any scenario needs; says so if the scenarios cannot be read.
+fn most_nodes(root: &RootArgs) -> Option<u8> {
+    let (root, catalogue) = (root.find()?, catalogue()?);
+    let implementation = Implementation::built_in().map_err(|problem| tell(&problem.into())).ok()?;
+    let scenarios =
+        Scenario::load_all(&root, &catalogue, &implementation).map_err(|problems| tell(&problems));
+    scenarios.ok()?.iter().map(|scenario| scenario.needs.nodes).max()
 }
 
 fn summary(cluster: &Cluster, seconds: f64, implementation: bool) -> String {

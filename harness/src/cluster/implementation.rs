@@ -28,6 +28,8 @@ pub struct InstallOptions {
     pub namespace: Option<String>,
     /// Leave out the releases that live in the mesh.
     pub without_extension: bool,
+    /// Only the releases of these names; all if empty.
+    pub only: Vec<String>,
     /// Return as soon as helm does.
     pub no_wait: bool,
 }
@@ -85,8 +87,9 @@ impl Implementation {
         options: &InstallOptions,
         images: &[LoadImage],
     ) -> Result<Vec<Release>, InstallError> {
+        let asked_for = |name: &String| options.only.is_empty() || options.only.contains(name);
         let wanted = self.releases.iter().filter(|release| !(release.in_mesh && options.without_extension));
-        let selected = wanted.cloned().map(|mut release| {
+        let selected = wanted.filter(|release| asked_for(&release.name)).cloned().map(|mut release| {
             release.values = substitute_by(&release.values, &|name| image_value(images, name))
                 .map_err(|placeholder| InstallError::ImageMissing(image_name(&placeholder).to_owned()))?;
             if let Some(values) = options.values.get(&release.name) {
@@ -260,6 +263,17 @@ async fn records(secrets: Api<Secret>, name: &str) -> Result<Vec<PartialObjectMe
         source: Box::new(source),
     })?;
     Ok(list.items)
+}
+
+/// Whether helm made this namespace for a release: with `--create-namespace` it labels it with its own name.
+pub(crate) async fn made_by_helm(client: &Client, name: &str) -> Result<bool, ApiError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let found = api.get_metadata_opt(name).await.map_err(|source| ApiError::Request {
+        doing: format!("looking at namespace {name}"),
+        source: Box::new(source),
+    })?;
+    let label = found.as_ref().and_then(|namespace| namespace.labels().get("name"));
+    Ok(label.is_some_and(|label| label == name))
 }
 
 /// Waits until every Deployment of the release is ready.

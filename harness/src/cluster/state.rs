@@ -63,6 +63,9 @@ pub struct Record {
     pub images: Vec<String>,
     /// Istio's version, if installed.
     pub istio: Option<String>,
+    /// Istio belongs into it, and was taken out for scenarios that begin without.
+    #[serde(default)]
+    pub istio_out: bool,
 }
 
 /// What to do about a cluster.

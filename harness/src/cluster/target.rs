@@ -8,8 +8,8 @@ use kube::api::{Api, DeleteParams};
 
 use super::api::{self, ApiError};
 use super::implementation::{
-    Helm, Implementation, InstallError, InstallOptions, Release, installed_in, remove_namespaces,
-    wait_for_class, wait_until_ready,
+    Helm, Implementation, InstallError, InstallOptions, Release, installed_in, made_by_helm,
+    remove_namespaces, wait_for_class, wait_until_ready,
 };
 use super::state::StateDir;
 use super::{Cluster, ClusterError};
@@ -165,7 +165,8 @@ impl Target {
         self.own.as_deref().ok_or_else(|| ClusterError::NotOurs(self.name.clone()))
     }
 
-    /// Uninstalls an implementation, last release first, and waits until its namespaces are gone; says what was there.
+    /// Uninstalls an implementation, last release first, and waits until its namespaces are gone, those that helm made for its
+    /// releases among them; says what was there.
     ///
     /// # Errors
     /// helm failed, or something did not go away.
@@ -178,13 +179,17 @@ impl Target {
         let helm = self.releases();
         let mut gone = Vec::new();
         let everything = InstallOptions { without_extension: false, ..options.clone() };
+        let mut namespaces = implementation.namespaces.clone();
         for release in implementation.selected(&everything, &self.images)?.iter().rev() {
             for namespace in installed_in(&client, &release.name).await? {
+                if made_by_helm(&client, &namespace).await? && !namespaces.contains(&namespace) {
+                    namespaces.push(namespace.clone());
+                }
                 helm.uninstall(&Release { namespace, ..release.clone() }).await?;
                 gone.push(format!("release {}", release.name));
             }
         }
-        let namespaces = remove_namespaces(&client, &implementation.namespaces).await?;
+        let namespaces = remove_namespaces(&client, &namespaces).await?;
         gone.extend(namespaces.into_iter().map(|name| format!("namespace {name}")));
         Ok(gone)
     }

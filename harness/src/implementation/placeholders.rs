@@ -3,7 +3,7 @@
 use super::Implementation;
 
 /// Placeholders that scenarios may hold, for messages: those in brackets stand for any name.
-pub(crate) const PLACEHOLDERS: &str = "images.echo, implementation.class, implementation.controller, address.type, address.value, \
+pub(crate) const PLACEHOLDERS: &str = "images.echo, charts.<release>, implementation.class, implementation.controller, address.type, address.value, \
                                 messages.<object>.<condition>, principal.<gateway>";
 
 impl Implementation {

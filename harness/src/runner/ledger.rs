@@ -118,14 +118,14 @@ impl Ledger {
                 }
                 Entry::Patched(id, patch) => outside.objects.patch(id, patch).await.map(drop),
                 Entry::Installed => {
-                    // Namespaces may take their time: what is left in them needs no controller.
-                    let own = |id: &ObjectRef| id.kind.word != "namespace";
-                    let (objects, namespaces) = std::mem::take(&mut going).into_iter().partition(own);
-                    going = namespaces;
-                    problems.extend(gone(outside, objects).await);
+                    problems.extend(gone(outside, but_namespaces(&mut going)).await);
                     outside.installer.uninstall().await.map(drop)
                 }
-                Entry::Mesh(namespace) => outside.mesh.uninstall(std::slice::from_ref(namespace)).await,
+                Entry::Mesh(namespace) => {
+                    // With Istio go the definitions of its kinds: nothing of them could be looked for afterwards.
+                    problems.extend(gone(outside, but_namespaces(&mut going)).await);
+                    outside.mesh.uninstall(std::slice::from_ref(namespace)).await
+                }
                 Entry::Stopped(node) => outside.machines.start(node).await,
             };
             problems.extend(done.err().map(|error| error.to_string()));
@@ -134,6 +134,13 @@ impl Ledger {
         problems.extend(gone(outside, going).await);
         problems
     }
+}
+
+/// Takes out everything but namespaces. These may take their time: what is left in them needs no controller.
+fn but_namespaces(going: &mut Vec<ObjectRef>) -> Vec<ObjectRef> {
+    let (namespaces, objects) = std::mem::take(going).into_iter().partition(|id| id.kind.word == "namespace");
+    *going = namespaces;
+    objects
 }
 
 /// Removes what an earlier run left (kept on purpose, or killed before it could clean up): a scenario starts from an untouched

@@ -19,7 +19,8 @@ use crate::ports::{
     InstallRequest, Installer, Machines, Mesh, MeshRequest, PortError, PortFuture, Tool, ToolOutput, Tools,
 };
 use crate::probe::{Prober, Vantage};
-use crate::scenario::{Needs, Scenario};
+use crate::scenario::Scenario;
+use crate::scenario::needs::Needs;
 use crate::witness::ClusterWitnesses;
 
 /// A cluster, attached to.
@@ -115,6 +116,8 @@ fn outside(
     tools: Arc<ClusterTools>,
     echo: String,
 ) -> Outside {
+    let charts = implementation.releases.iter().map(|r| (format!("charts.{}", r.name), r.chart.clone()));
+    let placeholders = charts.chain([("images.echo".to_owned(), echo)]).collect();
     let witnesses = ClusterWitnesses::new(client.clone(), prober.clone(), implementation.clone());
     Outside {
         objects: Arc::new(KubeObjects::new(client.clone())),
@@ -125,7 +128,7 @@ fn outside(
         mesh: tools.clone(),
         machines: tools.clone(),
         tools,
-        placeholders: BTreeMap::from([("images.echo".to_owned(), echo)]),
+        placeholders,
     }
 }
 
@@ -141,23 +144,7 @@ fn unfit(needs: &Needs, cluster: &ClusterInfo, implementation: &ImplementationIn
     if let Some(wanted) = needs.implementation.as_ref().filter(|wanted| **wanted != implementation.name) {
         return Some(format!("is about the implementation {wanted}, not {}", implementation.name));
     }
-    if cluster.nodes < usize::from(needs.nodes) {
-        return Some(format!("needs {} nodes, the cluster has {}", needs.nodes, cluster.nodes));
-    }
-    let wanted = needs.istio.as_ref()?;
-    match (version(wanted.trim_start_matches(">=")), version(&cluster.istio)) {
-        (Some(wanted), Some(found)) if found >= wanted => None,
-        // A build without a version number (`latest`, a commit) is a recent one.
-        (Some(_), None) if !cluster.istio.is_empty() => None,
-        _ if cluster.istio.is_empty() => Some(format!("needs Istio {wanted}, the cluster has none")),
-        _ => Some(format!("needs Istio {wanted}, the cluster has {}", cluster.istio)),
-    }
-}
-
-/// Major and minor.
-fn version(text: &str) -> Option<(u32, u32)> {
-    let mut parts = text.trim().split(['.', '-']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    needs.unmet(&cluster.istio, cluster.nodes)
 }
 
 /// helm and kubectl, and the implementation by helm.
@@ -174,6 +161,7 @@ impl Installer for ClusterTools {
                 values: by_release(&request.values),
                 namespace: request.namespace.clone(),
                 without_extension: request.without_extension,
+                only: request.only.clone(),
                 no_wait: !request.wait,
             };
             let progress = PhaseEvents(self.sink.as_ref());
@@ -274,8 +262,8 @@ impl Tools for ClusterTools {
 mod tests {
     use super::*;
 
-    fn with(istio: &str, nodes: usize) -> ClusterInfo {
-        ClusterInfo { provider: "kind".into(), kubernetes: "v1.34.4".into(), istio: istio.into(), nodes }
+    fn one_node() -> ClusterInfo {
+        ClusterInfo { nodes: 1, ..ClusterInfo::default() }
     }
 
     fn alb() -> ImplementationInfo {
@@ -283,23 +271,10 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_must_have_what_a_scenario_needs() {
-        let needs = Needs { istio: Some(">=1.24".into()), nodes: 2, implementation: None };
-        let unfit = |needs: &Needs, cluster: &ClusterInfo| unfit(needs, cluster, &alb());
-        assert_eq!(unfit(&needs, &with("1.24.0", 2)), None);
-        assert_eq!(unfit(&needs, &with("1.31-dev", 3)), None);
-        assert_eq!(unfit(&needs, &with("latest", 2)), None);
-        assert_eq!(unfit(&needs, &with("1.9.2", 2)).unwrap(), "needs Istio >=1.24, the cluster has 1.9.2");
-        assert_eq!(unfit(&needs, &with("", 2)).unwrap(), "needs Istio >=1.24, the cluster has none");
-        assert_eq!(unfit(&needs, &with("1.24.0", 1)).unwrap(), "needs 2 nodes, the cluster has 1");
-        assert_eq!(unfit(&Needs { istio: None, nodes: 1, implementation: None }, &with("", 1)), None);
-    }
-
-    #[test]
     fn a_scenario_about_one_implementation_is_not_run_with_another() {
-        let needs = |name: &str| Needs { istio: None, nodes: 1, implementation: Some(name.into()) };
-        assert_eq!(unfit(&needs("alb"), &with("", 1), &alb()), None);
-        let why = unfit(&needs("istio"), &with("", 1), &alb()).unwrap();
+        let needs = |name: &str| Needs { implementation: Some(name.into()), ..Needs::default() };
+        assert_eq!(unfit(&needs("alb"), &one_node(), &alb()), None);
+        let why = unfit(&needs("istio"), &one_node(), &alb()).unwrap();
         assert_eq!(why, "is about the implementation istio, not alb");
     }
 }

@@ -55,7 +55,11 @@ pub fn substitute_by(value: &Value, values: Values<'_>) -> Result<Value, String>
     })
 }
 
-fn fill_text(text: &str, value: Values<'_>) -> Result<String, String> {
+/// A text with values for its placeholders.
+///
+/// # Errors
+/// The name of a placeholder that has no value.
+pub fn fill_text(text: &str, value: Values<'_>) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {

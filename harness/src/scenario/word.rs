@@ -37,7 +37,12 @@ impl Scope<'_> {
     /// # Errors
     /// A placeholder that is not known, at its place.
     pub fn fill(&self, node: &Node) -> Result<Node, Problem> {
-        let value = |name: &str| match manifest::PLACEHOLDERS.contains(&name) {
+        let of_cluster = |name: &str| {
+            let chart =
+                |release: &str| self.implementation.releases.iter().any(|known| known.name == release);
+            manifest::PLACEHOLDERS.contains(&name) || name.strip_prefix("charts.").is_some_and(chart)
+        };
+        let value = |name: &str| match of_cluster(name) {
             true => Some(format!("${{{name}}}")),
             false => self.implementation.placeholder(name, self.namespace),
         };

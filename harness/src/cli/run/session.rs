@@ -1,4 +1,4 @@
-//! One run: a cluster, the scenarios on it, the results.
+//! One run: clusters, the scenarios on them, the results.
 
 use std::path::PathBuf;
 use std::process;
@@ -9,12 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunArgs;
 use crate::cli::exit;
-use crate::cluster::{ClusterError, ExistingSpec, Target, ensure_cluster, existing};
+use crate::cluster::{Cluster, ClusterError, ExistingSpec, Target, ensure_cluster, existing, remove_cluster};
 use crate::event::{Event, EventSink, Fanout, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict};
 use crate::implementation::Implementation;
-use crate::progress::Progress;
+use crate::progress::{Phase, Progress};
 use crate::report;
 use crate::runner::context::millis;
+use crate::runner::groups::{Group, groups};
 use crate::runner::live::Live;
 use crate::runner::{Runner, verdict};
 use crate::scenario::Scenario;
@@ -51,7 +52,7 @@ pub(super) async fn prove(
     });
     let mut done = Vec::new();
     let runs = Runs { results: results.clone(), stop };
-    let ran = on_cluster(args, implementation, scenarios, &sink, runs, &mut done).await;
+    let ran = on_clusters(args, implementation, scenarios, &sink, &runs, &mut done).await;
     let (verdict, mut code) = match ran {
         Ok(()) => {
             let wanted = scenarios.len() * args.repeat as usize;
@@ -71,29 +72,83 @@ pub(super) async fn prove(
     Ended { code, unsettled }
 }
 
-/// Has the cluster, and runs the scenarios on it; those that ended are in `done`. The exit code if it does not come so far.
-async fn on_cluster(
+/// Runs the scenarios, on as few clusters as their needs allow; those that ended are in `done`. The exit code if it does not
+/// come so far.
+async fn on_clusters(
     args: &RunArgs,
     implementation: &Arc<Implementation>,
     scenarios: &[Scenario],
     sink: &Arc<dyn EventSink>,
-    runs: Runs,
+    runs: &Runs,
     done: &mut Vec<ScenarioResult>,
 ) -> Result<(), u8> {
-    let progress = PhaseEvents(sink.as_ref());
-    let ready = ready(args, implementation, scenarios, &progress);
-    let (target, _lock) = tokio::select! {
-        biased;
-        () = runs.stop.cancelled() => {
-            eprintln!("interrupted while the cluster was being made ready; `meshproof down` removes one that is its own");
-            return Err(exit::SETUP);
+    if let Some(context) = &args.context {
+        let all: Vec<_> = scenarios.iter().collect();
+        let ready = existing(args, context, implementation, scenarios, sink);
+        let (target, _lock) = in_time(ready, runs).await?;
+        return on_cluster(args, implementation, &target, &all, sink, runs, done).await;
+    }
+    let needs: Vec<_> = scenarios.iter().map(|scenario| &scenario.needs).collect();
+    let groups = groups(&args.spec.asked(), &needs);
+    let mut made = false;
+    for (at, group) in groups.iter().enumerate() {
+        let chosen: Vec<_> = group.scenarios.iter().filter_map(|at| scenarios.get(*at)).collect();
+        let ids: Vec<_> = chosen.iter().map(|scenario| scenario.id.as_str()).collect();
+        if runs.stop.is_cancelled() || is_kept(done) {
+            eprintln!("not run: {}", ids.join(", "));
+            continue;
         }
-        ready = ready => ready.map_err(|error| {
-            eprintln!("the cluster is not there: {error}");
-            exit::of(&error)
-        })?,
-    };
-    let live = attach(&target, implementation, sink).await?;
+        if groups.len() > 1 || group.extra {
+            eprintln!("{}", group.headline(&ids));
+        }
+        let (target, _lock) = in_time(own(group, sink), runs).await?;
+        let cluster = target.own().map_err(|error| failed(&error))?;
+        made |= cluster.made.is_some();
+        let ran = on_cluster(args, implementation, &target, &chosen, sink, runs, done).await;
+        let last = groups.get(at + 1).is_none_or(|next| next.spec.name != group.spec.name);
+        let tidied = match is_kept(done) {
+            false if last => tidy(cluster, group, made, &PhaseEvents(sink.as_ref())).await,
+            _ => Ok(()),
+        };
+        made &= !last;
+        ran.and(tidied.map_err(|error| failed(&error)))?;
+    }
+    Ok(())
+}
+
+/// Whether something of the last scenario is still there: it would be in the way of the next.
+fn is_kept(done: &[ScenarioResult]) -> bool {
+    done.last().is_some_and(|last| !last.kept.is_empty())
+}
+
+/// Leaves a cluster as it was found: one that was made only for these scenarios goes, Istio comes back into one that
+/// somebody asked for.
+async fn tidy(
+    cluster: &Cluster,
+    group: &Group,
+    made: bool,
+    progress: &dyn Progress,
+) -> Result<(), ClusterError> {
+    if group.extra && made {
+        let phase = Phase::start(progress, format!("remove cluster {}", cluster.name), None);
+        remove_cluster(&cluster.name, progress).await?;
+        phase.done();
+        return Ok(());
+    }
+    cluster.clone().have_istio(true, progress).await
+}
+
+/// Runs scenarios on a cluster that is there.
+async fn on_cluster(
+    args: &RunArgs,
+    implementation: &Arc<Implementation>,
+    target: &Target,
+    scenarios: &[&Scenario],
+    sink: &Arc<dyn EventSink>,
+    runs: &Runs,
+    done: &mut Vec<ScenarioResult>,
+) -> Result<(), u8> {
+    let live = attach(target, implementation, sink).await?;
     let unfit: Vec<_> = scenarios.iter().filter_map(|scenario| live.unfit_for(scenario)).collect();
     let fit = if unfit.is_empty() {
         run_all(args, &live, scenarios, sink, runs, done).await;
@@ -113,30 +168,54 @@ async fn on_cluster(
     fit.and(left)
 }
 
-/// Makes the cluster ready, and keeps other runs from it: scenarios install and remove the one implementation.
-async fn ready(
+/// What comes of making a cluster ready, unless the run is interrupted before. The exit code otherwise.
+async fn in_time<T>(ready: impl Future<Output = Result<T, ClusterError>>, runs: &Runs) -> Result<T, u8> {
+    tokio::select! {
+        biased;
+        () = runs.stop.cancelled() => {
+            eprintln!("interrupted while the cluster was being made ready; `meshproof down` removes one that is its own");
+            Err(exit::SETUP)
+        }
+        ready = ready => ready.map_err(|error| failed(&error)),
+    }
+}
+
+fn failed(error: &ClusterError) -> u8 {
+    eprintln!("the cluster is not there: {error}");
+    exit::of(error)
+}
+
+/// Makes a cluster of ours ready, and keeps other runs from it: scenarios install and remove the one implementation, and
+/// Istio may be out of it.
+async fn own(group: &Group, sink: &Arc<dyn EventSink>) -> Result<(Target, Lock), ClusterError> {
+    let name = &group.spec.name;
+    let lock = lock(name, name).await?;
+    let target = ensure_cluster(&group.spec, &PhaseEvents(sink.as_ref())).await?.target();
+    Ok((target, lock))
+}
+
+/// Makes an existing cluster ready, and keeps other runs from it.
+async fn existing(
     args: &RunArgs,
+    context: &str,
     implementation: &Implementation,
     scenarios: &[Scenario],
-    progress: &dyn Progress,
+    sink: &Arc<dyn EventSink>,
 ) -> Result<(Target, Lock), ClusterError> {
-    let cache = Cache::open_default()?;
-    let waiting = |name: &str| eprintln!("waiting for another run on cluster {name}");
-    let Some(context) = &args.context else {
-        let target = ensure_cluster(&args.spec.spec(), progress).await?.target();
-        let lock = cache.lock(&format!("scenarios-{}", target.name), || waiting(&target.name)).await?;
-        return Ok((target, lock));
-    };
     let spec = ExistingSpec {
-        context: context.clone(),
+        context: context.to_owned(),
         images_from: args.images_from.clone(),
         image_source: args.spec.image_source,
     };
     // Before it is looked at: what another run has there would speak against it.
-    let name = existing::folder_name(context);
-    let lock = cache.lock(&format!("scenarios-{name}"), || waiting(context)).await?;
-    let target = existing::attach(&spec, implementation, scenarios, progress).await?;
+    let lock = lock(&existing::folder_name(context), context).await?;
+    let target = existing::attach(&spec, implementation, scenarios, &PhaseEvents(sink.as_ref())).await?;
     Ok((target, lock))
+}
+
+async fn lock(name: &str, shown: &str) -> Result<Lock, ClusterError> {
+    let waiting = || eprintln!("waiting for another run on cluster {shown}");
+    Ok(Cache::open_default()?.lock(&format!("scenarios-{name}"), waiting).await?)
 }
 
 /// Where results go, and what ends a run early.
@@ -149,19 +228,17 @@ struct Runs {
 async fn run_all(
     args: &RunArgs,
     live: &Live,
-    scenarios: &[Scenario],
+    scenarios: &[&Scenario],
     sink: &Arc<dyn EventSink>,
-    Runs { results, stop }: Runs,
+    Runs { results, stop }: &Runs,
     done: &mut Vec<ScenarioResult>,
 ) {
     let (outside, sink, keep) = (live.outside.clone(), sink.clone(), args.keep);
-    let runner = Runner { outside, sink, results, keep, stop: stop.clone() };
+    let runner = Runner { outside, sink, results: results.clone(), keep, stop: stop.clone() };
     for round in 1..=args.repeat {
         let round = (args.repeat > 1).then_some(round);
         for scenario in scenarios {
-            // What an earlier one left would be in the way of the next.
-            let blocked = done.last().is_some_and(|last| !last.kept.is_empty());
-            if stop.is_cancelled() || blocked {
+            if stop.is_cancelled() || is_kept(done) {
                 let round = round.map(|round| format!(" (round {round})")).unwrap_or_default();
                 eprintln!("not run: {}{round}", scenario.id);
                 continue;

@@ -31,6 +31,7 @@ fn record(stage: Stage) -> Record {
         pool: None,
         images: Vec::new(),
         istio: None,
+        istio_out: false,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::scenario::word::{Definition, Scope, Word};
 /// stays for the next one.
 pub const GIVEN: Definition = Definition::action("given", limits::INSTALL, parse_given);
 /// Installs afresh: what an earlier run or `meshproof up` left is removed before the scenario begins. A second time in the
-/// same scenario brings the releases to other values.
+/// same scenario brings the releases to other values, or adds one that the first left out (`only: <release>`).
 pub const INSTALL: Definition = Definition::action("install", limits::INSTALL, parse_install);
 /// Removes every release of the implementation.
 pub const UNINSTALL: Definition = Definition::action("uninstall", limits::INSTALL, parse_uninstall);
@@ -57,10 +57,23 @@ fn parse_install(
         releases.finish()?;
     }
     let without_extension = fields.take("without-extension").map_or(Ok(false), Node::bool)?;
+    let only = fields.take("only").map(Node::one_or_more).unwrap_or_default();
+    let only = only.iter().map(|node| release(node, scope)).collect::<Result<_, _>>()?;
     let namespace = fields.take("namespace").map(Node::text).transpose()?.map(str::to_owned);
     let wait = fields.take("wait").map_or(Ok(true), Node::bool)?;
     let values = Value::Object(values);
-    Ok(Box::new(Install(InstallRequest { values, without_extension, namespace, wait })))
+    Ok(Box::new(Install(InstallRequest { values, without_extension, only, namespace, wait })))
+}
+
+/// The name of one of the implementation's releases.
+fn release(node: &Node, scope: &Scope<'_>) -> Result<String, Problem> {
+    let name = node.text()?;
+    let known: Vec<_> = scope.implementation.releases.iter().map(|release| release.name.as_str()).collect();
+    if known.contains(&name) {
+        return Ok(name.to_owned());
+    }
+    let problem = node.problem(format!("there is no release `{name}`"));
+    Err(problem.help(format!("releases of {}: {}", scope.implementation.name, known.join(", "))))
 }
 
 fn parse_given(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
@@ -75,9 +88,13 @@ fn parse_uninstall(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<
 
 impl Word for Install {
     fn name(&self) -> String {
+        let what = match self.0.only.as_slice() {
+            [] => "the implementation".to_owned(),
+            only => only.join(" and "),
+        };
         let extension = if self.0.without_extension { ", without its extension" } else { "" };
         let namespace = self.0.namespace.iter().map(|namespace| format!(", in namespace {namespace}"));
-        format!("install the implementation{extension}{}", namespace.collect::<String>())
+        format!("install {what}{extension}{}", namespace.collect::<String>())
     }
 
     fn installs(&self) -> bool {

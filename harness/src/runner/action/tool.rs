@@ -1,15 +1,19 @@
 //! `kubectl: get gateway gateway-01 -n test-infra` and `helm: list -A`: a command of the document, literally. With `fails:
-//! NotFound` it must fail, and say so: this is how an erratum's literal text is shown not to hold.
+//! NotFound` it must fail, and say so: this is how an erratum's literal text is shown not to hold. With `says: alb-controller`
+//! that is part of what it prints. `${charts.<release>}` stands for a chart of the implementation.
+
+use std::collections::BTreeMap;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
 use crate::event::Observed;
-use crate::ports::Tool;
+use crate::ports::{Tool, ToolOutput};
 use crate::runner::context::{Context, Trouble};
 use crate::scenario::limits;
 use crate::scenario::node::{Data, Fields, Node, Problem};
+use crate::scenario::placeholder::fill_text;
 use crate::scenario::word::{Definition, Scope, Word};
 
 /// kubectl.
@@ -27,6 +31,7 @@ struct Command {
     tool: Tool,
     args: Vec<String>,
     fails: Option<String>,
+    says: Option<String>,
 }
 
 fn parse(tool: Tool, subject: &Node, fields: &mut Fields<'_>) -> Result<Box<dyn Word>, Problem> {
@@ -40,10 +45,30 @@ fn parse(tool: Tool, subject: &Node, fields: &mut Fields<'_>) -> Result<Box<dyn 
         return Err(subject.problem("no arguments"));
     }
     let fails = fields.take("fails").map(Node::text).transpose()?.map(str::to_owned);
-    Ok(Box::new(Command { tool, args, fails }))
+    let says = fields.take("says").map(Node::text).transpose()?.map(str::to_owned);
+    if fails.is_some() && says.is_some() {
+        let problem = subject.problem("what fails says only why");
+        return Err(problem.help("leave `says` out"));
+    }
+    Ok(Box::new(Command { tool, args, fails, says }))
 }
 
 impl Command {
+    /// The arguments with values for placeholders; what is told of the command has none of them, for it is the same on every
+    /// machine.
+    fn args(&self, values: &BTreeMap<String, String>) -> Result<Vec<String>, String> {
+        let value = |name: &str| values.get(name).cloned();
+        self.args.iter().map(|arg| fill_text(arg, &value)).collect()
+    }
+
+    fn is_as_wanted(&self, output: &ToolOutput) -> bool {
+        match (&self.fails, &self.says) {
+            (Some(why), _) => output.code != 0 && output.stderr.contains(why.as_str()),
+            (None, Some(says)) => output.code == 0 && output.stdout.contains(says.as_str()),
+            (None, None) => output.code == 0,
+        }
+    }
+
     fn line(&self) -> String {
         let tool = match self.tool {
             Tool::Kubectl => "kubectl",
@@ -63,20 +88,25 @@ impl Word for Command {
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
-            let output = context.outside.tools.run(self.tool, &self.args).await?;
+            let args = self.args(&context.outside.placeholders).map_err(|name| {
+                let doing = format!("filling in {}", self.line());
+                Trouble::error(
+                    doing,
+                    "a value for each placeholder",
+                    format!("there is none for ${{{name}}}"),
+                )
+            })?;
+            let output = context.outside.tools.run(self.tool, &args).await?;
             let last = |text: &str| text.trim_end().rsplit('\n').next().unwrap_or_default().to_owned();
             let seen = match output.code {
                 0 => last(&output.stdout),
                 code => format!("exit code {code}: {}", last(&output.stderr)),
             };
-            let as_wanted = match &self.fails {
-                None => output.code == 0,
-                Some(why) => output.code != 0 && output.stderr.contains(why.as_str()),
-            };
-            if !as_wanted {
-                let expected = match &self.fails {
-                    None => "exit code 0".to_owned(),
-                    Some(why) => format!("a failure that says `{why}`"),
+            if !self.is_as_wanted(&output) {
+                let expected = match (&self.fails, &self.says) {
+                    (None, None) => "exit code 0".to_owned(),
+                    (None, Some(says)) => format!("exit code 0, and to read `{says}`"),
+                    (Some(why), _) => format!("a failure that says `{why}`"),
                 };
                 return Err(Trouble::failed(format!("running {}", self.line()), expected, seen));
             }
@@ -84,5 +114,42 @@ impl Word for Command {
             Ok(Observed { summary: seen, detail, ..Observed::default() })
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn command(fails: Option<&str>, says: Option<&str>) -> Command {
+        let args = vec!["lint".to_owned(), "${charts.c}/x".to_owned()];
+        Command { tool: Tool::Helm, args, fails: fails.map(Into::into), says: says.map(Into::into) }
+    }
+
+    fn output(code: i32, stdout: &str, stderr: &str) -> ToolOutput {
+        ToolOutput { code, stdout: stdout.into(), stderr: stderr.into(), took: Duration::ZERO }
+    }
+
+    #[test]
+    fn what_is_printed_can_be_asked_for() {
+        let right = output(0, "a\nb\n", "");
+        assert!(command(None, None).is_as_wanted(&right));
+        assert!(command(None, Some("b")).is_as_wanted(&right));
+        assert!(!command(None, Some("c")).is_as_wanted(&right));
+        let wrong = output(1, "b\n", "NotFound");
+        assert!(!command(None, Some("b")).is_as_wanted(&wrong));
+        assert!(command(Some("NotFound"), None).is_as_wanted(&wrong));
+        assert!(!command(Some("Forbidden"), None).is_as_wanted(&wrong));
+        assert!(!command(Some("NotFound"), None).is_as_wanted(&output(0, "", "NotFound")));
+    }
+
+    #[test]
+    fn what_is_told_names_no_path_of_this_machine() {
+        let values = BTreeMap::from([("charts.c".to_owned(), "/charts/c".to_owned())]);
+        assert_eq!(command(None, None).args(&values).unwrap(), ["lint", "/charts/c/x"]);
+        assert_eq!(command(None, None).args(&BTreeMap::new()), Err("charts.c".to_owned()));
+        assert_eq!(command(None, None).line(), "helm lint ${charts.c}/x");
     }
 }
