@@ -7,6 +7,7 @@ pub mod matching;
 pub mod not_restarted;
 pub mod pods;
 pub mod request;
+pub mod rotations;
 pub mod status;
 pub mod tally;
 pub(crate) mod target;

@@ -54,7 +54,7 @@ impl fmt::Display for Vantage {
 }
 
 /// Whether a request may use a connection an earlier one left open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Connection {
     /// A new connection, closed afterwards: shows what a new client gets.

@@ -6,6 +6,7 @@
 //! | `clear-text-answered` | does the pod answer one? |
 //! | `mtls-from-extension` | did gateway *and* sidecar see mutual TLS with the gateway's identity? (R5, R17, R18) |
 //! | `issued-by-istio` | does that identity chain to istiod's root? (R2, R5) |
+//! | `newest-certificate` | do new connections carry the certificate that is published now? (R2, R5) |
 //! | `clear-text-to-backend` | do gateway *and* backend say that no TLS was spoken? (R19) |
 //! | `verified-tls-to-backend` | do gateway *and* backend say that TLS was, with the name the BackendTLSPolicy asks for? (R19) |
 //! | `nothing-made-by-hand` | is there no certificate, CA or policy a user would have had to make? (R2, R6) |
@@ -18,6 +19,7 @@ mod clear_text;
 mod hand_made;
 mod issued;
 mod mtls;
+mod newest;
 mod sidecar;
 
 use std::{sync::Arc, time::Duration};
@@ -67,14 +69,17 @@ impl ClusterWitnesses {
             backend_tls::CLEAR_TEXT | backend_tls::VERIFIED_TLS => {
                 backend_tls::hear(&self.client, logs, witness, context).await
             }
-            mtls::NAME => {
+            mtls::NAME | newest::NAME => {
                 let outside = mtls::Outside {
                     client: &self.client,
                     prober: &self.prober,
                     logs,
                     spiffe_id: self.implementation.identity.of(&context.namespace, &context.gateway),
                 };
-                mtls::hear(&outside, context).await
+                match witness {
+                    newest::NAME => newest::hear(&outside, context).await,
+                    _ => mtls::hear(&outside, context).await,
+                }
             }
             issued::NAME => issued::hear(&self.client, &self.implementation, context).await,
             hand_made::NAME => hand_made::hear(&self.client, &self.implementation.namespaces, context).await,

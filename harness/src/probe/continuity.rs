@@ -1,7 +1,8 @@
 //! Constant traffic while something else happens: does anyone notice?
 //!
 //! Requests start at a fixed rate whatever the earlier ones do, so that a stalled answer does not hide
-//! the time after it. Every failure is kept, with its time and reason.
+//! the time after it. Where a busy machine makes some of them late, none is left out. Every failure is kept, with its time
+//! and reason.
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
@@ -103,12 +104,14 @@ impl Continuity {
         let mut under_way = FuturesUnordered::new();
         let mut sent = 0;
         let mut asking = true;
+        // Known once it is told to end: requests that were due by then are still sent.
+        let mut due = None;
         let mut answers: Vec<(u64, Duration, Answer)> = Vec::new();
         while asking || !under_way.is_empty() {
             tokio::select! {
                 biased;
-                () = &mut end, if asking => asking = false,
-                () = stop.cancelled(), if asking => asking = false,
+                () = &mut end, if due.is_none() => due = Some(self.due(began.elapsed())),
+                () = stop.cancelled(), if due.is_none() => due = Some(self.due(began.elapsed())),
                 Some((number, at, answer)) = under_way.next(), if !under_way.is_empty() => {
                     answers.push((number, at, answer?));
                 }
@@ -118,9 +121,16 @@ impl Continuity {
                     sent += 1;
                 }
             }
+            asking = due.is_none_or(|due| sent < due);
         }
         answers.sort_by_key(|(number, ..)| *number);
         Ok(sum_up(&answers, began.elapsed(), wanted))
+    }
+
+    /// Requests that should have started in this time.
+    fn due(&self, elapsed: Duration) -> u64 {
+        let due = elapsed.as_nanos().div_ceil(self.every.as_nanos().max(1));
+        u64::try_from(due).unwrap_or(u64::MAX)
     }
 }
 
@@ -222,6 +232,12 @@ mod tests {
         };
         let report = EVERY_100_MS_FOR_A_SECOND.run(&stop, send, |_| true).await.unwrap();
         assert_eq!(report.sent, 5);
+    }
+
+    #[test]
+    fn requests_that_were_due_at_the_end_are_sent_however_late() {
+        let due = |millis| EVERY_100_MS_FOR_A_SECOND.due(Duration::from_millis(millis));
+        assert_eq!([due(0), due(1), due(100), due(101), due(950)], [0, 1, 1, 2, 10]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,14 +17,15 @@ use super::{Answer, Ask, Connection, Echo, Failure, FailureKind, MAX_BODY, Probe
 #[derive(Debug, Default)]
 pub struct Outside {
     local_only: bool,
-    /// One client for each name and address: reqwest ties a name to an address per client.
-    pooled: Mutex<BTreeMap<(String, Option<SocketAddr>), reqwest::Client>>,
+    /// One client for each name and address, as reqwest ties a name to an address per client, and for each way of treating
+    /// connections: making one costs as much as many requests.
+    clients: Mutex<BTreeMap<(String, Option<SocketAddr>, Connection), reqwest::Client>>,
 }
 
 impl Outside {
     /// `local_only` refuses addresses that only the default route reaches.
     pub fn new(local_only: bool) -> Self {
-        Self { local_only, pooled: Mutex::default() }
+        Self { local_only, clients: Mutex::default() }
     }
 
     /// Sends one request.
@@ -61,8 +62,7 @@ impl Outside {
             let mut builder = reqwest::Client::builder()
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .connect_timeout(ask.timeout);
+                .retry(reqwest::retry::never());
             if let Some(address) = ask.connect_to {
                 builder = builder.resolve(host, address);
             }
@@ -71,16 +71,13 @@ impl Outside {
             }
             builder.build().map_err(|error| ProbeError::Url { url: ask.url.clone(), reason: chain(&error) })
         };
-        if ask.connection == Connection::Fresh {
-            return build();
-        }
-        let mut pooled = self.pooled.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (host.to_string(), ask.connect_to);
-        if let Some(client) = pooled.get(&key) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (host.to_string(), ask.connect_to, ask.connection);
+        if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
         let client = build()?;
-        pooled.insert(key, client.clone());
+        clients.insert(key, client.clone());
         Ok(client)
     }
 }

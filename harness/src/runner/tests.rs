@@ -413,3 +413,23 @@ async fn objects_the_implementation_has_no_use_for_are_not_applied_and_named() {
     let summary = &ran.result.steps[0].observed.summary;
     assert_eq!(summary, "configmap/m in ns left out: It reads none.; namespace/ns created");
 }
+
+#[tokio::test(start_paused = true)]
+async fn all_deployments_of_a_namespace_are_restarted_before_the_first_is_waited_for() {
+    let world = World::default();
+    let rolled_out =
+        json!({"observedGeneration": 1, "updatedReplicas": 1, "replicas": 1, "availableReplicas": 1});
+    for name in ["a", "b"] {
+        let metadata = json!({"name": name, "generation": 1});
+        let object = json!({"metadata": metadata, "spec": {"replicas": 1}, "status": rolled_out});
+        world.insert(&format!("deployment/{name} in other"), object);
+    }
+    let ran = run(world, "- restart: deployments\n  namespace: other\n", Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
+    let patched: Vec<_> = ran.calls.iter().filter_map(|call| call.split(" {").next()).collect();
+    assert_eq!(patched, ["patch deployment/a in other", "patch deployment/b in other"]);
+    assert_eq!(
+        ran.result.steps[0].observed.summary,
+        "deployment/a in other, deployment/b in other restarted"
+    );
+}

@@ -57,12 +57,12 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Starts `rate` requests to a Gateway each second, whatever becomes of the earlier ones.
+    /// Starts `rate` requests to a Gateway each second, whatever becomes of the earlier ones: each of `asks` in turn.
     pub fn start(
         requests: Arc<dyn Requests>,
         gateway: ObjectRef,
         from: Vantage,
-        ask: Ask,
+        asks: Vec<Ask>,
         rate: u32,
         wanted: Wanted,
     ) -> Self {
@@ -70,9 +70,15 @@ impl Traffic {
         let (token, fits) = (stop.clone(), wanted.clone());
         let continuity = Continuity { every: Duration::from_secs(1) / rate.max(1), lasting: LONGEST };
         let task = tokio::spawn(async move {
-            let send = |_| {
-                let (requests, ask) = (requests.clone(), ask.clone());
-                async move { requests.send(from, &ask).await }
+            let turn = |number: u64| usize::try_from(number).unwrap_or_default() % asks.len().max(1);
+            let send = |number| {
+                let (requests, ask) = (requests.clone(), asks.get(turn(number)).cloned());
+                async move {
+                    match ask {
+                        Some(ask) => requests.send(from, &ask).await,
+                        None => Err(PortError::new("sending constant traffic", "nothing to ask")),
+                    }
+                }
             };
             continuity.run(&token, send, |answer| fits.fits(answer)).await
         });

@@ -1,7 +1,7 @@
 //! The words steps are made of, and the witnesses claims can call.
 
 use super::word::Definition;
-use crate::claim::{absent, happens, not_restarted, pods, request, status, unbroken};
+use crate::claim::{absent, happens, not_restarted, pods, request, rotations, status, unbroken};
 use crate::runner::action::{
     apply, certificates, delete, install, istio, kill, node, patch, restart, scale, tool, traffic,
 };
@@ -31,6 +31,7 @@ pub const WORDS: &[&Definition] = &[
     &absent::WORD,
     &happens::WORD,
     &not_restarted::WORD,
+    &rotations::WORD,
     &unbroken::WORD,
 ];
 
@@ -43,6 +44,10 @@ pub const WITNESSES: &[(&str, &str)] = &[
     (
         "verified-tls-to-backend",
         "gateway and backend both say that TLS was spoken, under the name the BackendTLSPolicy asks for",
+    ),
+    (
+        "newest-certificate",
+        "new connections to the backend carry the certificate that is published now, and no other",
     ),
     ("issued-by-istio", "the gateway's certificate chains to istiod's root and names its identity"),
     ("nothing-made-by-hand", "no client certificate, CA or policy object made by a user exists"),

@@ -9,7 +9,7 @@
 //! are reported where this Istio keeps them. `X-Forwarded-Client-Cert` is not asked for: on such a port
 //! there is none.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, time::Duration};
 
 use kube::Client;
 use serde_json::json;
@@ -18,13 +18,16 @@ use super::{BackendPod, LOG_DELAY, RECENT, SidecarEntry, backend, nothing_to_see
 use crate::{
     event::Testimony,
     ports::{PortError, WitnessContext},
-    probe::{AccessLogEntry, Answer, Prober, ProxyLogs, deployment_of},
+    probe::{AccessLogEntry, Answer, ProbeError, Prober, ProxyLogs, deployment_of},
 };
 
 pub(super) const NAME: &str = "mtls-from-extension";
 
 /// How long the sidecar may take to write about a closed connection.
-const SIDECAR_DELAY: Duration = Duration::from_secs(10);
+pub(super) const SIDECAR_DELAY: Duration = Duration::from_secs(10);
+
+/// From one lost connection to the next, while the sidecar has not written.
+const HANG_UP_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the witness asks.
 pub(super) struct Outside<'a> {
@@ -102,10 +105,26 @@ async fn ask_sidecar(
     let address = outside.prober.frontend(&context.fqdn, None).await?.address;
     let host =
         answer.and_then(|answer| answer.echo.as_ref()).map_or(context.fqdn.as_str(), |echo| &echo.host);
-    outside.prober.hang_up(address, host, &context.path).await?;
-    let mut entries = sidecar::entries_from(outside.client, pod, spiffe_id, known + 1, SIDECAR_DELAY).await?;
+    let mut entries = tokio::select! {
+        entries = sidecar::entries_from(outside.client, pod, spiffe_id, known + 1, SIDECAR_DELAY) => entries?,
+        Err(error) = hang_up_again_and_again(outside.prober, address, host, &context.path) => return Err(error.into()),
+    };
     let after = sidecar::tls_counters(outside.client, pod).await.unwrap_or_default();
     Ok((entries.split_off(known.min(entries.len())), (before, after)))
+}
+
+/// Which pod loses a connection is the gateway's choice: of several, each comes up sooner or later.
+pub(super) async fn hang_up_again_and_again(
+    prober: &Prober,
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+) -> Result<Infallible, ProbeError> {
+    let mut pace = tokio::time::interval(HANG_UP_AGAIN);
+    loop {
+        pace.tick().await;
+        prober.hang_up(address, host, path).await?;
+    }
 }
 
 /// What the facts amount to.

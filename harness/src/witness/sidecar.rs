@@ -21,6 +21,10 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SidecarEntry {
+    /// When the connection, or on HTTP chains the request, began (RFC 3339).
+    pub time: Option<String>,
+    /// Serial number of the client's certificate, hexadecimal.
+    pub downstream_peer_serial: Option<String>,
     /// URI SANs in the certificate of the client.
     pub downstream_peer_uri_san: Option<String>,
     /// Address of the client.
@@ -75,6 +79,17 @@ pub(crate) async fn entries_from(
     wanted: usize,
     within: Duration,
 ) -> Result<Vec<SidecarEntry>, PortError> {
+    entries_until(client, pod, spiffe_id, within, |found| found.len() >= wanted).await
+}
+
+/// The same until `enough` says so.
+pub(crate) async fn entries_until(
+    client: &Client,
+    pod: &BackendPod,
+    spiffe_id: &str,
+    within: Duration,
+    enough: impl Fn(&[SidecarEntry]) -> bool,
+) -> Result<Vec<SidecarEntry>, PortError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
     let parameters = LogParams { container: Some(CONTAINER.into()), follow: true, ..LogParams::default() };
     let mut lines = pods
@@ -84,7 +99,7 @@ pub(crate) async fn entries_from(
         .lines();
     let mut found = Vec::new();
     let reading = async {
-        while found.len() < wanted {
+        while !enough(&found) {
             match lines.try_next().await {
                 Ok(Some(line)) => {
                     found.extend(SidecarEntry::parse(&line).filter(|entry| entry.is_from(spiffe_id)));

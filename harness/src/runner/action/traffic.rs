@@ -1,5 +1,6 @@
 //! `traffic: {gateway: gateway-01, path: /}` with `rate: 200` and `wants: {status: 200}`: constant requests from now on, until
-//! `unbroken: traffic` says how they fared.
+//! `unbroken: traffic` says how they fared. `connections:` says whether clients keep theirs (`pooled`), make a new one for each
+//! request (`fresh`), or half of them each (`mixed`, the default).
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -7,6 +8,7 @@ use serde_json::json;
 
 use crate::claim::target::Target;
 use crate::event::Observed;
+use crate::probe::Ask;
 use crate::runner::context::{Context, Trouble};
 use crate::runner::traffic::{Traffic, Wanted};
 use crate::scenario::limits;
@@ -24,7 +26,34 @@ struct Start {
     target: Target,
     rate: u32,
     wanted: Wanted,
-    fresh: bool,
+    connections: Connections,
+}
+
+/// What becomes of a client's connection.
+#[derive(Debug, Clone, Copy)]
+enum Connections {
+    Pooled,
+    Fresh,
+    Mixed,
+}
+
+impl Connections {
+    /// What to ask in turn.
+    fn asks(self, fresh: Ask) -> Vec<Ask> {
+        match self {
+            Self::Pooled => vec![fresh.pooled()],
+            Self::Fresh => vec![fresh],
+            Self::Mixed => vec![fresh.clone().pooled(), fresh],
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Pooled => "over connections that are kept",
+            Self::Fresh => "each over a connection of its own",
+            Self::Mixed => "every other one over a connection of its own",
+        }
+    }
 }
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
@@ -42,26 +71,28 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     let status = wants.need("status")?.number()?;
     let backend = wants.take("backend").map(Node::text).transpose()?.map(str::to_owned);
     wants.finish()?;
-    let fresh = match fields.take("connections") {
-        None => false,
+    let connections = match fields.take("connections") {
+        None => Connections::Mixed,
         Some(node) => match node.text()? {
-            "pooled" => false,
-            "fresh" => true,
+            "pooled" => Connections::Pooled,
+            "fresh" => Connections::Fresh,
+            "mixed" => Connections::Mixed,
             other => {
-                return Err(node.problem(format!("unknown connections `{other}`")).help("pooled or fresh"));
+                let problem = node.problem(format!("unknown connections `{other}`"));
+                return Err(problem.help("pooled, fresh or mixed"));
             }
         },
     };
-    Ok(Box::new(Start { target, rate, wanted: Wanted { status, backend }, fresh }))
+    Ok(Box::new(Start { target, rate, wanted: Wanted { status, backend }, connections }))
 }
 
 impl Word for Start {
     fn name(&self) -> String {
         let Target { gateway, path, from, .. } = &self.target;
         let (rate, wanted) = (self.rate, &self.wanted);
-        let connections = if self.fresh { ", each over a connection of its own" } else { "" };
+        let connections = self.connections.in_words();
         format!(
-            "constant traffic to http://<{}>{path} from {from}, {rate}/s{connections}, wants {wanted}",
+            "constant traffic to http://<{}>{path} from {from}, {rate}/s, {connections}, wants {wanted}",
             gateway.name
         )
     }
@@ -74,14 +105,31 @@ impl Word for Start {
             }
             let fqdn = self.target.fqdn(context).await?;
             let ask = self.target.ask(context, &fqdn).await?;
-            let ask = if self.fresh { ask } else { ask.pooled() };
+            let asks = self.connections.asks(ask);
             let requests = context.outside.requests.clone();
             let (from, rate, wanted) = (self.target.from, self.rate, self.wanted.clone());
             let gateway = self.target.gateway.clone();
-            *context.traffic = Some(Traffic::start(requests, gateway, from, ask, rate, wanted));
+            *context.traffic = Some(Traffic::start(requests, gateway, from, asks, rate, wanted));
             let detail = json!({"rate": self.rate, "wants": self.wanted.to_string()});
             Ok(Observed { summary: "traffic began".into(), detail, ..Observed::default() })
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Connection;
+
+    #[test]
+    fn mixed_traffic_is_half_clients_that_keep_their_connection_and_half_that_do_not() {
+        let ask = Ask::get("http://fe.example/");
+        let kinds = |connections: Connections| -> Vec<_> {
+            connections.asks(ask.clone()).iter().map(|ask| ask.connection).collect()
+        };
+        assert_eq!(kinds(Connections::Pooled), [Connection::Pooled]);
+        assert_eq!(kinds(Connections::Fresh), [Connection::Fresh]);
+        assert_eq!(kinds(Connections::Mixed), [Connection::Pooled, Connection::Fresh]);
     }
 }
