@@ -77,7 +77,7 @@ impl ClusterWitnesses {
                     spiffe_id: self.implementation.identity.of(&context.namespace, &context.gateway),
                 };
                 match witness {
-                    newest::NAME => newest::hear(&outside, context).await,
+                    newest::NAME => newest::hear(&outside, &self.implementation, context).await,
                     _ => mtls::hear(&outside, context).await,
                 }
             }

@@ -29,11 +29,7 @@ pub(super) async fn hear(
     implementation: &Implementation,
     context: &WitnessContext,
 ) -> Result<Testimony, PortError> {
-    let seen = match &implementation.identity.certificate {
-        Certificate::Secret { namespace, name } => published(client, namespace, name).await?,
-        Certificate::Envoy => envoy::certificate(client, &implementation.proxies, context).await?,
-    };
-    let (namespace, chain) = match seen {
+    let (namespace, chain) = match shown(client, implementation, context).await? {
         Ok(seen) => seen,
         Err(missing) => return Ok(nothing_to_see(NAME, missing)),
     };
@@ -54,7 +50,19 @@ pub(super) async fn hear(
 }
 
 /// The namespace where a certificate was seen and its chain in PEM, or what is missing.
-type Seen = Result<(String, Vec<u8>), String>;
+pub(super) type Seen = Result<(String, Vec<u8>), String>;
+
+/// The certificate that the gateway shows to the mesh now.
+pub(super) async fn shown(
+    client: &Client,
+    implementation: &Implementation,
+    context: &WitnessContext,
+) -> Result<Seen, PortError> {
+    match &implementation.identity.certificate {
+        Certificate::Secret { namespace, name } => published(client, namespace, name).await,
+        Certificate::Envoy => envoy::certificate(client, &implementation.proxies, context).await,
+    }
+}
 
 /// The certificate published in a Secret.
 async fn published(client: &Client, namespace: &str, name: &str) -> Result<Seen, PortError> {

@@ -6,16 +6,15 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use serde_json::json;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::mtls::{Outside, SIDECAR_DELAY, hang_up_again_and_again};
-use super::{BackendPod, SidecarEntry, backend, nothing_to_see, sidecar, testimony, trouble};
+use super::{BackendPod, SidecarEntry, backend, issued, nothing_to_see, sidecar, testimony};
 use crate::{
     event::Testimony,
+    implementation::Implementation,
     ports::{PortError, WitnessContext},
 };
 
@@ -38,10 +37,15 @@ struct Facts {
     entries: Vec<SidecarEntry>,
 }
 
-pub(super) async fn hear(outside: &Outside<'_>, context: &WitnessContext) -> Result<Testimony, PortError> {
-    let Some(serial) = serial(outside).await? else {
-        let name = &outside.settings.identity_secret;
-        return Ok(nothing_to_see(NAME, format!("there is no certificate in Secret {name}")));
+pub(super) async fn hear(
+    outside: &Outside<'_>,
+    implementation: &Implementation,
+    context: &WitnessContext,
+) -> Result<Testimony, PortError> {
+    let shown = || issued::shown(outside.client, implementation, context);
+    let serial = match shown().await?.and_then(|(_, chain)| serial(&chain)) {
+        Ok(serial) => serial,
+        Err(missing) => return Ok(nothing_to_see(NAME, missing)),
     };
     let mut facts = Facts { since: Timestamp::now(), published: vec![serial.clone()], entries: Vec::new() };
     let address = outside.prober.frontend(&context.fqdn, None).await?.address;
@@ -55,8 +59,8 @@ pub(super) async fn hear(outside: &Outside<'_>, context: &WitnessContext) -> Res
             }
         }
     }
-    facts.published.extend(self::serial(outside).await?);
-    Ok(judge(&facts, &outside.settings.spiffe_id))
+    facts.published.extend(shown().await?.and_then(|(_, chain)| self::serial(&chain)));
+    Ok(judge(&facts, &outside.spiffe_id))
 }
 
 /// What a sidecar writes until it has seen the certificate, and for a while after.
@@ -65,22 +69,19 @@ async fn entries(
     pod: &BackendPod,
     serial: &str,
 ) -> Result<Vec<SidecarEntry>, PortError> {
-    let (client, spiffe_id) = (outside.client, &outside.settings.spiffe_id);
+    let (client, spiffe_id) = (outside.client, &outside.spiffe_id);
     let shown = |found: &[SidecarEntry]| found.iter().any(|entry| serial_of(entry) == serial);
     sidecar::entries_until(client, pod, spiffe_id, SIDECAR_DELAY, shown).await?;
     sidecar::entries_until(client, pod, spiffe_id, LOOKED_AT, |_| false).await
 }
 
-/// Serial number of the published certificate.
-async fn serial(outside: &Outside<'_>) -> Result<Option<String>, PortError> {
-    let (namespace, name) = (&outside.settings.controller_namespace, &outside.settings.identity_secret);
-    let secrets: Api<Secret> = Api::namespaced(outside.client.clone(), namespace);
-    let secret =
-        secrets.get_opt(name).await.map_err(trouble(format!("reading Secret {namespace}/{name}")))?;
-    let pem = secret.and_then(|secret| secret.data?.remove("tls.crt"));
-    let Some(der) = pem.and_then(|pem| CertificateDer::from_pem_slice(&pem.0).ok()) else { return Ok(None) };
-    let leaf = X509Certificate::from_der(&der);
-    Ok(leaf.ok().map(|(_, leaf)| plain(&leaf.raw_serial_as_string())))
+/// Serial number of the first certificate of a chain.
+fn serial(chain: &[u8]) -> Result<String, String> {
+    let unreadable =
+        |error: &dyn std::fmt::Display| format!("the gateway's certificate cannot be read: {error}");
+    let der = CertificateDer::from_pem_slice(chain).map_err(|error| unreadable(&error))?;
+    let (_, leaf) = X509Certificate::from_der(&der).map_err(|error| unreadable(&error))?;
+    Ok(plain(&leaf.raw_serial_as_string()))
 }
 
 /// Serial numbers are compared without colons and leading zeros, which Envoy leaves out.
