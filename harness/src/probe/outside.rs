@@ -13,13 +13,15 @@ use http::HeaderMap;
 
 use super::{Answer, Ask, Connection, Echo, Failure, FailureKind, MAX_BODY, ProbeError, Vantage, route};
 
+/// One client for each name and address, as reqwest ties a name to an address per client, and for each way of treating
+/// connections: making one costs as much as many requests.
+type ClientKey = (String, Option<SocketAddr>, Connection);
+
 /// Sends requests from this host.
 #[derive(Debug, Default)]
 pub struct Outside {
     local_only: bool,
-    /// One client for each name and address, as reqwest ties a name to an address per client, and for each way of treating
-    /// connections: making one costs as much as many requests.
-    clients: Mutex<BTreeMap<(String, Option<SocketAddr>, Connection), reqwest::Client>>,
+    clients: Mutex<BTreeMap<ClientKey, reqwest::Client>>,
 }
 
 impl Outside {
