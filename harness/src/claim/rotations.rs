@@ -54,8 +54,9 @@ struct Leaf {
 impl Leaf {
     /// The first certificate in a Secret.
     fn of(secret: &Value) -> Result<Self, String> {
-        let data = secret["data"][CERTIFICATE].clone();
-        let pem: ByteString = serde_json::from_value(data).map_err(|_| format!("it has no {CERTIFICATE}"))?;
+        let data = secret["data"].get(CERTIFICATE).cloned();
+        let pem = data.and_then(|data| serde_json::from_value::<ByteString>(data).ok());
+        let pem = pem.ok_or_else(|| format!("it has no {CERTIFICATE}"))?;
         let der = CertificateDer::from_pem_slice(&pem.0)
             .map_err(|error| format!("{CERTIFICATE} is not PEM: {error}"))?;
         let (_, leaf) = X509Certificate::from_der(&der)
