@@ -3,6 +3,7 @@
 pub mod absent;
 pub mod becomes;
 pub mod happens;
+pub mod leads;
 pub mod matching;
 pub mod not_restarted;
 pub mod pods;

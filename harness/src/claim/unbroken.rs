@@ -158,9 +158,9 @@ impl Unbroken {
             None => every,
             Some(but_for) => format!("{every}, but for {} at most, {}", but_for.most, but_for.because),
         };
-        let wanted_number = report.lasted.as_secs_f64() * f64::from(rate) * 0.9;
+        let wanted_number = report.asked.as_secs_f64() * f64::from(rate) * 0.9;
         if (report.sent as f64) < wanted_number {
-            let seen = format!("only {} requests in {:.1} s", report.sent, report.lasted.as_secs_f64());
+            let seen = format!("only {} requests in {:.1} s", report.sent, report.asked.as_secs_f64());
             return Some((format!("{rate} requests each second"), seen));
         }
         let unforgiven = accounts

@@ -46,7 +46,7 @@ pub(crate) fn static_pod_patches() -> Vec<(String, Value)> {
 pub fn config(options: KindOptions, patches_dir: &Path) -> String {
     let mut patches = Vec::new();
     for (version, arguments) in KUBEADM_VERSIONS {
-        patches.push(cluster_patch(version, arguments));
+        patches.push(cluster_patch(version, arguments, options.nodes));
         patches.push(init_patch(version, options.nodes));
     }
     patches.push(kubelet_patch(options));
@@ -89,7 +89,22 @@ fn as_list(arguments: &[(&str, &str)]) -> Value {
     arguments.iter().map(|(name, value)| json!({"name": name, "value": value})).collect()
 }
 
-fn cluster_patch(version: &str, arguments: Arguments) -> Value {
+/// The life of a node's lease, where nodes may go. The kubelet renews it four times as often.
+const NODE_LEASE_SECONDS: u32 = 12;
+
+fn cluster_patch(version: &str, arguments: Arguments, nodes: u8) -> Value {
+    // Pod networks follow the nodes' docker addresses, so nobody allocates them. Its many controllers start one after the
+    // other, each held up by the default limit of 20 requests per second.
+    let mut controller_manager = vec![
+        ("allocate-node-cidrs", "false"),
+        ("leader-elect", "false"),
+        ("kube-api-qps", "500"),
+        ("kube-api-burst", "1000"),
+    ];
+    if nodes > 1 {
+        // A node that has lost its power is missed after this, not after 50 s: four renewals of its lease.
+        controller_manager.extend([("node-monitor-grace-period", "12s"), ("node-monitor-period", "1s")]);
+    }
     let mut patch = json!({
         "apiVersion": version,
         "kind": "ClusterConfiguration",
@@ -98,12 +113,7 @@ fn cluster_patch(version: &str, arguments: Arguments) -> Value {
         "etcd": {"local": {"dataDir": "/tmp/etcd"}},
         // One API server: nothing to share fairly, no leader to elect.
         "apiServer": {"extraArgs": arguments(&[("enable-priority-and-fairness", "false")])},
-        // Pod networks follow the nodes' docker addresses, so nobody allocates them. Its many controllers start one
-        // after the other, each held up by the default limit of 20 requests per second.
-        "controllerManager": {"extraArgs": arguments(&[
-            ("allocate-node-cidrs", "false"), ("leader-elect", "false"),
-            ("kube-api-qps", "500"), ("kube-api-burst", "1000"),
-        ])},
+        "controllerManager": {"extraArgs": arguments(&controller_manager)},
         "scheduler": {"extraArgs": arguments(&[
             ("leader-elect", "false"), ("kube-api-qps", "500"), ("kube-api-burst", "1000"),
         ])},
@@ -138,6 +148,10 @@ fn init_patch(version: &str, nodes: u8) -> Value {
 fn kubelet_patch(options: KindOptions) -> Value {
     let mut patch = host_patch(options);
     patch["serializeImagePulls"] = json!(false);
+    if options.nodes > 1 {
+        // A quarter of it is the time between renewals.
+        patch["nodeLeaseDurationSeconds"] = json!(NODE_LEASE_SECONDS);
+    }
     patch
 }
 
@@ -223,6 +237,19 @@ mod tests {
         assert_eq!(old["scheduler"]["extraArgs"]["leader-elect"], "false");
         let new = patch(&patches, "kubeadm.k8s.io/v1beta4", "ClusterConfiguration");
         assert_eq!(new["scheduler"]["extraArgs"][0], json!({"name": "leader-elect", "value": "false"}));
+    }
+
+    #[test]
+    fn a_node_among_several_is_missed_soon() {
+        let version = "kubeadm.k8s.io/v1beta3";
+        let grace = |nodes| {
+            let (_, patches) = parsed(KindOptions { nodes, ..PLAIN });
+            let manager = &patch(&patches, version, "ClusterConfiguration")["controllerManager"];
+            manager["extraArgs"]["node-monitor-grace-period"].clone()
+        };
+        assert_eq!((grace(1), grace(3)), (Value::Null, json!("12s")));
+        assert_eq!(kubelet_patch(PLAIN)["nodeLeaseDurationSeconds"], Value::Null);
+        assert_eq!(kubelet_patch(KindOptions { nodes: 3, ..PLAIN })["nodeLeaseDurationSeconds"], 12);
     }
 
     #[test]

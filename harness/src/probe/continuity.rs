@@ -52,6 +52,8 @@ pub struct ContinuityReport {
     pub by_pod: BTreeMap<String, u64>,
     /// The longest time between two good answers' starts: how long a client saw nothing but failures.
     pub longest_gap: Duration,
+    /// From the first request until it was told to end.
+    pub asked: Duration,
     /// From the first request to the last answer.
     pub lasted: Duration,
 }
@@ -105,13 +107,13 @@ impl Continuity {
         let mut sent = 0;
         let mut asking = true;
         // Known once it is told to end: requests that were due by then are still sent.
-        let mut due = None;
+        let mut asked = None;
         let mut answers: Vec<(u64, Duration, Answer)> = Vec::new();
         while asking || !under_way.is_empty() {
             tokio::select! {
                 biased;
-                () = &mut end, if due.is_none() => due = Some(self.due(began.elapsed())),
-                () = stop.cancelled(), if due.is_none() => due = Some(self.due(began.elapsed())),
+                () = &mut end, if asked.is_none() => asked = Some(began.elapsed()),
+                () = stop.cancelled(), if asked.is_none() => asked = Some(began.elapsed()),
                 Some((number, at, answer)) = under_way.next(), if !under_way.is_empty() => {
                     answers.push((number, at, answer?));
                 }
@@ -121,10 +123,11 @@ impl Continuity {
                     sent += 1;
                 }
             }
-            asking = due.is_none_or(|due| sent < due);
+            asking = asked.is_none_or(|asked| sent < self.due(asked));
         }
         answers.sort_by_key(|(number, ..)| *number);
-        Ok(sum_up(&answers, began.elapsed(), wanted))
+        let asked = asked.unwrap_or_default();
+        Ok(ContinuityReport { asked, ..sum_up(&answers, began.elapsed(), wanted) })
     }
 
     /// Requests that should have started in this time.

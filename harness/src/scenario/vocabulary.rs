@@ -1,7 +1,7 @@
 //! The words steps are made of, and the witnesses claims can call.
 
 use super::word::Definition;
-use crate::claim::{absent, happens, not_restarted, pods, request, rotations, status, unbroken};
+use crate::claim::{absent, happens, leads, not_restarted, pods, request, rotations, status, unbroken};
 use crate::runner::action::{
     apply, certificates, delete, install, istio, kill, node, patch, restart, scale, tool, traffic,
 };
@@ -30,6 +30,7 @@ pub const WORDS: &[&Definition] = &[
     &request::WORD,
     &absent::WORD,
     &happens::WORD,
+    &leads::WORD,
     &not_restarted::WORD,
     &rotations::WORD,
     &unbroken::WORD,

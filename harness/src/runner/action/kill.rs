@@ -51,7 +51,7 @@ impl Victim {
 
     pub(super) fn in_words(&self) -> String {
         match self {
-            Self::Holder(lease) => format!("the holder of {lease}"),
+            Self::Holder(lease) => format!("the holder of {}/{}", lease.kind.word, lease.name),
             Self::Prefix(prefix) => format!("one of the pods {prefix}…"),
         }
     }
