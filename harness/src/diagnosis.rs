@@ -51,6 +51,7 @@ const RULES: &[Rule] = &[
     rule(&["controller-not-running"], data_plane::controller_not_running),
     rule(&["load-balancer-missing"], gateway::load_balancer_missing),
     rule(&["listener-not-accepted"], gateway::listener_not_accepted),
+    rule(&["listener-name-differs"], gateway::listener_name_differs),
     rule(&["configuration-refused"], data_plane::configuration_refused),
     rule(route::REFUSED, route::refused),
     rule(&["backend-not-found"], route::backend_not_found),

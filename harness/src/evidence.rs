@@ -129,10 +129,7 @@ fn claim(request: &EvidenceRequest) -> Claim {
         expected: request.expected.clone(),
         seen: request.seen.clone(),
         expected_status: request.expected_status,
-        namespace: about
-            .map(|about| about.namespace.clone())
-            .or_else(|| request.namespaces.first().cloned())
-            .unwrap_or_default(),
+        namespace: about.map_or_else(|| request.namespace.clone(), |about| about.namespace.clone()),
         gateway: about.map(|about| about.gateway.clone()).unwrap_or_default(),
         backend: about.map(|about| about.backend.clone()).unwrap_or_default(),
         fqdn: about.map(|about| about.fqdn.clone()).unwrap_or_default(),

@@ -155,6 +155,8 @@ pub struct EvidenceRequest {
     pub expected: String,
     /// What was seen.
     pub seen: String,
+    /// The scenario's own namespace.
+    pub namespace: String,
     /// Namespaces the scenario touched.
     pub namespaces: Vec<String>,
     /// The gateway claim concerned, if it was one (its answers are those before the failure).
@@ -257,8 +259,20 @@ pub struct ToolOutput {
     pub took: Duration,
 }
 
+/// Commands as a person would type them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Script {
+    /// The commands.
+    pub text: String,
+    /// Files beside them: name and content.
+    pub files: Vec<(String, String)>,
+}
+
 /// Runs kubectl and helm against the cluster of the run.
 pub trait Tools: Send + Sync {
     /// Runs a tool; an exit code other than 0 is an output, not an error.
     fn run<'a>(&'a self, tool: Tool, args: &'a [String]) -> PortFuture<'a, ToolOutput>;
+    /// Runs commands in a shell where kubectl and helm are those of the run, and know its cluster; the exit code is that of
+    /// the last one.
+    fn shell<'a>(&'a self, script: &'a Script) -> PortFuture<'a, ToolOutput>;
 }

@@ -217,6 +217,7 @@ impl Runner {
             name: step.info.name.clone(),
             expected: trouble.failure.expected.clone(),
             seen: trouble.failure.seen.clone(),
+            namespace: scenario.namespace.clone(),
             namespaces,
             witness: trouble.witness.take(),
             expected_status: trouble.expected_status,

@@ -9,6 +9,7 @@ pub mod needs;
 pub mod node;
 pub mod parse;
 pub mod placeholder;
+pub mod substitution;
 pub mod vocabulary;
 pub mod word;
 

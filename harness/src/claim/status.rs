@@ -1,4 +1,7 @@
-//! `status: gateway/gateway-01` with `becomes:` a file or a mapping that the object must hold (see [`super::matching`]).
+//! `status: gateway/gateway-01` with `becomes:` a file or a mapping that the object must hold (see [`super::matching`]). For a
+//! file as the document prints it, `substitute:` names a table of what cannot be equal.
+
+use std::collections::BTreeMap;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,6 +15,7 @@ use crate::runner::context::{Context, Trouble};
 use crate::scenario::kinds::Kind;
 use crate::scenario::node::{Data, Fields, Node, Problem, Source};
 use crate::scenario::parse;
+use crate::scenario::substitution::Substitutions;
 use crate::scenario::word::{Definition, Scope, Staying, Word};
 
 /// The word.
@@ -31,6 +35,11 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     let (wanted, file) = match &becomes.data {
         Data::Text(_) => {
             let (name, path, text) = scope.file(becomes)?;
+            let table = fields.take("substitute").map(|node| Substitutions::read(node, scope)).transpose()?;
+            let substituted = table.unwrap_or_default().apply(&text, &BTreeMap::new());
+            let text = substituted
+                .map_err(|name| becomes.problem(format!("placeholder ${{{name}}} has no value here")))?
+                .text;
             let node = parse::document(&std::sync::Arc::new(Source { path, text }))?;
             (only_status(&scope.fill(&node)?)?, Some(name))
         }

@@ -93,6 +93,33 @@ impl Target {
         self.releases().env().into_iter().fold(helm, |helm, (name, value)| helm.env(name, value))
     }
 
+    /// Commands in a shell in a folder with these files (name and content), with this cluster's kubectl and helm; the folder
+    /// goes when it is dropped.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn shell(
+        &self,
+        text: &str,
+        files: &[(String, String)],
+    ) -> std::io::Result<(duct::Expression, tempfile::TempDir)> {
+        let folder = tempfile::tempdir()?;
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content)?;
+        }
+        let programs = folder.path().join(".bin");
+        std::fs::create_dir(&programs)?;
+        for (name, program) in [("kubectl", &self.kubectl), ("helm", &self.helm)] {
+            std::os::unix::fs::symlink(program, programs.join(name))?;
+        }
+        let mut path = programs.into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let shell = duct::cmd!("bash", "-c", text).dir(folder.path()).env("PATH", path);
+        let environment = self.releases().env().into_iter();
+        Ok((environment.fold(shell, |shell, (name, value)| shell.env(name, value)), folder))
+    }
+
     /// Installs an implementation: each release with helm, in order, ready before the next one; returns a line for each.
     /// One without releases comes with Istio: its GatewayClass is waited for.
     ///

@@ -1,6 +1,7 @@
 //! Causes that lie with the Gateway.
 
 use alb_api::names;
+use serde_json::Value;
 
 use super::{
     Facts, diagnosis,
@@ -76,6 +77,34 @@ pub(super) fn listener_not_accepted(facts: &Facts) -> Option<Diagnosis> {
             text(&refusal["message"])
         )],
         "correct the listener: its protocol (HTTP), its port and hostname (each pair once), its allowedRoutes.kinds (HTTPRoute)",
+    ))
+}
+
+/// `listener-name-differs`: a listener's status was looked for under a name that the Gateway's spec does not give it. The
+/// Gateway API wants the two equal (GatewayStatus, `listeners[].name`).
+pub(super) fn listener_name_differs(facts: &Facts) -> Option<Diagnosis> {
+    if facts.claim.word != "status" {
+        return None;
+    }
+    let (_, rest) = facts.claim.seen.split_once("listeners[")?;
+    let (asked, _) = rest.split_once("] is missing")?;
+    let named = |listeners: &Value| -> Vec<String> {
+        items(listeners).iter().map(|listener| text(&listener["name"]).to_owned()).collect()
+    };
+    let about = |gateway: &&Value| facts.claim.expected.contains(text(&gateway["metadata"]["name"]));
+    let gateway = facts.of("gateways", &facts.claim.namespace).find(about)?;
+    let (spec, status) = (named(&gateway["spec"]["listeners"]), named(&gateway["status"]["listeners"]));
+    if spec.iter().any(|name| name == asked) || spec != status {
+        return None;
+    }
+    Some(diagnosis(
+        "listener-name-differs",
+        format!("no listener of Gateway {} is called {asked}", name_of(gateway)),
+        [
+            format!("its spec and its status both say {}", spec.join(", ")),
+            "the Gateway API wants a listener's status under the name its spec gives it".to_string(),
+        ],
+        format!("look for {} in the status, or call the listener {asked} in the spec", spec.join(", ")),
     ))
 }
 
@@ -157,6 +186,7 @@ pub(super) mod tests {
                 "listeners": [{"name": "https", "conditions": [{"type": "Accepted", "status": "False",
                     "reason": "UnsupportedProtocol", "message": "Protocol HTTPS is not supported: only HTTP is"}]}]})),
             ),
+            provoked("listener-name-differs", "gateway-01-http", listener("http")),
             provoked(
                 "no-address",
                 name,
@@ -166,6 +196,23 @@ pub(super) mod tests {
                     "message": "Service azure-alb-dataplane/fe-7k2m9x4q of the frontend has no address yet"}]})),
             ),
         ]
+    }
+
+    fn listener(status: &str) -> Facts {
+        let gateway = json!([{"metadata": {"namespace": "isto-example-namespace", "name": "gateway-01"},
+            "spec": {"gatewayClassName": "azure-alb-external", "listeners": [{"name": "http"}]},
+            "status": {"addresses": [{"value": "a"}], "listeners": [{"name": status}]}}]);
+        let mut facts = Facts::sample().with("gateways", gateway);
+        facts.claim.word = "status".into();
+        facts.claim.expected = "status of gateway/gateway-01 becomes a.yaml within 1s".into();
+        facts.claim.seen =
+            "listeners[gateway-01-http] is missing; listeners[http] is there, not wanted".into();
+        facts
+    }
+
+    #[test]
+    fn a_listener_that_the_status_calls_otherwise_than_the_spec_is_the_gateways_fault() {
+        assert_ne!(diagnose(&listener("other")).id, "listener-name-differs");
     }
 
     #[test]

@@ -139,26 +139,55 @@ pub(super) fn backend_without_sidecar(facts: &Facts) -> Option<Diagnosis> {
     ))
 }
 
-/// `namespace-label-missing`: the gateway speaks clear text to pods that want mutual TLS.
+/// `namespace-label-missing`: the namespace is not in the mesh, so the gateway speaks clear text to pods that want mutual
+/// TLS, or there is no mutual TLS that could fail, or its pods get no sidecars.
 pub(super) fn namespace_label_missing(facts: &Facts) -> Option<Diagnosis> {
+    let claim = &facts.claim;
+    let about_pods = pods_without_sidecars(facts);
+    let namespace = about_pods.unwrap_or(&claim.namespace);
+    let known = facts.get("namespaces", "", namespace)?;
     let wants_mtls = facts.backend_pods().any(has_sidecar) || strict_applies(facts);
-    let failed = failed_towards_backend(facts) || facts.claim.expected.contains("mtls-from-extension");
-    let namespace = &facts.claim.namespace;
-    let known = facts.get("namespaces", "", namespace).is_some();
-    if !known || is_labelled(facts) || !wants_mtls || !failed {
+    let failed =
+        wants_mtls && (failed_towards_backend(facts) || claim.expected.contains("mtls-from-extension"));
+    // 503 for want of mutual TLS was expected, and clear text answered.
+    let no_mtls_to_fail = unexpected_success(facts) && !facts.last_account().is_some_and(over_mtls);
+    if labelled(known) || !(about_pods.is_some() || failed || no_mtls_to_fail) {
         return None;
+    }
+    let mut because = vec![match about_pods {
+        Some(_) => claim.seen.clone(),
+        None => account(facts.last_account()),
+    }];
+    because.push(
+        "Istio's injector and the gateway's mutual TLS are for labelled namespaces only; re-applying a Namespace object \
+         without labels takes them off"
+            .to_string(),
+    );
+    let last_applied = &known["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+    if last_applied.as_str().is_some_and(|applied| !applied.contains(names::ISTIO_INJECTION.0)) {
+        because.push(format!("Namespace {namespace} was last applied by kubectl, without the label"));
     }
     Some(diagnosis(
         "namespace-label-missing",
         format!("namespace {namespace} does not carry the label istio-injection: enabled"),
-        [
-            account(facts.last_account()),
-            "the gateway speaks mutual TLS only to services of labelled namespaces; re-applying a Namespace object \
-             without labels takes them off"
-                .to_string(),
-        ],
-        format!("kubectl label namespace {namespace} istio-injection=enabled"),
+        because,
+        format!(
+            "kubectl label namespace {namespace} istio-injection=enabled, then restart what was made without a sidecar: \
+             kubectl -n {namespace} rollout restart deployment"
+        ),
     ))
+}
+
+/// The namespace of a claim about pods that wants one more container than those of that namespace have: the sidecar.
+fn pods_without_sidecars(facts: &Facts) -> Option<&str> {
+    let claim = &facts.claim;
+    let namespace = claim.expected.strip_prefix("pods of ")?.split(' ').next()?;
+    let of_two = claim.word == "pods" && claim.expected.contains(" 2/2") && claim.seen.contains(" is 1/1 ");
+    (of_two && facts.of("pods", namespace).any(|pod| !has_sidecar(pod))).then_some(namespace)
+}
+
+fn over_mtls(entry: &AccessLogEntry) -> bool {
+    entry.upstream_tls.as_ref().is_some_and(|tls| tls.mode == "mtls")
 }
 
 /// `upstream-identity-mismatch`: the pod proved to be somebody else.
@@ -208,10 +237,12 @@ fn failed_towards_backend(facts: &Facts) -> bool {
 }
 
 fn is_labelled(facts: &Facts) -> bool {
+    facts.get("namespaces", "", &facts.claim.namespace).is_some_and(labelled)
+}
+
+fn labelled(namespace: &Value) -> bool {
     let (label, value) = names::ISTIO_INJECTION;
-    facts
-        .get("namespaces", "", &facts.claim.namespace)
-        .is_some_and(|namespace| namespace["metadata"]["labels"][label] == value)
+    namespace["metadata"]["labels"][label] == value
 }
 
 fn has_sidecar(pod: &Value) -> bool {
@@ -380,6 +411,32 @@ pub(super) mod tests {
         assert!(
             diagnosis.next.contains("kubectl label namespace isto-example-namespace istio-injection=enabled")
         );
+    }
+
+    #[test]
+    fn clear_text_that_answers_where_mutual_tls_was_to_fail_is_told_with_what_took_the_label() {
+        let applied = json!({"kubectl.kubernetes.io/last-applied-configuration": "{\"metadata\":{}}"});
+        let namespace = json!([{"metadata": {"name": "isto-example-namespace", "annotations": applied}}]);
+        let facts = Facts::sample().with("namespaces", namespace).with("peerauthentications", json!([]));
+        let diagnosis = diagnose(&facts.expecting(503).answered(200, "ok"));
+        assert_eq!(diagnosis.id, "namespace-label-missing");
+        assert!(diagnosis.because[2].contains("last applied by kubectl"), "{:?}", diagnosis.because);
+    }
+
+    #[test]
+    fn pods_of_an_unlabelled_namespace_that_were_to_have_sidecars_are_told() {
+        let mut bare = pod(false);
+        bare[0]["metadata"]["namespace"] = "test-infra".into();
+        let mut facts = Facts::sample().with("pods", bare).with(
+            "namespaces",
+            json!([{"metadata": {"name": "test-infra"}}, {"metadata": {"name": "isto-example-namespace"}}]),
+        );
+        facts.claim.word = "pods".into();
+        facts.claim.expected = "pods of test-infra become 1 × backend-v1-… 2/2 within 1s".into();
+        facts.claim.seen = "backend-v1-6c8f9d7b54-q2w8z is 1/1 Running, wanted 2/2 Running".into();
+        let diagnosis = diagnose(&facts);
+        assert_eq!(diagnosis.id, "namespace-label-missing");
+        assert!(diagnosis.title.contains("test-infra"), "{}", diagnosis.title);
     }
 
     #[test]

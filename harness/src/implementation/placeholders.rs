@@ -3,8 +3,8 @@
 use super::Implementation;
 
 /// Placeholders that scenarios may hold, for messages: those in brackets stand for any name.
-pub(crate) const PLACEHOLDERS: &str = "images.echo, charts.<release>, implementation.class, implementation.controller, address.type, address.value, \
-                                messages.<object>.<condition>, principal.<gateway>";
+pub(crate) const PLACEHOLDERS: &str = "images.echo, images.alb-controller-istio-extension.tag, charts.<release>, implementation.class, \
+                                implementation.controller, address.type, address.value, messages.<object>.<condition>, principal.<gateway>";
 
 impl Implementation {
     /// The value of a placeholder of a scenario whose objects are in `namespace`; nothing if it has none.

@@ -210,6 +210,11 @@ impl Terminal {
             line.push_str(&format!("; errata met: {}", ids.join(", ")));
         }
         state.say(&line);
+        for erratum in result.errata.iter().filter(|_| shows_errata(result)) {
+            let correction =
+                erratum.correction.iter().map(|correction| format!("{} {correction}", erratum.id));
+            correction.for_each(|correction| state.say(&format!("    {}", self.paint.dim(&correction))));
+        }
         let explanation = explain_below(result, state.results.as_deref());
         if !explanation.is_empty() {
             state.say("");
@@ -244,6 +249,11 @@ impl Terminal {
             state.say(&format!("  report {}", results.join("report.html").display()));
         }
     }
+}
+
+/// Whether the scenario is about errata: some of its claims had to fail. Only then is it told how to correct each.
+fn shows_errata(result: &ScenarioResult) -> bool {
+    result.steps.iter().any(|step| step.info.must_fail.is_some())
 }
 
 impl State {

@@ -26,6 +26,9 @@ struct Transcript<'a> {
     waived: BTreeMap<Id<'a>, &'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     errata: BTreeMap<Id<'a>, &'a str>,
+    /// The smallest change to the document's text for each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    corrections: BTreeMap<Id<'a>, &'a str>,
     steps: Vec<Step<'a>>,
 }
 
@@ -102,6 +105,8 @@ struct Failure<'a> {
 /// The transcript of a scenario, as YAML. Equal for runs that behaved equally: no addresses, generated
 /// names, times or counts of attempts are in it.
 pub fn transcript(result: &ScenarioResult) -> String {
+    let corrections =
+        result.errata.iter().filter_map(|e| Some((Id::from(e.id.as_str()), e.correction.as_deref()?)));
     let transcript = Transcript {
         scenario: &result.id,
         title: &result.title,
@@ -114,6 +119,7 @@ pub fn transcript(result: &ScenarioResult) -> String {
             .filter_map(|r| Some((Id::from(r.id.as_str()), r.waived.as_deref()?)))
             .collect(),
         errata: result.errata.iter().map(|e| (Id::from(e.id.as_str()), e.problem.as_str())).collect(),
+        corrections: corrections.collect(),
         steps: result.steps.iter().map(step).collect(),
     };
     // Every key is a string: there is nothing YAML could refuse.
@@ -169,6 +175,14 @@ mod tests {
     #[test]
     fn what_is_waived_or_expected_otherwise_is_told_with_the_reason() {
         insta::assert_snapshot!(transcript(&sample::waived()));
+    }
+
+    #[test]
+    fn the_smallest_correction_of_each_erratum_is_told() {
+        let mut result = sample::proved();
+        result.errata[0].correction = Some("Create the Gateway in test-infra.".into());
+        let told = transcript(&result);
+        assert!(told.contains("corrections:\n  E1: Create the Gateway in test-infra.\n"), "{told}");
     }
 
     #[test]

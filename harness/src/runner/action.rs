@@ -11,5 +11,6 @@ pub mod patch;
 pub mod restart;
 pub mod rollout;
 pub mod scale;
+pub mod shell;
 pub mod tool;
 pub mod traffic;

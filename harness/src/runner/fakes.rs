@@ -271,4 +271,16 @@ impl Tools for World {
         }
         .boxed()
     }
+
+    fn shell<'a>(&'a self, script: &'a Script) -> PortFuture<'a, ToolOutput> {
+        async move {
+            self.call(format!("shell {}", script.text.trim_end()))?;
+            let files = script.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
+            // `exit 1` is enough of a shell.
+            let code = i32::from(script.text.contains("exit 1"));
+            let stderr = "Error from server (NotFound): no\nmore\n".to_owned();
+            Ok(ToolOutput { code, stdout: format!("{files}\ndone\n"), stderr, took: Duration::ZERO })
+        }
+        .boxed()
+    }
 }

@@ -16,7 +16,8 @@ use crate::event::{ClusterInfo, EventSink, ImplementationInfo, PhaseEvents};
 use crate::evidence::Collector;
 use crate::implementation::Implementation;
 use crate::ports::{
-    InstallRequest, Installer, Machines, Mesh, MeshRequest, PortError, PortFuture, Tool, ToolOutput, Tools,
+    InstallRequest, Installer, Machines, Mesh, MeshRequest, PortError, PortFuture, Script, Tool, ToolOutput,
+    Tools,
 };
 use crate::probe::{Prober, Vantage};
 use crate::scenario::Scenario;
@@ -68,7 +69,8 @@ impl Live {
         };
         let tools =
             Arc::new(ClusterTools { target: target.clone(), implementation: implementation.clone(), sink });
-        let outside = outside(client, &prober, &implementation, tools, echo);
+        let placeholders = placeholders(target, &implementation, echo);
+        let outside = outside(client, &prober, &implementation, tools, placeholders);
         let cluster = ClusterInfo {
             provider: target.provider.to_string(),
             kubernetes: target.kubernetes.clone(),
@@ -114,10 +116,8 @@ fn outside(
     prober: &Arc<Prober>,
     implementation: &Arc<Implementation>,
     tools: Arc<ClusterTools>,
-    echo: String,
+    placeholders: BTreeMap<String, String>,
 ) -> Outside {
-    let charts = implementation.releases.iter().map(|r| (format!("charts.{}", r.name), r.chart.clone()));
-    let placeholders = charts.chain([("images.echo".to_owned(), echo)]).collect();
     let witnesses = ClusterWitnesses::new(client.clone(), prober.clone(), implementation.clone());
     Outside {
         objects: Arc::new(KubeObjects::new(client.clone())),
@@ -130,6 +130,16 @@ fn outside(
         tools,
         placeholders,
     }
+}
+
+/// What only a cluster knows of the placeholders of manifests and commands
+/// (see [`crate::scenario::manifest::PLACEHOLDERS`]).
+fn placeholders(target: &Target, implementation: &Implementation, echo: String) -> BTreeMap<String, String> {
+    let charts = implementation.releases.iter().map(|r| (format!("charts.{}", r.name), r.chart.clone()));
+    let extension = addons::image(&target.images, "alb-controller-istio-extension");
+    let tag = extension.and_then(|image| image.reference.rsplit_once(':'));
+    let tag = tag.map(|(_, tag)| ("images.alb-controller-istio-extension.tag".to_owned(), tag.to_owned()));
+    charts.chain([("images.echo".to_owned(), echo)]).chain(tag).collect()
 }
 
 /// The reference of an image built in the workspace.
@@ -241,21 +251,37 @@ impl Tools for ClusterTools {
                 Tool::Kubectl => ("kubectl", self.target.kubectl(args)),
                 Tool::Helm => ("helm", self.target.helm(args)),
             };
-            let doing = || format!("running {name} {}", args.join(" "));
-            let since = Instant::now();
-            let command = command.stdin_null().stdout_capture().stderr_capture().unchecked();
-            let output = tokio::task::spawn_blocking(move || command.run()).await;
-            let output = output.map_err(|error| PortError::new(doing(), error))?;
-            let output = output.map_err(|error| PortError::new(doing(), error))?;
-            Ok(ToolOutput {
-                code: output.status.code().unwrap_or(-1),
-                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-                took: since.elapsed(),
-            })
+            output(command, || format!("running {name} {}", args.join(" "))).await
         }
         .boxed()
     }
+
+    fn shell<'a>(&'a self, script: &'a Script) -> PortFuture<'a, ToolOutput> {
+        async move {
+            let doing = || "running commands in a shell".to_owned();
+            let command = self.target.shell(&script.text, &script.files);
+            let (command, folder) = command.map_err(|error| PortError::new(doing(), error))?;
+            let output = output(command, doing).await;
+            drop(folder);
+            output
+        }
+        .boxed()
+    }
+}
+
+/// Runs a command to its end.
+async fn output(command: duct::Expression, doing: impl Fn() -> String) -> Result<ToolOutput, PortError> {
+    let since = Instant::now();
+    let command = command.stdin_null().stdout_capture().stderr_capture().unchecked();
+    let output = tokio::task::spawn_blocking(move || command.run()).await;
+    let output = output.map_err(|error| PortError::new(doing(), error))?;
+    let output = output.map_err(|error| PortError::new(doing(), error))?;
+    Ok(ToolOutput {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        took: since.elapsed(),
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::ports::Account;
 use crate::probe::Answer;
 use crate::requirement::Catalogue;
 
+mod shell;
 mod traffic;
 
 const HEAD: &str = "title: t\ndocument: {name: d, edition: e}\nnamespace: ns\nsteps:\n";
@@ -43,6 +44,11 @@ fn scenario(steps: &str) -> Scenario {
         }
         Some("deployment.yaml") => Ok("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n\
                                        spec: {image: \"${images.echo}\"}\n"
+            .into()),
+        Some("a.sh") => Ok("az get-credentials\nkubectl apply -f https://far/a.yaml\n".into()),
+        Some("wrong.sh") => Ok("exit 1\n".into()),
+        Some("table.yaml") => Ok("- {printed: https://far/a.yaml, manifest: deployment.yaml, because: b}\n\
+                                  - {printed: az, here: \": az\", because: none}\n"
             .into()),
         _ => Err(Error::from(ErrorKind::NotFound)),
     };

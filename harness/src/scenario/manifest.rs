@@ -12,7 +12,7 @@ use super::parse;
 use crate::ports::ObjectRef;
 
 /// Placeholders that are filled later than the others: the harness knows their values when a cluster is there.
-pub const PLACEHOLDERS: &[&str] = &["images.echo"];
+pub const PLACEHOLDERS: &[&str] = &["images.echo", "images.alb-controller-istio-extension.tag"];
 
 /// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,7 @@
 use super::word::Definition;
 use crate::claim::{absent, happens, leads, not_restarted, pods, request, rotations, status, unbroken};
 use crate::runner::action::{
-    apply, certificates, delete, install, istio, kill, node, patch, restart, scale, tool, traffic,
+    apply, certificates, delete, install, istio, kill, node, patch, restart, scale, shell, tool, traffic,
 };
 
 /// Every word.
@@ -23,6 +23,7 @@ pub const WORDS: &[&Definition] = &[
     &traffic::WORD,
     &tool::HELM,
     &tool::KUBECTL,
+    &shell::WORD,
     &restart::WORD,
     &scale::WORD,
     &pods::WORD,

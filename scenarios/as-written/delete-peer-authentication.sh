@@ -1,0 +1,1 @@
+kubectl delete PeerAuthentication default -n isto-example-namespace
