@@ -304,6 +304,10 @@ fn step(
     fields.finish()?;
     let expected = (definition.kind == StepKind::Claim).then(|| expected(word.as_ref(), within, stays));
     let name = name.unwrap_or_else(|| word.name());
+    let name = match &must_fail {
+        Some(diagnosis) => format!("{name} (must fail: {diagnosis})"),
+        None => name,
+    };
     let promised = |id: &String| !scope.implementation.waived.requirements.contains_key(id);
     let (proves, waives): (Vec<_>, Vec<_>) = proves.into_iter().partition(promised);
     let by_label = label.as_ref().and_then(|label| scope.implementation.waived.steps.get(label)).cloned();
