@@ -1,6 +1,7 @@
 //! Words that say something about the world: "becomes X within D", "stays X".
 
 pub mod absent;
+pub mod answers;
 pub mod becomes;
 pub mod happens;
 pub mod leads;

@@ -5,6 +5,7 @@
 //! | `clear-text-refused` | does the pod refuse a clear-text client outside the mesh? (R21) |
 //! | `clear-text-answered` | does the pod answer one? |
 //! | `mtls-from-extension` | did gateway *and* sidecar see mutual TLS with the gateway's identity? (R5, R17, R18) |
+//! | `never-clear-text` | did the gateway try nothing but mutual TLS, as the program behind the sidecar bears out? (R18) |
 //! | `issued-by-istio` | does that identity chain to istiod's root? (R2, R5) |
 //! | `newest-certificate` | do new connections carry the certificate that is published now? (R2, R5) |
 //! | `clear-text-to-backend` | do gateway *and* backend say that no TLS was spoken? (R19) |
@@ -19,6 +20,7 @@ mod clear_text;
 mod hand_made;
 mod issued;
 mod mtls;
+mod never_clear_text;
 mod newest;
 mod sidecar;
 
@@ -83,6 +85,7 @@ impl ClusterWitnesses {
             }
             issued::NAME => issued::hear(&self.client, &self.implementation, context).await,
             hand_made::NAME => hand_made::hear(&self.client, &self.implementation.namespaces, context).await,
+            never_clear_text::NAME => never_clear_text::hear(&self.client, logs, context).await,
             other => Err(PortError::new(format!("hearing witness {other}"), "there is no such witness")),
         }
     }

@@ -24,19 +24,21 @@ pub const WORD: Definition = Definition::claim("request", Staying::Requests, par
 const KEPT: usize = 20;
 
 #[derive(Debug)]
-struct Request {
-    target: Target,
-    wanted: Wanted,
+pub(super) struct Request {
+    pub(super) target: Target,
+    pub(super) wanted: Wanted,
+    /// Workload that witnesses ask about. Unless given, the one that is to answer.
+    pub(super) about: Option<String>,
     /// Until the time limit the answer may go back and forth; what counts is the last change. For changes that pooled
     /// connections outlive: the gateway answers by them and by new ones in turn.
-    may_waver: bool,
+    pub(super) may_waver: bool,
 }
 
 #[derive(Debug)]
-struct Wanted {
-    status: u16,
-    backend: Option<String>,
-    reason: Option<String>,
+pub(super) struct Wanted {
+    pub(super) status: u16,
+    pub(super) backend: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
@@ -56,7 +58,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     };
     becomes.finish()?;
     let may_waver = fields.take("may-waver").map_or(Ok(false), Node::bool)?;
-    Ok(Box::new(Request { target, wanted, may_waver }))
+    Ok(Box::new(Request { target, wanted, about: None, may_waver }))
 }
 
 impl Wanted {
@@ -67,7 +69,7 @@ impl Wanted {
             .then(|| format!("the answer is {}", answer.summary()))
     }
 
-    fn in_words(&self) -> String {
+    pub(super) fn in_words(&self) -> String {
         let backend = self.backend.as_ref().map(|backend| format!(" from {backend}"));
         let reason = self.reason.as_ref().map(|reason| format!(", reason {reason}"));
         format!("{}{}{}", self.status, backend.unwrap_or_default(), reason.unwrap_or_default())
@@ -133,7 +135,11 @@ impl Request {
             namespace: self.target.gateway.namespace.clone().unwrap_or_default(),
             gateway: self.target.gateway.name.clone(),
             fqdn: fqdn.to_owned(),
-            backend: self.wanted.backend.clone().unwrap_or_else(|| "backend-v1".into()),
+            backend: self
+                .about
+                .clone()
+                .or(self.wanted.backend.clone())
+                .unwrap_or_else(|| "backend-v1".into()),
             path: self.target.path.clone(),
             answers: answers.to_vec(),
         }
@@ -161,7 +167,7 @@ impl Request {
         trouble
     }
 
-    async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
+    pub(super) async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
         let fqdn = self.target.fqdn(context).await?;
         let ask = self.target.ask(context, &fqdn).await?;
         let deadline = context.deadline();

@@ -4,7 +4,10 @@
 
 mod istio;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt, stream::FuturesUnordered};
 use k8s_openapi::api::core::v1::Pod;
@@ -173,6 +176,29 @@ impl ProxyLogs {
         }
         entries.sort_by(|a, b| a.time.cmp(&b.time));
         Ok(entries)
+    }
+
+    /// All entries of the last `since` by request id, waiting up to `within` until each of `ids` is there. Proxies write
+    /// independently of each other: the last answer's line says nothing about the lines of the others.
+    ///
+    /// # Errors
+    /// When the pods cannot be listed.
+    pub async fn accounts(
+        &self,
+        ids: &[&str],
+        since: Duration,
+        within: Duration,
+    ) -> Result<BTreeMap<String, AccessLogEntry>, ProbeError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let recent = self.recent(since).await?.into_iter();
+            let entries: BTreeMap<_, _> = recent.map(|entry| (entry.request_id.clone(), entry)).collect();
+            let Some(missing) = ids.iter().find(|id| !entries.contains_key(**id)) else { return Ok(entries) };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.find(missing, since, left).await?.is_none() {
+                return Ok(entries);
+            }
+        }
     }
 
     async fn follow(&self, pod: &str, id: &str, since: Duration) -> Option<AccessLogEntry> {

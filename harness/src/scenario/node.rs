@@ -214,6 +214,17 @@ impl Node {
         }
     }
 
+    /// Keys and values, for a mapping whose keys are names and not words.
+    ///
+    /// # Errors
+    /// It is no mapping.
+    pub fn entries(&self) -> Result<Vec<(&str, &Self)>, Problem> {
+        match &self.data {
+            Data::Map(entries) => Ok(entries.iter().map(|(key, value)| (key.name.as_str(), value)).collect()),
+            _ => Err(self.problem(format!("expected a mapping, found {}", self.what()))),
+        }
+    }
+
     /// A field of a mapping.
     pub fn get(&self, name: &str) -> Option<&Self> {
         match &self.data {

@@ -1,7 +1,9 @@
 //! The words steps are made of, and the witnesses claims can call.
 
 use super::word::Definition;
-use crate::claim::{absent, happens, leads, not_restarted, pods, request, rotations, status, unbroken};
+use crate::claim::{
+    absent, answers, happens, leads, not_restarted, pods, request, rotations, status, unbroken,
+};
 use crate::runner::action::{
     apply, certificates, delete, install, istio, kill, node, patch, restart, scale, shell, tool, traffic,
 };
@@ -29,6 +31,7 @@ pub const WORDS: &[&Definition] = &[
     &pods::WORD,
     &status::WORD,
     &request::WORD,
+    &answers::WORD,
     &absent::WORD,
     &happens::WORD,
     &leads::WORD,
@@ -50,6 +53,10 @@ pub const WITNESSES: &[(&str, &str)] = &[
     (
         "newest-certificate",
         "new connections to the backend carry the certificate that is published now, and no other",
+    ),
+    (
+        "never-clear-text",
+        "the gateway tried nothing but mutual TLS, and the program behind the sidecar bears it out",
     ),
     ("issued-by-istio", "the gateway's certificate chains to istiod's root and names its identity"),
     ("nothing-made-by-hand", "no client certificate, CA or policy object made by a user exists"),

@@ -66,11 +66,9 @@ pub(super) async fn hear(
         pods: backend::pods(client, &context.namespace, &context.backend).await?,
         ..Facts::default()
     };
-    if let Some(id) = good.last().and_then(|answer| answer.request_id()) {
-        // Lines come in order: with the last one, all are there.
-        logs.find(id, RECENT, LOG_DELAY).await?;
-        let recent = logs.recent(RECENT).await?;
-        facts.accounts = recent.into_iter().map(|entry| (entry.request_id.clone(), entry)).collect();
+    let ids: Vec<&str> = good.iter().filter_map(|answer| answer.request_id()).collect();
+    if !ids.is_empty() {
+        facts.accounts = logs.accounts(&ids, RECENT, LOG_DELAY).await?;
     }
     if witness == VERIFIED_TLS {
         facts.wanted = policy(client, context).await?;

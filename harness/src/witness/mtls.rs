@@ -73,12 +73,8 @@ async fn gather(outside: &Outside<'_>, context: &WitnessContext) -> Result<Facts
         ..Facts::default()
     };
     if let Some(logs) = &outside.logs {
-        if let Some(id) = good.last().and_then(|answer| answer.request_id()) {
-            // Lines come in order: with the last one, all are there.
-            logs.find(id, RECENT, LOG_DELAY).await?;
-        }
-        let recent = logs.recent(RECENT).await?.into_iter();
-        facts.accounts = Some(recent.map(|entry| (entry.request_id.clone(), entry)).collect());
+        let ids: Vec<&str> = good.iter().filter_map(|answer| answer.request_id()).collect();
+        facts.accounts = Some(logs.accounts(&ids, RECENT, LOG_DELAY).await?);
     }
     let answered = facts.pods.iter().filter(|pod| facts.answers.iter().any(|(name, _)| *name == pod.name));
     let asked: Vec<BackendPod> = answered.filter(|pod| pod.sidecar).cloned().collect();

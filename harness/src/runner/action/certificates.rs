@@ -1,11 +1,14 @@
 //! `certificates: backend-ca` with `servers: [{secret: backend-tls, names: [backend.example]}]`: a certificate authority and
 //! server certificates, made at run time. The authority's certificate is stored as ConfigMap, key `ca.crt`; each server's
 //! chain and key as Secret of type kubernetes.io/tls. The authority's own key is never stored: it issues nothing else.
+//!
+//! With `issuer: {secret: istio-ca-secret, namespace: istio-system}` an authority that exists issues them: what its mesh would
+//! never issue by itself, to see who takes it.
 
 use std::time::{Duration, SystemTime};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::ByteString;
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -15,7 +18,7 @@ use rcgen::{
 use serde_json::{Value, json};
 
 use crate::event::Observed;
-use crate::ports::{Applied, ObjectRef, PortError};
+use crate::ports::{Applied, ObjectRef, PortError, Query};
 use crate::runner::context::{Context, Trouble};
 use crate::runner::ledger::Entry;
 use crate::scenario::kinds::Kind;
@@ -34,8 +37,14 @@ const BACKDATE: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 struct Certificates {
     authority: ObjectRef,
+    /// Secret of an authority that exists, as Istio keeps its own.
+    issuer: Option<ObjectRef>,
     servers: Vec<Server>,
 }
+
+/// Keys of Istio's `istio-ca-secret` and `cacerts`.
+const ISTIO_CERTIFICATE: &str = "ca-cert.pem";
+const ISTIO_KEY: &str = "ca-key.pem";
 
 #[derive(Debug)]
 struct Server {
@@ -50,6 +59,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
         Ok(ObjectRef { kind, namespace: Some(namespace.to_owned()), name: node.text()?.to_owned() })
     };
     let authority = object("configmap", subject)?;
+    let issuer = fields.take("issuer").map(issuer).transpose()?;
     let mut servers = Vec::new();
     for node in fields.take("servers").map(Node::one_or_more).unwrap_or_default() {
         let mut server = node.fields()?;
@@ -62,7 +72,15 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
         }
         servers.push(Server { secret, names });
     }
-    Ok(Box::new(Certificates { authority, servers }))
+    Ok(Box::new(Certificates { authority, issuer, servers }))
+}
+
+fn issuer(node: &Node) -> Result<ObjectRef, Problem> {
+    let mut fields = node.fields()?;
+    let (name, namespace) = (fields.need("secret")?.text()?, fields.need("namespace")?.text()?);
+    fields.finish()?;
+    let kind = Kind::by_word("secret").ok_or_else(|| node.problem("there is no kind secret"))?;
+    Ok(ObjectRef { kind, namespace: Some(namespace.to_owned()), name: name.to_owned() })
 }
 
 /// A subject alternative name: a URI if it looks like one, else a host name.
@@ -81,18 +99,49 @@ fn in_words(names: &[SanType]) -> String {
 }
 
 impl Certificates {
-    /// The objects to store, the authority first.
-    fn make(&self, now: SystemTime) -> Result<Vec<(ObjectRef, Value)>, rcgen::Error> {
+    /// The certificate, PEM, of an authority of our own, and what it issues with.
+    fn own(&self, now: SystemTime) -> Result<(String, Issuer<'static, KeyPair>), rcgen::Error> {
         let (params, key) = (authority(&self.authority.name, now), KeyPair::generate()?);
-        let certificate = params.self_signed(&key)?.pem();
-        let issuer = Issuer::new(params, key);
+        Ok((params.self_signed(&key)?.pem(), Issuer::new(params, key)))
+    }
+
+    /// The same of the authority that exists.
+    async fn existing(
+        &self,
+        context: &Context<'_>,
+        id: &ObjectRef,
+    ) -> Result<(String, Issuer<'static, KeyPair>), PortError> {
+        let query = Query { kind: id.kind, namespace: id.namespace.clone(), name: Some(id.name.clone()) };
+        let found = context.outside.objects.observe(&query).next().await.transpose()?.unwrap_or_default();
+        let wrong = |why: String| PortError::new(format!("reading the certificate authority in {id}"), why);
+        let data =
+            found.first().map(|secret| &secret["data"]).ok_or_else(|| wrong("there is none".into()))?;
+        let pem = |key: &str| {
+            let bytes: Option<ByteString> = serde_json::from_value(data[key].clone()).ok();
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes.0).ok());
+            text.ok_or_else(|| wrong(format!("it has no PEM under the key {key}")))
+        };
+        let certificate = pem(ISTIO_CERTIFICATE)?;
+        let issuer = KeyPair::from_pem(&pem(ISTIO_KEY)?)
+            .and_then(|key| Issuer::from_ca_cert_pem(&certificate, key))
+            .map_err(|error| wrong(error.to_string()))?;
+        Ok((certificate, issuer))
+    }
+
+    /// The objects to store, the authority first.
+    fn make(
+        &self,
+        certificate: &str,
+        issuer: &Issuer<'_, KeyPair>,
+        now: SystemTime,
+    ) -> Result<Vec<(ObjectRef, Value)>, rcgen::Error> {
         let mut objects = vec![(
             self.authority.clone(),
             object("ConfigMap", &self.authority, json!({"data": {"ca.crt": certificate}})),
         )];
         for server in &self.servers {
             let key = KeyPair::generate()?;
-            let certificate = leaf(server, now).signed_by(&key, &issuer)?.pem();
+            let certificate = leaf(server, now).signed_by(&key, issuer)?.pem();
             let content = json!({
                 "type": "kubernetes.io/tls",
                 "data": {
@@ -145,7 +194,11 @@ impl Word for Certificates {
             .servers
             .iter()
             .map(|server| format!("; {} for {}", server.secret.name, in_words(&server.names)));
-        format!("make certificate authority {}{}", self.authority.name, servers.collect::<String>())
+        let servers: String = servers.collect();
+        match &self.issuer {
+            None => format!("make certificate authority {}{servers}", self.authority.name),
+            Some(issuer) => format!("certificates by the authority of {issuer}{servers}"),
+        }
     }
 
     fn creates(&self) -> Vec<ObjectRef> {
@@ -155,8 +208,13 @@ impl Word for Certificates {
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
-            let made = self.make(SystemTime::now());
-            let made = made.map_err(|error| PortError::new("making certificates", error))?;
+            let now = SystemTime::now();
+            let trouble = |error| PortError::new("making certificates", error);
+            let (certificate, issuer) = match &self.issuer {
+                Some(id) => self.existing(context, id).await?,
+                None => self.own(now).map_err(trouble)?,
+            };
+            let made = self.make(&certificate, &issuer, now).map_err(trouble)?;
             let mut done = Vec::new();
             for (id, value) in &made {
                 let result = match context.outside.objects.apply(id, value).await? {
@@ -195,7 +253,13 @@ mod tests {
             SanType::URI("spiffe://mesh.example/a".try_into().unwrap()),
         ];
         let servers = vec![Server { secret: reference("secret", "backend-tls"), names }];
-        Certificates { authority: reference("configmap", "backend-ca"), servers }
+        Certificates { authority: reference("configmap", "backend-ca"), issuer: None, servers }
+    }
+
+    fn made() -> Vec<(ObjectRef, Value)> {
+        let (certificates, now) = (certificates(), SystemTime::now());
+        let (certificate, issuer) = certificates.own(now).unwrap();
+        certificates.make(&certificate, &issuer, now).unwrap()
     }
 
     fn pem(object: &Value, key: &str) -> Vec<u8> {
@@ -207,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_stored_authority_vouches_for_the_stored_server() {
-        let made = certificates().make(SystemTime::now()).unwrap();
+        let made = made();
         let [(_, authority), (id, server)] = made.as_slice() else { panic!("{made:?}") };
         assert_eq!(
             (server["type"].as_str(), id.to_string()),
@@ -228,7 +292,7 @@ mod tests {
 
     #[test]
     fn every_run_makes_another_authority() {
-        let make = || certificates().make(SystemTime::now()).unwrap().remove(0).1;
+        let make = || made().remove(0).1;
         assert_ne!(pem(&make(), "ca.crt"), pem(&make(), "ca.crt"));
     }
 

@@ -1,0 +1,190 @@
+//! `never-clear-text`: whatever was answered, the gateway tried nothing but mutual TLS, and the program behind the sidecar
+//! got no request that it was not to get (R18).
+//!
+//! The gateway's side is its access log, found by request id. The other side is the program itself, which writes down every
+//! request, and every connection that began with TLS because no sidecar took it off. A gateway that fell back to clear text
+//! would be answered 200, or show up there with a request id whose answer was another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client, api::LogParams};
+use serde_json::{Value, json};
+
+use super::{BackendPod, LOG_DELAY, RECENT, backend, nothing_to_see, testimony, trouble};
+use crate::{
+    event::Testimony,
+    ports::{PortError, WitnessContext},
+    probe::{AccessLogEntry, Answer, ProxyLogs},
+};
+
+pub(super) const NAME: &str = "never-clear-text";
+
+/// Everything the judgement rests on.
+#[derive(Debug, Default)]
+struct Facts {
+    /// Request id and status of each answer.
+    answers: Vec<(String, u16)>,
+    /// The gateway's lines about the answers, by request id.
+    accounts: BTreeMap<String, AccessLogEntry>,
+    /// What the programs wrote.
+    programs: Program,
+}
+
+/// What the programs behind a Service wrote down.
+#[derive(Debug, Default)]
+struct Program {
+    /// Whether there is any program that writes.
+    writes: bool,
+    /// Request ids.
+    requests: BTreeSet<String>,
+    /// Whether TLS came as far as the program.
+    tls: bool,
+}
+
+pub(super) async fn hear(
+    client: &Client,
+    logs: Option<ProxyLogs>,
+    context: &WitnessContext,
+) -> Result<Testimony, PortError> {
+    let Some(logs) = logs else {
+        return Ok(nothing_to_see(NAME, "the gateway keeps no access log that can be read"));
+    };
+    // No answer at all is what there is before the frontend listens.
+    let answers: Vec<_> = context.answers.iter().filter_map(|a| Some((a, a.status?))).collect();
+    let id = |answer: &Answer| answer.request_id().or(answer.sent_as.as_deref()).map(str::to_owned);
+    let known = answers.iter().filter_map(|(answer, status)| Some((id(answer)?, *status)));
+    let mut facts = Facts { answers: known.collect(), ..Facts::default() };
+    let ids: Vec<&str> = facts.answers.iter().map(|(id, _)| id.as_str()).collect();
+    facts.accounts = logs.accounts(&ids, RECENT, LOG_DELAY).await?;
+    for pod in backend::pods(client, &context.namespace, &context.backend).await? {
+        read(client, &pod, &mut facts.programs).await?;
+    }
+    Ok(judge(&facts, answers.len()))
+}
+
+/// Reads what the programs of a pod wrote: each of its containers but the sidecar.
+async fn read(client: &Client, pod: &BackendPod, program: &mut Program) -> Result<(), PortError> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
+    let name = format!("pod {}/{}", pod.namespace, pod.name);
+    let object = pods.get(&pod.name).await.map_err(trouble(format!("reading {name}")))?;
+    let containers = object.spec.into_iter().flat_map(|spec| spec.containers);
+    for container in containers.map(|container| container.name).filter(|name| name != "istio-proxy") {
+        let parameters = LogParams { container: Some(container.clone()), ..LogParams::default() };
+        let text = pods.logs(&pod.name, &parameters).await;
+        let text = text.map_err(trouble(format!("reading the log of container {container} of {name}")))?;
+        program.writes = true;
+        text.lines().for_each(|line| program.take(line));
+    }
+    Ok(())
+}
+
+impl Program {
+    fn take(&mut self, line: &str) {
+        let line: Value = serde_json::from_str(line).unwrap_or_default();
+        self.requests.extend(line["request"].as_str().map(str::to_owned));
+        self.tls |= line["connection"].is_string();
+    }
+}
+
+fn judge(facts: &Facts, answers: usize) -> Testimony {
+    if facts.answers.is_empty() || facts.answers.len() < answers {
+        return nothing_to_see(
+            NAME,
+            "an answer without a request id: the gateway's account of it cannot be found",
+        );
+    }
+    if !facts.programs.writes {
+        return nothing_to_see(NAME, "there is no pod behind the Service whose program could tell");
+    }
+    let detail = json!({"tls_reached_the_program": facts.programs.tls});
+    let against = facts.answers.iter().find_map(|(id, status)| against(facts, id, *status));
+    if let Some(against) = against {
+        return testimony(NAME, false, against, detail);
+    }
+    let tls = if facts.programs.tls {
+        "; TLS came as far as the program behind the sidecar, clear text never did"
+    } else {
+        "; the program behind the sidecar got no request but those it answered"
+    };
+    testimony(NAME, true, format!("the gateway tried nothing but mutual TLS{tls}"), detail)
+}
+
+/// What speaks against one answer.
+fn against(facts: &Facts, id: &str, status: u16) -> Option<String> {
+    let Some(account) = facts.accounts.get(id) else {
+        return Some(format!("the gateway's log has no line about request {id}"));
+    };
+    let mode = account.upstream_tls.as_ref().map_or("nothing", |tls| tls.mode.as_str());
+    if mode != "mtls" {
+        return Some(format!("request {id}: the gateway used {mode} to the backend, not mutual TLS"));
+    }
+    match (status, facts.programs.requests.contains(id)) {
+        (200, false) => Some(format!("request {id} was answered 200, and the program knows nothing of it")),
+        (200, true) | (_, false) => None,
+        (other, true) => {
+            Some(format!("request {id} was answered {other}, and yet the program got it in clear text"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::UpstreamTls;
+
+    fn facts(answers: &[(&str, u16)], mode: &str, log: &[&str]) -> Facts {
+        let account = |id: &str| AccessLogEntry {
+            request_id: id.to_owned(),
+            upstream_tls: Some(UpstreamTls { mode: mode.to_owned(), ..UpstreamTls::default() }),
+            ..AccessLogEntry::default()
+        };
+        let mut programs = Program { writes: true, ..Program::default() };
+        log.iter().for_each(|line| programs.take(line));
+        Facts {
+            answers: answers.iter().map(|(id, status)| ((*id).to_owned(), *status)).collect(),
+            accounts: answers.iter().map(|(id, _)| ((*id).to_owned(), account(id))).collect(),
+            programs,
+        }
+    }
+
+    fn heard(facts: &Facts) -> (bool, String) {
+        let testimony = judge(facts, facts.answers.len());
+        (testimony.held, testimony.summary)
+    }
+
+    const SEEN: &str = r#"{"request": "a", "path": "/"}"#;
+    const TLS: &str = r#"{"connection": "TLS where clear text is spoken"}"#;
+
+    #[test]
+    fn mutual_tls_that_was_answered_or_refused_is_borne_out() {
+        assert_eq!(
+            heard(&facts(&[("a", 200)], "mtls", &["listening", SEEN])),
+            (true, "the gateway tried nothing but mutual TLS; the program behind the sidecar got no request but those it answered".into())
+        );
+        assert_eq!(
+            heard(&facts(&[("a", 503)], "mtls", &[TLS])),
+            (true, "the gateway tried nothing but mutual TLS; TLS came as far as the program behind the sidecar, clear text never did".into())
+        );
+    }
+
+    #[test]
+    fn clear_text_shows_on_either_side() {
+        let (held, why) = heard(&facts(&[("a", 200)], "none", &[SEEN]));
+        assert!(!held && why.contains("used none"), "{why}");
+        let (held, why) = heard(&facts(&[("a", 503)], "mtls", &[SEEN]));
+        assert!(!held && why.contains("in clear text"), "{why}");
+        let (held, why) = heard(&facts(&[("a", 200)], "mtls", &[]));
+        assert!(!held && why.contains("knows nothing"), "{why}");
+    }
+
+    #[test]
+    fn nobody_to_ask_is_no_proof() {
+        assert!(!heard(&facts(&[], "mtls", &[])).0);
+        let mut silent = facts(&[("a", 503)], "mtls", &[]);
+        silent.programs.writes = false;
+        assert!(!heard(&silent).0);
+        silent = facts(&[("a", 503)], "mtls", &[]);
+        assert!(!judge(&silent, 2).held, "an answer without an id");
+    }
+}
