@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{
-    Event, EventSink, Observed, PhaseEvents, ScenarioInfo, ScenarioResult, StepResult, Verdict, result_name,
+    Event, EventSink, Observed, PhaseEvents, ScenarioInfo, ScenarioResult, StepKind, StepResult, Verdict,
+    result_name,
 };
 use crate::ports::{EvidenceRequest, PortError};
 use crate::progress::Phase;
@@ -145,6 +146,9 @@ impl Runner {
         let started_ms = millis(started.duration_since(begun));
         let (id, info) = (scenario.id.clone(), step.info.clone());
         self.sink.emit(&Event::StepStarted { scenario: id, step: info, started_ms });
+        if let (StepKind::Action, Some(traffic)) = (step.info.kind, traffic.as_mut()) {
+            traffic.action(&step.info.name);
+        }
         let mut context = Context {
             outside: &self.outside,
             ledger,

@@ -1,8 +1,11 @@
 //! `unbroken: traffic`: every answer to the constant traffic was as wanted. Ends the traffic, after `stays` if that is given.
 //! With `but-for: {most: 20, because: …, seen: [reset, 503 upstream_reset]}` so many answers of these kinds are forgiven, and
-//! all of them reported.
+//! all of them reported. Failures are told by the action that had begun last when their requests started.
+
+mod outages;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -15,7 +18,7 @@ use crate::probe::continuity::{ContinuityReport, Miss};
 use crate::probe::deployment_of;
 use crate::probe::strip::{hop, own_word};
 use crate::runner::context::{Context, Trouble, millis};
-use crate::runner::traffic::Wanted;
+use crate::runner::traffic::{Begun, Wanted};
 use crate::scenario::limits::Stays;
 use crate::scenario::node::{Fields, Node, Problem};
 use crate::scenario::word::{Definition, Scope, Staying, Word};
@@ -151,6 +154,7 @@ impl Unbroken {
         &self,
         report: &ContinuityReport,
         rate: u32,
+        actions: &[Begun],
         accounts: &[Account<'_>],
     ) -> Option<(String, String)> {
         let every = format!("every one of {} answers as wanted", report.sent);
@@ -167,10 +171,13 @@ impl Unbroken {
             .iter()
             .find(|account| self.but_for.as_ref().is_none_or(|but_for| !but_for.forgives(&account.kind)));
         if let Some(account) = unforgiven {
+            let since = outages::action(actions, account.miss.at);
+            let (from, action) =
+                since.map_or((Duration::ZERO, "the traffic began"), |action| (action.at, &action.name));
             let seen = format!(
-                "{} failures, the first of them unforeseen after {:.2} s: {}; longest gap {} ms",
+                "{} failures, the first of them unforeseen {} ms after `{action}`: {}; longest gap {} ms",
                 accounts.len(),
-                account.miss.at.as_secs_f64(),
+                account.miss.at.saturating_sub(from).as_millis(),
                 account.kind,
                 report.longest_gap.as_millis(),
             );
@@ -181,7 +188,7 @@ impl Unbroken {
     }
 
     async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
-        let Some(traffic) = context.traffic.take() else {
+        let Some(mut traffic) = context.traffic.take() else {
             let trouble = Trouble::error("judging constant traffic", "some", "no step has started any");
             return Err(trouble.next("a step before this one starts it: `traffic: {gateway: …}`"));
         };
@@ -191,12 +198,14 @@ impl Unbroken {
         }
         let (rate, wanted, began) = (traffic.rate, traffic.wanted.clone(), traffic.began);
         let gateway = traffic.gateway.clone();
+        let actions = std::mem::take(&mut traffic.actions);
         let report = traffic.stop().await?;
         let accounts = accounts(context, &gateway, &report).await;
         let groups = groups(&report, &wanted, &accounts);
         let mut backends: Vec<&str> =
             report.by_pod.keys().map(|pod| deployment_of(pod).unwrap_or(pod)).collect();
         backends.dedup();
+        let outages = outages::of(&actions, &accounts);
         let detail = json!({
             "wants": wanted.to_string(),
             "rate": rate,
@@ -206,6 +215,7 @@ impl Unbroken {
                 "failures": accounts.len(),
                 "longest_gap_ms": millis(report.longest_gap),
                 "lasted_ms": millis(report.lasted),
+                "broken": outages,
             },
         });
         let over_time = Traffic {
@@ -231,12 +241,14 @@ impl Unbroken {
             traffic: Some(Box::new(over_time)),
             ..Observed::default()
         };
-        match self.against(&report, rate, &accounts) {
+        match self.against(&report, rate, &actions, &accounts) {
             None => Ok(observed),
             Some((expected, seen)) => {
                 let mut trouble = Trouble::failed(self.name(), expected, seen);
                 trouble.expected_status = Some(wanted.status);
                 trouble.observed = observed;
+                // What was not forgiven is what a reviewer of a measured claim has to see.
+                trouble.observed.detail["broken"] = outages;
                 Err(trouble)
             }
         }

@@ -41,6 +41,15 @@ impl std::fmt::Display for Wanted {
     }
 }
 
+/// An action beside the traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// When, since the traffic began.
+    pub at: Duration,
+    /// Name of its step.
+    pub name: String,
+}
+
 /// Traffic under way. Dropping it ends it, and nobody hears what it saw.
 #[derive(Debug)]
 pub struct Traffic {
@@ -52,6 +61,8 @@ pub struct Traffic {
     pub rate: u32,
     /// When it began.
     pub began: Instant,
+    /// The actions begun since then, in order.
+    pub actions: Vec<Begun>,
     stop: CancellationToken,
     task: JoinHandle<Result<ContinuityReport, PortError>>,
 }
@@ -82,7 +93,12 @@ impl Traffic {
             };
             continuity.run(&token, send, |answer| fits.fits(answer)).await
         });
-        Self { gateway, wanted, rate, began: Instant::now(), stop, task }
+        Self { gateway, wanted, rate, began: Instant::now(), actions: Vec::new(), stop, task }
+    }
+
+    /// Remembers that an action begins now: what happens to the traffic from here on may be due to it.
+    pub fn action(&mut self, name: &str) {
+        self.actions.push(Begun { at: self.began.elapsed(), name: name.to_owned() });
     }
 
     /// Ends it, waits for the answers under way, and returns what it saw.

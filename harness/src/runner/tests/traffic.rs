@@ -49,3 +49,25 @@ async fn what_the_gateways_log_says_counts_more_than_the_answer() {
     assert_eq!(ran.result.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
     assert_eq!(seen(&ran).failures[0].reason, "upstream_reset", "forgiven, and told");
 }
+
+#[tokio::test(start_paused = true)]
+async fn failures_of_a_measured_claim_are_told_by_the_action_before_them() {
+    let mut answers = vec![answer(200, "backend-v1"); 10];
+    answers.extend([answer(503, ""), answer(503, ""), answer(200, "backend-v1")]);
+    let world = World { answers: given(answers), account: None, ..World::default() };
+    let steps = format!("{SETUP}{TRAFFIC}- delete: gateway/g\n{UNBROKEN}  measured: true\n");
+    let ran = run(world, &steps, Keep::Never).await;
+    let step = ran.result.steps.last().unwrap();
+    assert_eq!(step.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
+    let told = json!([{
+        "after": "delete gateway/g",
+        "seen": ["503"],
+        "measured": {"failures": 2, "first_ms": 100, "last_ms": 110},
+    }]);
+    assert_eq!(step.observed.detail["broken"], told);
+    let summary = &step.observed.summary;
+    assert!(
+        summary.contains("the first of them unforeseen 100 ms after `delete gateway/g`: 503"),
+        "{summary}"
+    );
+}
