@@ -27,7 +27,7 @@ use crate::scenario::word::{Definition, Scope, Staying, Word};
 pub const WORD: Definition = Definition::claim("unbroken", Staying::Time, parse);
 
 /// So many failures are looked up in the gateway's log; the others are called what their answers say.
-const LOOKED_UP: usize = 100;
+const LOOKED_UP: usize = 20;
 
 #[derive(Debug)]
 struct Unbroken {
@@ -174,8 +174,9 @@ impl Unbroken {
             let since = outages::action(actions, account.miss.at);
             let (from, action) =
                 since.map_or((Duration::ZERO, "the traffic began"), |action| (action.at, &action.name));
+            let first = if self.but_for.is_none() { "the first" } else { "the first of them unforeseen" };
             let seen = format!(
-                "{} failures, the first of them unforeseen {} ms after `{action}`: {}; longest gap {} ms",
+                "{} failures, {first} {} ms after `{action}`: {}; longest gap {} ms",
                 accounts.len(),
                 account.miss.at.saturating_sub(from).as_millis(),
                 account.kind,

@@ -175,7 +175,9 @@ impl Terminal {
             let instead = format!("instead {}", text::in_other_words(instead));
             state.say(&format!("         {}", self.paint.dim(&instead)));
         }
-        if self.verbose && step.info.waived.is_none() && !step.observed.summary.is_empty() {
+        // Of a measured claim the summary is all there is to say.
+        let worth_telling = self.verbose || (step.info.measured && step.verdict != Verdict::Skipped);
+        if worth_telling && step.info.waived.is_none() && !step.observed.summary.is_empty() {
             state.say(&format!("         {}", self.paint.dim(&step.observed.summary)));
         }
         if self.verbose {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +64,7 @@ pub struct Traffic {
     pub began: Instant,
     /// The actions begun since then, in order.
     pub actions: Vec<Begun>,
+    good: Arc<Notify>,
     stop: CancellationToken,
     task: JoinHandle<Result<ContinuityReport, PortError>>,
 }
@@ -79,21 +81,30 @@ impl Traffic {
     ) -> Self {
         let stop = CancellationToken::new();
         let (token, fits) = (stop.clone(), wanted.clone());
+        let good = Arc::new(Notify::new());
+        let tell = good.clone();
         let continuity = Continuity { every: Duration::from_secs(1) / rate.max(1), lasting: LONGEST };
         let task = tokio::spawn(async move {
             let turn = |number: u64| usize::try_from(number).unwrap_or_default() % asks.len().max(1);
             let send = |number| {
-                let (requests, ask) = (requests.clone(), asks.get(turn(number)).cloned());
+                let (requests, fits, tell, ask) = (&requests, &fits, &tell, asks.get(turn(number)));
                 async move {
-                    match ask {
-                        Some(ask) => requests.send(from, &ask).await,
-                        None => Err(PortError::new("sending constant traffic", "nothing to ask")),
+                    let nothing = || PortError::new("sending constant traffic", "nothing to ask");
+                    let answer = requests.send(from, ask.ok_or_else(nothing)?).await?;
+                    if fits.fits(&answer) {
+                        tell.notify_one();
                     }
+                    Ok(answer)
                 }
             };
             continuity.run(&token, send, |answer| fits.fits(answer)).await
         });
-        Self { gateway, wanted, rate, began: Instant::now(), actions: Vec::new(), stop, task }
+        Self { gateway, wanted, rate, began: Instant::now(), actions: Vec::new(), good, stop, task }
+    }
+
+    /// Waits for an answer as wanted: only traffic that flows can be broken.
+    pub async fn flows(&self) {
+        self.good.notified().await;
     }
 
     /// Remembers that an action begins now: what happens to the traffic from here on may be due to it.

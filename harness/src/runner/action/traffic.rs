@@ -1,10 +1,11 @@
 //! `traffic: {gateway: gateway-01, path: /}` with `rate: 200` and `wants: {status: 200}`: constant requests from now on, until
 //! `unbroken: traffic` says how they fared. `connections:` says whether clients keep theirs (`pooled`), make a new one for each
-//! request (`fresh`), or half of them each (`mixed`, the default).
+//! request (`fresh`), or half of them each (`mixed`, the default). The step ends with the first answer as wanted.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
+use tokio::time::timeout_at;
 
 use crate::claim::target::Target;
 use crate::event::Observed;
@@ -109,7 +110,13 @@ impl Word for Start {
             let requests = context.outside.requests.clone();
             let (from, rate, wanted) = (self.target.from, self.rate, self.wanted.clone());
             let gateway = self.target.gateway.clone();
-            *context.traffic = Some(Traffic::start(requests, gateway, from, asks, rate, wanted));
+            let traffic = Traffic::start(requests, gateway, from, asks, rate, wanted);
+            if timeout_at(context.deadline(), traffic.flows()).await.is_err() {
+                let seen = traffic.stop().await?.summary();
+                let expected = format!("an answer {}, to begin with", self.wanted);
+                return Err(Trouble::failed("starting constant traffic", expected, seen));
+            }
+            *context.traffic = Some(traffic);
             let detail = json!({"rate": self.rate, "wants": self.wanted.to_string()});
             Ok(Observed { summary: "traffic began".into(), detail, ..Observed::default() })
         }
