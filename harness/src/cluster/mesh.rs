@@ -47,7 +47,7 @@ impl Cluster {
         revision: Option<&str>,
     ) -> Result<String, ClusterError> {
         istio::install_into(&self.artifacts, &self.state, &self.kubeconfig, namespace, revision).await?;
-        Ok(format!("Istio {} in {namespace}", self.artifacts.istio.version))
+        Ok(format!("installed Istio in {namespace}"))
     }
 
     /// Removes Istio's control planes from these namespaces, and the namespaces but for Istio's own.

@@ -91,6 +91,9 @@ fn a_scenario_is_read_in_its_order() {
 #[case::status_key("- status: gateway/g\n  becomes: {stauts: {}}\n  within: 1s\n", (2, 12), "`status` is missing")]
 #[case::install_what("- install: everything\n", (1, 12), "cannot install `everything`")]
 #[case::install_values("- install: implementation\n  values: {other: {}}\n", (2, 12), "unknown key `other`")]
+#[case::install_only("- install: implementation\n  only: other\n", (2, 9), "there is no release `other`")]
+#[case::unknown_chart("- helm: lint ${charts.other}\n", (1, 9), "unknown placeholder ${charts.other}")]
+#[case::fails_and_says("- helm: lint c\n  fails: a\n  says: b\n", (1, 9), "what fails says only why")]
 #[case::scale_what("- scale: pod/a\n  to: 0\n", (1, 10), "a pod cannot be rolled out")]
 #[case::unknown_placeholder("- delete: pod/${me}\n", (1, 11), "unknown placeholder ${me}")]
 #[case::scale_to("- scale: deployment/a\n", (1, 3), "`to` is missing")]
@@ -130,6 +133,10 @@ fn a_slip_of_the_pen_gets_advice() {
 #[case::unknown_field(
     "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nsteps: []\nx: 1\n",
     "s/scenario.yaml:5:1: unknown key `x`"
+)]
+#[case::unknown_need(
+    "title: t\ndocument: {name: d, edition: e}\nneeds: {istio: old}\nnamespace: n\nsteps: []\n",
+    "s/scenario.yaml:3:16: `old` is nothing that can be needed of Istio"
 )]
 #[case::no_steps(
     "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nsteps: []\n",
