@@ -201,7 +201,8 @@ pub(super) mod tests {
     fn listener(status: &str) -> Facts {
         let gateway = json!([{"metadata": {"namespace": "isto-example-namespace", "name": "gateway-01"},
             "spec": {"gatewayClassName": "azure-alb-external", "listeners": [{"name": "http"}]},
-            "status": {"addresses": [{"value": "a"}], "listeners": [{"name": status}]}}]);
+            "status": {"addresses": [{"value": "a"}], "listeners": [{"name": status}],
+                "conditions": [{"type": "Accepted", "status": "True", "reason": "Accepted"}]}}]);
         let mut facts = Facts::sample().with("gateways", gateway);
         facts.claim.word = "status".into();
         facts.claim.expected = "status of gateway/gateway-01 becomes a.yaml within 1s".into();
