@@ -178,7 +178,7 @@ impl Request {
         let mut run: Option<Run> = None;
         let mut first = None;
         let mut last = "there was no answer in time".to_owned();
-        let run = loop {
+        let (run, groups, detail) = loop {
             pace.tick().await;
             let sent = Instant::now();
             if run.is_none() && sent >= deadline {
@@ -191,10 +191,22 @@ impl Request {
                 (None, so_far) => {
                     first.get_or_insert(sent);
                     let so_far = so_far.unwrap_or_else(|| Run::since(sent)).and(answer);
-                    if so_far.became() && so_far.stayed(context.stays) {
-                        break so_far;
+                    if !(so_far.became() && so_far.stayed(context.stays)) {
+                        run = Some(so_far);
+                        continue;
                     }
-                    run = Some(so_far);
+                    let mut groups = so_far.answers.clone().groups();
+                    match self.account(context, so_far.latest.as_ref(), &mut groups).await {
+                        Ok(detail) => break (so_far, groups, detail),
+                        // Right by chance: before it has heard of a policy, say, a gateway may have no endpoint yet.
+                        Err((_, seen)) if Instant::now() < deadline => {
+                            context.not_yet(&seen);
+                            last = seen;
+                        }
+                        Err((expected, seen)) => {
+                            return Err(self.failed(context, &fqdn, answers, expected, seen));
+                        }
+                    }
                 }
                 (Some(because), Some(so_far)) if so_far.became() && !(self.may_waver && sent < deadline) => {
                     let stays = context.stays.map(|stays| stays.to_string()).unwrap_or_default();
@@ -214,14 +226,6 @@ impl Request {
         let (became_ms, first_ms) = (since_start(run.since), first.map(since_start));
         let stayed =
             context.stays.map(|_| Stayed { ms: millis(run.since.elapsed()), requests: run.answers.total() });
-        let (settled, latest) = (run.answers, run.latest);
-
-        let mut groups = settled.groups();
-        let account = self.account(context, latest.as_ref(), &mut groups).await;
-        let detail = match account {
-            Ok(detail) => detail,
-            Err((expected, seen)) => return Err(self.failed(context, &fqdn, answers, expected, seen)),
-        };
         let witnesses = self.witnesses(context, &fqdn, &answers.latest).await?;
         if let Some(against) = witnesses.iter().find(|testimony| !testimony.held) {
             let (expected, seen) =

@@ -30,6 +30,8 @@ pub(crate) struct World {
     /// How long each answer takes.
     pub(crate) latency: Duration,
     pub(crate) account: Option<Account>,
+    /// Reasons it gives before that.
+    pub(crate) reasons: Mutex<VecDeque<String>>,
     pub(crate) testimony: bool,
     /// The call that fails, as it stands in the log.
     pub(crate) broken: Option<&'static str>,
@@ -51,6 +53,7 @@ impl Default for World {
             answers: Mutex::new(VecDeque::from([answer(200, "backend-v1")])),
             latency: Duration::from_millis(5),
             account: Some(Account { reason: "ok".into(), upstream_pod: None }),
+            reasons: Mutex::default(),
             testimony: true,
             broken: None,
             sticky: None,
@@ -192,7 +195,9 @@ impl Witnesses for World {
     }
 
     fn account<'a>(&'a self, _: &'a ObjectRef, _: &'a Answer) -> PortFuture<'a, Option<Account>> {
-        future::ready(Ok(self.account.clone())).boxed()
+        let first = self.reasons.lock().unwrap().pop_front();
+        let first = first.map(|reason| Account { reason, upstream_pod: None });
+        future::ready(Ok(first.or_else(|| self.account.clone()))).boxed()
     }
 }
 

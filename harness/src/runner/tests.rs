@@ -265,6 +265,16 @@ async fn a_reason_must_be_the_gateways_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reason_may_take_as_long_as_the_status() {
+    let ask = "- request: {gateway: g}\n  becomes: {status: 200, reason: ok}\n  within: 10s\n  stays: 20 requests\n";
+    let reasons = Mutex::new(["no_endpoint".to_owned()].into());
+    let ran = run(World { reasons, ..World::default() }, &format!("{SETUP}{ask}"), Keep::Never).await;
+    let step = &ran.result.steps[2];
+    assert_eq!((step.verdict, step.observed.answers[0].count), (Verdict::Proved, 40));
+    assert_eq!(step.observed.settled[0].count, 20);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_status_is_waited_for_by_watch_and_reported_while_it_is_not_there() {
     let steps = format!(
         "{SETUP}- status: gateway/g\n  becomes: {{status: {{ready: true}}}}\n  within: 10s\n  stays: 2s\n"
