@@ -14,3 +14,4 @@ pub mod status;
 pub mod tally;
 pub(crate) mod target;
 pub mod unbroken;
+pub mod unfit;

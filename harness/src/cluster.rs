@@ -61,7 +61,7 @@ pub enum IstioChoice {
     /// The pinned one.
     #[default]
     Pinned,
-    /// This version.
+    /// This version, by key or number (see [`supply::istio::Matrix`]).
     Version(String),
     /// None at all.
     None,
@@ -180,6 +180,9 @@ async fn prepare_in(
     spec: &ClusterSpec,
     progress: &dyn Progress,
 ) -> Result<(Engine, Artifacts), ClusterError> {
+    if let IstioChoice::Version(version) = &spec.istio {
+        supply::istio::refuse_too_old(version)?;
+    }
     let engine = {
         let _engine = cache.lock(ENGINE_LOCK, || {}).await?;
         // From here on `down` of another cluster leaves the engine running.
@@ -188,8 +191,14 @@ async fn prepare_in(
     };
     let supply = SupplyOptions { source: spec.image_source, ..SupplyOptions::default() };
     let artifacts = supply::prepare(cache, &engine, &supply, progress).await?;
-    check_istio(&spec.istio, &artifacts.istio.version)?;
-    Ok((engine, artifacts))
+    let IstioChoice::Version(asked) = &spec.istio else { return Ok((engine, artifacts)) };
+    let matrix = supply::istio::matrix(artifacts.source).await?;
+    let version = matrix.choose(asked)?;
+    if version == artifacts.istio.version {
+        return Ok((engine, artifacts));
+    }
+    let build = supply::istio::build(cache, &engine, &artifacts, version, progress).await?;
+    Ok((engine, artifacts.with_istio(build)))
 }
 
 async fn ensure(
@@ -249,16 +258,6 @@ async fn lock(cache: &Cache, name: &str, progress: &dyn Progress) -> Result<supp
     let note =
         || progress.note("cluster", &format!("another meshproof works on cluster {name}; waiting for it"));
     cache.lock(&format!("cluster-{name}"), note).await
-}
-
-/// Whether the Istio that can be supplied is the one asked for.
-fn check_istio(choice: &IstioChoice, supplied: &str) -> Result<(), ClusterError> {
-    match choice {
-        IstioChoice::Version(version) if version != supplied => {
-            Err(ClusterError::NoSuchIstio { asked: version.clone(), supplied: supplied.to_owned() })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn define(spec: &ClusterSpec, artifacts: &Artifacts, kind_config: &str) -> Definition {
@@ -333,6 +332,26 @@ impl Cluster {
         let nodes = docker::containers(&self.engine, &self.name).await?;
         let loads = nodes.iter().map(|node| node::import_all(&self.engine, &node.name, &images));
         futures::future::try_join_all(loads).await?;
+        Ok(())
+    }
+
+    /// Puts those of the images into every node that are not there.
+    async fn load_missing(
+        &self,
+        images: &[supply::LoadImage],
+        progress: &dyn Progress,
+    ) -> Result<(), ClusterError> {
+        let Some(mut record) = self.state.read() else { return self.load_images(images).await };
+        let missing: Vec<_> =
+            images.iter().filter(|image| !record.images.contains(&image.reference)).cloned().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let phase = Phase::start(progress, "images into the nodes", None);
+        self.load_images(&missing).await?;
+        phase.done();
+        record.images.extend(missing.into_iter().map(|image| image.reference));
+        self.state.write(&record)?;
         Ok(())
     }
 

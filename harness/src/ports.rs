@@ -217,10 +217,14 @@ pub struct MeshRequest {
     pub namespace: String,
     /// Its revision; nothing for the default one.
     pub revision: Option<String>,
+    /// Its version, by key or number (see [`crate::supply::istio::Matrix`]); nothing for that of the cluster.
+    pub version: Option<String>,
 }
 
 /// Istio's control plane, for scenarios that begin without one.
 pub trait Mesh: Send + Sync {
+    /// Makes sure that these versions can be installed: built or pulled, and in every node.
+    fn provide<'a>(&'a self, versions: &'a [String]) -> PortFuture<'a, ()>;
     /// Installs it with istioctl and waits until it injects; returns a line about it.
     fn install<'a>(&'a self, request: &'a MeshRequest) -> PortFuture<'a, String>;
     /// Removes every control plane, its namespaces and its definitions.

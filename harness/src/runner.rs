@@ -63,7 +63,7 @@ impl Runner {
         let begun = Instant::now();
         let info = ScenarioInfo { round, ..scenario.info() };
         self.sink.emit(&Event::ScenarioStarted { scenario: info.clone() });
-        let mut so_far = SoFar { blocked: self.sweep(scenario).await.err(), ..SoFar::default() };
+        let mut so_far = SoFar { blocked: self.prepare(scenario).await.err(), ..SoFar::default() };
         let below = PathBuf::from("evidence").join(result_name(&scenario.id, round));
         for step in order(&scenario.steps) {
             let result = match so_far.blocked.take_if(|_| step.info.waived.is_none()) {
@@ -112,6 +112,16 @@ impl Runner {
         };
         self.sink.emit(&Event::ScenarioFinished { result: Box::new(result.clone()) });
         result
+    }
+
+    /// Sees to it that the scenario can begin.
+    async fn prepare(&self, scenario: &Scenario) -> Result<(), PortError> {
+        self.sweep(scenario).await?;
+        let versions = scenario.istio_versions();
+        match versions.is_empty() {
+            true => Ok(()),
+            false => self.outside.mesh.provide(&versions).await,
+        }
     }
 
     /// Removes what an earlier run left of the scenario's objects.

@@ -201,6 +201,16 @@ impl Scenario {
         self.needs.implementation.as_ref().is_none_or(|name| *name == implementation.name)
     }
 
+    /// The versions of Istio that its steps install, each once.
+    pub fn istio_versions(&self) -> Vec<String> {
+        let taken = self.steps.iter().filter(|step| step.info.waived.is_none());
+        let mut versions: Vec<String> =
+            taken.filter_map(|step| step.word.istio()).map(str::to_owned).collect();
+        versions.sort();
+        versions.dedup();
+        versions
+    }
+
     /// Ids of the requirements it proves, in the catalogue's order; not those that are waived.
     pub fn proves(&self) -> impl Iterator<Item = &str> {
         let promised = self.requirements.iter().filter(|requirement| requirement.waived.is_none());

@@ -14,6 +14,7 @@ pub mod cache;
 pub mod command;
 pub mod golang;
 pub mod host;
+pub mod istio;
 pub mod node;
 pub mod parts;
 pub mod pins;
@@ -97,6 +98,15 @@ pub struct Artifacts {
     pub source: ImageSource,
 }
 
+impl Artifacts {
+    /// The same with another Istio.
+    #[must_use]
+    pub fn with_istio(mut self, build: istio::Build) -> Self {
+        self.images.extend(build.images);
+        Self { istioctl: build.istioctl, istio: build.supply, ..self }
+    }
+}
+
 /// How to install Istio.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct IstioSupply {
@@ -108,6 +118,18 @@ pub struct IstioSupply {
     pub tag: Option<String>,
     /// The sidecar is upstream Envoy, which lacks Istio's own filters.
     pub upstream_envoy: bool,
+}
+
+impl IstioSupply {
+    /// One that was built here, with upstream Envoy.
+    pub(crate) fn own(version: &str) -> Self {
+        Self {
+            version: version.to_owned(),
+            hub: Some(node::OWN_IMAGES.to_owned()),
+            tag: Some(version.to_owned()),
+            upstream_envoy: true,
+        }
+    }
 }
 
 /// An image to import into the nodes.

@@ -39,6 +39,26 @@ fn an_unknown_key_is_refused_with_file_line_and_column_before_anything_is_made()
 }
 
 #[test]
+fn an_istio_that_is_too_old_is_refused_by_name_before_anything_is_made() {
+    let cache = tempfile::tempdir().unwrap();
+    for too_old in ["1.23.6", "too-old"] {
+        for command in [&["up"][..], &["run", "service-mesh-integration"]] {
+            let output = Command::new(env!("CARGO_BIN_EXE_meshproof"))
+                .args(command)
+                .args(["--istio", too_old, "--cluster", "too-old"])
+                .env("MESHPROOF_CACHE", cache.path())
+                .current_dir(env!("CARGO_MANIFEST_DIR"))
+                .output()
+                .unwrap();
+            assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+            let refused = format!("Istio {too_old} is too old: the document promises 1.24 and later");
+            assert!(said(&output).contains(&refused), "{}", said(&output));
+        }
+    }
+    assert!(!cache.path().join("entries").exists() && !cache.path().join("clusters").exists());
+}
+
+#[test]
 fn the_scenarios_of_this_workspace_are_listed() {
     let output = meshproof(&["list"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));

@@ -36,7 +36,8 @@ pub struct ClusterSpecArgs {
     /// Where images and programs come from
     #[arg(long, value_name = "registry|source|auto", default_value_t)]
     pub image_source: ImageSource,
-    /// Istio's version, or `none`
+    /// Istio's version: `pinned`, `oldest`, a number, or `none`. Another than the pinned one is built or pulled when it is
+    /// asked for
     #[arg(long, value_name = "VERSION", default_value = "pinned")]
     pub istio: IstioChoice,
 }

@@ -245,6 +245,10 @@ impl Creation<'_> {
     async fn istio(&self, gates: &Gates) -> Result<(), ClusterError> {
         if self.istio {
             let (_, kubeconfig) = gates.answering.wait().await;
+            // What is not in the node image is not there yet, and a pod that finds no image waits long to look again.
+            if addons::image(&self.artifacts.images, "pilot").is_some() {
+                gates.images.wait().await;
+            }
             self.phase("istioctl install", async {
                 Ok(istio::install(self.artifacts, self.state, kubeconfig).await?)
             })

@@ -10,6 +10,7 @@ use crate::scenario::node::Problem;
 use crate::supply::SupplyError;
 use crate::supply::cache::CacheError;
 use crate::supply::command::CommandError;
+use crate::supply::istio::NoSuchIstio;
 
 /// A cluster could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -59,15 +60,18 @@ pub enum ClusterError {
     /// The load balancer's image is missing.
     #[error("the image load-balancer is missing: the workspace's images were not built")]
     NoLoadBalancer,
-    /// Another Istio was asked for than can be supplied.
-    #[error(
-        "Istio {asked} was asked for, but {supplied} is what can be supplied here; leave --istio out for that"
-    )]
-    NoSuchIstio {
-        /// What was asked for.
-        asked: String,
-        /// What there is.
-        supplied: String,
+    /// Another Istio was asked for than can be supplied, or one that is too old.
+    #[error(transparent)]
+    NoSuchIstio(#[from] NoSuchIstio),
+    /// istiod is not the one that was installed.
+    #[error("Istio {wanted} was installed in {namespace}, but istiod says that it is {seen}")]
+    OtherIstio {
+        /// What was installed.
+        wanted: String,
+        /// Where.
+        namespace: String,
+        /// What istiod says.
+        seen: String,
     },
     /// Somebody else's cluster has this name.
     #[error(
@@ -110,7 +114,7 @@ impl ClusterError {
         match self {
             Self::Engine(error) => error.is_unfit_host(),
             Self::Supply(error) => error.is_unfit_host(),
-            Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio { .. } => true,
+            Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio(_) => true,
             Self::NoContext { .. } | Self::Refused { .. } => true,
             _ => false,
         }

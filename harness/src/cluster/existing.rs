@@ -1,6 +1,6 @@
 //! A cluster that somebody else made: looked at first, refused if anything speaks against it, and left as it was found.
 
-mod facts;
+pub(crate) mod facts;
 mod images;
 pub mod refusal;
 

@@ -1,12 +1,21 @@
 //! Istio's control plane after the cluster was made: taken out of it and put back, installed elsewhere, removed.
 
+use std::time::{Duration, Instant};
+
 use super::implementation::remove_namespaces;
 use super::{Cluster, ClusterError, istio};
 use crate::progress::{Phase, Progress};
+use crate::supply;
+use crate::supply::cache::Cache;
+use crate::supply::istio::Build;
 
 /// Istio's own namespace. It stays when Istio goes, and in it the key of the mesh's authority: certificates issued before are
 /// good afterwards.
 const OWN: &str = "istio-system";
+/// For istiod to have taken the place of another; its Service leads to the new one as soon as that is ready.
+const REPLACED: Duration = Duration::from_secs(30);
+/// From one question to the next.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Cluster {
     /// Puts Istio back that is out of the cluster, or takes it out. Nothing to do for a cluster that was made without.
@@ -37,17 +46,80 @@ impl Cluster {
         Ok(())
     }
 
-    /// Installs Istio's control plane into a namespace, under a revision if one is given.
+    /// Builds or pulls versions of Istio, and puts their images into the nodes. Nothing to do for those that were asked for
+    /// before.
     ///
     /// # Errors
-    /// istioctl failed.
+    /// There is no such version, a build failed, or a node refused an image.
+    pub async fn provide_istio(
+        &self,
+        versions: &[String],
+        progress: &dyn Progress,
+    ) -> Result<(), ClusterError> {
+        for version in versions {
+            let build = self.istio_build(version, progress).await?;
+            self.load_missing(&build.images, progress).await?;
+        }
+        Ok(())
+    }
+
+    /// Installs Istio's control plane into a namespace, under a revision and of a version if one is given; one that is there
+    /// is replaced. A version is asked of istiod itself afterwards.
+    ///
+    /// # Errors
+    /// istioctl failed, or istiod says that it is another version.
     pub async fn install_istio(
         &self,
         namespace: &str,
         revision: Option<&str>,
+        version: Option<&str>,
+        progress: &dyn Progress,
     ) -> Result<String, ClusterError> {
-        istio::install_into(&self.artifacts, &self.state, &self.kubeconfig, namespace, revision).await?;
-        Ok(format!("installed Istio in {namespace}"))
+        let Some(version) = version else {
+            istio::install_into(&self.artifacts, &self.state, &self.kubeconfig, namespace, revision).await?;
+            return Ok(format!("installed Istio in {namespace}"));
+        };
+        let artifacts = self.artifacts.clone().with_istio(self.istio_build(version, progress).await?);
+        istio::install_into(&artifacts, &self.state, &self.kubeconfig, namespace, revision).await?;
+        let wanted = &artifacts.istio.version;
+        let service = revision.map_or("istiod".to_owned(), |revision| format!("istiod-{revision}"));
+        self.wait_for_istiod(namespace, &service, wanted).await?;
+        Ok(format!("installed Istio {wanted} in {namespace}; its istiod says so"))
+    }
+
+    async fn istio_build(&self, version: &str, progress: &dyn Progress) -> Result<Build, ClusterError> {
+        let matrix = supply::istio::matrix(self.artifacts.source).await?;
+        let version = matrix.choose(version)?;
+        let cache = Cache::open_default()?;
+        Ok(supply::istio::build(&cache, &self.engine, &self.artifacts, version, progress).await?)
+    }
+
+    /// Waits until istiod's own answer names this version: one that is being replaced answers to the end.
+    async fn wait_for_istiod(
+        &self,
+        namespace: &str,
+        service: &str,
+        wanted: &str,
+    ) -> Result<(), ClusterError> {
+        let client = self.client().await?;
+        let path = format!("/api/v1/namespaces/{namespace}/services/{service}:15014/proxy/version");
+        let since = Instant::now();
+        loop {
+            let request = http::Request::get(&path).body(Vec::new()).map_err(kube::Error::HttpError);
+            let answer = match request {
+                Ok(request) => client.request_text(request).await,
+                Err(error) => Err(error),
+            };
+            let seen = answer.unwrap_or_else(|error| error.to_string());
+            if says(&seen, wanted) {
+                return Ok(());
+            }
+            if since.elapsed() > REPLACED {
+                let (wanted, namespace) = (wanted.to_owned(), namespace.to_owned());
+                return Err(ClusterError::OtherIstio { wanted, namespace, seen });
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
     }
 
     /// Removes Istio's control planes from these namespaces, and the namespaces but for Istio's own.
@@ -59,5 +131,23 @@ impl Cluster {
         let others: Vec<_> = namespaces.iter().filter(|namespace| *namespace != OWN).cloned().collect();
         remove_namespaces(&self.client().await?, &others).await?;
         Ok(())
+    }
+}
+
+/// Whether istiod's answer (`<version>-<revision>-<status>`) is that of this version.
+fn says(answer: &str, version: &str) -> bool {
+    answer.trim().strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_not_taken_for_one_that_begins_alike() {
+        assert!(says("1.31.0-alpha.0f3a-0f3a-Clean\n", "1.31.0-alpha.0f3a"));
+        assert!(says("1.24.0", "1.24.0"));
+        assert!(!says("1.24.01-x-Clean", "1.24.0"));
+        assert!(!says("1.31.0-alpha.0f3a-0f3a-Clean", "1.24.0"));
     }
 }

@@ -240,9 +240,14 @@ impl Installer for World {
 }
 
 impl Mesh for World {
+    fn provide<'a>(&'a self, versions: &'a [String]) -> PortFuture<'a, ()> {
+        async move { self.call(format!("provide Istio {}", versions.join(" "))) }.boxed()
+    }
+
     fn install<'a>(&'a self, request: &'a MeshRequest) -> PortFuture<'a, String> {
         async move {
-            self.call(format!("install Istio {}", request.namespace))?;
+            let version = request.version.iter().map(|version| format!(" {version}")).collect::<String>();
+            self.call(format!("install Istio {}{version}", request.namespace))?;
             Ok("Istio".into())
         }
         .boxed()

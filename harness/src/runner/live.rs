@@ -201,10 +201,22 @@ impl Installer for ClusterTools {
 }
 
 impl Mesh for ClusterTools {
+    fn provide<'a>(&'a self, versions: &'a [String]) -> PortFuture<'a, ()> {
+        async move {
+            let progress = PhaseEvents(self.sink.as_ref());
+            let provide = async { self.target.own()?.provide_istio(versions, &progress).await };
+            provide.await.map_err(|error| PortError::new("providing other versions of Istio", error))
+        }
+        .boxed()
+    }
+
     fn install<'a>(&'a self, request: &'a MeshRequest) -> PortFuture<'a, String> {
         async move {
-            let revision = request.revision.as_deref();
-            let install = async { self.target.own()?.install_istio(&request.namespace, revision).await };
+            let MeshRequest { namespace, revision, version } = request;
+            let (revision, version) = (revision.as_deref(), version.as_deref());
+            let progress = PhaseEvents(self.sink.as_ref());
+            let install =
+                async { self.target.own()?.install_istio(namespace, revision, version, &progress).await };
             install.await.map_err(|error| PortError::new("installing Istio", error))
         }
         .boxed()

@@ -16,6 +16,7 @@ use crate::ports::Account;
 use crate::probe::Answer;
 use crate::requirement::Catalogue;
 
+mod istio;
 mod shell;
 mod traffic;
 

@@ -1,6 +1,7 @@
 //! What a scenario needs: `needs: {istio: ">=1.24", nodes: 2, implementation: alb}`.
 
 use super::node::{Node, Problem};
+use crate::supply::istio::number;
 
 /// What a scenario needs of Istio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Needs {
             Istio::Any => None,
             Istio::None if istio.is_empty() => None,
             Istio::None => Some(format!("needs a cluster without Istio, this one has {istio}")),
-            Istio::AtLeast(major, minor) => match version(istio) {
+            Istio::AtLeast(major, minor) => match number(istio) {
                 _ if istio.is_empty() => Some(format!("needs Istio {major}.{minor}, the cluster has none")),
                 Some(found) if found < (major, minor) => {
                     Some(format!("needs Istio {major}.{minor}, the cluster has {istio}"))
@@ -70,17 +71,11 @@ fn istio(node: &Node) -> Result<Istio, Problem> {
     if text == "none" {
         return Ok(Istio::None);
     }
-    let (major, minor) = text.strip_prefix(">=").and_then(version).ok_or_else(|| {
+    let (major, minor) = text.strip_prefix(">=").and_then(number).ok_or_else(|| {
         let problem = node.problem(format!("`{text}` is nothing that can be needed of Istio"));
         problem.help("write none, or the least version: \">=1.24\"")
     })?;
     Ok(Istio::AtLeast(major, minor))
-}
-
-/// Major and minor.
-fn version(text: &str) -> Option<(u32, u32)> {
-    let mut parts = text.trim().split(['.', '-']);
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::word::Definition;
 use crate::claim::{
-    absent, answers, happens, leads, not_restarted, pods, request, rotations, status, unbroken,
+    absent, answers, happens, leads, not_restarted, pods, request, rotations, status, unbroken, unfit,
 };
 use crate::runner::action::{
     apply, certificates, delete, install, istio, kill, node, patch, restart, scale, shell, tool, traffic,
@@ -38,6 +38,7 @@ pub const WORDS: &[&Definition] = &[
     &not_restarted::WORD,
     &rotations::WORD,
     &unbroken::WORD,
+    &unfit::WORD,
 ];
 
 /// Every witness, with what it bears out.

@@ -91,6 +91,10 @@ pub trait Word: Debug + Send + Sync {
     fn installs(&self) -> bool {
         false
     }
+    /// The version of Istio that it installs, if it is not that of the cluster: it is provided before the scenario begins.
+    fn istio(&self) -> Option<&str> {
+        None
+    }
     /// Does it, or waits until it holds.
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>>;
 }

@@ -12,6 +12,8 @@ use crate::progress::Progress;
 /// A set of programs of one module, built in one go.
 #[derive(Debug, Clone)]
 pub struct GoBuild {
+    /// What is built, for people.
+    pub name: &'static str,
     /// The pinned module.
     pub module: GoModule,
     /// Package to build, and the name of its program.
@@ -38,7 +40,7 @@ impl GoBuild {
 
     /// The phase's name, for people.
     pub fn phase(&self) -> String {
-        format!("compile {}", self.module.name)
+        format!("compile {}", self.name)
     }
 
     /// The directory with the programs.
@@ -58,10 +60,10 @@ impl GoBuild {
                 };
                 let target = single
                     .map_or_else(|| format!("{}/", out.display()), |p| out.join(p).display().to_string());
-                go(format!("compile {}", self.module.name), &source)
+                go(self.phase(), &source)
                     .args(["build", "-trimpath", "-ldflags", &self.ldflags(), "-o", &target])
                     .args(self.programs.iter().map(|(package, _)| *package))
-                    .log(cache.log(&format!("go-{}", self.module.name)))
+                    .log(cache.log(&format!("go-{}", self.name)))
                     .run()
                     .await?;
                 for (package, program) in &self.programs {
@@ -157,6 +159,7 @@ mod tests {
 
     fn build() -> GoBuild {
         GoBuild {
+            name: "etcd",
             module: pins::ETCD,
             programs: vec![("go.etcd.io/etcd/server/v3", "etcd")],
             stamps: vec![("a.b/c.D".to_owned(), "v1".to_owned())],

@@ -234,29 +234,56 @@ fn component_images(pins: &Pins, parts: &NodeParts, names: &[String]) -> Result<
     let pause = Layer::Files(vec![program("/pause", parts.pause.clone())]);
     images.push(image(kubeadm("pause")?, vec![pause], &["/pause"], "65535:65535"));
 
-    let pilot = bin("pilot-discovery", parts.istio.join("pilot-discovery"));
-    images.push(image(
-        format!("{OWN_IMAGES}/pilot:{}", pins.istio.version),
-        vec![pilot],
-        &["/usr/local/bin/pilot-discovery"],
-        "1337:1337",
-    ));
-    let sidecar = Layer::Files(vec![
-        program("/usr/local/bin/envoy", parts.envoy.clone()),
-        program("/usr/local/bin/pilot-agent", parts.istio.join("pilot-agent")),
-        LayerFile {
-            path: "/var/lib/istio/envoy/envoy_bootstrap_tmpl.json".to_owned(),
-            source: parts.bootstrap.clone(),
-            mode: 0o644,
-        },
-    ]);
-    images.push(image(
-        format!("{OWN_IMAGES}/proxyv2:{}", pins.istio.version),
-        vec![runtime(), sidecar],
-        &["/usr/local/bin/pilot-agent"],
-        "",
-    ));
+    let istio = IstioParts {
+        runtime: parts.runtime.clone(),
+        envoy: parts.envoy.clone(),
+        agent: parts.istio.join("pilot-agent"),
+        bootstrap: parts.bootstrap.clone(),
+    };
+    images.push(pilot_image(&pins.istio.version, parts.istio.join("pilot-discovery")));
+    images.push(sidecar_image(&[&pins.istio.version], istio));
     Ok(images)
+}
+
+/// What Istio's proxy image is made of.
+#[derive(Debug, Clone)]
+pub struct IstioParts {
+    /// `runtime.tar`.
+    pub runtime: PathBuf,
+    /// The Envoy program.
+    pub envoy: PathBuf,
+    /// The pilot-agent program.
+    pub agent: PathBuf,
+    /// The bootstrap template for Envoy.
+    pub bootstrap: PathBuf,
+}
+
+/// The image of istiod.
+pub(super) fn pilot_image(version: &str, program: PathBuf) -> Image {
+    let path = "/usr/local/bin/pilot-discovery".to_owned();
+    Image {
+        references: vec![format!("{OWN_IMAGES}/pilot:{version}")],
+        layers: vec![Layer::Files(vec![LayerFile { path: path.clone(), source: program, mode: 0o755 }])],
+        entrypoint: vec![path],
+        user: "1337:1337".to_owned(),
+        ..Image::default()
+    }
+}
+
+/// The image of the sidecar, under the tags of all these versions.
+pub(super) fn sidecar_image(versions: &[&str], parts: IstioParts) -> Image {
+    let file = |path: &str, source: PathBuf, mode: u32| LayerFile { path: path.to_owned(), source, mode };
+    let files = Layer::Files(vec![
+        file("/usr/local/bin/envoy", parts.envoy, 0o755),
+        file("/usr/local/bin/pilot-agent", parts.agent, 0o755),
+        file("/var/lib/istio/envoy/envoy_bootstrap_tmpl.json", parts.bootstrap, 0o644),
+    ]);
+    Image {
+        references: versions.iter().map(|version| format!("{OWN_IMAGES}/proxyv2:{version}")).collect(),
+        layers: vec![Layer::Tar(parts.runtime), files],
+        entrypoint: vec!["/usr/local/bin/pilot-agent".to_owned()],
+        ..Image::default()
+    }
 }
 
 #[cfg(test)]

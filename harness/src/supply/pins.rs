@@ -23,6 +23,8 @@ pub struct Pins {
     pub gateway_api: Version,
     /// Istio.
     pub istio: Istio,
+    /// Its other versions.
+    pub istio_versions: IstioVersions,
     /// Envoy.
     pub envoy: Envoy,
     /// Debian.
@@ -47,6 +49,20 @@ pub struct Istio {
     pub version: String,
     /// The commit.
     pub revision: String,
+}
+
+/// The versions of Istio beside the usual one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct IstioVersions {
+    /// The oldest that is built from source.
+    pub oldest: Istio,
+    /// The stamp of its control plane where it stands for one that is too old.
+    pub too_old: String,
+    /// Releases, the oldest first.
+    pub released: Vec<String>,
+    /// A release that is too old.
+    pub released_too_old: String,
 }
 
 /// Envoy, out of a Python wheel.
@@ -120,6 +136,7 @@ module!(COREDNS, "coredns", "CoreDNS, with few plugins.", "../../../kind-config/
 module!(KIND, "kind", "kind, and the base files of its node image.");
 module!(HELM, "helm", "helm.");
 module!(ISTIO, "istio", "Istio's programs.");
+module!(ISTIO_OLDEST, "istio-oldest", "The programs of an older Istio.");
 module!(GATEWAY_API, "gateway-api", "The Gateway API's CRDs.");
 
 impl GoModule {
@@ -155,8 +172,11 @@ mod tests {
         agree(HELM, "helm.sh/helm/v3", &pins.helm.version);
         agree(ISTIO, "istio.io/istio", &pins.istio.module);
         agree(GATEWAY_API, "sigs.k8s.io/gateway-api", &pins.gateway_api.version);
-        assert!(pins.istio.module.ends_with(&pins.istio.revision));
-        assert!(pins.istio.version.ends_with(&pins.istio.revision));
+        agree(ISTIO_OLDEST, "istio.io/istio", &pins.istio_versions.oldest.module);
+        for istio in [&pins.istio, &pins.istio_versions.oldest] {
+            assert!(istio.module.ends_with(&istio.revision));
+            assert!(istio.version.ends_with(&istio.revision));
+        }
     }
 
     #[test]

@@ -9,13 +9,14 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
-use super::cache::{Cache, Inputs, blocking, hex, io};
+use super::cache::{Cache, Inputs, Key, blocking, hex, io};
 use super::command::{Tool, on_path};
 use super::host::HostError;
 use super::node::present;
 use super::pins::Pins;
 use super::{
-    Artifacts, Clients, ImageSource, IstioSupply, LoadImage, SupplyError, SupplyOptions, parts, workspace,
+    Artifacts, Clients, ImageSource, IstioSupply, LoadImage, SupplyError, SupplyOptions, istio, parts,
+    workspace,
 };
 use crate::engine::Engine;
 use crate::progress::Progress;
@@ -208,12 +209,7 @@ pub async fn prepare(
         .args(["run", "--rm", "--network", "none", "--entrypoint", "cat", &node, "/kind/version"])
         .run()
         .await?;
-    let mut images = Vec::new();
-    let istio = istio_images(&programs.istioctl).await?;
-    for image in &istio {
-        pull(cache, engine, image, progress).await?;
-        images.push(save(cache, engine, image, progress).await?);
-    }
+    let (istio, mut images) = released(cache, engine, &programs.istioctl, progress).await?;
     if !options.without_workspace_images {
         images.extend(workspace::images(cache, &workspace::root()?, progress).await?);
     }
@@ -224,12 +220,7 @@ pub async fn prepare(
         istioctl: programs.istioctl,
         node_image: node,
         kubernetes_version: version.trim().to_owned(),
-        istio: IstioSupply {
-            version: istio[0].rsplit_once(':').map_or("", |(_, tag)| tag).to_owned(),
-            hub: None,
-            tag: None,
-            upstream_envoy: false,
-        },
+        istio,
         images,
         gateway_api_crds: parts::gateway_api(cache, progress).await?,
         envoy: parts::envoy(cache, &pins.envoy, progress).await?,
@@ -271,26 +262,96 @@ async fn kubectl(
     progress: &dyn Progress,
 ) -> Result<PathBuf, SupplyError> {
     let key = Inputs::new("kubectl").with("node", node).key();
-    let dir = cache
-        .entry(&key, "take kubectl out of the node image", progress, |out| async move {
-            let name = format!(
-                "meshproof-kubectl-{}",
-                &hex(&Sha256::digest(out.to_string_lossy().as_bytes()))[..12]
-            );
-            engine.tool("open the node image").args(["create", "--name", &name, node]).run().await?;
-            let copy = engine
-                .tool("copy kubectl")
-                .arg("cp")
-                .arg(format!("{name}:/usr/bin/kubectl"))
-                .arg(out.join("kubectl"))
-                .run()
-                .await;
-            engine.tool("close the node image").args(["rm", "--force", "--volumes", &name]).run().await?;
+    let (phase, path) = ("take kubectl out of the node image", "/usr/bin/kubectl");
+    Ok(program_of(cache, engine, &key, phase, node, path, progress).await?.join("kubectl"))
+}
+
+/// The folder with a program that was taken out of an image.
+async fn program_of(
+    cache: &Cache,
+    engine: &Engine,
+    key: &Key,
+    phase: &str,
+    image: &str,
+    path: &str,
+    progress: &dyn Progress,
+) -> Result<PathBuf, SupplyError> {
+    cache
+        .entry(key, phase, progress, |out| async move {
+            let digest = hex(&Sha256::digest(out.to_string_lossy().as_bytes()));
+            let name = format!("meshproof-{}-{}", key.name, &digest[..12]);
+            engine.tool("open an image").args(["create", "--name", &name, image]).run().await?;
+            let program = path.rsplit('/').next().unwrap_or(path);
+            let copy =
+                engine.tool(phase).arg("cp").arg(format!("{name}:{path}")).arg(out.join(program)).run().await;
+            engine.tool("close an image").args(["rm", "--force", "--volumes", &name]).run().await?;
             copy?;
             Ok::<_, SupplyError>(())
         })
-        .await?;
-    Ok(dir.join("kubectl"))
+        .await
+}
+
+/// The version that the istioctl on `PATH` installs.
+///
+/// # Errors
+/// It is not there, or names no images.
+pub async fn newest_istio() -> Result<String, SupplyError> {
+    let images = istio_images(&programs()?.istioctl).await?;
+    Ok(tag(&images[0]).to_owned())
+}
+
+/// A released Istio: its istioctl out of the image that lies beside the others, and the images that one names.
+///
+/// # Errors
+/// A pull failed.
+pub async fn istio(
+    cache: &Cache,
+    engine: &Engine,
+    version: &str,
+    progress: &dyn Progress,
+) -> Result<istio::Build, SupplyError> {
+    let newest = programs()?.istioctl;
+    let names = istio_images(&newest).await?;
+    let istioctl = match tag(&names[0]) == version {
+        true => newest,
+        false => {
+            let image = beside(&names[0], "istioctl", version);
+            pull(cache, engine, &image, progress).await?;
+            let key = Inputs::new("istioctl").with("image", &image).key();
+            let phase = format!("take istioctl out of {image}");
+            let path = "/usr/local/bin/istioctl";
+            program_of(cache, engine, &key, &phase, &image, path, progress).await?.join("istioctl")
+        }
+    };
+    let (supply, images) = released(cache, engine, &istioctl, progress).await?;
+    Ok(istio::Build { istioctl, supply, images })
+}
+
+/// The images that this istioctl installs, as archives.
+async fn released(
+    cache: &Cache,
+    engine: &Engine,
+    istioctl: &Path,
+    progress: &dyn Progress,
+) -> Result<(IstioSupply, Vec<LoadImage>), SupplyError> {
+    let names = istio_images(istioctl).await?;
+    let mut images = Vec::new();
+    for image in &names {
+        pull(cache, engine, image, progress).await?;
+        images.push(save(cache, engine, image, progress).await?);
+    }
+    let version = tag(&names[0]).to_owned();
+    Ok((IstioSupply { version, hub: None, tag: None, upstream_envoy: false }, images))
+}
+
+fn tag(image: &str) -> &str {
+    image.rsplit_once(':').map_or("", |(_, tag)| tag)
+}
+
+/// An image of the same repository as `pilot`, with another name and tag.
+fn beside(pilot: &str, name: &str, version: &str) -> String {
+    let hub = pilot.rsplit_once('/').map_or("", |(hub, _)| hub);
+    format!("{hub}/{name}:{version}")
 }
 
 #[cfg(test)]
@@ -311,6 +372,13 @@ mod tests {
             find_node_image(other.as_bytes()).unwrap().starts_with("mirror.example:5000/own/node:v1.2.3@")
         );
         assert_eq!(find_node_image(b"kindest/node:v1.37.0 without digest"), None);
+    }
+
+    #[test]
+    fn other_versions_lie_beside_the_one_that_istioctl_names() {
+        let pilot = "h.example:5000/istio/pilot:1.27.0";
+        assert_eq!(beside(pilot, "istioctl", "1.24.0"), "h.example:5000/istio/istioctl:1.24.0");
+        assert_eq!(tag(pilot), "1.27.0");
     }
 
     #[test]

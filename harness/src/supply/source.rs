@@ -7,7 +7,7 @@ use super::command::on_path;
 use super::golang::{GoBuild, module_dir};
 use super::host::HostError;
 use super::node::{self, NodeParts, OWN_IMAGES};
-use super::pins::{self, Pins};
+use super::pins::{self, GoModule, Istio, IstioVersions, Pins};
 use super::{
     Artifacts, Clients, ImageSource, IstioSupply, SupplyError, SupplyOptions, host, parts, workspace,
 };
@@ -35,10 +35,15 @@ impl GoBuilds {
     /// What is built, and with which version stamps.
     pub fn new(pins: &Pins) -> Self {
         let stamp = |variable: &str, value: &str| (variable.to_owned(), value.to_owned());
-        let one =
-            |module, package, program| GoBuild { module, programs: vec![(package, program)], stamps: vec![] };
+        let one = |module: GoModule, package, program| GoBuild {
+            name: module.name,
+            module,
+            programs: vec![(package, program)],
+            stamps: vec![],
+        };
         Self {
             kubernetes: GoBuild {
+                name: pins::KUBERNETES.name,
                 module: pins::KUBERNETES,
                 programs: vec![
                     ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
@@ -51,21 +56,7 @@ impl GoBuilds {
                 ],
                 stamps: kubernetes_stamps(&pins.kubernetes.version),
             },
-            istio: GoBuild {
-                module: pins::ISTIO,
-                programs: vec![
-                    ("istio.io/istio/pilot/cmd/pilot-discovery", "pilot-discovery"),
-                    ("istio.io/istio/pilot/cmd/pilot-agent", "pilot-agent"),
-                    ("istio.io/istio/istioctl/cmd/istioctl", "istioctl"),
-                ],
-                stamps: vec![
-                    stamp("istio.io/istio/pkg/version.buildVersion", &pins.istio.version),
-                    stamp("istio.io/istio/pkg/version.buildTag", &pins.istio.version),
-                    stamp("istio.io/istio/pkg/version.buildHub", OWN_IMAGES),
-                    stamp("istio.io/istio/pkg/version.buildGitRevision", &pins.istio.revision),
-                    stamp("istio.io/istio/pkg/version.buildStatus", "Clean"),
-                ],
-            },
+            istio: istio(pins::ISTIO, &pins.istio),
             coredns: one(pins::COREDNS, ".", "coredns"),
             etcd: one(pins::ETCD, "go.etcd.io/etcd/server/v3", "etcd"),
             helm: GoBuild {
@@ -80,6 +71,43 @@ impl GoBuilds {
     pub fn in_order(&self) -> [&GoBuild; 6] {
         [&self.kubernetes, &self.istio, &self.coredns, &self.etcd, &self.kind, &self.helm]
     }
+}
+
+/// Istio's programs of one module, stamped with its version.
+pub(super) fn istio(module: GoModule, pin: &Istio) -> GoBuild {
+    GoBuild {
+        name: module.name,
+        module,
+        programs: vec![
+            ("istio.io/istio/pilot/cmd/pilot-discovery", "pilot-discovery"),
+            ("istio.io/istio/pilot/cmd/pilot-agent", "pilot-agent"),
+            ("istio.io/istio/istioctl/cmd/istioctl", "istioctl"),
+        ],
+        stamps: istio_stamps(&pin.version, &pin.revision),
+    }
+}
+
+/// The control plane of the oldest Istio alone, under the number of one that is too old.
+pub(super) fn istio_too_old(pins: &Pins) -> GoBuild {
+    let IstioVersions { oldest, too_old, .. } = &pins.istio_versions;
+    GoBuild {
+        name: "istio-too-old",
+        programs: vec![("istio.io/istio/pilot/cmd/pilot-discovery", "pilot-discovery")],
+        stamps: istio_stamps(too_old, &oldest.revision),
+        ..istio(pins::ISTIO_OLDEST, oldest)
+    }
+}
+
+/// Istio reports `unknown` without.
+fn istio_stamps(version: &str, revision: &str) -> Vec<(String, String)> {
+    let stamps = [
+        ("buildVersion", version),
+        ("buildTag", version),
+        ("buildHub", OWN_IMAGES),
+        ("buildGitRevision", revision),
+        ("buildStatus", "Clean"),
+    ];
+    stamps.map(|(name, value)| (format!("istio.io/istio/pkg/version.{name}"), value.to_owned())).into()
 }
 
 /// kubeadm and the API server refuse to work, or misbehave, without a version.
@@ -131,12 +159,7 @@ pub async fn prepare(
         istioctl: gathered.istio.join("istioctl"),
         node_image,
         kubernetes_version: pins.kubernetes.version.clone(),
-        istio: IstioSupply {
-            version: pins.istio.version.clone(),
-            hub: Some(OWN_IMAGES.to_owned()),
-            tag: Some(pins.istio.version.clone()),
-            upstream_envoy: true,
-        },
+        istio: IstioSupply::own(&pins.istio.version),
         images,
         gateway_api_crds: gathered.gateway_api,
         envoy: gathered.envoy,
@@ -266,7 +289,7 @@ async fn gather(
 }
 
 /// Go is not installed for people: Debian's is too old, and which one they want is theirs to say.
-fn need_go() -> Result<(), SupplyError> {
+pub(super) fn need_go() -> Result<(), SupplyError> {
     if on_path("go").is_some() {
         return Ok(());
     }

@@ -77,7 +77,7 @@ fn istiod_image(istiod: &Deployment) -> Option<String> {
 }
 
 /// The tag of an image; `unknown` for one that is named by its digest alone.
-fn version(image: &str) -> &str {
+pub(crate) fn version(image: &str) -> &str {
     let name = image.split('@').next().unwrap_or(image);
     // A colon before the last slash is that of a port.
     name.rsplit('/').next().and_then(|last| last.split_once(':')).map_or("unknown", |(_, tag)| tag)

@@ -1,5 +1,6 @@
 //! `install-istio: istio-system` and `uninstall-istio: all`: for scenarios that begin without a mesh, or with one that is not
-//! to be used. Undone at the end.
+//! to be used. With `version: oldest` it is that one of the versions that can be had (`newest`, `oldest`, `too-old`, or a
+//! number); a second one takes the place of the first, as an upgrade does. Undone at the end.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -11,8 +12,9 @@ use crate::runner::ledger::Entry;
 use crate::scenario::limits;
 use crate::scenario::node::{Fields, Node, Problem};
 use crate::scenario::word::{Definition, Scope, Word};
+use crate::supply::istio::{Matrix, number};
 
-/// Installs a control plane into a namespace, under a `revision` if one is given.
+/// Installs a control plane into a namespace, under a `revision` and of a `version` if one is given.
 pub const INSTALL: Definition = Definition::action("install-istio", limits::INSTALL, parse_install);
 /// Removes every control plane that the scenario installed.
 pub const UNINSTALL: Definition = Definition::action("uninstall-istio", limits::INSTALL, parse_uninstall);
@@ -26,7 +28,18 @@ struct Uninstall(Vec<String>);
 fn parse_install(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     let namespace = subject.text()?.to_owned();
     let revision = fields.take("revision").map(Node::text).transpose()?.map(str::to_owned);
-    Ok(Box::new(Install(MeshRequest { namespace, revision })))
+    let version = fields.take("version").map(version).transpose()?;
+    Ok(Box::new(Install(MeshRequest { namespace, revision, version })))
+}
+
+/// A key, or a number.
+fn version(node: &Node) -> Result<String, Problem> {
+    let text = node.text()?;
+    if [Matrix::NEWEST, Matrix::OLDEST, Matrix::TOO_OLD].contains(&text) || number(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let problem = node.problem(format!("`{text}` is no version of Istio"));
+    Err(problem.help(format!("{}, {}, {} or a number", Matrix::NEWEST, Matrix::OLDEST, Matrix::TOO_OLD)))
 }
 
 fn parse_uninstall(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
@@ -36,8 +49,14 @@ fn parse_uninstall(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<
 
 impl Word for Install {
     fn name(&self) -> String {
-        let revision = self.0.revision.iter().map(|revision| format!(" as revision {revision}"));
-        format!("install Istio into {}{}", self.0.namespace, revision.collect::<String>())
+        let MeshRequest { namespace, revision, version } = &self.0;
+        let revision = revision.iter().map(|revision| format!(" as revision {revision}"));
+        let version = version.iter().map(|version| format!(", version {version}"));
+        format!("install Istio into {namespace}{}", revision.chain(version).collect::<String>())
+    }
+
+    fn istio(&self) -> Option<&str> {
+        self.0.version.as_deref()
     }
 
     fn needs_own_cluster(&self) -> bool {
