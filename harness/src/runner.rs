@@ -60,10 +60,16 @@ impl Runner {
 
     /// The same as one of several repetitions, counted from 1.
     pub async fn run_round(&self, scenario: &Scenario, round: Option<u32>) -> ScenarioResult {
+        // What is compiled once, in minutes, says nothing of how long the scenario takes.
+        let provided = self.provide(scenario).await;
         let begun = Instant::now();
         let info = ScenarioInfo { round, ..scenario.info() };
         self.sink.emit(&Event::ScenarioStarted { scenario: info.clone() });
-        let mut so_far = SoFar { blocked: self.prepare(scenario).await.err(), ..SoFar::default() };
+        let blocked = match provided {
+            Ok(()) => self.sweep(scenario).await.err(),
+            Err(error) => Some(error),
+        };
+        let mut so_far = SoFar { blocked, ..SoFar::default() };
         let below = PathBuf::from("evidence").join(result_name(&scenario.id, round));
         for step in order(&scenario.steps) {
             let result = match so_far.blocked.take_if(|_| step.info.waived.is_none()) {
@@ -114,13 +120,18 @@ impl Runner {
         result
     }
 
-    /// Sees to it that the scenario can begin.
-    async fn prepare(&self, scenario: &Scenario) -> Result<(), PortError> {
-        self.sweep(scenario).await?;
+    /// Makes sure that the versions of Istio can be had that the scenario installs.
+    async fn provide(&self, scenario: &Scenario) -> Result<(), PortError> {
         let versions = scenario.istio_versions();
-        match versions.is_empty() {
-            true => Ok(()),
-            false => self.outside.mesh.provide(&versions).await,
+        if versions.is_empty() {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => {
+                Err(PortError::new(format!("providing Istio for {}", scenario.id), "it was interrupted"))
+            }
+            provided = self.outside.mesh.provide(&versions) => provided,
         }
     }
 
