@@ -40,14 +40,14 @@ fn an_unknown_key_is_refused_with_file_line_and_column_before_anything_is_made()
 
 #[test]
 fn an_istio_that_is_too_old_is_refused_by_name_before_anything_is_made() {
-    let cache = tempfile::tempdir().unwrap();
+    let (cache, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let run = ["run", "service-mesh-integration", "--results", results.path().to_str().unwrap()];
     for too_old in ["1.23.6", "too-old"] {
-        for command in [&["up"][..], &["run", "service-mesh-integration"]] {
+        for command in [&["up"][..], &run] {
             let output = Command::new(env!("CARGO_BIN_EXE_meshproof"))
                 .args(command)
                 .args(["--istio", too_old, "--cluster", "too-old"])
                 .env("MESHPROOF_CACHE", cache.path())
-                .current_dir(env!("CARGO_MANIFEST_DIR"))
                 .output()
                 .unwrap();
             assert_eq!(output.status.code(), Some(3), "{}", said(&output));
