@@ -15,3 +15,4 @@ pub mod tally;
 pub(crate) mod target;
 pub mod unbroken;
 pub mod unfit;
+pub mod value;

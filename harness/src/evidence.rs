@@ -61,8 +61,10 @@ impl Collector {
     /// Namespaces to look into: the scenario's, the implementation's, Istio's and the harness's.
     fn namespaces(&self, request: &EvidenceRequest) -> BTreeSet<String> {
         let own = &self.implementation.namespaces;
-        let about = request.witness.iter().map(|witness| &witness.namespace);
-        let all = request.namespaces.iter().chain(own).chain(about).cloned();
+        let witness = request.witness.as_ref();
+        let about =
+            witness.into_iter().flat_map(|about| [about.namespace.as_str(), about.namespace_of_backend()]);
+        let all = request.namespaces.iter().chain(own).map(String::as_str).chain(about).map(str::to_owned);
         // Where kind's load-balancer addresses come from, next to Istio.
         let others = ["istio-system", "meshproof-system"].map(String::from);
         all.chain(others).filter(|namespace| !namespace.is_empty()).collect()
@@ -130,6 +132,7 @@ fn claim(request: &EvidenceRequest) -> Claim {
         seen: request.seen.clone(),
         expected_status: request.expected_status,
         namespace: about.map_or_else(|| request.namespace.clone(), |about| about.namespace.clone()),
+        backend_namespace: about.and_then(|about| about.backend_namespace.clone()),
         gateway: about.map(|about| about.gateway.clone()).unwrap_or_default(),
         backend: about.map(|about| about.backend.clone()).unwrap_or_default(),
         fqdn: about.map(|about| about.fqdn.clone()).unwrap_or_default(),

@@ -109,8 +109,10 @@ pub trait Requests: Send + Sync {
 pub struct WitnessContext {
     /// Id of the scenario.
     pub scenario: String,
-    /// Namespace of the Gateway and, unless the expectation says otherwise, of the backend.
+    /// Namespace of the Gateway.
     pub namespace: String,
+    /// Namespace of the backend, if it is another one.
+    pub backend_namespace: Option<String>,
     /// Name of the Gateway.
     pub gateway: String,
     /// The Gateway's FQDN.
@@ -121,6 +123,13 @@ pub struct WitnessContext {
     pub path: String,
     /// The answers since the claim held; at least one.
     pub answers: Vec<Answer>,
+}
+
+impl WitnessContext {
+    /// Namespace of the backend.
+    pub fn namespace_of_backend(&self) -> &str {
+        self.backend_namespace.as_deref().unwrap_or(&self.namespace)
+    }
 }
 
 /// What the gateway itself says of one request: which hop answered and why.

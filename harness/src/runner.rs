@@ -162,7 +162,7 @@ impl Runner {
         so_far: &mut SoFar,
         evidence: PathBuf,
     ) -> StepResult {
-        let SoFar { ledger, pods, traffic, .. } = so_far;
+        let SoFar { ledger, pods, values, traffic, .. } = so_far;
         let started = Instant::now();
         let started_ms = millis(started.duration_since(begun));
         let (id, info) = (scenario.id.clone(), step.info.clone());
@@ -174,6 +174,7 @@ impl Runner {
             outside: &self.outside,
             ledger,
             pods,
+            values,
             traffic,
             sink: self.sink.as_ref(),
             scenario: &scenario.id,
@@ -276,6 +277,7 @@ struct SoFar {
     blocked: Option<PortError>,
     ledger: Ledger,
     pods: BTreeMap<String, Vec<crate::claim::pods::Pod>>,
+    values: BTreeMap<String, String>,
     traffic: Option<traffic::Traffic>,
     steps: Vec<StepResult>,
 }

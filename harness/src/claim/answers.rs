@@ -80,6 +80,7 @@ fn cell(
     let wanted = Wanted {
         status,
         backend: (status == 200).then(|| row.to_owned()),
+        backend_namespace: None,
         reason: reason.map(str::to_owned),
     };
     Ok(Request { target, wanted, about: Some(row.to_owned()), may_waver: false })

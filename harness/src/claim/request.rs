@@ -1,5 +1,6 @@
 //! `request: {gateway: gateway-01, path: /, from: outside}` with `becomes: {status: 200, backend: backend-v1}`: what a client
-//! of the gateway is answered. It takes several equal answers in a row; every answer is counted, the ones before too.
+//! of the gateway is answered. It takes several equal answers in a row; every answer is counted, the ones before too. A
+//! backend in another namespace than the Gateway's is `namespace/name`.
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
@@ -37,7 +38,10 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) status: u16,
+    /// Workload that answers.
     pub(super) backend: Option<String>,
+    /// Its namespace, if that is not the Gateway's.
+    pub(super) backend_namespace: Option<String>,
     pub(super) reason: Option<String>,
 }
 
@@ -48,12 +52,18 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
 
     let mut becomes = fields.need("becomes")?.fields()?;
     let status = becomes.need("status")?;
+    let backend = becomes.take("backend").map(Node::text).transpose()?;
+    let (backend_namespace, backend) = match backend.and_then(|backend| backend.split_once('/')) {
+        Some((namespace, workload)) => (Some(namespace), Some(workload)),
+        None => (None, backend),
+    };
     let wanted = Wanted {
         status: match status.number()? {
             number @ 100..=599 => number,
             other => return Err(status.problem(format!("{other} is no HTTP status"))),
         },
-        backend: becomes.take("backend").map(Node::text).transpose()?.map(str::to_owned),
+        backend: backend.map(str::to_owned),
+        backend_namespace: backend_namespace.map(str::to_owned),
         reason: becomes.take("reason").map(Node::text).transpose()?.map(str::to_owned),
     };
     becomes.finish()?;
@@ -65,12 +75,20 @@ impl Wanted {
     /// Why this answer is not the one wanted.
     fn differs(&self, answer: &Answer) -> Option<String> {
         let right_backend = self.backend.as_ref().is_none_or(|backend| answer.is_from(backend));
-        (answer.status != Some(self.status) || !right_backend)
-            .then(|| format!("the answer is {}", answer.summary()))
+        let namespace = answer.echo.as_ref().map(|echo| echo.namespace.as_str());
+        let elsewhere = self.backend_namespace.as_deref().is_some_and(|wanted| namespace != Some(wanted));
+        (answer.status != Some(self.status) || !right_backend || elsewhere).then(|| {
+            let of = namespace.filter(|_| elsewhere).map(|namespace| format!(" in {namespace}"));
+            format!("the answer is {}{}", answer.summary(), of.unwrap_or_default())
+        })
     }
 
     pub(super) fn in_words(&self) -> String {
-        let backend = self.backend.as_ref().map(|backend| format!(" from {backend}"));
+        let namespace = self.backend_namespace.as_ref().map(|namespace| format!("{namespace}/"));
+        let backend = self
+            .backend
+            .as_ref()
+            .map(|backend| format!(" from {}{backend}", namespace.as_deref().unwrap_or_default()));
         let reason = self.reason.as_ref().map(|reason| format!(", reason {reason}"));
         format!("{}{}{}", self.status, backend.unwrap_or_default(), reason.unwrap_or_default())
     }
@@ -133,6 +151,7 @@ impl Request {
         WitnessContext {
             scenario: context.scenario.to_owned(),
             namespace: self.target.gateway.namespace.clone().unwrap_or_default(),
+            backend_namespace: self.wanted.backend_namespace.clone(),
             gateway: self.target.gateway.name.clone(),
             fqdn: fqdn.to_owned(),
             backend: self

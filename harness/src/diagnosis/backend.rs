@@ -10,13 +10,13 @@ use crate::event::Diagnosis;
 
 /// The Service of the claim's backend.
 fn service(facts: &Facts) -> Option<&Value> {
-    facts.get("services", &facts.claim.namespace, &facts.claim.backend)
+    facts.get("services", facts.claim.namespace_of_backend(), &facts.claim.backend)
 }
 
 /// Pods that the Service selects.
 fn selected<'a>(facts: &'a Facts, service: &'a Value) -> impl Iterator<Item = &'a Value> {
     let selector = service["spec"]["selector"].as_object();
-    facts.of("pods", &facts.claim.namespace).filter(move |pod| {
+    facts.of("pods", facts.claim.namespace_of_backend()).filter(move |pod| {
         let carries = |(key, value): (&String, &Value)| pod["metadata"]["labels"][key] == *value;
         selector.is_some_and(|selector| selector.iter().all(carries))
     })
@@ -28,7 +28,7 @@ fn reason_is(facts: &Facts, reasons: &[&str]) -> bool {
 
 /// `backend-scaled-to-zero`: nobody wants a pod of the backend.
 pub(super) fn scaled_to_zero(facts: &Facts) -> Option<Diagnosis> {
-    let deployment = facts.get("deployments", &facts.claim.namespace, &facts.claim.backend)?;
+    let deployment = facts.get("deployments", facts.claim.namespace_of_backend(), &facts.claim.backend)?;
     (reason_is(facts, &["no_endpoint"]) && deployment["spec"]["replicas"] == 0).then(|| {
         diagnosis(
             "backend-scaled-to-zero",
@@ -36,7 +36,8 @@ pub(super) fn scaled_to_zero(facts: &Facts) -> Option<Diagnosis> {
             ["the gateway's log gives the reason no_endpoint".to_owned()],
             format!(
                 "kubectl -n {} scale deployment/{} --replicas 1",
-                facts.claim.namespace, facts.claim.backend
+                facts.claim.namespace_of_backend(),
+                facts.claim.backend
             ),
         )
     })
@@ -46,7 +47,7 @@ pub(super) fn scaled_to_zero(facts: &Facts) -> Option<Diagnosis> {
 pub(super) fn selector_matches_nothing(facts: &Facts) -> Option<Diagnosis> {
     let service = service(facts).filter(|_| reason_is(facts, &["no_endpoint"]))?;
     let selector = service["spec"]["selector"].as_object()?;
-    let mut others = facts.of("pods", &facts.claim.namespace).peekable();
+    let mut others = facts.of("pods", facts.claim.namespace_of_backend()).peekable();
     if selected(facts, service).next().is_some() || others.peek().is_none() {
         return None;
     }
@@ -142,7 +143,7 @@ pub(super) fn authorization_denied(facts: &Facts) -> Option<Diagnosis> {
     let is_refusal = last.reason == "upstream_reset" || last.status == 403;
     let identity =
         last.upstream_tls.as_ref().and_then(|tls| tls.client_identity.as_deref()).unwrap_or_default();
-    let namespaces = [facts.claim.namespace.as_str(), "istio-system"];
+    let namespaces = [facts.claim.namespace_of_backend(), "istio-system"];
     let policy = facts.list("authorizationpolicies").iter().filter(|_| is_refusal).find(|policy| {
         namespaces.contains(&text(&policy["metadata"]["namespace"])) && denies(policy, identity)
     })?;

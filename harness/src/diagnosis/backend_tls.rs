@@ -14,7 +14,11 @@ pub(super) fn policy_not_usable(facts: &Facts) -> Option<Diagnosis> {
     let because = [account(last)].into_iter().chain(policies(facts).flat_map(complaints));
     Some(diagnosis(
         "backend-tls-policy-not-usable",
-        format!("the BackendTLSPolicy for {}/{} cannot be used", facts.claim.namespace, facts.claim.backend),
+        format!(
+            "the BackendTLSPolicy for {}/{} cannot be used",
+            facts.claim.namespace_of_backend(),
+            facts.claim.backend
+        ),
         because,
         "correct what the policy's conditions name: until then no request reaches the backend",
     ))
@@ -42,7 +46,8 @@ pub(super) fn backend_not_verified(facts: &Facts) -> Option<Diagnosis> {
         "backend-not-verified",
         format!(
             "{}/{} did not prove what its BackendTLSPolicy asks for",
-            facts.claim.namespace, facts.claim.backend
+            facts.claim.namespace_of_backend(),
+            facts.claim.backend
         ),
         [account(last)].into_iter().chain(asks),
         "compare the certificate the pod serves with the policy's hostname and CA certificates",
@@ -53,7 +58,7 @@ pub(super) fn backend_not_verified(facts: &Facts) -> Option<Diagnosis> {
 fn policies(facts: &Facts) -> impl Iterator<Item = &Value> {
     let claim = &facts.claim;
     facts.list("backendtlspolicies").iter().filter(move |policy| {
-        policy["metadata"]["namespace"] == claim.namespace.as_str()
+        policy["metadata"]["namespace"] == claim.namespace_of_backend()
             && items(&policy["spec"]["targetRefs"])
                 .iter()
                 .any(|target| target["name"] == claim.backend.as_str())

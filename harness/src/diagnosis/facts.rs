@@ -19,14 +19,23 @@ pub struct Claim {
     pub expected_status: Option<u16>,
     /// Requests: the last status seen.
     pub last_status: Option<u16>,
-    /// Namespace of Gateway and backend.
+    /// Namespace of the Gateway.
     pub namespace: String,
+    /// Namespace of the backend, if it is another one.
+    pub backend_namespace: Option<String>,
     /// Name of the Gateway; empty where the claim was not about one.
     pub gateway: String,
     /// Name of the backend's Service and Deployment.
     pub backend: String,
     /// Name clients use.
     pub fqdn: String,
+}
+
+impl Claim {
+    /// Namespace of the backend.
+    pub fn namespace_of_backend(&self) -> &str {
+        self.backend_namespace.as_deref().unwrap_or(&self.namespace)
+    }
 }
 
 /// The end of a container's log.
@@ -106,7 +115,7 @@ impl Facts {
     /// Pods of the backend's Deployment.
     pub fn backend_pods(&self) -> impl Iterator<Item = &Value> {
         let prefix = format!("{}-", self.claim.backend);
-        self.of("pods", &self.claim.namespace).filter(move |pod| {
+        self.of("pods", self.claim.namespace_of_backend()).filter(move |pod| {
             prefix.len() > 1 && pod["metadata"]["name"].as_str().is_some_and(|name| name.starts_with(&prefix))
         })
     }

@@ -22,7 +22,7 @@ pub(super) fn mesh_wide_strict(facts: &Facts) -> Option<Diagnosis> {
     }
     let strict = facts.list("peerauthentications").iter().find(|policy| {
         let namespace = text(&policy["metadata"]["namespace"]);
-        is_strict(policy) && (namespace == ROOT_NAMESPACE || namespace == facts.claim.namespace)
+        is_strict(policy) && (namespace == ROOT_NAMESPACE || namespace == facts.claim.namespace_of_backend())
     })?;
     let reach =
         if strict["metadata"]["namespace"] == ROOT_NAMESPACE { "the whole mesh" } else { "the namespace" };
@@ -61,7 +61,8 @@ pub(super) fn gateway_sends_istio_alpn(facts: &Facts) -> Option<Diagnosis> {
         "the gateway's log shows ALPN {alpn} with {}",
         entry.upstream_pod.as_deref().unwrap_or("the backend")
     )];
-    because.push(format!("no PeerAuthentication makes {} STRICT any more", facts.claim.namespace));
+    because
+        .push(format!("no PeerAuthentication makes {} STRICT any more", facts.claim.namespace_of_backend()));
     because.extend(
         proxies.map(|deployment| format!("Deployment {} sets it by its test flag", name_of(deployment))),
     );
@@ -134,7 +135,8 @@ pub(super) fn backend_without_sidecar(facts: &Facts) -> Option<Diagnosis> {
         [account(facts.last_account()), why],
         format!(
             "remove what forbids injection, then kubectl -n {} rollout restart deployment/{}",
-            facts.claim.namespace, facts.claim.backend
+            facts.claim.namespace_of_backend(),
+            facts.claim.backend
         ),
     ))
 }
@@ -144,7 +146,7 @@ pub(super) fn backend_without_sidecar(facts: &Facts) -> Option<Diagnosis> {
 pub(super) fn namespace_label_missing(facts: &Facts) -> Option<Diagnosis> {
     let claim = &facts.claim;
     let about_pods = pods_without_sidecars(facts);
-    let namespace = about_pods.unwrap_or(&claim.namespace);
+    let namespace = about_pods.unwrap_or(claim.namespace_of_backend());
     let known = facts.get("namespaces", "", namespace)?;
     let wants_mtls = facts.backend_pods().any(has_sidecar) || strict_applies(facts);
     let failed =
@@ -212,7 +214,7 @@ pub(super) fn no_strict_peer_authentication(facts: &Facts) -> Option<Diagnosis> 
     }
     Some(diagnosis(
         "no-strict-peer-authentication",
-        format!("no PeerAuthentication makes namespace {} STRICT", facts.claim.namespace),
+        format!("no PeerAuthentication makes namespace {} STRICT", facts.claim.namespace_of_backend()),
         [
             account(Some(last)),
             "a PERMISSIVE sidecar passes TLS without an Istio ALPN on to the program as it is".to_string(),
@@ -237,7 +239,7 @@ fn failed_towards_backend(facts: &Facts) -> bool {
 }
 
 fn is_labelled(facts: &Facts) -> bool {
-    facts.get("namespaces", "", &facts.claim.namespace).is_some_and(labelled)
+    facts.get("namespaces", "", facts.claim.namespace_of_backend()).is_some_and(labelled)
 }
 
 fn labelled(namespace: &Value) -> bool {
@@ -260,7 +262,7 @@ fn is_strict(policy: &Value) -> bool {
 fn strict_applies(facts: &Facts) -> bool {
     facts.list("peerauthentications").iter().any(|policy| {
         let namespace = text(&policy["metadata"]["namespace"]);
-        is_strict(policy) && (namespace == ROOT_NAMESPACE || namespace == facts.claim.namespace)
+        is_strict(policy) && (namespace == ROOT_NAMESPACE || namespace == facts.claim.namespace_of_backend())
     })
 }
 

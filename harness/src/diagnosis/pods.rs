@@ -52,7 +52,7 @@ pub(super) fn pod_not_ready(facts: &Facts) -> Option<Diagnosis> {
             let backend = &facts.claim.backend;
             return Some(diagnosis(
                 "pod-not-ready",
-                format!("Service {}/{backend} has no ready pod", facts.claim.namespace),
+                format!("Service {}/{backend} has no ready pod", facts.claim.namespace_of_backend()),
                 ["the gateway's log gives the reason no_endpoint".to_string()],
                 format!(
                     "scale Deployment {backend} up, or see why its pods are not created (its ReplicaSet's events)"

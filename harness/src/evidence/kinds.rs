@@ -53,6 +53,7 @@ pub(super) const CLUSTER_WIDE: &[Kind] = &[
     Kind("", "v1", "Namespace", "namespaces"),
     Kind("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses"),
     Kind("", "v1", "Node", "nodes"),
+    Kind("alb.networking.azure.io", "v1", "TrafficController", "trafficcontrollers"),
     Kind(
         "admissionregistration.k8s.io",
         "v1",

@@ -47,6 +47,8 @@ pub struct Context<'a> {
     pub ledger: &'a mut Ledger,
     /// Pods as the last claim about each namespace saw them.
     pub pods: &'a mut BTreeMap<String, Vec<Pod>>,
+    /// Values that claims have given names to, by name.
+    pub values: &'a mut BTreeMap<String, String>,
     /// Constant traffic, if a step before this one has started it.
     pub traffic: &'a mut Option<Traffic>,
     /// The stream of events.

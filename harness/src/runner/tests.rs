@@ -16,9 +16,11 @@ use crate::ports::Account;
 use crate::probe::Answer;
 use crate::requirement::Catalogue;
 
+mod elsewhere;
 mod istio;
 mod shell;
 mod traffic;
+mod value;
 
 const HEAD: &str = "title: t\ndocument: {name: d, edition: e}\nnamespace: ns\nsteps:\n";
 const SETUP: &str = "- install: implementation\n  proves: [R10]\n- apply: [ns.yaml, gateway.yaml]\n";

@@ -48,6 +48,7 @@ pub static KINDS: &[Kind] = kinds! {
     "peerauthentication"      "security.istio.io"          "v1"      "PeerAuthentication"      "peerauthentications"       true;
     "authorizationpolicy"     "security.istio.io"          "v1"      "AuthorizationPolicy"     "authorizationpolicies"     true;
     "applicationloadbalancer" "alb.networking.azure.io"    "v1"      "ApplicationLoadBalancer" "applicationloadbalancers"  true;
+    "trafficcontroller"       "alb.networking.azure.io"    "v1"      "TrafficController"       "trafficcontrollers"        false;
 };
 
 impl Kind {

@@ -2,7 +2,7 @@
 
 use super::word::Definition;
 use crate::claim::{
-    absent, answers, happens, leads, not_restarted, pods, request, rotations, status, unbroken, unfit,
+    absent, answers, happens, leads, not_restarted, pods, request, rotations, status, unbroken, unfit, value,
 };
 use crate::runner::action::{
     apply, certificates, delete, install, istio, kill, node, patch, restart, scale, shell, tool, traffic,
@@ -39,6 +39,7 @@ pub const WORDS: &[&Definition] = &[
     &rotations::WORD,
     &unbroken::WORD,
     &unfit::WORD,
+    &value::WORD,
 ];
 
 /// Every witness, with what it bears out.

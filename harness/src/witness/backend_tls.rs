@@ -63,7 +63,7 @@ pub(super) async fn hear(
     let good: Vec<&Answer> = context.answers.iter().filter(|answer| answer.status == Some(200)).collect();
     let mut facts = Facts {
         answers: good.iter().map(|answer| seen(answer)).collect(),
-        pods: backend::pods(client, &context.namespace, &context.backend).await?,
+        pods: backend::pods(client, context.namespace_of_backend(), &context.backend).await?,
         ..Facts::default()
     };
     let ids: Vec<&str> = good.iter().filter_map(|answer| answer.request_id()).collect();
@@ -93,8 +93,9 @@ async fn policy(client: &Client, context: &WitnessContext) -> Result<Option<Want
         kind: "BackendTLSPolicy".into(),
         plural: "backendtlspolicies".into(),
     };
-    let policies: Api<DynamicObject> = Api::namespaced_with(client.clone(), &context.namespace, &resource);
-    let doing = || format!("listing the BackendTLSPolicies of {}", context.namespace);
+    let policies: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), context.namespace_of_backend(), &resource);
+    let doing = || format!("listing the BackendTLSPolicies of {}", context.namespace_of_backend());
     let mut list = policies.list(&ListParams::default()).await.map_err(trouble(doing()))?.items;
     list.sort_by_key(|policy| {
         policy.metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()).unwrap_or_default()

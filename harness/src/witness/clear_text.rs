@@ -28,7 +28,7 @@ pub(super) async fn hear(
     witness: &str,
     context: &WitnessContext,
 ) -> Result<Testimony, PortError> {
-    let pods = backend::pods(client, &context.namespace, &context.backend).await?;
+    let pods = backend::pods(client, context.namespace_of_backend(), &context.backend).await?;
     let mut asked = Vec::new();
     for pod in pods {
         for _ in 0..REQUESTS {
@@ -42,7 +42,7 @@ pub(super) async fn hear(
 /// What the answers of the pods amount to.
 fn judge(witness: &str, context: &WitnessContext, asked: &[(BackendPod, Answer)]) -> Testimony {
     if asked.is_empty() {
-        let service = format!("{}/{}", context.namespace, context.backend);
+        let service = format!("{}/{}", context.namespace_of_backend(), context.backend);
         return nothing_to_see(witness, format!("there is no ready pod behind Service {service} to ask"));
     }
     let detail: Vec<_> = asked

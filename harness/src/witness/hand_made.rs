@@ -31,7 +31,8 @@ pub(super) async fn hear(
     context: &WitnessContext,
 ) -> Result<Testimony, PortError> {
     let own = implementation.iter().map(String::as_str);
-    let namespaces: Vec<&str> = std::iter::once(context.namespace.as_str()).chain(own).collect();
+    let gateways = std::iter::once(context.namespace.as_str());
+    let namespaces: Vec<&str> = gateways.chain(context.backend_namespace.as_deref()).chain(own).collect();
     let mut found = Vec::new();
     for (group, version, kind, plural) in POLICIES {
         let resource = ApiResource {

@@ -69,7 +69,7 @@ async fn gather(outside: &Outside<'_>, context: &WitnessContext) -> Result<Facts
             .iter()
             .map(|answer| (answer.pod().unwrap_or_default().into(), answer.request_id().map(Into::into)))
             .collect(),
-        pods: backend::pods(outside.client, &context.namespace, &context.backend).await?,
+        pods: backend::pods(outside.client, context.namespace_of_backend(), &context.backend).await?,
         ..Facts::default()
     };
     if let Some(logs) = &outside.logs {

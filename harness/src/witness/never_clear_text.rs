@@ -57,7 +57,7 @@ pub(super) async fn hear(
     let mut facts = Facts { answers: known.collect(), ..Facts::default() };
     let ids: Vec<&str> = facts.answers.iter().map(|(id, _)| id.as_str()).collect();
     facts.accounts = logs.accounts(&ids, RECENT, LOG_DELAY).await?;
-    for pod in backend::pods(client, &context.namespace, &context.backend).await? {
+    for pod in backend::pods(client, context.namespace_of_backend(), &context.backend).await? {
         read(client, &pod, &mut facts.programs).await?;
     }
     Ok(judge(&facts, answers.len()))

@@ -51,7 +51,7 @@ pub(super) async fn hear(
     let address = outside.prober.frontend(&context.fqdn, None).await?.address;
     let host = context.answers.iter().find_map(|answer| answer.echo.as_ref()).map(|echo| echo.host.clone());
     let host = host.unwrap_or_else(|| context.fqdn.clone());
-    for pod in backend::pods(outside.client, &context.namespace, &context.backend).await? {
+    for pod in backend::pods(outside.client, context.namespace_of_backend(), &context.backend).await? {
         tokio::select! {
             found = entries(outside, &pod, &serial) => facts.entries.extend(found?),
             Err(error) = hang_up_again_and_again(outside.prober, address, &host, &context.path) => {
