@@ -174,7 +174,8 @@ mod tests {
         let one = BTreeMap::from([("the first".to_owned(), "fe-1.zone".to_owned())]);
         let two = BTreeMap::from([("the first".to_owned(), "fe-2.zone".to_owned())]);
         let judge = |named, known| field(named).judge(&object, known);
-        assert_eq!(judge("the first", &BTreeMap::new()).as_deref(), Ok("fe-1.zone"));
+        let none = BTreeMap::new();
+        assert_eq!(judge("the first", &none).as_deref(), Ok("fe-1.zone"));
         assert_eq!(judge("the first", &one).as_deref(), Ok("fe-1.zone"));
         assert_eq!(judge("the second", &two).as_deref(), Ok("fe-1.zone"));
         let is = "status.addresses[0].value is fe-1.zone";
