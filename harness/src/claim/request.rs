@@ -324,9 +324,8 @@ impl Request {
 
 impl Word for Request {
     fn name(&self) -> String {
-        let Target { gateway, path, from, .. } = &self.target;
-        let gateway = &gateway.name;
-        format!("http://<{gateway}>{path} from {from} becomes {}", self.wanted.in_words())
+        let (target, from) = (&self.target, self.target.from);
+        format!("{} from {from} becomes {}", target.in_words(), self.wanted.in_words())
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {

@@ -42,6 +42,16 @@ impl Target {
         })
     }
 
+    /// What is asked for: `http://<gateway-01>/`, or `http://web.example:8080/ of <gateway-01>`.
+    pub(crate) fn in_words(&self) -> String {
+        let Self { gateway, path, host, port, .. } = self;
+        let port = if *port == 80 { String::new() } else { format!(":{port}") };
+        match host {
+            None => format!("http://<{}>{port}{path}", gateway.name),
+            Some(host) => format!("http://{host}{port}{path} of <{}>", gateway.name),
+        }
+    }
+
     /// The Gateway's FQDN, as its status gives it.
     ///
     /// # Errors

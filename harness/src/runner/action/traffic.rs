@@ -89,13 +89,10 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
 
 impl Word for Start {
     fn name(&self) -> String {
-        let Target { gateway, path, from, .. } = &self.target;
+        let (target, from) = (self.target.in_words(), self.target.from);
         let (rate, wanted) = (self.rate, &self.wanted);
         let connections = self.connections.in_words();
-        format!(
-            "constant traffic to http://<{}>{path} from {from}, {rate}/s, {connections}, wants {wanted}",
-            gateway.name
-        )
+        format!("constant traffic to {target} from {from}, {rate}/s, {connections}, wants {wanted}")
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {

@@ -1,4 +1,4 @@
-//! Backends in another namespace than the Gateway's.
+//! Backends in another namespace than the Gateway's, and requests for other hosts than its own.
 
 use super::*;
 
@@ -30,4 +30,18 @@ fn witnesses_ask_about_the_backends_namespace() {
     assert_eq!(context.namespace_of_backend(), "ns");
     context.backend_namespace = Some("shop".into());
     assert_eq!(context.namespace_of_backend(), "shop");
+}
+
+#[test]
+fn a_request_for_another_host_or_port_says_so() {
+    let ask = |target: &str| {
+        let steps = format!("- request: {{{target}}}\n  becomes: {{status: 200}}\n  within: 1s\n");
+        scenario(&steps).steps[0].info.name.clone()
+    };
+    assert_eq!(ask("gateway: g"), "http://<g>/ from outside becomes 200");
+    assert_eq!(ask("gateway: g, port: 8080"), "http://<g>:8080/ from outside becomes 200");
+    assert_eq!(
+        ask("gateway: g, host: web.example, path: /a"),
+        "http://web.example/a of <g> from outside becomes 200"
+    );
 }
