@@ -92,6 +92,8 @@ fn a_scenario_is_read_in_its_order() {
 #[case::install_what("- install: everything\n", (1, 12), "cannot install `everything`")]
 #[case::install_values("- install: implementation\n  values: {other: {}}\n", (2, 12), "unknown key `other`")]
 #[case::install_only("- install: implementation\n  only: other\n", (2, 9), "there is no release `other`")]
+#[case::istio_version("- install-istio: istio-system\n  version: odlest\n", (2, 12), "`odlest` is no version of Istio")]
+#[case::unfit_because("- unfit: {istio: none}\n  within: 1s\n", (1, 3), "`because` is missing")]
 #[case::unknown_chart("- helm: lint ${charts.other}\n", (1, 9), "unknown placeholder ${charts.other}")]
 #[case::fails_and_says("- helm: lint c\n  fails: a\n  says: b\n", (1, 9), "what fails says only why")]
 #[case::scale_what("- scale: pod/a\n  to: 0\n", (1, 10), "a pod cannot be rolled out")]
