@@ -7,6 +7,7 @@ use kube::Api;
 
 use super::api::{ApiError, wait_for_node};
 use super::docker::{self, docker};
+use super::network::pod_subnet;
 use super::node::{self, Node};
 use super::{Cluster, ClusterError, kind};
 
@@ -28,6 +29,19 @@ fn kill_script(namespace: &str, pod: &str) -> String {
            if ctr -n k8s.io tasks kill -s SIGKILL \"$container\" 2>/dev/null; then killed=$((killed + 1)); fi\n\
          done\n\
          if [ \"$killed\" = 0 ]; then echo 'no running container of {namespace}/{pod} on this node' >&2; exit 1; fi\n"
+    )
+}
+
+/// Forgets the connections to pods that a node had before it lost its power. Nobody has ended them: a new connection from a
+/// port of an old one would be led to a pod that is no more.
+fn forget_script(node: &Node) -> String {
+    let subnet = pod_subnet(node.address);
+    let prefix = subnet.trim_end_matches("0/24").replace('.', "\\.");
+    // Deleting fails where there is none any more.
+    format!(
+        "for pod in $(conntrack -L 2>/dev/null | grep -oE 'src={prefix}[0-9]+' | cut -d= -f2 | sort -u); do\n\
+           conntrack -D --reply-src \"$pod\" >/dev/null 2>&1 || true\n\
+         done\n"
     )
 }
 
@@ -76,6 +90,9 @@ impl Cluster {
         };
         let script = node::network_script(own, &nodes, None);
         node::script(engine, "setting routes", name, &script).await?;
+        for other in nodes.iter().filter(|node| node.name != name) {
+            node::script(engine, "forgetting connections", &other.name, &forget_script(own)).await?;
+        }
         wait_for_node(&self.client().await?, name, READY).await?;
         Ok(())
     }
@@ -84,6 +101,12 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_to_the_pods_of_one_node_are_forgotten() {
+        let node = Node { name: "n".into(), address: std::net::Ipv4Addr::new(172, 18, 0, 3) };
+        assert!(forget_script(&node).contains(r"grep -oE 'src=10\.244\.3\.[0-9]+'"));
+    }
 
     #[test]
     fn only_containers_of_the_pod_are_killed() {
