@@ -141,12 +141,29 @@ pub struct Account {
     pub upstream_pod: Option<String>,
 }
 
+/// A request in a gateway's own log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Logged {
+    /// Status the client was sent.
+    pub status: u16,
+    /// Why, in the gateway's word.
+    pub reason: String,
+}
+
 /// Evidence that makes a claim trustworthy.
 pub trait Witnesses: Send + Sync {
     /// Hears one witness by name (see [`crate::scenario::vocabulary::WITNESSES`]).
     fn hear<'a>(&'a self, witness: &'a str, context: &'a WitnessContext) -> PortFuture<'a, Testimony>;
     /// A Gateway's own account of this answer (access log by request id); nothing if it kept none.
     fn account<'a>(&'a self, gateway: &'a ObjectRef, answer: &'a Answer) -> PortFuture<'a, Option<Account>>;
+    /// What those proxies of a Gateway that are Ready now have logged of requests for this path, which ended in the last
+    /// `since`; nothing if they keep no log.
+    fn logged<'a>(
+        &'a self,
+        gateway: &'a ObjectRef,
+        path: &'a str,
+        since: Duration,
+    ) -> PortFuture<'a, Option<Vec<Logged>>>;
 }
 
 /// What evidence is wanted.

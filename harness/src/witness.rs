@@ -27,6 +27,7 @@ mod sidecar;
 use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
+use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -34,8 +35,8 @@ pub use self::{backend::BackendPod, sidecar::SidecarEntry};
 use crate::{
     event::Testimony,
     implementation::Implementation,
-    ports::{Account, ObjectRef, PortError, PortFuture, WitnessContext, Witnesses},
-    probe::{Answer, Prober, ProxyLogs},
+    ports::{Account, Logged, ObjectRef, PortError, PortFuture, WitnessContext, Witnesses},
+    probe::{AccessLogEntry, Answer, Prober, ProxyLogs},
 };
 
 /// How far back an answer's access log line may lie.
@@ -97,6 +98,25 @@ impl ClusterWitnesses {
         let entry = logs.find(id, RECENT, LOG_DELAY).await?;
         Ok(entry.map(|entry| Account { reason: entry.reason, upstream_pod: entry.upstream_pod }))
     }
+
+    async fn logged(
+        &self,
+        gateway: &ObjectRef,
+        path: &str,
+        since: Duration,
+    ) -> Result<Option<Vec<Logged>>, PortError> {
+        let namespace = gateway.namespace.as_deref().unwrap_or_default();
+        let Some(logs) = self.logs(namespace, &gateway.name) else { return Ok(None) };
+        let began = Timestamp::now() - since;
+        let of = format!("{namespace}/{}", gateway.name);
+        let meant = |entry: &AccessLogEntry| {
+            entry.path == path
+                && entry.gateway.as_ref().is_none_or(|gateway| *gateway == of)
+                && entry.time.parse::<Timestamp>().is_ok_and(|ended| ended >= began)
+        };
+        let entries = logs.of_the_living(since).await?.into_iter().filter(meant);
+        Ok(Some(entries.map(|entry| Logged { status: entry.status, reason: entry.reason }).collect()))
+    }
 }
 
 impl Witnesses for ClusterWitnesses {
@@ -106,6 +126,15 @@ impl Witnesses for ClusterWitnesses {
 
     fn account<'a>(&'a self, gateway: &'a ObjectRef, answer: &'a Answer) -> PortFuture<'a, Option<Account>> {
         Self::account(self, gateway, answer).boxed()
+    }
+
+    fn logged<'a>(
+        &'a self,
+        gateway: &'a ObjectRef,
+        path: &'a str,
+        since: Duration,
+    ) -> PortFuture<'a, Option<Vec<Logged>>> {
+        Self::logged(self, gateway, path, since).boxed()
     }
 }
 

@@ -1,6 +1,8 @@
 //! `unbroken: traffic`: every answer to the constant traffic was as wanted. Ends the traffic, after `stays` if that is given.
 //! With `but-for: {most: 20, because: …, seen: [reset, 503 upstream_reset]}` so many answers of these kinds are forgiven, and
-//! all of them reported. Failures are told by the action that had begun last when their requests started.
+//! all of them reported. That holds for what the proxies that live have logged, too: a client that had no answer from one of
+//! them is no more to be forgiven than an answer of another kind (`499 client_closed`). Failures are told by the action that
+//! had begun last when their requests started.
 
 mod outages;
 
@@ -188,6 +190,32 @@ impl Unbroken {
         (accounts.len() > most).then(|| (expected, format!("{} failures", accounts.len())))
     }
 
+    /// How many requests the proxies that live have let fail, by kind. Asked only where failures are forgiven.
+    async fn living(
+        &self,
+        context: &Context<'_>,
+        (gateway, path): (&ObjectRef, &str),
+        since: Duration,
+        wanted: &Wanted,
+    ) -> Result<BTreeMap<String, usize>, Trouble> {
+        let mut kinds = BTreeMap::new();
+        if self.but_for.is_some() {
+            let logged = context.outside.witnesses.logged(gateway, path, since).await?;
+            for entry in logged.into_iter().flatten().filter(|entry| entry.status != wanted.status) {
+                *kinds.entry(format!("{} {}", entry.status, entry.reason)).or_default() += 1;
+            }
+        }
+        Ok(kinds)
+    }
+
+    /// Why these failures are nothing that could not have been prevented.
+    fn against_living(&self, living: &BTreeMap<String, usize>) -> Option<(String, String)> {
+        let but_for = self.but_for.as_ref()?;
+        let (kind, count) = living.iter().find(|(kind, _)| !but_for.forgives(kind))?;
+        let expected = format!("the proxies that live to answer every request, although {}", but_for.because);
+        Some((expected, format!("they have logged {count} × {kind}")))
+    }
+
     async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
         let Some(mut traffic) = context.traffic.take() else {
             let trouble = Trouble::error("judging constant traffic", "some", "no step has started any");
@@ -198,16 +226,17 @@ impl Unbroken {
             sleep_until(Instant::now() + time).await;
         }
         let (rate, wanted, began) = (traffic.rate, traffic.wanted.clone(), traffic.began);
-        let gateway = traffic.gateway.clone();
+        let (gateway, path) = (traffic.gateway.clone(), traffic.path.clone());
         let actions = std::mem::take(&mut traffic.actions);
         let report = traffic.stop().await?;
         let accounts = accounts(context, &gateway, &report).await;
+        let living = self.living(context, (&gateway, &path), began.elapsed(), &wanted).await?;
         let groups = groups(&report, &wanted, &accounts);
         let mut backends: Vec<&str> =
             report.by_pod.keys().map(|pod| deployment_of(pod).unwrap_or(pod)).collect();
         backends.dedup();
         let outages = outages::of(&actions, &accounts);
-        let detail = json!({
+        let mut detail = json!({
             "wants": wanted.to_string(),
             "rate": rate,
             "backends": backends,
@@ -217,8 +246,12 @@ impl Unbroken {
                 "longest_gap_ms": millis(report.longest_gap),
                 "lasted_ms": millis(report.lasted),
                 "broken": outages,
+                "by_proxies_that_live": living,
             },
         });
+        if self.but_for.is_some() && living.is_empty() {
+            detail["proxies_that_live"] = "have let no request fail".into();
+        }
         let over_time = Traffic {
             started_ms: millis(began.duration_since(context.begun)),
             lasted_ms: millis(report.lasted),
@@ -242,7 +275,8 @@ impl Unbroken {
             traffic: Some(Box::new(over_time)),
             ..Observed::default()
         };
-        match self.against(&report, rate, &actions, &accounts) {
+        let against = self.against(&report, rate, &actions, &accounts);
+        match against.or_else(|| self.against_living(&living)) {
             None => Ok(observed),
             Some((expected, seen)) => {
                 let mut trouble = Trouble::failed(self.name(), expected, seen);

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{AsyncBufReadExt, StreamExt, TryStreamExt, stream::FuturesUnordered};
+use futures::{AsyncBufReadExt, StreamExt, TryStreamExt, future::try_join_all, stream::FuturesUnordered};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
@@ -178,6 +178,26 @@ impl ProxyLogs {
         Ok(entries)
     }
 
+    /// All entries of the last `since`, of those proxies that are Ready: nobody can ask one whose node is gone.
+    ///
+    /// # Errors
+    /// When the pods cannot be listed, or one of them does not give its log.
+    pub async fn of_the_living(&self, since: Duration) -> Result<Vec<AccessLogEntry>, ProbeError> {
+        let doing = |what: &str| format!("{what} {} in {}", self.selector, self.namespace);
+        let list = self.api().list(&ListParams::default().labels(&self.selector)).await;
+        let list = list.map_err(|error| ProbeError::kubernetes(doing("listing proxy pods"), error))?;
+        let parameters = LogParams { since_seconds: Some(seconds(since)), ..LogParams::default() };
+        let api = self.api();
+        let logs = list.items.iter().filter(|pod| is_ready(pod)).map(|pod| {
+            let (api, parameters, name) = (&api, &parameters, pod.name_any());
+            async move { api.logs(&name, parameters).await }
+        });
+        let texts = try_join_all(logs).await;
+        let texts = texts.map_err(|error| ProbeError::kubernetes(doing("reading the logs of pods"), error))?;
+        let lines = texts.iter().flat_map(|text| text.lines());
+        Ok(lines.filter_map(|line| self.format.parse(line)).collect())
+    }
+
     /// All entries of the last `since` by request id, waiting up to `within` until each of `ids` is there. Proxies write
     /// independently of each other: the last answer's line says nothing about the lines of the others.
     ///
@@ -219,6 +239,11 @@ impl ProxyLogs {
     fn api(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Whole seconds, rounded up: the API takes no less than one.

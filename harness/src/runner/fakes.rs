@@ -33,6 +33,8 @@ pub(crate) struct World {
     /// Reasons it gives before that.
     pub(crate) reasons: Mutex<VecDeque<String>>,
     pub(crate) testimony: bool,
+    /// What the gateway's living proxies have logged.
+    pub(crate) logged: Vec<Logged>,
     /// The call that fails, as it stands in the log.
     pub(crate) broken: Option<&'static str>,
     /// Objects that stay although deleted.
@@ -55,6 +57,7 @@ impl Default for World {
             account: Some(Account { reason: "ok".into(), upstream_pod: None }),
             reasons: Mutex::default(),
             testimony: true,
+            logged: Vec::new(),
             broken: None,
             sticky: None,
         }
@@ -198,6 +201,15 @@ impl Witnesses for World {
         let first = self.reasons.lock().unwrap().pop_front();
         let first = first.map(|reason| Account { reason, upstream_pod: None });
         future::ready(Ok(first.or_else(|| self.account.clone()))).boxed()
+    }
+
+    fn logged<'a>(
+        &'a self,
+        _: &'a ObjectRef,
+        _: &'a str,
+        _: Duration,
+    ) -> PortFuture<'a, Option<Vec<Logged>>> {
+        future::ready(Ok(Some(self.logged.clone()))).boxed()
     }
 }
 

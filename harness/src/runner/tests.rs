@@ -12,7 +12,7 @@ use super::fakes::{World, answer};
 use super::*;
 use crate::event::{Recorder, StepKind};
 use crate::implementation::Implementation;
-use crate::ports::Account;
+use crate::ports::{Account, Logged};
 use crate::probe::Answer;
 use crate::requirement::Catalogue;
 

@@ -56,6 +56,8 @@ pub struct Begun {
 pub struct Traffic {
     /// The Gateway that is asked.
     pub gateway: ObjectRef,
+    /// The path that is asked for.
+    pub path: String,
     /// What its answers must be.
     pub wanted: Wanted,
     /// Requests started each second.
@@ -73,7 +75,7 @@ impl Traffic {
     /// Starts `rate` requests to a Gateway each second, whatever becomes of the earlier ones: each of `asks` in turn.
     pub fn start(
         requests: Arc<dyn Requests>,
-        gateway: ObjectRef,
+        (gateway, path): (ObjectRef, String),
         from: Vantage,
         asks: Vec<Ask>,
         rate: u32,
@@ -99,7 +101,7 @@ impl Traffic {
             };
             continuity.run(&token, send, |answer| fits.fits(answer)).await
         });
-        Self { gateway, wanted, rate, began: Instant::now(), actions: Vec::new(), good, stop, task }
+        Self { gateway, path, wanted, rate, began: Instant::now(), actions: Vec::new(), good, stop, task }
     }
 
     /// Waits for an answer as wanted: only traffic that flows can be broken.

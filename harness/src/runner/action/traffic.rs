@@ -106,8 +106,8 @@ impl Word for Start {
             let asks = self.connections.asks(ask);
             let requests = context.outside.requests.clone();
             let (from, rate, wanted) = (self.target.from, self.rate, self.wanted.clone());
-            let gateway = self.target.gateway.clone();
-            let traffic = Traffic::start(requests, gateway, from, asks, rate, wanted);
+            let target = (self.target.gateway.clone(), self.target.path.clone());
+            let traffic = Traffic::start(requests, target, from, asks, rate, wanted);
             if timeout_at(context.deadline(), traffic.flows()).await.is_err() {
                 let seen = traffic.stop().await?.summary();
                 let expected = format!("an answer {}, to begin with", self.wanted);

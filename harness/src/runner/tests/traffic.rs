@@ -68,3 +68,24 @@ async fn failures_of_a_measured_claim_are_told_by_the_action_before_them() {
     let summary = &step.observed.summary;
     assert!(summary.contains("2 failures, the first 95 ms after `delete gateway/g`: 503"), "{summary}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_proxy_that_lives_has_let_fail_is_not_forgiven_with_the_rest() {
+    let failure = crate::probe::FailureKind::Timeout;
+    let timeout = Answer::failed(crate::probe::Vantage::Outside, failure, "", Duration::ZERO);
+    let run_with = async |logged: Vec<(u16, &str)>| {
+        let answers = given([answer(200, "backend-v1"), timeout.clone(), answer(200, "backend-v1")]);
+        let logged =
+            logged.iter().map(|(status, reason)| Logged { status: *status, reason: (*reason).into() });
+        let world = World { answers, logged: logged.collect(), ..World::default() };
+        let forgiving = "  but-for: {most: 1, because: a node lost its power, seen: timeout}\n";
+        run(world, &format!("{SETUP}{TRAFFIC}{UNBROKEN}{forgiving}"), Keep::Never).await
+    };
+    let ran = run_with(vec![(200, "ok")]).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
+    let detail = &ran.result.steps.last().unwrap().observed.detail;
+    assert_eq!(detail["proxies_that_live"], "have let no request fail");
+    let ran = run_with(vec![(200, "ok"), (499, "client_closed"), (499, "client_closed")]).await;
+    let failure = ran.result.culprit().and_then(|step| step.failure.clone()).unwrap();
+    assert_eq!(failure.seen, "they have logged 2 × 499 client_closed");
+}
