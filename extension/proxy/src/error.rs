@@ -148,6 +148,9 @@ pub(crate) enum Retry {
     No,
     /// Another endpoint may be asked: the upstream has seen nothing of the request.
     OtherEndpoint,
+    /// The endpoint has fallen silent, as when its node loses power: nothing is gained by asking it once more, and another
+    /// one may be asked what may be repeated.
+    Silent,
 }
 
 /// A request that the proxy must answer itself.
@@ -171,6 +174,11 @@ impl ProxyError {
     /// An error that happened before the upstream saw anything of the request.
     pub(crate) fn before_sending(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, retry: Retry::OtherEndpoint, detail: detail.into() }
+    }
+
+    /// The upstream no longer acknowledges what it is sent.
+    pub(crate) fn silent(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, retry: Retry::Silent, detail: detail.into() }
     }
 }
 

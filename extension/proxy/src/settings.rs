@@ -19,6 +19,10 @@ pub struct Settings {
     pub upstream_alpn: Vec<Vec<u8>>,
     /// Time to a TCP connection and a finished TLS handshake with a pod.
     pub connect_timeout: Duration,
+    /// Time to the TCP connection alone, with room for one lost packet: a pod whose node is gone says nothing.
+    pub tcp_connect_timeout: Duration,
+    /// Time that a pod may leave what it is sent without acknowledgement (RFC 5482) before its connection counts as dead.
+    pub unacknowledged_timeout: Duration,
     /// Time to the response's header when the route says nothing.
     pub request_timeout: Duration,
     /// Time from one response, or the start, to the end of the next request's header: an idle connection is
@@ -42,6 +46,8 @@ impl Default for Settings {
             bind: Arc::new(bind_all_addresses),
             upstream_alpn: Vec::new(),
             connect_timeout: Duration::from_secs(5),
+            tcp_connect_timeout: Duration::from_secs(2),
+            unacknowledged_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(60),
             client_idle_timeout: Duration::from_secs(75),
             stream_idle_timeout: Duration::from_secs(300),

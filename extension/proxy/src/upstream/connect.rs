@@ -118,9 +118,11 @@ fn classify(error: &hyper::Error, mode: Mode, unsent: bool) -> ProxyError {
         _ => Reason::UpstreamReset,
     };
     let detail = format!("waiting for the response: {}", chain(error));
-    match unsent {
-        true => ProxyError::before_sending(reason, detail),
-        false => ProxyError::new(reason, detail),
+    let silent = find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+    match (silent, unsent) {
+        (true, _) => ProxyError::silent(reason, detail),
+        (false, true) => ProxyError::before_sending(reason, detail),
+        (false, false) => ProxyError::new(reason, detail),
     }
 }
 
@@ -144,9 +146,16 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     let failed = |error: io::Error| {
         ProxyError::before_sending(Reason::UpstreamConnectFailed, format!("connecting to {address}: {error}"))
     };
-    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    let limit = settings.tcp_connect_timeout;
+    let connecting = tokio::time::timeout(limit, TcpStream::connect(address)).await;
+    let stream = connecting.unwrap_or_else(|_| Err(silence(limit))).map_err(failed)?;
     // Header and first body bytes leave at once.
     stream.set_nodelay(true).map_err(failed)?;
+    // Only Linux has it, and only where a node can lose its power it matters.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&stream)
+        .set_tcp_user_timeout(Some(settings.unacknowledged_timeout))
+        .map_err(failed)?;
     let Security::Tls(tls) = &*upstream.security else {
         return start(stream, TlsInfo::intended(&upstream.security), settings).await;
     };
@@ -162,6 +171,10 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     let proved = certificate.and_then(|certificate| tls.expected.found_in(certificate).ok());
     let info = TlsInfo { server_identity: proved, ..TlsInfo::intended(&upstream.security) };
     start(stream, info, settings).await
+}
+
+fn silence(limit: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("not done within {limit:?}"))
 }
 
 fn handshake_failed(error: &io::Error, upstream: &Upstream) -> ProxyError {

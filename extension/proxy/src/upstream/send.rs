@@ -66,7 +66,8 @@ impl Sender {
     /// Sends a request and waits for the header of the response.
     ///
     /// An endpoint that cannot be reached is passed over for the next, as long as nothing of the request was sent.
-    /// A reused connection that turns out to be closed is replaced by a new one to the same endpoint.
+    /// A reused connection that turns out to be closed is replaced by a new one to the same endpoint; one that has fallen
+    /// silent, by the next endpoint.
     pub(crate) async fn send(
         &self,
         backend: &Backend,
@@ -93,8 +94,15 @@ impl Sender {
         for upstream in backend.endpoints().take(MAX_ENDPOINTS) {
             match self.ask(upstream, &mut outgoing, asked).await {
                 Ok(response) => return Ok(response),
-                Err(error) if error.retry == Retry::OtherEndpoint && outgoing.can_be_sent() => last = error,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if error.retry == Retry::Silent {
+                        upstream.connected(Some(Instant::now()));
+                    }
+                    if error.retry == Retry::No || !outgoing.can_be_sent() {
+                        return Err(error);
+                    }
+                    last = error;
+                }
             }
         }
         Err(last)
@@ -110,6 +118,10 @@ impl Sender {
         if let Some(connection) = upstream.checkout(Instant::now()) {
             match self.exchange(upstream, connection, true, outgoing, asked).await {
                 Ok(response) => return Ok(response),
+                Err(error) if error.retry == Retry::Silent => {
+                    self.metrics.retries.inc();
+                    return Err(error);
+                }
                 // The pod had closed it, or broke it at this moment.
                 Err(_) if outgoing.can_be_sent() => {
                     self.metrics.retries.inc();

@@ -4,6 +4,9 @@ use crate::pods::{Pod, nobody, read_head, respond};
 use crate::support::{Client, PORT, Wanted, World};
 use http::{Method, Request};
 use http_body_util::Full;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 #[tokio::test]
 async fn sequential_requests_share_one_connection() {
@@ -126,4 +129,31 @@ async fn connections_to_an_endpoint_that_is_gone_are_closed() {
     one.until_open(0).await;
     assert_eq!(world.get("/").await.status, 200);
     assert_eq!(two.connections(), 1);
+}
+
+/// An address where nobody answers, not even with a refusal, as of a pod whose node has lost its power: a listener whose
+/// queue is full, with the connections that fill it.
+async fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+    {
+        queue.push(stream.unwrap());
+    }
+    (address, listener, queue)
+}
+
+#[tokio::test]
+async fn an_endpoint_that_says_nothing_costs_time_and_no_request() {
+    let (silent, _listener, _queue) = silent().await;
+    let pod = Pod::echo().await;
+    let world = World::with(|settings| settings.tcp_connect_timeout = Duration::from_millis(100));
+    world.apply(&Wanted::new().clear_text("b", &[silent, pod.address]));
+    let mut client = Client::http1(world.address(PORT)).await;
+    for _ in 0..6 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
 }
