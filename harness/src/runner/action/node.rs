@@ -3,6 +3,7 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use serde_json::json;
 
 use super::kill::Victim;
 use crate::event::Observed;
@@ -57,7 +58,9 @@ impl Word for Stop {
             let node = pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned();
             context.ledger.note(Entry::Stopped(node.clone()));
             context.outside.machines.stop(&node).await?;
-            Ok(Observed { summary: format!("node {node} stopped"), ..Observed::default() })
+            // Which of them it is differs from run to run.
+            let detail = json!({"measured": {"node": node}});
+            Ok(Observed { summary: "its node stopped".into(), detail, ..Observed::default() })
         }
         .boxed()
     }
@@ -79,7 +82,9 @@ impl Word for Start {
                 context.outside.machines.start(node).await?;
                 context.ledger.started(node);
             }
-            Ok(Observed { summary: format!("{} started", nodes.join(", ")), ..Observed::default() })
+            let summary = format!("{} node(s) started and Ready", nodes.len());
+            let detail = json!({"measured": {"nodes": nodes}});
+            Ok(Observed { summary, detail, ..Observed::default() })
         }
         .boxed()
     }
