@@ -193,7 +193,8 @@ impl ProxyLogs {
             async move { api.logs(&name, parameters).await }
         });
         let texts = try_join_all(logs).await;
-        let texts = texts.map_err(|error| ProbeError::kubernetes(doing("reading the logs of pods"), error))?;
+        let texts =
+            texts.map_err(|error| ProbeError::kubernetes(doing("reading the logs of pods"), error))?;
         let lines = texts.iter().flat_map(|text| text.lines());
         Ok(lines.filter_map(|line| self.format.parse(line)).collect())
     }
