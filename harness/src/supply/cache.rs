@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::progress::{Phase, Progress};
 
-mod durations;
+pub(crate) mod durations;
 mod lock;
 mod manifest;
 mod prune;
@@ -234,7 +234,8 @@ impl Cache {
         progress: &dyn Progress,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let running = Phase::start(progress, phase, self.expected(phase));
+        let expected = self.expected(phase).or_else(|| durations::first_time(phase));
+        let running = Phase::start(progress, phase, expected);
         match work.await {
             Ok(value) => {
                 let elapsed = running.done();

@@ -342,6 +342,18 @@ fn inputs(pins: &Pins, builds: &GoBuilds) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supply::cache::durations::FIRST_TIME;
+
+    #[test]
+    fn what_takes_long_the_first_time_is_called_as_it_is_built() {
+        let pins = Pins::load().unwrap();
+        let builds = GoBuilds::new(&pins);
+        let oldest = istio(pins::ISTIO_OLDEST, &pins.istio_versions.oldest);
+        let phases: Vec<_> = builds.in_order().into_iter().chain([&oldest]).map(GoBuild::phase).collect();
+        for (phase, _) in FIRST_TIME {
+            assert!(phases.iter().any(|known| known == phase), "{phase}");
+        }
+    }
 
     #[test]
     fn kubernetes_is_stamped_with_all_parts_of_its_version() {

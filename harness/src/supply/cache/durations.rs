@@ -7,6 +7,20 @@ use std::time::Duration;
 
 const FILE: &str = "durations.json";
 
+/// Seconds that the longest phases take on two cores, for a machine that has not been through them: nobody is left to wonder
+/// for minutes.
+pub(crate) const FIRST_TIME: &[(&str, u64)] = &[
+    ("compile kubernetes", 390),
+    ("compile istio", 180),
+    ("compile istio-oldest", 210),
+    ("compile coredns", 120),
+];
+
+/// What to expect of a phase the first time, if it is long.
+pub(super) fn first_time(phase: &str) -> Option<Duration> {
+    FIRST_TIME.iter().find(|(known, _)| *known == phase).map(|(_, seconds)| Duration::from_secs(*seconds))
+}
+
 /// All known durations; none when the file is missing or unreadable, since they only inform.
 pub(super) fn read(root: &Path) -> BTreeMap<String, Duration> {
     std::fs::read(root.join(FILE))

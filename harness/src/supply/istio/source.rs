@@ -42,8 +42,6 @@ fn done(programs: &Path, version: &str, images: Vec<LoadImage>) -> Build {
 
 async fn compile(cache: &Cache, build: &GoBuild, progress: &dyn Progress) -> Result<PathBuf, SupplyError> {
     if cache.find(&build.key()).is_none() {
-        progress
-            .note(&build.phase(), "another Istio than the usual one is asked for: compiled once, in minutes");
         need_go()?;
         host::ensure(cache, progress, host::BUILD).await?;
     }
