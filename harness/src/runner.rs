@@ -10,7 +10,7 @@ pub mod objects;
 pub mod traffic;
 pub mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{
-    Event, EventSink, Observed, PhaseEvents, ScenarioInfo, ScenarioResult, StepKind, StepResult, Verdict,
-    result_name,
+    ErratumInfo, Event, EventSink, Observed, PhaseEvents, ScenarioInfo, ScenarioResult, StepKind, StepResult,
+    Verdict, result_name,
 };
 use crate::ports::{EvidenceRequest, PortError};
 use crate::progress::Phase;
@@ -111,7 +111,7 @@ impl Runner {
             duration_ms: steps_ms,
             cleanup_ms: millis(begun.elapsed()).saturating_sub(steps_ms),
             requirements: verdict::of_requirements(&info.requirements, &steps),
-            errata: info.errata,
+            errata: met(info.errata, &steps),
             steps,
             kept,
             problems,
@@ -280,6 +280,13 @@ struct SoFar {
     values: BTreeMap<String, String>,
     traffic: Option<traffic::Traffic>,
     steps: Vec<StepResult>,
+}
+
+/// Those of the document's errata that some step met: was to, and ended well.
+fn met(errata: Vec<ErratumInfo>, steps: &[StepResult]) -> Vec<ErratumInfo> {
+    let good = |step: &&StepResult| step.verdict == Verdict::Proved;
+    let met: BTreeSet<_> = steps.iter().filter(good).flat_map(|step| &step.info.errata).collect();
+    errata.into_iter().filter(|erratum| met.contains(&erratum.id)).collect()
 }
 
 /// The order in which steps are taken: as written, but for claims that are awaited while objects are applied and statuses

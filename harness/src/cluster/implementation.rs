@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gateway_api::apis::standard::gatewayclasses::GatewayClass;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
-use kube::api::{Api, DeleteParams, ListParams};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use super::addons::image;
 use super::api::{ApiError, wait, wait_for_deployment};
+use super::namespaces::outlast_removal;
 use super::state::{StateDir, StateError};
 pub use crate::implementation::{Implementation, Release};
 use crate::scenario::placeholder::substitute_by;
@@ -64,15 +65,13 @@ pub enum InstallError {
     Api(#[from] ApiError),
     /// Something is still there after removal.
     #[error(
-        "namespace {0} is still there {1} s after its removal; `kubectl get namespace {0} -o yaml` says what holds it"
+        "{0} is still there {1} s after its removal; `kubectl get -o yaml` says what holds it, finalizers perhaps"
     )]
     Remains(String, u64),
 }
 
 /// Time for pods of a release to become ready.
 const READY: Duration = Duration::from_secs(180);
-/// Time for a namespace to go.
-const GONE: Duration = Duration::from_secs(120);
 
 /// For the GatewayClass of an implementation that comes with Istio to be accepted.
 const ACCEPTED: Duration = Duration::from_secs(60);
@@ -281,55 +280,6 @@ pub(crate) async fn wait_until_ready(client: &Client, release: &Release) -> Resu
     let waits = release.deployments.iter().map(|(ns, name)| wait_for_deployment(client, ns, name, READY));
     futures::future::try_join_all(waits).await?;
     Ok(())
-}
-
-/// Waits while a namespace is being removed, by a clean-up that was cut short say: nothing can be made in it.
-async fn outlast_removal(client: &Client, name: &str) -> Result<(), InstallError> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let settled = |object: Option<&Namespace>| {
-        object.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_none())
-    };
-    match wait(api, name, settled, GONE).await? {
-        true => Ok(()),
-        false => Err(InstallError::Remains(name.to_owned(), GONE.as_secs())),
-    }
-}
-
-/// Removes the implementation's namespaces and waits until they are gone; returns those that were there.
-pub(crate) async fn remove_namespaces(
-    client: &Client,
-    names: &[String],
-) -> Result<Vec<String>, InstallError> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let mut removed = Vec::new();
-    for name in names {
-        match api.delete(name, &DeleteParams::default()).await {
-            Ok(_) => {
-                hurry(client, name).await;
-                removed.push(name.clone());
-            }
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            Err(source) => {
-                let doing = format!("removing namespace {name}");
-                return Err(ApiError::Request { doing, source: Box::new(source) }.into());
-            }
-        }
-    }
-    for name in &removed {
-        if !wait(api.clone(), name, |object: Option<&Namespace>| object.is_none(), GONE).await? {
-            return Err(InstallError::Remains(name.clone(), GONE.as_secs()));
-        }
-    }
-    Ok(removed)
-}
-
-/// Ends the pods of a namespace that goes away: nobody waits for their grace period. Trouble shows in the waiting.
-async fn hurry(client: &Client, namespace: &str) {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let at_once = DeleteParams::default().grace_period(0);
-    if let Err(error) = pods.delete_collection(&at_once, &ListParams::default()).await {
-        tracing::debug!(namespace, %error, "its pods take their time");
-    }
 }
 
 #[cfg(test)]

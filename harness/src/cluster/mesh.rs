@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::implementation::remove_namespaces;
-use super::{Cluster, ClusterError, istio};
+use super::{Cluster, ClusterError, istio, namespaces};
 use crate::progress::{Phase, Progress};
 use crate::supply;
 use crate::supply::cache::Cache;
@@ -129,7 +128,7 @@ impl Cluster {
     pub async fn uninstall_istio(&self, namespaces: &[String]) -> Result<(), ClusterError> {
         istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
         let others: Vec<_> = namespaces.iter().filter(|namespace| *namespace != OWN).cloned().collect();
-        remove_namespaces(&self.client().await?, &others).await?;
+        namespaces::remove(&self.client().await?, &others).await?;
         Ok(())
     }
 }

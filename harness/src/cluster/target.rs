@@ -8,11 +8,11 @@ use kube::api::{Api, DeleteParams};
 
 use super::api::{self, ApiError};
 use super::implementation::{
-    Helm, Implementation, InstallError, InstallOptions, Release, installed_in, made_by_helm,
-    remove_namespaces, wait_for_class, wait_until_ready,
+    Helm, Implementation, InstallError, InstallOptions, Release, installed_in, made_by_helm, wait_for_class,
+    wait_until_ready,
 };
 use super::state::StateDir;
-use super::{Cluster, ClusterError};
+use super::{Cluster, ClusterError, namespaces};
 use crate::progress::{Phase, Progress};
 use crate::supply::LoadImage;
 
@@ -192,8 +192,8 @@ impl Target {
         self.own.as_deref().ok_or_else(|| ClusterError::NotOurs(self.name.clone()))
     }
 
-    /// Uninstalls an implementation, last release first, and waits until its namespaces are gone, those that helm made for its
-    /// releases among them; says what was there.
+    /// Uninstalls an implementation, last release first, and waits until nothing of it is left in its namespaces; those that
+    /// helm made for its releases elsewhere are removed. Says what was there.
     ///
     /// # Errors
     /// helm failed, or something did not go away.
@@ -206,18 +206,20 @@ impl Target {
         let helm = self.releases();
         let mut gone = Vec::new();
         let everything = InstallOptions { without_extension: false, ..options.clone() };
-        let mut namespaces = implementation.namespaces.clone();
+        let mut others = Vec::new();
         for release in implementation.selected(&everything, &self.images)?.iter().rev() {
             for namespace in installed_in(&client, &release.name).await? {
-                if made_by_helm(&client, &namespace).await? && !namespaces.contains(&namespace) {
-                    namespaces.push(namespace.clone());
+                if made_by_helm(&client, &namespace).await? && !implementation.namespaces.contains(&namespace)
+                {
+                    others.push(namespace.clone());
                 }
                 helm.uninstall(&Release { namespace, ..release.clone() }).await?;
                 gone.push(format!("release {}", release.name));
             }
         }
-        let namespaces = remove_namespaces(&client, &namespaces).await?;
-        gone.extend(namespaces.into_iter().map(|name| format!("namespace {name}")));
+        namespaces::empty(&client, &implementation.namespaces).await?;
+        let removed = namespaces::remove(&client, &others).await?;
+        gone.extend(removed.into_iter().map(|name| format!("namespace {name}")));
         Ok(gone)
     }
 
@@ -232,6 +234,7 @@ impl Target {
         }
         self.uninstall(implementation, &InstallOptions::default()).await?;
         let client = self.client().await?;
+        namespaces::remove(&client, &implementation.namespaces).await?;
         let definitions: Api<CustomResourceDefinition> = Api::all(client);
         for name in &self.definitions {
             match definitions.delete(name, &DeleteParams::default()).await {

@@ -141,6 +141,16 @@ async fn a_claim_that_does_not_come_to_hold_is_failed_and_later_steps_are_skippe
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_erratum_is_met_by_a_step_that_held() {
+    let world = World { answers: given([answer(503, "")]), ..World::default() };
+    let ran =
+        run(world, &format!("{SETUP}  erratum: E1\n{ASK}  erratum: E2\n{MORE}  erratum: E3\n"), Keep::Never)
+            .await;
+    let met: Vec<_> = ran.result.errata.iter().map(|erratum| erratum.id.as_str()).collect();
+    assert_eq!(met, ["E1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn evidence_is_collected_before_anything_is_removed() {
     let world = World { testimony: false, ..World::default() };
     let ran = run(world, &format!("{SETUP}{ASK}"), Keep::Never).await;
