@@ -40,7 +40,7 @@ pub struct Implementation {
     pub controller: String,
     /// Its helm releases, in the order of installation.
     pub releases: Vec<Release>,
-    /// Namespaces that are its own: removed after its releases.
+    /// Namespaces that are its own: emptied after its releases.
     pub namespaces: Vec<String>,
     /// The address in a Gateway's status.
     pub address: Address,
