@@ -34,6 +34,7 @@ mod node;
 pub mod phases;
 pub mod plain;
 mod remove;
+mod root;
 pub mod state;
 pub mod target;
 

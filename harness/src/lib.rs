@@ -1,5 +1,6 @@
 //! Proves, on a real cluster, what a document promises about a gateway in front of an Istio mesh.
 
+mod chain;
 pub mod claim;
 pub mod cli;
 pub mod cluster;

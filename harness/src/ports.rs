@@ -255,6 +255,10 @@ pub trait Mesh: Send + Sync {
     fn install<'a>(&'a self, request: &'a MeshRequest) -> PortFuture<'a, String>;
     /// Removes every control plane, its namespaces and its definitions.
     fn uninstall<'a>(&'a self, namespaces: &'a [String]) -> PortFuture<'a, ()>;
+    /// Replaces the root of the control plane in this namespace while everything runs; returns a line about each stage.
+    fn rotate_root<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, Vec<String>>;
+    /// Goes back to the root that it has made itself.
+    fn restore_root<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()>;
 }
 
 /// What happens to machines and processes without anybody asking the API server.

@@ -7,6 +7,7 @@
 //! | `mtls-from-extension` | did gateway *and* sidecar see mutual TLS with the gateway's identity? (R5, R17, R18) |
 //! | `never-clear-text` | did the gateway try nothing but mutual TLS, as the program behind the sidecar bears out? (R18) |
 //! | `issued-by-istio` | does that identity chain to istiod's root? (R2, R5) |
+//! | `issued-by-new-root` | do both sides show certificates under the root plugged into Istio, and not the one before? (R2, R5) |
 //! | `newest-certificate` | do new connections carry the certificate that is published now? (R2, R5) |
 //! | `clear-text-to-backend` | do gateway *and* backend say that no TLS was spoken? (R19) |
 //! | `verified-tls-to-backend` | do gateway *and* backend say that TLS was, with the name the BackendTLSPolicy asks for? (R19) |
@@ -83,6 +84,9 @@ impl ClusterWitnesses {
                     newest::NAME => newest::hear(&outside, &self.implementation, context).await,
                     _ => mtls::hear(&outside, context).await,
                 }
+            }
+            issued::new_root::NAME => {
+                issued::new_root::hear(&self.client, &self.implementation, context).await
             }
             issued::NAME => issued::hear(&self.client, &self.implementation, context).await,
             hand_made::NAME => hand_made::hear(&self.client, &self.implementation.namespaces, context).await,

@@ -36,6 +36,9 @@ pub enum ClusterError {
     /// Istio.
     #[error(transparent)]
     Istio(#[from] IstioError),
+    /// Another root for Istio.
+    #[error("replacing the root of Istio's certificates: {0}")]
+    Authority(String),
     /// The implementation.
     #[error(transparent)]
     Install(#[from] InstallError),

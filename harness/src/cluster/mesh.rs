@@ -17,7 +17,8 @@ const REPLACED: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Cluster {
-    /// Puts Istio back that is out of the cluster, or takes it out. Nothing to do for a cluster that was made without.
+    /// Puts Istio back that is out of the cluster, with the root it has made itself, or takes it out. Nothing to do for a
+    /// cluster that was made without.
     ///
     /// That it is out is written down before it goes, so that a cluster on which this was cut short is put right by whoever
     /// uses it next.
@@ -26,8 +27,11 @@ impl Cluster {
     /// istioctl failed.
     pub async fn have_istio(&mut self, wanted: bool, progress: &dyn Progress) -> Result<(), ClusterError> {
         let Some(mut record) = self.state.read() else { return Ok(()) };
-        if record.istio.is_none() || (wanted && !record.istio_out) {
+        if record.istio.is_none() {
             return Ok(());
+        }
+        if wanted && !record.istio_out {
+            return self.put_root_back(progress).await;
         }
         if wanted {
             let phase = Phase::start(progress, "put Istio back", None);
@@ -37,7 +41,9 @@ impl Cluster {
         record.istio_out = !wanted;
         self.state.write(&record)?;
         self.istio = record.istio.filter(|_| wanted);
-        if !wanted {
+        if wanted {
+            self.put_root_back(progress).await?;
+        } else {
             let phase = Phase::start(progress, "take Istio out", None);
             istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
             phase.done();

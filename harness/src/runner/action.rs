@@ -10,6 +10,7 @@ pub mod node;
 pub mod patch;
 pub mod restart;
 pub mod rollout;
+pub mod root;
 pub mod scale;
 pub mod shell;
 pub mod tool;

@@ -268,6 +268,18 @@ impl Mesh for World {
     fn uninstall<'a>(&'a self, namespaces: &'a [String]) -> PortFuture<'a, ()> {
         async move { self.call(format!("uninstall Istio {}", namespaces.join(" "))) }.boxed()
     }
+
+    fn rotate_root<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, Vec<String>> {
+        async move {
+            self.call(format!("rotate root {namespace}"))?;
+            Ok(vec!["a stage".into()])
+        }
+        .boxed()
+    }
+
+    fn restore_root<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()> {
+        async move { self.call(format!("restore root {namespace}")) }.boxed()
+    }
 }
 
 impl Machines for World {

@@ -21,6 +21,8 @@ pub enum Entry {
     Installed,
     /// Istio's control plane was installed into this namespace.
     Mesh(String),
+    /// The root of the control plane in this namespace was replaced.
+    Root(String),
     /// The node of this name was stopped.
     Stopped(String),
 }
@@ -76,6 +78,7 @@ impl Ledger {
             Entry::Created(id) | Entry::Patched(id, _) => Some(id.to_string()),
             Entry::Installed => Some("the implementation".to_owned()),
             Entry::Mesh(namespace) => Some(format!("Istio in {namespace}")),
+            Entry::Root(namespace) => Some(format!("another root of Istio in {namespace}")),
             Entry::Stopped(node) => Some(format!("node {node}, stopped")),
         });
         kept.collect()
@@ -126,6 +129,7 @@ impl Ledger {
                     problems.extend(gone(outside, but_namespaces(&mut going)).await);
                     outside.mesh.uninstall(std::slice::from_ref(namespace)).await
                 }
+                Entry::Root(namespace) => outside.mesh.restore_root(namespace).await,
                 Entry::Stopped(node) => outside.machines.start(node).await,
             };
             problems.extend(done.err().map(|error| error.to_string()));

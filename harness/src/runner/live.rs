@@ -229,6 +229,22 @@ impl Mesh for ClusterTools {
         }
         .boxed()
     }
+
+    fn rotate_root<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, Vec<String>> {
+        async move {
+            let rotate = async { self.target.own()?.rotate_root(namespace).await };
+            rotate.await.map_err(|error| PortError::new("replacing Istio's root", error))
+        }
+        .boxed()
+    }
+
+    fn restore_root<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()> {
+        async move {
+            let restore = async { self.target.own()?.restore_root(namespace).await };
+            restore.await.map_err(|error| PortError::new("putting Istio's root back", error))
+        }
+        .boxed()
+    }
 }
 
 impl Machines for ClusterTools {

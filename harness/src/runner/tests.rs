@@ -423,6 +423,19 @@ async fn certificates_are_stored_and_go_like_everything_applied() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_root_is_put_back_even_when_it_came_only_half_way() {
+    let steps = "- rotate-root: istio-system\n";
+    let ran = run(World::default(), steps, Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved);
+    assert_eq!(ran.result.steps[0].observed.summary, "a stage");
+    assert_eq!(ran.calls, ["rotate root istio-system", "restore root istio-system"]);
+    let broken = World { broken: Some("rotate root"), ..World::default() };
+    let ran = run(broken, steps, Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Error);
+    assert_eq!(ran.calls, ["rotate root istio-system", "restore root istio-system"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_waived_is_not_run_and_does_not_stand_in_the_way() {
     let pods = "- pods: ns\n  become: [{prefix: a-, count: 1, ready: 1/1}]\n  within: 1s\n  proves: [R12]\n";
     let ran = run(World::default(), &format!("{SETUP}{pods}{ASK}"), Keep::Failed).await;

@@ -5,7 +5,8 @@ use crate::claim::{
     absent, answers, happens, leads, not_restarted, pods, request, rotations, status, unbroken, unfit, value,
 };
 use crate::runner::action::{
-    apply, certificates, delete, install, istio, kill, node, patch, restart, scale, shell, tool, traffic,
+    apply, certificates, delete, install, istio, kill, node, patch, restart, root, scale, shell, tool,
+    traffic,
 };
 
 /// Every word.
@@ -18,6 +19,7 @@ pub const WORDS: &[&Definition] = &[
     &install::UNINSTALL,
     &istio::INSTALL,
     &istio::UNINSTALL,
+    &root::WORD,
     &patch::WORD,
     &kill::WORD,
     &node::STOP,
@@ -59,6 +61,10 @@ pub const WITNESSES: &[(&str, &str)] = &[
     (
         "never-clear-text",
         "the gateway tried nothing but mutual TLS, and the program behind the sidecar bears it out",
+    ),
+    (
+        "issued-by-new-root",
+        "certificates of both sides chain to the root plugged into Istio, and not to the one it had before",
     ),
     ("issued-by-istio", "the gateway's certificate chains to istiod's root and names its identity"),
     ("nothing-made-by-hand", "no client certificate, CA or policy object made by a user exists"),

@@ -4,19 +4,17 @@
 //! distributes (ConfigMap `istio-ca-root-cert`), not against the bundle published beside it.
 
 mod envoy;
-
-use std::time::Duration;
+pub(super) mod new_root;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
-use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject};
 use serde_json::json;
-use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::{nothing_to_see, testimony, trouble};
 use crate::{
+    chain::{certificates, leads_to},
     event::Testimony,
     implementation::{Certificate, Implementation},
     ports::{PortError, WitnessContext},
@@ -99,23 +97,8 @@ struct Leaf {
 
 fn verify(chain: &[u8], root: &[u8], spiffe_id: &str, now: Timestamp) -> Result<Leaf, String> {
     let chain = certificates(chain, "the chain")?;
-    let roots = certificates(root, "istiod's root")?;
-    let (leaf, intermediates) = chain.split_first().ok_or("the chain is empty")?;
-    let anchors: Vec<_> = roots
-        .iter()
-        .map(anchor_from_trusted_cert)
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("istiod's root cannot be used: {error}"))?;
-    let seconds = u64::try_from(now.as_second()).map_err(|_| "this host's clock is before 1970")?;
-    EndEntityCert::try_from(leaf)
-        .and_then(|certificate| {
-            let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-            let usage = KeyUsage::client_auth();
-            certificate
-                .verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, intermediates, time, usage, None, None)
-                .map(|_| ())
-        })
-        .map_err(|error| format!("it does not verify against istiod's root: {error}"))?;
+    leads_to(&chain, &certificates(root, "istiod's root")?, now)?;
+    let leaf = chain.first().ok_or("the chain is empty")?;
     let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| format!("it cannot be read: {error}"))?;
     let names = uri_names(&leaf);
     if names != [spiffe_id] {
@@ -127,12 +110,6 @@ fn verify(chain: &[u8], root: &[u8], spiffe_id: &str, now: Timestamp) -> Result<
         not_after: Timestamp::from_second(leaf.validity().not_after.timestamp())
             .map_or_else(|_| leaf.validity().not_after.to_string(), |time| time.to_string()),
     })
-}
-
-fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("{what} is not PEM: {error}"))
 }
 
 fn uri_names<'a>(certificate: &'a X509Certificate<'_>) -> Vec<&'a str> {
@@ -148,7 +125,7 @@ fn uri_names<'a>(certificate: &'a X509Certificate<'_>) -> Vec<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rcgen::{
         BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
         date_time_ymd,
@@ -156,14 +133,15 @@ mod tests {
 
     use super::*;
 
-    const SPIFFE: &str = "spiffe://cluster.local/ns/azure-alb-system/sa/alb-controller-istio-extension";
+    pub(super) const SPIFFE: &str =
+        "spiffe://cluster.local/ns/azure-alb-system/sa/alb-controller-istio-extension";
 
-    struct Authority {
-        pem: String,
+    pub(super) struct Authority {
+        pub(super) pem: String,
         issuer: Issuer<'static, KeyPair>,
     }
 
-    fn authority() -> Authority {
+    pub(super) fn authority() -> Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -171,7 +149,7 @@ mod tests {
         Authority { pem: certificate.pem(), issuer: Issuer::new(params, key) }
     }
 
-    fn leaf(authority: &Authority, uri: &str) -> String {
+    pub(super) fn leaf(authority: &Authority, uri: &str) -> String {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
         params.extended_key_usages =
@@ -182,7 +160,7 @@ mod tests {
         params.signed_by(&key, &authority.issuer).unwrap().pem()
     }
 
-    fn at(time: &str) -> Timestamp {
+    pub(super) fn at(time: &str) -> Timestamp {
         time.parse().unwrap()
     }
 

@@ -37,12 +37,18 @@ pub(super) async fn certificate(
     let Some(pod) = list.items.first().map(ResourceExt::name_any) else {
         return Ok(Err(format!("no pod in {namespace} is the gateway's ({selector})")));
     };
+    Ok(of(client, &namespace, &pod).await?.map(|chain| (namespace, chain)))
+}
+
+/// The chain that the Envoy of a pod shows, in PEM, or what is missing.
+pub(super) async fn of(
+    client: &Client,
+    namespace: &str,
+    pod: &str,
+) -> Result<Result<Vec<u8>, String>, PortError> {
     let command = ["pilot-agent", "request", "GET", QUESTION];
-    let dump = exec::stdout(client, &namespace, &pod, CONTAINER, &command, TIMEOUT).await?;
-    Ok(match chain(&dump) {
-        Some(chain) => Ok((namespace, chain)),
-        None => Err(format!("the Envoy of {namespace}/{pod} holds no certificate `{SECRET}`")),
-    })
+    let dump = exec::stdout(client, namespace, pod, CONTAINER, &command, TIMEOUT).await?;
+    Ok(chain(&dump).ok_or_else(|| format!("the Envoy of {namespace}/{pod} holds no certificate `{SECRET}`")))
 }
 
 /// The chain in a dump of Envoy's secrets.
