@@ -79,7 +79,7 @@ struct Step<'a> {
     saw: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     answers: Vec<String>,
-    #[serde(skip_serializing_if = "Value::is_null")]
+    #[serde(skip_serializing_if = "says_nothing")]
     detail: Value,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     witnesses: Vec<Witness<'a>>,
@@ -162,10 +162,22 @@ fn witness(testimony: &Testimony) -> Witness<'_> {
     Witness { witness: &testimony.witness, held: testimony.held, saw: normalise(&testimony.summary) }
 }
 
+/// Whether nothing is left of a step's detail: all of it was measured, perhaps.
+fn says_nothing(detail: &Value) -> bool {
+    detail.is_null() || detail.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::sample;
+
+    #[test]
+    fn a_detail_of_which_everything_was_measured_says_nothing() {
+        let detail = |text: &str| normalise_value(&serde_json::from_str(text).unwrap());
+        assert!(says_nothing(&detail(r#"{"measured": {"node": "a-worker"}}"#)));
+        assert!(says_nothing(&Value::Null) && !says_nothing(&detail(r#"{"rotations": 5}"#)));
+    }
 
     #[test]
     fn a_proved_scenario_reads_like_the_document() {
