@@ -432,7 +432,10 @@ async fn another_root_is_put_back_even_when_it_came_only_half_way() {
     let broken = World { broken: Some("rotate root"), ..World::default() };
     let ran = run(broken, steps, Keep::Never).await;
     assert_eq!(ran.result.verdict, Verdict::Error);
-    assert_eq!(ran.calls, ["rotate root istio-system", "restore root istio-system"]);
+    assert_eq!(
+        ran.calls,
+        ["rotate root istio-system", "collect evidence of ns", "restore root istio-system"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
