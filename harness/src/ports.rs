@@ -267,6 +267,8 @@ pub trait Machines: Send + Sync {
     fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str) -> PortFuture<'a, ()>;
     /// Takes the power from a node.
     fn stop<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()>;
+    /// Ends what the other nodes know of connections to the pods of a stopped node.
+    fn forget<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()>;
     /// Starts a stopped node again and waits until it is Ready.
     fn start<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()>;
 }

@@ -1,5 +1,6 @@
 //! What happens to nodes and processes without the API server's knowledge: power cuts and SIGKILL.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -32,10 +33,10 @@ fn kill_script(namespace: &str, pod: &str) -> String {
     )
 }
 
-/// Forgets the connections to pods that a node had before it lost its power. Nobody has ended them: a new connection from a
-/// port of an old one would be led to a pod that is no more.
-fn forget_script(node: &Node) -> String {
-    let subnet = pod_subnet(node.address);
+/// Forgets the connections to the pods of a node that has lost its power. Nobody has ended them: a new connection from a port of
+/// an old one would be led to a pod that is no more.
+fn forget_script(address: Ipv4Addr) -> String {
+    let subnet = pod_subnet(address);
     let prefix = subnet.trim_end_matches("0/24").replace('.', "\\.");
     // Deleting fails where there is none any more.
     format!(
@@ -72,6 +73,31 @@ impl Cluster {
         Ok(())
     }
 
+    /// Forgets the connections that the other nodes have to the pods of a stopped one.
+    ///
+    /// # Errors
+    /// The API server knows no address of the node, or a script failed.
+    pub async fn forget_node(&self, name: &str) -> Result<(), ClusterError> {
+        let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(self.client().await?);
+        let doing = format!("looking for the address of node {name}");
+        let request = |source| ApiError::Request { doing, source: Box::new(source) };
+        // Docker has taken the address from a container that does not run; Kubernetes remembers it.
+        let status = nodes.get(name).await.map_err(request)?.status.unwrap_or_default();
+        let addresses = status.addresses.unwrap_or_default();
+        let address = addresses
+            .iter()
+            .find(|address| address.type_ == "InternalIP")
+            .and_then(|address| address.address.parse().ok())
+            .ok_or_else(|| ClusterError::NoAddress(name.to_owned()))?;
+        for other in docker::containers(&self.engine, &self.name).await? {
+            if node::address(&self.engine, &other.name).await?.is_some() {
+                let script = forget_script(address);
+                node::script(&self.engine, "forgetting connections", &other.name, &script).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Starts a stopped node and waits until it is Ready, with routes to the pods of the others.
     ///
     /// # Errors
@@ -91,7 +117,7 @@ impl Cluster {
         let script = node::network_script(own, &nodes, None);
         node::script(engine, "setting routes", name, &script).await?;
         for other in nodes.iter().filter(|node| node.name != name) {
-            node::script(engine, "forgetting connections", &other.name, &forget_script(own)).await?;
+            node::script(engine, "forgetting connections", &other.name, &forget_script(own.address)).await?;
         }
         wait_for_node(&self.client().await?, name, READY).await?;
         Ok(())
@@ -104,8 +130,7 @@ mod tests {
 
     #[test]
     fn connections_to_the_pods_of_one_node_are_forgotten() {
-        let node = Node { name: "n".into(), address: std::net::Ipv4Addr::new(172, 18, 0, 3) };
-        assert!(forget_script(&node).contains(r"grep -oE 'src=10\.244\.3\.[0-9]+'"));
+        assert!(forget_script(Ipv4Addr::new(172, 18, 0, 3)).contains(r"grep -oE 'src=10\.244\.3\.[0-9]+'"));
     }
 
     #[test]

@@ -2,6 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ListParams};
+
+use super::api::ApiError;
 use super::{Cluster, ClusterError, istio, namespaces};
 use crate::progress::{Phase, Progress};
 use crate::supply;
@@ -11,6 +17,8 @@ use crate::supply::istio::Build;
 /// Istio's own namespace. It stays when Istio goes, and in it the key of the mesh's authority: certificates issued before are
 /// good afterwards.
 const OWN: &str = "istio-system";
+/// Where istiod keeps who leads, if not in a Lease: an annotation of a ConfigMap.
+const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 /// For istiod to have taken the place of another; its Service leads to the new one as soon as that is ready.
 const REPLACED: Duration = Duration::from_secs(30);
 /// From one question to the next.
@@ -45,7 +53,7 @@ impl Cluster {
             self.put_root_back(progress).await?;
         } else {
             let phase = Phase::start(progress, "take Istio out", None);
-            istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
+            self.purge_istio().await?;
             phase.done();
         }
         Ok(())
@@ -132,9 +140,31 @@ impl Cluster {
     /// # Errors
     /// istioctl failed, or a namespace does not go away.
     pub async fn uninstall_istio(&self, namespaces: &[String]) -> Result<(), ClusterError> {
-        istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
+        self.purge_istio().await?;
         let others: Vec<_> = namespaces.iter().filter(|namespace| *namespace != OWN).cloned().collect();
         namespaces::remove(&self.client().await?, &others).await?;
+        Ok(())
+    }
+
+    /// Removes every control plane, and in Istio's own namespace what its leaders led by. They lose their rights before they
+    /// could give it up: the next ones would wait half a minute for it, and new namespaces with them for the mesh's roots.
+    async fn purge_istio(&self) -> Result<(), ClusterError> {
+        istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
+        let client = self.client().await?;
+        let asking = |source| ApiError::Request {
+            doing: format!("removing what istiod led by in {OWN}"),
+            source: Box::new(source),
+        };
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), OWN);
+        let list = maps.list_metadata(&ListParams::default()).await.map_err(asking)?;
+        for map in list.items.iter().filter(|map| map.annotations().contains_key(LEADER)) {
+            match maps.delete(&map.name_any(), &DeleteParams::default()).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                deleted => drop(deleted.map_err(asking)?),
+            }
+        }
+        let leases: Api<Lease> = Api::namespaced(client, OWN);
+        leases.delete_collection(&DeleteParams::default(), &ListParams::default()).await.map_err(asking)?;
         Ok(())
     }
 }

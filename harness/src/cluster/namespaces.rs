@@ -113,7 +113,7 @@ async fn empty_of(
     Ok(deleted.into_iter().map(|(kind, _)| kind).collect())
 }
 
-/// Deletes all objects of a kind but those that are kept; returns their names and uids.
+/// Deletes all objects of a kind but those that are kept; returns names and uids of those that do not come back.
 async fn delete_all(
     api: &Api<DynamicObject>,
     kind: &ApiResource,
@@ -130,6 +130,7 @@ async fn delete_all(
         Ok(deleted) => {
             let deleted = deleted.left();
             let objects = deleted.iter().flat_map(|list| &list.items);
+            let objects = objects.filter(|object| !ISTIOS.contains(&object.name_any().as_str()));
             Ok(objects.map(|object| (object.name_any(), object.uid())).collect())
         }
         // Neither the namespace nor the kind has to be there: for a kind that has just gone the API server has no more than
@@ -139,10 +140,13 @@ async fn delete_all(
     }
 }
 
-/// What Kubernetes and Istio put into every namespace, and would put there again.
+/// What Istio puts into every namespace at once. Only one that is made anew is sure to be of the Istio that is there now.
+const ISTIOS: [&str; 2] = ["istio-ca-root-cert", "istio-ca-crl"];
+
+/// What Kubernetes puts into every namespace, and would put there again.
 fn kept(kind: &str) -> &'static [&'static str] {
     match kind {
-        "ConfigMap" => &["kube-root-ca.crt", "istio-ca-root-cert", "istio-ca-crl"],
+        "ConfigMap" => &["kube-root-ca.crt"],
         "ServiceAccount" => &["default"],
         _ => &[],
     }

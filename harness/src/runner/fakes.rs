@@ -291,6 +291,10 @@ impl Machines for World {
         async move { self.call(format!("stop {node}")) }.boxed()
     }
 
+    fn forget<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {
+        async move { self.call(format!("forget {node}")) }.boxed()
+    }
+
     fn start<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {
         async move { self.call(format!("start {node}")) }.boxed()
     }

@@ -260,6 +260,12 @@ impl Machines for ClusterTools {
             .boxed()
     }
 
+    fn forget<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {
+        let forget = async move { self.target.own()?.forget_node(node).await };
+        let doing = move || format!("ending the connections to node {node}");
+        async move { forget.await.map_err(|error| PortError::new(doing(), error)) }.boxed()
+    }
+
     fn start<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {
         let start = async move { self.target.own()?.start_node(node).await };
         async move { start.await.map_err(|error| PortError::new(format!("starting node {node}"), error)) }

@@ -18,6 +18,7 @@ use crate::requirement::Catalogue;
 
 mod elsewhere;
 mod istio;
+mod node;
 mod shell;
 mod traffic;
 mod value;

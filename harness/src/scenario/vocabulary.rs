@@ -23,6 +23,7 @@ pub const WORDS: &[&Definition] = &[
     &patch::WORD,
     &kill::WORD,
     &node::STOP,
+    &node::END,
     &node::START,
     &traffic::WORD,
     &tool::HELM,

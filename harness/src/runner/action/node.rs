@@ -1,5 +1,5 @@
-//! `stop-node: {holder-of: lease/…}` and `start-node: stopped`: a machine loses its power, and gets it back. A node that is
-//! still without power at the end is started again.
+//! `stop-node: {holder-of: lease/…}`, `end-connections: stopped` and `start-node: stopped`: a machine loses its power, the load
+//! balancer gives it up, and it gets its power back. A node that is still without power at the end is started again.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -15,6 +15,9 @@ use crate::scenario::word::{Definition, Scope, Word};
 
 /// Stops the node of a pod.
 pub const STOP: Definition = Definition::action("stop-node", limits::ACTION, parse_stop);
+/// Ends connections to the nodes that were stopped. A load balancer that probes its targets does so; kube-proxy does not, and
+/// for two minutes would lead a new connection to the dead pod if it came from the port of an old one.
+pub const END: Definition = Definition::action("end-connections", limits::ACTION, parse_end);
 /// Starts the nodes that were stopped, and waits until they are Ready.
 pub const START: Definition = Definition::action("start-node", limits::INSTALL, parse_start);
 
@@ -23,6 +26,9 @@ struct Stop {
     namespace: String,
     of: Victim,
 }
+
+#[derive(Debug)]
+struct End;
 
 #[derive(Debug)]
 struct Start;
@@ -36,10 +42,20 @@ fn parse_stop(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Res
     Ok(Box::new(Stop { namespace, of }))
 }
 
+fn parse_end(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    stopped(subject)?;
+    Ok(Box::new(End))
+}
+
 fn parse_start(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    stopped(subject)?;
+    Ok(Box::new(Start))
+}
+
+fn stopped(subject: &Node) -> Result<(), Problem> {
     match subject.text()? {
-        "stopped" => Ok(Box::new(Start)),
-        other => Err(subject.problem(format!("cannot start `{other}`")).help("write `stopped`")),
+        "stopped" => Ok(()),
+        other => Err(subject.problem(format!("`{other}` is no node to do this to")).help("write `stopped`")),
     }
 }
 
@@ -61,6 +77,29 @@ impl Word for Stop {
             // Which of them it is differs from run to run.
             let detail = json!({"measured": {"node": node}});
             Ok(Observed { summary: "its node stopped".into(), detail, ..Observed::default() })
+        }
+        .boxed()
+    }
+}
+
+impl Word for End {
+    fn name(&self) -> String {
+        "end the connections to the stopped nodes, as a load balancer does".into()
+    }
+
+    fn needs_own_cluster(&self) -> bool {
+        true
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            let nodes = context.ledger.stopped();
+            for node in &nodes {
+                context.outside.machines.forget(node).await?;
+            }
+            let summary = format!("nobody waits for {} node(s) any more", nodes.len());
+            let detail = json!({"measured": {"nodes": nodes}});
+            Ok(Observed { summary, detail, ..Observed::default() })
         }
         .boxed()
     }
