@@ -251,7 +251,8 @@ async fn ensure(
     }
     remove::nodes_and_network(&cluster.engine, &spec.name).await?;
     cluster.made = Some(reason);
-    cluster.create(&cache, definition, &kind_config, with_implementation, progress).await?;
+    // On the heap: whoever holds this future would hold the 100 kB of making a cluster, and tests have small stacks.
+    Box::pin(cluster.create(&cache, definition, &kind_config, with_implementation, progress)).await?;
     cluster.have_istio(!spec.without_istio, progress).await?;
     Ok(cluster)
 }
@@ -448,7 +449,7 @@ impl Cluster {
             pool,
             implementation: implementation.as_ref(),
         };
-        creation.run().await?;
+        Box::pin(creation.run()).await?;
         record.stage = Stage::Ready;
         record.nodes = docker::containers(&self.engine, &self.name).await?;
         record.pool = Some(pool);

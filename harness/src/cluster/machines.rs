@@ -120,6 +120,19 @@ impl Cluster {
             node::script(engine, "forgetting connections", &other.name, &forget_script(own.address)).await?;
         }
         wait_for_node(&self.client().await?, name, READY).await?;
+        self.note_restart(name).await
+    }
+
+    /// A node that was restarted here has all it needs again: it is no sign of a reboot to whoever uses the cluster next.
+    async fn note_restart(&self, name: &str) -> Result<(), ClusterError> {
+        let Some(mut record) = self.state.read() else { return Ok(()) };
+        let seen = docker::containers(&self.engine, &self.name).await?;
+        for node in record.nodes.iter_mut().filter(|node| node.name == name) {
+            if let Some(now) = seen.iter().find(|other| other.id == node.id) {
+                *node = now.clone();
+            }
+        }
+        self.state.write(&record)?;
         Ok(())
     }
 }

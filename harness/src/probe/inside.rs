@@ -64,7 +64,8 @@ impl VantagePods {
             Vantage::Plain => (&self.plain, PLAIN),
             Vantage::Mesh => (&self.mesh, MESH),
         };
-        cell.get_or_try_init(|| self.make(vantage, manifest)).await.copied()
+        // On the heap: every request from a pod would carry the making of it along.
+        cell.get_or_try_init(|| Box::pin(self.make(vantage, manifest))).await.copied()
     }
 
     /// Sends one request from a vantage pod.

@@ -50,7 +50,8 @@ pub(super) fn answer(group: &AnswerGroup) -> String {
     if let Some(backend) = &group.backend {
         text.push_str(&format!(" from {backend}"));
     }
-    if let Some(reason) = &group.reason {
+    // Of a request that nobody answered the reason is how it failed.
+    if let Some(reason) = group.reason.as_ref().filter(|reason| Some(*reason) != group.failure.as_ref()) {
         text.push_str(&format!(" ({reason})"));
     }
     text
@@ -114,5 +115,7 @@ mod tests {
             count: 1,
         };
         assert_eq!(answers(&group), "1 × no answer (reset)");
+        group.reason = Some("reset".into());
+        assert_eq!(answers(&group), "1 × no answer (reset)", "said once");
     }
 }
