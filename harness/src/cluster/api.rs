@@ -63,7 +63,8 @@ pub enum ApiError {
     },
 }
 
-fn request(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
+/// Says what was being done when a request failed.
+pub(crate) fn request(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
     let doing = doing.into();
     move |source| ApiError::Request { doing, source: Box::new(source) }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 
-use super::api::{ApiError, wait_for_node};
+use super::api::{ApiError, request, wait_for_node};
 use super::docker::{self, docker};
 use super::network::pod_subnet;
 use super::node::{self, Node};
@@ -79,23 +79,36 @@ impl Cluster {
     /// The API server knows no address of the node, or a script failed.
     pub async fn forget_node(&self, name: &str) -> Result<(), ClusterError> {
         let nodes: Api<k8s_openapi::api::core::v1::Node> = Api::all(self.client().await?);
-        let doing = format!("looking for the address of node {name}");
-        let request = |source| ApiError::Request { doing, source: Box::new(source) };
+        let failed = request(format!("looking for the address of node {name}"));
         // Docker has taken the address from a container that does not run; Kubernetes remembers it.
-        let status = nodes.get(name).await.map_err(request)?.status.unwrap_or_default();
+        let status = nodes.get(name).await.map_err(failed)?.status.unwrap_or_default();
         let addresses = status.addresses.unwrap_or_default();
         let address = addresses
             .iter()
             .find(|address| address.type_ == "InternalIP")
             .and_then(|address| address.address.parse().ok())
             .ok_or_else(|| ClusterError::NoAddress(name.to_owned()))?;
-        for other in docker::containers(&self.engine, &self.name).await? {
-            if node::address(&self.engine, &other.name).await?.is_some() {
-                let script = forget_script(address);
-                node::script(&self.engine, "forgetting connections", &other.name, &script).await?;
-            }
+        let others = self.running_nodes().await?;
+        self.forget(name, address, &others).await
+    }
+
+    /// Makes all of the nodes but that of this name forget their connections to its pods; it has, or had, this address.
+    async fn forget(&self, name: &str, address: Ipv4Addr, nodes: &[Node]) -> Result<(), ClusterError> {
+        let script = forget_script(address);
+        for other in nodes.iter().filter(|node| node.name != name) {
+            node::script(&self.engine, "forgetting connections", &other.name, &script).await?;
         }
         Ok(())
+    }
+
+    /// The nodes that run, with their addresses.
+    async fn running_nodes(&self) -> Result<Vec<Node>, ClusterError> {
+        let mut nodes = Vec::new();
+        for seen in docker::containers(&self.engine, &self.name).await? {
+            let address = node::address(&self.engine, &seen.name).await?;
+            nodes.extend(address.map(|address| Node { name: seen.name, address }));
+        }
+        Ok(nodes)
     }
 
     /// Starts a stopped node and waits until it is Ready, with routes to the pods of the others.
@@ -106,19 +119,13 @@ impl Cluster {
         let engine = &self.engine;
         docker(engine, format!("starting node {name}"), &["start", name]).run().await?;
         node::script(engine, "waiting for containerd", name, node::CONTAINERD_SCRIPT).await?;
-        let mut nodes = Vec::new();
-        for seen in docker::containers(engine, &self.name).await? {
-            let address = node::address(engine, &seen.name).await?;
-            nodes.extend(address.map(|address| Node { name: seen.name.clone(), address }));
-        }
+        let nodes = self.running_nodes().await?;
         let Some(own) = nodes.iter().find(|node| node.name == name) else {
             return Err(ClusterError::NoAddress(name.to_owned()));
         };
         let script = node::network_script(own, &nodes, None);
         node::script(engine, "setting routes", name, &script).await?;
-        for other in nodes.iter().filter(|node| node.name != name) {
-            node::script(engine, "forgetting connections", &other.name, &forget_script(own.address)).await?;
-        }
+        self.forget(name, own.address, &nodes).await?;
         wait_for_node(&self.client().await?, name, READY).await?;
         self.note_restart(name).await
     }

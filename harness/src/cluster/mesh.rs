@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 
-use super::api::ApiError;
+use super::api::request;
 use super::{Cluster, ClusterError, istio, namespaces};
 use crate::progress::{Phase, Progress};
 use crate::supply;
@@ -151,20 +151,17 @@ impl Cluster {
     async fn purge_istio(&self) -> Result<(), ClusterError> {
         istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
         let client = self.client().await?;
-        let asking = |source| ApiError::Request {
-            doing: format!("removing what istiod led by in {OWN}"),
-            source: Box::new(source),
-        };
+        let failed = |source| request(format!("removing what istiod led by in {OWN}"))(source);
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), OWN);
-        let list = maps.list_metadata(&ListParams::default()).await.map_err(asking)?;
+        let list = maps.list_metadata(&ListParams::default()).await.map_err(failed)?;
         for map in list.items.iter().filter(|map| map.annotations().contains_key(LEADER)) {
             match maps.delete(&map.name_any(), &DeleteParams::default()).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
-                deleted => drop(deleted.map_err(asking)?),
+                deleted => drop(deleted.map_err(failed)?),
             }
         }
         let leases: Api<Lease> = Api::namespaced(client, OWN);
-        leases.delete_collection(&DeleteParams::default(), &ListParams::default()).await.map_err(asking)?;
+        leases.delete_collection(&DeleteParams::default(), &ListParams::default()).await.map_err(failed)?;
         Ok(())
     }
 }

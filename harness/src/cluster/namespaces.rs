@@ -9,7 +9,7 @@ use kube::discovery::{ApiResource, Discovery, Scope, verbs};
 use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 
-use super::api::{ApiError, wait};
+use super::api::{ApiError, request, wait};
 use super::implementation::InstallError;
 
 /// How long what is deleted may take to be gone.
@@ -40,7 +40,7 @@ pub(super) async fn remove(client: &Client, names: &[String]) -> Result<Vec<Stri
                 removed.push(name.clone());
             }
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            Err(source) => return Err(request(format!("removing namespace {name}"), source).into()),
+            Err(source) => return Err(request(format!("removing namespace {name}"))(source).into()),
         }
     }
     for name in &removed {
@@ -56,8 +56,7 @@ pub(super) async fn remove(client: &Client, names: &[String]) -> Result<Vec<Stri
 /// begins.
 pub(super) async fn empty(client: &Client, names: &[String]) -> Result<(), InstallError> {
     let discovery = Discovery::new(client.clone()).run_aggregated().await;
-    let discovery =
-        discovery.map_err(|source| request("asking for the kinds of objects".to_owned(), source))?;
+    let discovery = discovery.map_err(request("asking for the kinds of objects"))?;
     let kinds: Vec<ApiResource> = discovery
         .groups()
         .flat_map(|group| group.recommended_resources())
@@ -136,7 +135,7 @@ async fn delete_all(
         // Neither the namespace nor the kind has to be there: for a kind that has just gone the API server has no more than
         // the number to say.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-        Err(source) => Err(request(format!("removing every {} from {namespace}", kind.kind), source)),
+        Err(source) => Err(request(format!("removing every {} from {namespace}", kind.kind))(source)),
     }
 }
 
@@ -163,8 +162,4 @@ async fn hurry(client: &Client, namespace: &str) {
 
 fn remains(what: &str) -> InstallError {
     InstallError::Remains(what.to_owned(), GONE.as_secs())
-}
-
-fn request(doing: String, source: kube::Error) -> ApiError {
-    ApiError::Request { doing, source: Box::new(source) }
 }

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::api::{self, ApiError};
+use super::api::{self, ApiError, request};
 use super::definition::fingerprint;
 use super::{Cluster, ClusterError};
 use crate::probe::exec;
@@ -116,11 +116,6 @@ struct Mesh<'a> {
     namespace: &'a str,
 }
 
-fn asking(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
-    let doing = doing.into();
-    move |source| ApiError::Request { doing, source: Box::new(source) }
-}
-
 fn late(doing: impl Into<String>, seen: String) -> ClusterError {
     ApiError::Late { doing: doing.into(), limit: LIMIT, seen }.into()
 }
@@ -132,7 +127,7 @@ impl Mesh<'_> {
 
     /// The authority istiod has made itself.
     async fn own(&self) -> Result<Authority, ClusterError> {
-        let secret = self.secrets().get(OWN).await.map_err(asking(format!("reading Secret {OWN}")))?;
+        let secret = self.secrets().get(OWN).await.map_err(request(format!("reading Secret {OWN}")))?;
         let text = |key: &str| {
             let bytes = secret.data.as_ref().and_then(|data| data.get(key));
             let text = bytes.and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
@@ -146,7 +141,7 @@ impl Mesh<'_> {
     /// Whether a root of ours is plugged in.
     async fn is_ours(&self) -> Result<bool, ClusterError> {
         let secret =
-            self.secrets().get_opt(PLUGGED).await.map_err(asking(format!("reading Secret {PLUGGED}")))?;
+            self.secrets().get_opt(PLUGGED).await.map_err(request(format!("reading Secret {PLUGGED}")))?;
         Ok(secret.is_some_and(|secret| secret.labels().get(OURS).is_some_and(|by| by == "meshproof")))
     }
 
@@ -158,14 +153,14 @@ impl Mesh<'_> {
         });
         let params = PatchParams::apply("meshproof").force();
         let patched = self.secrets().patch(PLUGGED, &params, &Patch::Apply(&secret)).await;
-        patched.map_err(asking(format!("writing Secret {PLUGGED}")))?;
+        patched.map_err(request(format!("writing Secret {PLUGGED}")))?;
         Ok(())
     }
 
     async fn restore(&self) -> Result<(), ClusterError> {
         let own = self.own().await?;
         let deleted = self.secrets().delete(PLUGGED, &DeleteParams::default()).await;
-        deleted.map_err(asking(format!("deleting Secret {PLUGGED}")))?;
+        deleted.map_err(request(format!("deleting Secret {PLUGGED}")))?;
         self.restart().await?;
         self.handed_out(&own.root).await
     }
@@ -175,10 +170,10 @@ impl Mesh<'_> {
     async fn restart(&self) -> Result<(), ClusterError> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), self.namespace);
         let istiods = ListParams::default().labels("app=istiod");
-        let list = || async { pods.list(&istiods).await.map_err(asking("listing istiod's pods")) };
+        let list = || async { pods.list(&istiods).await.map_err(request("listing istiod's pods")) };
         let before: Vec<_> = list().await?.items.iter().filter_map(ResourceExt::uid).collect();
         let deleted = pods.delete_collection(&DeleteParams::default(), &istiods).await;
-        deleted.map_err(asking("restarting istiod"))?;
+        deleted.map_err(request("restarting istiod"))?;
         let deadline = Instant::now() + LIMIT;
         loop {
             let now = list().await?.items;
@@ -203,7 +198,7 @@ impl Mesh<'_> {
         };
         let everywhere: Api<ConfigMap> = Api::all(self.client.clone());
         let named = ListParams::default().fields(&format!("metadata.name={ROOTS}"));
-        let maps = everywhere.list(&named).await.map_err(asking(format!("listing ConfigMaps {ROOTS}")))?;
+        let maps = everywhere.list(&named).await.map_err(request(format!("listing ConfigMaps {ROOTS}")))?;
         for namespace in maps.items.iter().filter_map(ResourceExt::namespace) {
             // In a namespace that goes away it goes, too.
             let told = |map: Option<&ConfigMap>| {
@@ -238,7 +233,7 @@ impl Mesh<'_> {
         K: Clone + std::fmt::Debug + Send + DeserializeOwned + kube::Resource<DynamicType = ()> + 'static,
     {
         let api: Api<K> = Api::all(self.client.clone());
-        for found in api.list(&ListParams::default()).await.map_err(asking("listing webhooks"))? {
+        for found in api.list(&ListParams::default()).await.map_err(request("listing webhooks"))? {
             let told = |now: Option<&K>| now.is_none_or(&right);
             if !api::wait(api.clone(), &found.name_any(), told, LIMIT).await? {
                 return Err(late("waiting for istiod's roots at its webhooks", found.name_any()));
@@ -251,14 +246,14 @@ impl Mesh<'_> {
     async fn followed(&self, wanted: &Wanted<'_>, issuing: &str) -> Result<(), ClusterError> {
         let everywhere: Api<Pod> = Api::all(self.client.clone());
         let running = ListParams::default().fields("status.phase=Running");
-        let pods = everywhere.list(&running).await.map_err(asking("listing pods with a sidecar"))?;
+        let pods = everywhere.list(&running).await.map_err(request("listing pods with a sidecar"))?;
         let with_sidecar: Vec<_> = pods.items.iter().filter(|pod| has_sidecar(pod)).collect();
         let annotations = json!({TOUCHED: fingerprint([wanted.trusted])});
         let touch = json!({"metadata": {"annotations": annotations}});
         for pod in &with_sidecar {
             let api: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
             let touched = api.patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&touch)).await;
-            touched.map_err(asking(format!("annotating pod {}", pod.name_any())))?;
+            touched.map_err(request(format!("annotating pod {}", pod.name_any())))?;
         }
         let deadline = Instant::now() + LIMIT;
         let each = with_sidecar.iter().map(|pod| self.follows(pod, wanted, deadline));
