@@ -111,7 +111,7 @@ pub async fn main(cli: Cli) -> u8 {
     let terminal = reports::terminal(false);
     let progress = terminal.as_ref();
     match &cli.command {
-        Command::Up(args) => ended(up::run(args, progress).await),
+        Command::Up(args) => up::run(args, progress).await,
         Command::Down(args) => ended(down::run(args, progress).await),
         Command::Status(args) => ended(status::run(args).await),
         Command::Doctor(args) => diagnosed(doctor::run(args).await),

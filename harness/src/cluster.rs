@@ -52,6 +52,12 @@ use state::{Record, Stage, StateDir, Verdict, assess};
 
 /// Name of the cluster when none is given.
 pub const DEFAULT_NAME: &str = "meshproof";
+
+/// Name of the cluster that is meant where none is given: what `MESHPROOF_CLUSTER` says, or [`DEFAULT_NAME`].
+pub fn default_name() -> String {
+    let named = std::env::var("MESHPROOF_CLUSTER").ok().filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| DEFAULT_NAME.to_owned())
+}
 /// Lock that guards starting and stopping of the engine.
 const ENGINE_LOCK: &str = "clusters";
 /// A living API server answers in milliseconds; a loaded machine may take longer.
@@ -99,7 +105,7 @@ pub struct ClusterSpec {
 impl Default for ClusterSpec {
     fn default() -> Self {
         Self {
-            name: DEFAULT_NAME.to_owned(),
+            name: default_name(),
             nodes: 1,
             istio: IstioChoice::default(),
             without_istio: false,

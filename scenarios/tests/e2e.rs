@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use meshproof::cluster::{ClusterSpec, DEFAULT_NAME, ensure_cluster, nodes_of};
+use meshproof::cluster::{ClusterSpec, default_name, ensure_cluster, nodes_of};
 use meshproof::event::{Event, EventSink, Fanout, PhaseEvents, Recorder, ScenarioResult, Verdict};
 use meshproof::implementation::Implementation;
 use meshproof::report;
@@ -156,7 +156,7 @@ async fn run(file: &Path, implementation: Implementation) -> Result<(Scenario, S
     let id = folder.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
     let scenario = Scenario::load(root, &id, &Catalogue::built_in()?, &implementation)?;
 
-    let name = std::env::var("MESHPROOF_CLUSTER").unwrap_or_else(|_| DEFAULT_NAME.to_owned());
+    let name = default_name();
     let spec = cluster_for(&scenario, name, &implementation)?;
     // Tests run as threads of one process or as processes of their own: the lock is good for both.
     let lock = Cache::open_default()?.lock(&format!("scenarios-{}", spec.name), || {}).await?;

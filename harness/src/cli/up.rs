@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{RootArgs, catalogue, tell};
+use super::{RootArgs, catalogue, ended, exit, tell};
 use crate::cluster::phases::{PhaseRecorder, table};
 use crate::cluster::{
-    Cluster, ClusterError, ClusterSpec, DEFAULT_NAME, IstioChoice, ensure_cluster,
+    Cluster, ClusterError, ClusterSpec, IstioChoice, default_name, ensure_cluster,
     ensure_cluster_with_implementation, nodes_of,
 };
 use crate::implementation::Implementation;
@@ -19,8 +19,8 @@ use crate::supply::ImageSource;
 /// Which cluster, for all commands that have one.
 #[derive(Debug, Clone, Args)]
 pub struct ClusterArgs {
-    /// Name of the cluster
-    #[arg(long = "cluster", value_name = "NAME", default_value = DEFAULT_NAME, value_parser = cluster_name)]
+    /// Name of the cluster; MESHPROOF_CLUSTER does as well
+    #[arg(long = "cluster", value_name = "NAME", default_value_t = default_name(), value_parser = cluster_name)]
     pub cluster: String,
 }
 
@@ -83,21 +83,25 @@ pub struct UpArgs {
     pub timings: bool,
 }
 
-/// Runs `meshproof up`; prints to standard output what is there and what to do next.
-///
-/// # Errors
-/// See [`ClusterError`].
-pub async fn run(args: &UpArgs, progress: &dyn Progress) -> Result<(), ClusterError> {
-    let since = Instant::now();
-    let recorder = PhaseRecorder::new(progress);
+/// Runs `meshproof up`: prints to standard output what is there and what to do next; the exit code.
+pub async fn run(args: &UpArgs, progress: &dyn Progress) -> u8 {
     let mut spec = args.spec.spec();
     if args.for_scenarios {
-        spec.nodes = spec.nodes.max(most_nodes(&args.root).unwrap_or(1));
+        match most_nodes(&args.root) {
+            Some(nodes) => spec.nodes = spec.nodes.max(nodes),
+            None => return exit::USAGE,
+        }
     }
+    ended(up(args, &spec, progress).await)
+}
+
+async fn up(args: &UpArgs, spec: &ClusterSpec, progress: &dyn Progress) -> Result<(), ClusterError> {
+    let since = Instant::now();
+    let recorder = PhaseRecorder::new(progress);
     let cluster = if args.without_implementation {
-        ensure_cluster(&spec, &recorder).await?
+        ensure_cluster(spec, &recorder).await?
     } else {
-        ensure_cluster_with_implementation(&spec, &recorder).await?.0
+        ensure_cluster_with_implementation(spec, &recorder).await?.0
     };
     let took = since.elapsed();
     if args.timings {
@@ -113,7 +117,7 @@ fn most_nodes(root: &RootArgs) -> Option<u8> {
     let implementation = Implementation::built_in().map_err(|problem| tell(&problem.into())).ok()?;
     let scenarios =
         Scenario::load_all(&root, &catalogue, &implementation).map_err(|problems| tell(&problems));
-    scenarios.ok()?.iter().map(|scenario| scenario.needs.nodes).max()
+    Some(scenarios.ok()?.iter().map(|scenario| scenario.needs.nodes).max().unwrap_or(1))
 }
 
 fn summary(cluster: &Cluster, seconds: f64, implementation: bool) -> String {
@@ -130,7 +134,7 @@ fn summary(cluster: &Cluster, seconds: f64, implementation: bool) -> String {
         text += &format!("  export DOCKER_HOST={}\n", cluster.engine.host());
     }
     let name =
-        if cluster.name == DEFAULT_NAME { String::new() } else { format!(" --cluster {}", cluster.name) };
+        if cluster.name == default_name() { String::new() } else { format!(" --cluster {}", cluster.name) };
     text += "  kubectl get pods --all-namespaces\n";
     if implementation {
         text += &format!("  meshproof run{name}       # prove the document's promises on it\n");

@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::cluster::api::{ApiError, apply, objects, wait, wait_for_deployment};
 use crate::cluster::{
-    ClusterError, ClusterSpec, DEFAULT_NAME, Implementation, InstallError, addons,
+    ClusterError, ClusterSpec, Implementation, InstallError, addons, default_name,
     ensure_cluster_with_implementation,
 };
 use crate::probe::{Ask, Prober, Vantage};
@@ -40,7 +40,7 @@ pub struct RoutesArgs {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub routes: u16,
     /// Name of the cluster; it is made if it is not there, and kept
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME)]
+    #[arg(long, value_name = "NAME", default_value_t = default_name())]
     pub cluster: String,
 }
 
