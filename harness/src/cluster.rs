@@ -28,7 +28,7 @@ pub mod istio;
 pub mod kind;
 mod machines;
 mod mesh;
-mod namespaces;
+pub(crate) mod namespaces;
 pub mod network;
 mod node;
 pub mod phases;

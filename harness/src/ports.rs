@@ -90,7 +90,9 @@ pub trait Objects: Send + Sync {
     /// Deletes; says whether it existed. Does not wait for finalizers.
     fn delete<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, bool>;
     /// Ends the pods of a namespace that is going away at once: nobody waits for their grace period.
-    fn hurry<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()>;
+    fn end_pods<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()>;
+    /// Does what it can so that namespaces that were deleted are gone soon. What holds them shows when they are waited for.
+    fn finish<'a>(&'a self, namespaces: &'a [String]) -> PortFuture<'a, ()>;
     /// The complete set as it is now and after each change: a watch, fed by lists whenever it breaks. Never ends; an
     /// item is an error when the outside will not come back by itself.
     fn observe(&self, query: &Query) -> BoxStream<'static, Result<Vec<Value>, PortError>>;

@@ -7,6 +7,7 @@
 pub mod access_log;
 mod answer;
 pub mod continuity;
+pub mod envoy;
 mod error;
 pub mod exec;
 pub mod frontend;
@@ -14,6 +15,7 @@ mod hang_up;
 pub mod inside;
 pub mod outside;
 mod port;
+pub mod request_id;
 pub mod route;
 pub mod strip;
 

@@ -97,9 +97,9 @@ impl ClusterWitnesses {
 
     async fn account(&self, gateway: &ObjectRef, answer: &Answer) -> Result<Option<Account>, PortError> {
         let logs = self.logs(gateway.namespace.as_deref().unwrap_or_default(), &gateway.name);
-        let id = answer.request_id().or(answer.sent_as.as_deref());
+        let id = answer.request_id().or_else(|| answer.sent_as.clone());
         let (Some(id), Some(logs)) = (id, logs) else { return Ok(None) };
-        let entry = logs.find(id, RECENT, LOG_DELAY).await?;
+        let entry = logs.find(&id, RECENT, LOG_DELAY).await?;
         Ok(entry.map(|entry| Account { reason: entry.reason, upstream_pod: entry.upstream_pod }))
     }
 

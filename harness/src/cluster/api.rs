@@ -15,6 +15,7 @@ use kube::{Client, Config};
 
 use crate::yaml;
 
+mod connect;
 mod readiness;
 
 pub(crate) use readiness::{deployment_shortfall, node_is_ready, pod_troubles};
@@ -78,7 +79,7 @@ pub(crate) async fn client(kubeconfig: &Path) -> Result<Client, ApiError> {
         .map_err(|error| broken(error.to_string()))?;
     // The API server is on this host; what takes longer than this is not there.
     config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).map_err(|error| broken(error.to_string()))
+    connect::connect(config).map_err(|error| broken(error.to_string()))
 }
 
 /// The node's own administrator kubeconfig, rewritten for use from the host. It works from the API server's first

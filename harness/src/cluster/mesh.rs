@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 
 use super::api::request;
-use super::{Cluster, ClusterError, istio, namespaces};
+use super::{Cluster, ClusterError, Provider, istio, namespaces};
 use crate::progress::{Phase, Progress};
 use crate::supply;
 use crate::supply::cache::Cache;
@@ -142,7 +142,7 @@ impl Cluster {
     pub async fn uninstall_istio(&self, namespaces: &[String]) -> Result<(), ClusterError> {
         self.purge_istio().await?;
         let others: Vec<_> = namespaces.iter().filter(|namespace| *namespace != OWN).cloned().collect();
-        namespaces::remove(&self.client().await?, &others).await?;
+        namespaces::remove(&self.client().await?, Provider::Kind, &others).await?;
         Ok(())
     }
 

@@ -1,19 +1,22 @@
-//! Namespaces that the gateway under test lives in: emptied, or removed.
+//! Namespaces: emptied, or removed without Kubernetes' pause.
 
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
+use k8s_openapi::api::core::v1::{Namespace, NamespaceSpec, Pod};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::discovery::{ApiResource, Discovery, Scope, verbs};
 use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 
 use super::api::{ApiError, request, wait};
 use super::implementation::InstallError;
+use super::target::Provider;
 
 /// How long what is deleted may take to be gone.
 const GONE: Duration = Duration::from_secs(120);
+/// How long what is in a namespace of ours may take to be gone before the namespace is left to Kubernetes.
+const FINISHED: Duration = Duration::from_secs(10);
 /// Requests under way at the same time.
 const WIDTH: usize = 8;
 
@@ -30,19 +33,27 @@ pub(super) async fn outlast_removal(client: &Client, name: &str) -> Result<(), I
 }
 
 /// Removes namespaces and waits until they are gone; returns those that were there.
-pub(super) async fn remove(client: &Client, names: &[String]) -> Result<Vec<String>, InstallError> {
+pub(super) async fn remove(
+    client: &Client,
+    provider: Provider,
+    names: &[String],
+) -> Result<Vec<String>, InstallError> {
     let api: Api<Namespace> = Api::all(client.clone());
     let mut removed = Vec::new();
     for name in names {
         match api.delete(name, &DeleteParams::default()).await {
             Ok(_) => {
-                hurry(client, name).await;
+                // Trouble shows in the waiting.
+                if let Err(error) = end_pods(client, name).await {
+                    tracing::debug!(%error, "its pods take their time");
+                }
                 removed.push(name.clone());
             }
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             Err(source) => return Err(request(format!("removing namespace {name}"))(source).into()),
         }
     }
+    finish(client, provider, &removed).await;
     for name in &removed {
         if !wait(api.clone(), name, |object: Option<&Namespace>| object.is_none(), GONE).await? {
             return Err(remains(&format!("namespace {name}")));
@@ -51,33 +62,92 @@ pub(super) async fn remove(client: &Client, names: &[String]) -> Result<Vec<Stri
     Ok(removed)
 }
 
+/// Does what is left to do for namespaces that were deleted, until they are gone.
+///
+/// Kubernetes begins with it five seconds after the deletion, so that every API server of a highly available control plane
+/// has heard of it and lets nothing new in. A cluster of ours has one, which knows; any other is left to itself, as is a
+/// namespace in which something stays: whoever waits for it will see why.
+pub(crate) async fn finish(client: &Client, provider: Provider, names: &[String]) {
+    if names.is_empty() || provider != Provider::Kind {
+        return;
+    }
+    let finished = async {
+        let kinds = kinds(client).await?;
+        let deadline = Instant::now() + FINISHED;
+        let each = names.iter().map(|name| async {
+            clear(client, name, kinds.clone(), Keeping::Nothing, deadline).await?;
+            release(client, name).await
+        });
+        futures::future::try_join_all(each).await
+    };
+    if let Err(error) = finished.await {
+        tracing::debug!(?names, %error, "left to Kubernetes");
+    }
+}
+
+/// Takes Kubernetes' own finalizer from a namespace that is being removed and holds nothing any more.
+async fn release(client: &Client, name: &str) -> Result<(), InstallError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let failed = || request(format!("ending namespace {name}"));
+    let Some(mut namespace) = api.get_opt(name).await.map_err(failed())? else { return Ok(()) };
+    // One that is not being removed would lose its protection.
+    if namespace.metadata.deletion_timestamp.is_none() {
+        return Ok(());
+    }
+    namespace.spec = Some(NamespaceSpec { finalizers: Some(Vec::new()) });
+    match api.replace_subresource("finalize", name, &PostParams::default(), &namespace).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        released => Ok(released.map(drop).map_err(failed())?),
+    }
+}
+
 /// Removes everything from namespaces but what the cluster itself keeps in each, and waits until it is gone. An empty
-/// namespace is as good as none for whoever installs into it; a removed one takes Kubernetes five seconds before it even
-/// begins.
+/// namespace is as good as none for whoever installs into it, and in any cluster sooner had than a new one.
 pub(super) async fn empty(client: &Client, names: &[String]) -> Result<(), InstallError> {
-    let discovery = Discovery::new(client.clone()).run_aggregated().await;
-    let discovery = discovery.map_err(request("asking for the kinds of objects"))?;
-    let kinds: Vec<ApiResource> = discovery
-        .groups()
-        .flat_map(|group| group.recommended_resources())
-        .filter(|(kind, can)| {
-            can.scope == Scope::Namespaced
-                && can.supports_operation(verbs::DELETE_COLLECTION)
-                && kind.kind != "Event"
-        })
-        .map(|(kind, _)| kind)
-        .collect();
+    let kinds = kinds(client).await?;
     for name in names {
         let deadline = Instant::now() + GONE;
-        let mut left = kinds.clone();
-        // Until nothing is found: what controllers make while their objects go is met in the next round.
-        while !left.is_empty() {
-            if Instant::now() >= deadline {
-                let kinds: Vec<_> = left.iter().map(|kind| kind.plural.as_str()).collect();
-                return Err(remains(&format!("something of {} in {name}", kinds.join(", "))));
-            }
-            left = empty_of(client, name, left, deadline).await?;
+        clear(client, name, kinds.clone(), Keeping::TheClusters, deadline).await?;
+    }
+    Ok(())
+}
+
+/// What stays when a namespace is cleared.
+#[derive(Clone, Copy, PartialEq)]
+enum Keeping {
+    /// What Kubernetes and Istio put into every namespace, and events.
+    TheClusters,
+    /// Nothing.
+    Nothing,
+}
+
+/// Kinds whose objects live in namespaces and can be removed.
+async fn kinds(client: &Client) -> Result<Vec<ApiResource>, ApiError> {
+    let discovery = Discovery::new(client.clone()).run_aggregated().await;
+    let discovery = discovery.map_err(request("asking for the kinds of objects"))?;
+    let kinds = discovery.groups().flat_map(|group| group.recommended_resources());
+    let namespaced = kinds.filter(|(_, can)| {
+        can.scope == Scope::Namespaced && can.supports_operation(verbs::DELETE_COLLECTION)
+    });
+    Ok(namespaced.map(|(kind, _)| kind).collect())
+}
+
+/// Removes everything from a namespace, until nothing is found: what controllers make while their objects go is met in the
+/// next round.
+async fn clear(
+    client: &Client,
+    name: &str,
+    mut left: Vec<ApiResource>,
+    keeping: Keeping,
+    deadline: Instant,
+) -> Result<(), InstallError> {
+    left.retain(|kind| keeping == Keeping::Nothing || kind.kind != "Event");
+    while !left.is_empty() {
+        if Instant::now() >= deadline {
+            let kinds: Vec<_> = left.iter().map(|kind| kind.plural.as_str()).collect();
+            return Err(remains(&format!("something of {} in {name}", kinds.join(", "))));
         }
+        left = empty_of(client, name, left, keeping, deadline).await?;
     }
     Ok(())
 }
@@ -87,12 +157,13 @@ async fn empty_of(
     client: &Client,
     namespace: &str,
     kinds: Vec<ApiResource>,
+    keeping: Keeping,
     deadline: Instant,
 ) -> Result<Vec<ApiResource>, InstallError> {
     let deleted: Vec<_> = futures::stream::iter(kinds)
         .map(|kind| async move {
             let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
-            delete_all(&api, &kind, namespace).await.map(|objects| (kind, objects))
+            delete_all(&api, &kind, namespace, keeping).await.map(|objects| (kind, objects))
         })
         .buffer_unordered(WIDTH)
         .try_filter(|(_, objects)| futures::future::ready(!objects.is_empty()))
@@ -117,8 +188,9 @@ async fn delete_all(
     api: &Api<DynamicObject>,
     kind: &ApiResource,
     namespace: &str,
+    keeping: Keeping,
 ) -> Result<Vec<(String, Option<String>)>, ApiError> {
-    let which = match kept(&kind.kind) {
+    let which = match kept(&kind.kind, keeping) {
         [] => ListParams::default(),
         kept => {
             let others: Vec<_> = kept.iter().map(|name| format!("metadata.name!={name}")).collect();
@@ -129,7 +201,8 @@ async fn delete_all(
         Ok(deleted) => {
             let deleted = deleted.left();
             let objects = deleted.iter().flat_map(|list| &list.items);
-            let objects = objects.filter(|object| !ISTIOS.contains(&object.name_any().as_str()));
+            let stays = |name: &str| keeping == Keeping::TheClusters && ISTIOS.contains(&name);
+            let objects = objects.filter(|object| !stays(&object.name_any()));
             Ok(objects.map(|object| (object.name_any(), object.uid())).collect())
         }
         // Neither the namespace nor the kind has to be there: for a kind that has just gone the API server has no more than
@@ -143,23 +216,102 @@ async fn delete_all(
 const ISTIOS: [&str; 2] = ["istio-ca-root-cert", "istio-ca-crl"];
 
 /// What Kubernetes puts into every namespace, and would put there again.
-fn kept(kind: &str) -> &'static [&'static str] {
-    match kind {
-        "ConfigMap" => &["kube-root-ca.crt"],
-        "ServiceAccount" => &["default"],
+fn kept(kind: &str, keeping: Keeping) -> &'static [&'static str] {
+    match (keeping, kind) {
+        (Keeping::TheClusters, "ConfigMap") => &["kube-root-ca.crt"],
+        (Keeping::TheClusters, "ServiceAccount") => &["default"],
         _ => &[],
     }
 }
 
-/// Ends the pods of a namespace that goes away: nobody waits for their grace period. Trouble shows in the waiting.
-async fn hurry(client: &Client, namespace: &str) {
+/// Ends the pods of a namespace that goes away: nobody waits for their grace period.
+///
+/// # Errors
+/// The API server refuses.
+pub(crate) async fn end_pods(client: &Client, namespace: &str) -> Result<(), ApiError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let at_once = DeleteParams::default().grace_period(0);
-    if let Err(error) = pods.delete_collection(&at_once, &ListParams::default()).await {
-        tracing::debug!(namespace, %error, "its pods take their time");
-    }
+    let ended = pods.delete_collection(&at_once, &ListParams::default()).await;
+    ended.map(drop).map_err(request(format!("ending the pods of {namespace}")))
 }
 
 fn remains(what: &str) -> InstallError {
     InstallError::Remains(what.to_owned(), GONE.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::{Method, Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What was asked of an API server that knows config maps, of which there is one until it is deleted, and a namespace.
+    async fn asked(provider: Provider, namespace: Value) -> Vec<String> {
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let asked = log.clone();
+        let server = tower::service_fn(move |request: Request<Body>| {
+            let (log, namespace) = (asked.clone(), namespace.clone());
+            async move {
+                let (path, method) = (request.uri().path().to_owned(), request.method().clone());
+                let body = request.into_body().collect_bytes().await?;
+                let body = String::from_utf8_lossy(&body).into_owned();
+                let mut log = log.lock().unwrap();
+                let first = !log.iter().any(|line| line.starts_with("DELETE"));
+                log.push(format!("{method} {path} {body}"));
+                let maps = match first && method == Method::DELETE {
+                    true => json!([{"metadata": {"name": "kube-root-ca.crt", "uid": "1"}}]),
+                    false => json!([]),
+                };
+                let answer = match path.as_str() {
+                    "/api" => discovered(),
+                    "/apis" => json!({"metadata": {}, "items": []}),
+                    path if path.ends_with("/configmaps") => {
+                        json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "1"}, "items": maps})
+                    }
+                    _ => namespace,
+                };
+                Ok::<_, tower::BoxError>(Response::new(Body::from(answer.to_string().into_bytes())))
+            }
+        });
+        finish(&Client::new(server, "default"), provider, &["a".into()]).await;
+        let log = log.lock().unwrap();
+        log.iter().filter(|line| !line.starts_with("GET")).cloned().collect()
+    }
+
+    fn discovered() -> Value {
+        json!({"metadata": {}, "items": [{"metadata": {}, "versions": [{"version": "v1", "resources": [{
+            "resource": "configmaps", "singularResource": "configmap", "scope": "Namespaced",
+            "responseKind": {"group": "", "version": "v1", "kind": "ConfigMap"},
+            "verbs": ["list", "deletecollection"],
+        }]}]}]})
+    }
+
+    fn namespace(deleted: Value) -> Value {
+        json!({"metadata": {"name": "a", "deletionTimestamp": deleted}, "spec": {"finalizers": ["kubernetes"]}})
+    }
+
+    #[tokio::test]
+    async fn a_namespace_is_released_when_nothing_is_found_in_it_any_more() {
+        let asked = asked(Provider::Kind, namespace(json!("2026-01-01T00:00:00Z"))).await;
+        let [first, second, release] = asked.as_slice() else { panic!("{asked:?}") };
+        assert!(first.starts_with("DELETE /api/v1/namespaces/a/configmaps"), "{first}");
+        assert!(second.starts_with("DELETE /api/v1/namespaces/a/configmaps"), "{second}");
+        assert!(release.starts_with("PUT /api/v1/namespaces/a/finalize"), "{release}");
+        assert!(release.contains(r#""finalizers":[]"#), "{release}");
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_nobody_deleted_keeps_its_finalizer() {
+        let asked = asked(Provider::Kind, namespace(Value::Null)).await;
+        assert!(!asked.iter().any(|line| line.starts_with("PUT")), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cluster_of_somebody_else_is_left_to_itself() {
+        assert!(asked(Provider::Existing, namespace(json!("2026-01-01T00:00:00Z"))).await.is_empty());
+    }
 }

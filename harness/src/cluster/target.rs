@@ -218,7 +218,7 @@ impl Target {
             }
         }
         namespaces::empty(&client, &implementation.namespaces).await?;
-        let removed = namespaces::remove(&client, &others).await?;
+        let removed = namespaces::remove(&client, self.provider, &others).await?;
         gone.extend(removed.into_iter().map(|name| format!("namespace {name}")));
         Ok(gone)
     }
@@ -234,7 +234,7 @@ impl Target {
         }
         self.uninstall(implementation, &InstallOptions::default()).await?;
         let client = self.client().await?;
-        namespaces::remove(&client, &implementation.namespaces).await?;
+        namespaces::remove(&client, self.provider, &implementation.namespaces).await?;
         let definitions: Api<CustomResourceDefinition> = Api::all(client);
         for name in &self.definitions {
             match definitions.delete(name, &DeleteParams::default()).await {

@@ -8,7 +8,7 @@ use super::{QUESTION, folder::Folder, in_parallel};
 use crate::{
     diagnosis::Facts,
     ports::EvidenceRequest,
-    probe::{ProbeError, exec},
+    probe::{ProbeError, envoy},
 };
 
 const CONTAINER: &str = "istio-proxy";
@@ -31,10 +31,7 @@ pub(super) async fn collect(client: &Client, request: &EvidenceRequest, facts: &
     for (namespace, pod) in &pods {
         for (question, file) in QUESTIONS {
             let path = format!("envoy/{namespace}/{pod}/{file}");
-            let asking = async move {
-                let command = ["pilot-agent", "request", "GET", *question];
-                (path, exec::stdout(client, namespace, pod, CONTAINER, &command, QUESTION).await)
-            };
+            let asking = async move { (path, envoy::ask(client, namespace, pod, question, QUESTION).await) };
             questions.push(asking.boxed());
         }
     }

@@ -17,7 +17,10 @@ use kube::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::ProbeError;
+use super::{
+    ProbeError,
+    request_id::{constant, untraced},
+};
 use crate::implementation::{Proxies, about_gateway};
 
 /// How the gateway spoke to the pod.
@@ -79,7 +82,7 @@ pub struct AccessLogEntry {
     pub upstream_address: Option<String>,
     /// How it was asked.
     pub upstream_tls: Option<UpstreamTls>,
-    /// The id the line is found by.
+    /// The id the line is found by, [`untraced`].
     pub request_id: String,
     /// Name under which the harness sent the request, see [`Ask::NAME`]; nothing in logs that do not keep it.
     pub sent_as: Option<String>,
@@ -91,7 +94,8 @@ pub struct AccessLogEntry {
 impl AccessLogEntry {
     /// Reads a line of alb-proxy's log. `None` for lines that are not access log entries.
     pub fn parse(line: &str) -> Option<Self> {
-        let entry: Self = serde_json::from_str(line.trim()).ok()?;
+        let mut entry: Self = serde_json::from_str(line.trim()).ok()?;
+        entry.request_id = untraced(&entry.request_id);
         (!entry.reason.is_empty() && entry.status != 0).then_some(entry)
     }
 
@@ -206,7 +210,7 @@ impl ProxyLogs {
     /// When the pods cannot be listed.
     pub async fn accounts(
         &self,
-        ids: &[&str],
+        ids: &[String],
         since: Duration,
         within: Duration,
     ) -> Result<BTreeMap<String, AccessLogEntry>, ProbeError> {
@@ -214,7 +218,7 @@ impl ProxyLogs {
         loop {
             let recent = self.recent(since).await?.into_iter();
             let entries: BTreeMap<_, _> = recent.map(|entry| (entry.request_id.clone(), entry)).collect();
-            let Some(missing) = ids.iter().find(|id| !entries.contains_key(**id)) else { return Ok(entries) };
+            let Some(missing) = ids.iter().find(|id| !entries.contains_key(*id)) else { return Ok(entries) };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || self.find(missing, since, left).await?.is_none() {
                 return Ok(entries);
@@ -227,7 +231,7 @@ impl ProxyLogs {
             LogParams { follow: true, since_seconds: Some(seconds(since)), ..LogParams::default() };
         let mut lines = self.api().log_stream(pod, &parameters).await.ok()?.lines();
         while let Ok(Some(line)) = lines.try_next().await {
-            if line.contains(id)
+            if line.contains(constant(id))
                 && let Some(entry) = self.format.parse(&line)
                 && (entry.request_id == id || entry.sent_as.as_deref() == Some(id))
             {

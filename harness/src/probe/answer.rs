@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Vantage;
+use super::{Vantage, request_id::untraced};
 
 /// What the echo backend says about itself and about the request it saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,10 +184,10 @@ impl Answer {
     }
 
     /// `x-request-id` under which the gateway logged this exchange: in the response, or as the backend
-    /// saw it. A gateway may replace the client's (Application Gateway for Containers does).
-    pub fn request_id(&self) -> Option<&str> {
+    /// saw it, [`untraced`]. A gateway may replace the client's (Application Gateway for Containers does).
+    pub fn request_id(&self) -> Option<String> {
         let sent_back = self.headers.get("x-request-id").map(String::as_str);
-        sent_back.or_else(|| self.echo.as_ref().and_then(|echo| echo.header("x-request-id")))
+        sent_back.or_else(|| self.echo.as_ref()?.header("x-request-id")).map(untraced)
     }
 
     /// One line for people: `200 from backend-v1-5d9c…-x2x7f` or `reset: connection reset by peer`.

@@ -34,6 +34,16 @@ pub enum ProbeError {
         /// Exit status and what it wrote to stderr.
         reason: String,
     },
+    /// An Envoy's admin interface could not be asked, or did not answer.
+    #[error("asking the Envoy of {pod} for {question}: {reason}")]
+    Envoy {
+        /// Path below the admin interface.
+        question: String,
+        /// `namespace/pod`.
+        pod: String,
+        /// What came instead of an answer.
+        reason: String,
+    },
     /// A vantage pod, or another thing needed first, is not there in time.
     #[error("{what} not ready after {waited:?}: {seen}; {hint}")]
     NotReady {

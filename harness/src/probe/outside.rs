@@ -228,7 +228,7 @@ mod tests {
             Outside::new(true).send(&Ask::get("http://fe.example/a?b").connecting_to(address)).await.unwrap();
         assert_eq!(answer.status, Some(200));
         assert!(answer.is_from("backend-v1"), "{answer:?}");
-        assert_eq!(answer.request_id(), Some("id-1"));
+        assert_eq!(answer.request_id().as_deref(), Some("id-1"));
         assert_eq!(answer.headers.get("set-cookie").map(String::as_str), Some("a, b"));
         assert_eq!(answer.peer, Some(address));
         assert_eq!(answer.failure, None);

@@ -147,7 +147,11 @@ impl Objects for World {
         .boxed()
     }
 
-    fn hurry<'a>(&'a self, _: &'a str) -> PortFuture<'a, ()> {
+    fn end_pods<'a>(&'a self, _: &'a str) -> PortFuture<'a, ()> {
+        future::ready(Ok(())).boxed()
+    }
+
+    fn finish<'a>(&'a self, _: &'a [String]) -> PortFuture<'a, ()> {
         future::ready(Ok(())).boxed()
     }
 

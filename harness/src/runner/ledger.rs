@@ -175,7 +175,7 @@ pub async fn sweep(steps: &[Step], outside: &Outside) -> Result<Vec<String>, Por
 async fn delete(id: &ObjectRef, outside: &Outside) -> Result<bool, PortError> {
     let existed = outside.objects.delete(id).await?;
     if existed && id.kind.word == "namespace" {
-        outside.objects.hurry(&id.name).await?;
+        outside.objects.end_pods(&id.name).await?;
     }
     Ok(existed)
 }
@@ -187,6 +187,9 @@ async fn gone(outside: &Outside, ids: Vec<ObjectRef>) -> Vec<String> {
     // What lives in a namespace that goes away goes with it.
     let namespaces: Vec<_> =
         ids.iter().filter(|id| id.kind.word == "namespace").map(|id| id.name.clone()).collect();
+    if let Err(error) = outside.objects.finish(&namespaces).await {
+        problems.push(error.to_string());
+    }
     let lone = ids.iter().filter(|id| id.namespace.as_ref().is_none_or(|ns| !namespaces.contains(ns)));
     let mut sets: BTreeMap<(&str, Option<String>), Vec<&ObjectRef>> = BTreeMap::new();
     for id in lone {

@@ -70,7 +70,7 @@ impl Live {
         let tools =
             Arc::new(ClusterTools { target: target.clone(), implementation: implementation.clone(), sink });
         let placeholders = placeholders(target, &implementation, echo);
-        let outside = outside(client, &prober, &implementation, tools, placeholders);
+        let outside = outside(client, target.provider, &prober, &implementation, tools, placeholders);
         let cluster = ClusterInfo {
             provider: target.provider.to_string(),
             kubernetes: target.kubernetes.clone(),
@@ -113,6 +113,7 @@ impl Live {
 
 fn outside(
     client: Client,
+    provider: Provider,
     prober: &Arc<Prober>,
     implementation: &Arc<Implementation>,
     tools: Arc<ClusterTools>,
@@ -120,7 +121,7 @@ fn outside(
 ) -> Outside {
     let witnesses = ClusterWitnesses::new(client.clone(), prober.clone(), implementation.clone());
     Outside {
-        objects: Arc::new(KubeObjects::new(client.clone())),
+        objects: Arc::new(KubeObjects::new(client.clone(), provider)),
         requests: prober.clone(),
         witnesses: Arc::new(witnesses),
         evidence: Arc::new(Collector::new(client, implementation.clone())),

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, future};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::time::{Instant, interval};
 
+use crate::cluster::{Provider, namespaces};
 use crate::ports::{Applied, ObjectRef, Objects, PortError, PortFuture, Query};
 use crate::scenario::kinds::Kind;
 
@@ -26,12 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct KubeObjects {
     client: Client,
+    provider: Provider,
 }
 
 impl KubeObjects {
-    /// Over this client.
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    /// Over this client, of a cluster of this provider.
+    pub fn new(client: Client, provider: Provider) -> Self {
+        Self { client, provider }
     }
 
     fn api(&self, kind: &Kind, namespace: Option<&str>, version: Option<&str>) -> Api<DynamicObject> {
@@ -133,16 +134,16 @@ impl Objects for KubeObjects {
         .boxed()
     }
 
-    fn hurry<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()> {
+    fn end_pods<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()> {
         async move {
-            let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-            let at_once = DeleteParams::default().grace_period(0);
-            let deleted = pods.delete_collection(&at_once, &ListParams::default()).await;
-            deleted
-                .map(drop)
-                .map_err(|error| PortError::new(format!("ending the pods of {namespace}"), error))
+            let ended = namespaces::end_pods(&self.client, namespace).await;
+            ended.map_err(|error| PortError::new("removing a namespace", error))
         }
         .boxed()
+    }
+
+    fn finish<'a>(&'a self, namespaces: &'a [String]) -> PortFuture<'a, ()> {
+        namespaces::finish(&self.client, self.provider, namespaces).map(Ok).boxed()
     }
 
     fn observe(&self, query: &Query) -> BoxStream<'static, Result<Vec<Value>, PortError>> {

@@ -66,7 +66,7 @@ pub(super) async fn hear(
         pods: backend::pods(client, context.namespace_of_backend(), &context.backend).await?,
         ..Facts::default()
     };
-    let ids: Vec<&str> = good.iter().filter_map(|answer| answer.request_id()).collect();
+    let ids: Vec<String> = good.iter().filter_map(|answer| answer.request_id()).collect();
     if !ids.is_empty() {
         facts.accounts = logs.accounts(&ids, RECENT, LOG_DELAY).await?;
     }
@@ -79,7 +79,7 @@ pub(super) async fn hear(
 fn seen(answer: &Answer) -> Seen {
     Seen {
         pod: answer.pod().unwrap_or_default().into(),
-        request_id: answer.request_id().map(Into::into),
+        request_id: answer.request_id(),
         tls: answer.echo.as_ref().and_then(|echo| echo.tls.clone()),
     }
 }

@@ -67,13 +67,13 @@ async fn gather(outside: &Outside<'_>, context: &WitnessContext) -> Result<Facts
     let mut facts = Facts {
         answers: good
             .iter()
-            .map(|answer| (answer.pod().unwrap_or_default().into(), answer.request_id().map(Into::into)))
+            .map(|answer| (answer.pod().unwrap_or_default().into(), answer.request_id()))
             .collect(),
         pods: backend::pods(outside.client, context.namespace_of_backend(), &context.backend).await?,
         ..Facts::default()
     };
     if let Some(logs) = &outside.logs {
-        let ids: Vec<&str> = good.iter().filter_map(|answer| answer.request_id()).collect();
+        let ids: Vec<String> = good.iter().filter_map(|answer| answer.request_id()).collect();
         facts.accounts = Some(logs.accounts(&ids, RECENT, LOG_DELAY).await?);
     }
     let answered = facts.pods.iter().filter(|pod| facts.answers.iter().any(|(name, _)| *name == pod.name));

@@ -15,7 +15,7 @@ use super::{BackendPod, LOG_DELAY, RECENT, backend, nothing_to_see, testimony, t
 use crate::{
     event::Testimony,
     ports::{PortError, WitnessContext},
-    probe::{AccessLogEntry, Answer, ProxyLogs},
+    probe::{AccessLogEntry, Answer, ProxyLogs, request_id::untraced},
 };
 
 pub(super) const NAME: &str = "never-clear-text";
@@ -52,10 +52,10 @@ pub(super) async fn hear(
     };
     // No answer at all is what there is before the frontend listens.
     let answers: Vec<_> = context.answers.iter().filter_map(|a| Some((a, a.status?))).collect();
-    let id = |answer: &Answer| answer.request_id().or(answer.sent_as.as_deref()).map(str::to_owned);
+    let id = |answer: &Answer| answer.request_id().or_else(|| answer.sent_as.clone());
     let known = answers.iter().filter_map(|(answer, status)| Some((id(answer)?, *status)));
     let mut facts = Facts { answers: known.collect(), ..Facts::default() };
-    let ids: Vec<&str> = facts.answers.iter().map(|(id, _)| id.as_str()).collect();
+    let ids: Vec<String> = facts.answers.iter().map(|(id, _)| id.clone()).collect();
     facts.accounts = logs.accounts(&ids, RECENT, LOG_DELAY).await?;
     for pod in backend::pods(client, context.namespace_of_backend(), &context.backend).await? {
         read(client, &pod, &mut facts.programs).await?;
@@ -82,7 +82,7 @@ async fn read(client: &Client, pod: &BackendPod, program: &mut Program) -> Resul
 impl Program {
     fn take(&mut self, line: &str) {
         let line: Value = serde_json::from_str(line).unwrap_or_default();
-        self.requests.extend(line["request"].as_str().map(str::to_owned));
+        self.requests.extend(line["request"].as_str().map(untraced));
         self.tls |= line["connection"].is_string();
     }
 }
@@ -176,6 +176,12 @@ mod tests {
         assert!(!held && why.contains("in clear text"), "{why}");
         let (held, why) = heard(&facts(&[("a", 200)], "mtls", &[]));
         assert!(!held && why.contains("knows nothing"), "{why}");
+    }
+
+    #[test]
+    fn a_request_that_the_sidecar_traces_is_known_by_the_id_the_gateway_gave_it() {
+        let traced = r#"{"request": "fdb09c67-f15a-9be2-8b86-5704aaec82de"}"#;
+        assert!(heard(&facts(&[("fdb09c67-f15a-4be2-8b86-5704aaec82de", 200)], "mtls", &[traced])).0);
     }
 
     #[test]

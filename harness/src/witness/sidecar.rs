@@ -8,7 +8,7 @@ use kube::{Api, Client, api::LogParams};
 use serde::{Deserialize, Serialize};
 
 use super::{BackendPod, trouble};
-use crate::{ports::PortError, probe::exec};
+use crate::{ports::PortError, probe::envoy};
 
 /// Name of Istio's container.
 pub(crate) const CONTAINER: &str = "istio-proxy";
@@ -120,8 +120,7 @@ pub(crate) async fn tls_counters(
     pod: &BackendPod,
 ) -> Result<BTreeMap<String, u64>, PortError> {
     let path = "stats?filter=_15006.ssl";
-    let command = ["pilot-agent", "request", "GET", path];
-    let text = exec::stdout(client, &pod.namespace, &pod.name, CONTAINER, &command, ADMIN_TIMEOUT).await?;
+    let text = envoy::ask(client, &pod.namespace, &pod.name, path, ADMIN_TIMEOUT).await?;
     Ok(parse_counters(&text))
 }
 

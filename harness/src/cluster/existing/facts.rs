@@ -9,6 +9,7 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
 use super::refusal::{DEFINITIONS, Found, Plan};
+use crate::cluster::Provider;
 use crate::cluster::addons;
 use crate::cluster::api::ApiError;
 use crate::cluster::implementation::{Implementation, installed_in};
@@ -24,7 +25,7 @@ fn asking(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
 
 /// What of the plan is there already, and which definitions are not.
 pub(super) async fn found(client: &Client, plan: &Plan) -> Result<Found, ApiError> {
-    let objects = KubeObjects::new(client.clone());
+    let objects = KubeObjects::new(client.clone(), Provider::Existing);
     let mut found = Found::default();
     for id in plan.must_not_exist() {
         if objects.exists(&id).await.map_err(asking(format!("looking for {id}")))? {

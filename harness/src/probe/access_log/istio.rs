@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{AccessLogEntry, UpstreamTls};
+use crate::probe::request_id::untraced;
 
 /// A line, of which only this much is needed. Envoy writes `null` (older: `-`) for what there is not.
 #[derive(Deserialize)]
@@ -30,7 +31,7 @@ struct Line {
 /// Reads a line. `None` for what is no entry about an HTTP request.
 pub(super) fn parse(line: &str) -> Option<AccessLogEntry> {
     let line: Line = serde_json::from_str(line.trim()).ok()?;
-    let request_id = given(line.request_id.as_deref())?.to_owned();
+    let request_id = untraced(given(line.request_id.as_deref())?);
     Some(AccessLogEntry {
         reason: reason(&line).to_owned(),
         upstream_tls: Some(tls(&line)),

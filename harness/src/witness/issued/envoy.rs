@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::Seen;
 use crate::implementation::{Proxies, about_gateway};
 use crate::ports::{PortError, WitnessContext};
-use crate::probe::exec;
-use crate::witness::{sidecar::CONTAINER, trouble};
+use crate::probe::envoy;
+use crate::witness::trouble;
 
 /// Envoy's configuration, secrets only. It blanks private keys itself.
 const QUESTION: &str = "config_dump?resource=dynamic_active_secrets";
@@ -46,8 +46,7 @@ pub(super) async fn of(
     namespace: &str,
     pod: &str,
 ) -> Result<Result<Vec<u8>, String>, PortError> {
-    let command = ["pilot-agent", "request", "GET", QUESTION];
-    let dump = exec::stdout(client, namespace, pod, CONTAINER, &command, TIMEOUT).await?;
+    let dump = envoy::ask(client, namespace, pod, QUESTION, TIMEOUT).await?;
     Ok(chain(&dump).ok_or_else(|| format!("the Envoy of {namespace}/{pod} holds no certificate `{SECRET}`")))
 }
 
