@@ -1,7 +1,7 @@
 //! The protocol over real TLS on loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a failed helper is a failed test
 
-use alb_config::client::{ClientOptions, ConnectionState, Store, run};
+use alb_config::client::{ClientOptions, ConnectionState, Rejection, Store, run};
 use alb_config::proto::{Frontend, Node};
 use alb_config::server::{Authenticate, Caller, Hub, Refusal, ResourceState, serve};
 use alb_config::{Kind, Snapshot, version_of};
@@ -67,12 +67,28 @@ impl Replica {
 
     /// A proxy connected to this replica: its connection state, and the names it holds.
     fn proxy(&self) -> (watch::Receiver<ConnectionState>, watch::Receiver<Vec<String>>) {
+        self.proxy_that_refuses(None)
+    }
+
+    /// The same, but it takes no resource with this content.
+    fn proxy_that_refuses(
+        &self,
+        bad: Option<Kind>,
+    ) -> (watch::Receiver<ConnectionState>, watch::Receiver<Vec<String>>) {
         let (state, state_rx) = watch::channel(ConnectionState::default());
         let (names, names_rx) = watch::channel(Vec::new());
         let (options, stop) = (self.options.clone(), self.stop.clone());
         tokio::spawn(async move {
             let mut store = Store::default();
             let apply = |resources: &alb_config::client::Resources| {
+                let refused: Vec<String> = resources
+                    .values()
+                    .filter(|resource| bad.is_some() && resource.kind == bad)
+                    .map(|resource| resource.name.clone())
+                    .collect();
+                if !refused.is_empty() {
+                    return Err(Rejection { message: "not this".into(), resources: refused });
+                }
                 let mut all: Vec<String> = resources.keys().map(ToString::to_string).collect();
                 all.sort();
                 names.send_replace(all);
@@ -119,6 +135,37 @@ async fn a_published_resource_reaches_the_proxy_and_its_acknowledgement_comes_ba
     until(&mut names, "the removal arrives", Vec::is_empty).await;
     until(&mut acks, "it is acknowledged", |acks| {
         acks.snapshot(BALANCER, &empty) == ResourceState::Programmed
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_change_that_is_taken_back_is_programmed_although_nothing_is_sent() {
+    let replica = Replica::start().await;
+    replica.hub.set_serving(true);
+    let mut acks = replica.hub.acks();
+    let _proxy = replica.proxy_that_refuses(Some(kind("bad")));
+    let publish = |a: &str, b: &str| {
+        let resources = [("frontend/a".into(), kind(a)), ("frontend/b".into(), kind(b))];
+        replica.hub.publish(BALANCER, Snapshot::new(resources));
+    };
+    let (good, bad, new) = (version_of(&kind("good")), version_of(&kind("bad")), version_of(&kind("new")));
+
+    publish("good", "old");
+    until(&mut acks, "all is acknowledged", |acks| {
+        acks.resource(BALANCER, "frontend/a", &good) == ResourceState::Programmed
+    })
+    .await;
+    publish("bad", "new");
+    until(&mut acks, "one change is refused, the other is acknowledged", |acks| {
+        matches!(acks.resource(BALANCER, "frontend/a", &bad), ResourceState::Rejected { .. })
+            && acks.resource(BALANCER, "frontend/b", &new) == ResourceState::Programmed
+    })
+    .await;
+    publish("good", "new");
+    until(&mut acks, "what it holds anyway counts", |acks| {
+        acks.resource(BALANCER, "frontend/a", &good) == ResourceState::Programmed
+            && acks.resource(BALANCER, "frontend/b", &new) == ResourceState::Programmed
     })
     .await;
 }

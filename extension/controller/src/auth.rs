@@ -1,5 +1,6 @@
 //! Who may have configuration: the token of a proxy, checked by the API server (TokenReview).
 
+use crate::request::answered;
 use alb_api::names;
 use alb_config::server::{Authenticate, Caller, Refusal};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
@@ -50,8 +51,7 @@ impl Authenticate for TokenReviews {
             ..TokenReview::default()
         };
         let api: Api<TokenReview> = Api::all(self.client.clone());
-        let review = api
-            .create(&PostParams::default(), &review)
+        let review = answered(api.create(&PostParams::default(), &review))
             .await
             .map_err(|error| Refusal::Unavailable(format!("TokenReview: {error}")))?;
         let caller = judge(review.status.unwrap_or_default())?;
@@ -84,6 +84,8 @@ fn judge(status: TokenReviewStatus) -> Result<Caller, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::LIMIT;
+    use alb_runtime::fake_api::{FakeApi, Lost, Weather};
     use k8s_openapi::api::authentication::v1::UserInfo;
 
     fn status(username: &str, audience: &str) -> TokenReviewStatus {
@@ -106,6 +108,14 @@ mod tests {
     #[test]
     fn a_proxy_with_a_token_for_us_is_let_in_as_its_pod() {
         assert_eq!(judge(status(PROXY, "alb-controller")), Ok(Caller { pod: Some("pod-1".into()) }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_is_told_to_come_back_when_the_api_server_does_not_answer() {
+        let lost = |_: &http::Method, _: &str| Weather { lost: Lost::Request, ..Weather::default() };
+        let reviews = TokenReviews::new(FakeApi::new().client_with(lost));
+        let refusal = tokio::time::timeout(LIMIT * 2, reviews.authenticate("token")).await.unwrap();
+        assert!(matches!(refusal, Err(Refusal::Unavailable(_))), "{refusal:?}");
     }
 
     #[test]

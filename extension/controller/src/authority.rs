@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
 use std::time::Duration;
+use x509_parser::certificate::X509Certificate;
 
 /// Life of the authority. It is replaced when less than a third remains; its predecessor stays trusted.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -24,7 +25,7 @@ pub enum AuthorityError {
     /// Making a key or certificate failed.
     #[error("making a certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// The stored authority is not a PEM certificate.
+    /// The stored authority cannot be used.
     #[error("reading the stored certificate authority: {0}")]
     Read(String),
     /// The TLS library refuses the certificate.
@@ -70,19 +71,33 @@ impl Authority {
         Ok(Self { previous: self.certificate.clone(), ..Self::generate(now)? })
     }
 
+    /// Checks that it is whole: what is stored may have been damaged.
+    ///
+    /// # Errors
+    /// When certificate or key cannot be read, or do not belong together.
+    pub fn check(&self) -> Result<(), AuthorityError> {
+        let der = self.der()?;
+        let certificate = parsed(&der)?;
+        let key = KeyPair::from_pem(&self.key).map_err(|error| read("ca.key", error))?;
+        if *certificate.public_key().subject_public_key.data != *key.public_key_raw() {
+            return Err(read("ca.key", "it is not the key of the certificate in ca.crt"));
+        }
+        Ok(())
+    }
+
     /// When to replace it.
     ///
     /// # Errors
     /// When the certificate cannot be read: replace it now.
     pub fn renew_at(&self) -> Result<Timestamp, AuthorityError> {
-        let read = |error: String| AuthorityError::Read(error);
-        let der =
-            CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(|e| read(e.to_string()))?;
-        let (_, certificate) =
-            x509_parser::parse_x509_certificate(&der).map_err(|error| read(error.to_string()))?;
-        let not_after = certificate.validity().not_after.timestamp();
-        let not_after = Timestamp::from_second(not_after).map_err(|error| read(error.to_string()))?;
+        let der = self.der()?;
+        let not_after = parsed(&der)?.validity().not_after.timestamp();
+        let not_after = Timestamp::from_second(not_after).map_err(|error| read("ca.crt", error))?;
         Ok(not_after - AUTHORITY_LIFE / 3)
+    }
+
+    fn der(&self) -> Result<CertificateDer<'static>, AuthorityError> {
+        CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(|error| read("ca.crt", error))
     }
 
     /// What clients trust, PEM.
@@ -107,7 +122,7 @@ impl Authority {
         let certificate = parameters.signed_by(&key, &issuer)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let private = PrivateKeyDer::try_from(key.serialize_der())
-            .map_err(|error| AuthorityError::Read(error.to_owned()))?;
+            .map_err(|error| AuthorityError::Tls(rustls::Error::General(error.to_owned())))?;
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
@@ -115,6 +130,15 @@ impl Authority {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Serving { config: Arc::new(config), renew_at: now + SERVER_LIFE * 2 / 3 })
     }
+}
+
+fn parsed<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, AuthorityError> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|error| read("ca.crt", error))?;
+    Ok(certificate)
+}
+
+fn read(entry: &str, error: impl std::fmt::Display) -> AuthorityError {
+    AuthorityError::Read(format!("{entry}: {error}"))
 }
 
 /// The same for every generation but for the key and the time: an issuer is known by its name and key.
@@ -260,7 +284,20 @@ mod tests {
     #[test]
     fn a_damaged_authority_is_an_error_and_no_panic() {
         let damaged = Authority { certificate: "x".into(), key: "y".into(), previous: String::new() };
+        assert!(damaged.check().is_err());
         assert!(damaged.renew_at().is_err());
         assert!(damaged.serve(&[NAME], now()).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_damaged_or_of_another_certificate_is_noticed() {
+        let authority = Authority::generate(now()).unwrap();
+        authority.check().unwrap();
+        authority.succeed(now()).unwrap().check().unwrap();
+        let other = Authority::generate(now()).unwrap();
+        for key in [String::new(), "x".to_owned(), authority.certificate.clone(), other.key] {
+            let error = Authority { key, ..authority.clone() }.check().unwrap_err().to_string();
+            assert!(error.contains("ca.key"), "{error}");
+        }
     }
 }

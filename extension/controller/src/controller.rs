@@ -5,7 +5,7 @@ mod pace;
 
 use self::pace::Pace;
 use crate::apply::{Outcome, apply};
-use crate::events::Reporter;
+use crate::events::{REPORT_AGAIN, Reporter};
 use crate::metrics::Metrics;
 use crate::plan::{Write, plan};
 use crate::references::References;
@@ -179,7 +179,7 @@ impl Controller {
         if !self.leadership.is_leader() {
             return None;
         }
-        self.reporter.report(&state.translation.warnings);
+        let reported = self.reporter.report(&state.translation.warnings);
         let plan = plan(&state.world, &state.translation, jiff::Timestamp::now());
         let due = state.schedule.due(plan, Instant::now());
         for write in due.writes {
@@ -191,7 +191,10 @@ impl Controller {
                 (write, outcome)
             });
         }
-        due.again
+        match reported {
+            true => due.again,
+            false => sooner(due.again, Instant::now() + REPORT_AGAIN),
+        }
     }
 
     fn ended(&self, state: &mut State, write: &Write, outcome: Outcome) {

@@ -1,14 +1,22 @@
 //! Events of type Warning, each written once as long as its cause lasts.
 
+use crate::request::answered;
 use crate::translate::Warning;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Warnings that may wait for the API server. More are dropped: an Event is not worth a delay.
+/// Warnings that may wait for the API server. More are reported later: an Event is not worth a delay.
 const QUEUE: usize = 256;
+/// When to report again what did not fit.
+pub const REPORT_AGAIN: Duration = Duration::from_secs(1);
+/// How often writing one Event is tried. One more is not worth holding up the others.
+const TRIES: u32 = 3;
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where warnings go. They are written by a task of their own.
 pub struct Reporter {
@@ -27,31 +35,49 @@ impl Reporter {
         let recorder = Recorder::new(client, reporter);
         let task = async move {
             while let Some(warning) = warnings.recv().await {
-                let (event, reference) = event(&warning);
-                if let Err(error) = recorder.publish(&event, &reference).await {
-                    tracing::warn!(%error, object = %warning.subject.key, "writing an event failed");
-                }
+                publish(&recorder, &warning).await;
             }
         };
         (Self { queue, reported: Mutex::default() }, task)
     }
 
     /// Reports the warnings that are new. One that has gone and comes back is new.
-    pub fn report(&self, warnings: &BTreeSet<Warning>) {
+    ///
+    /// Returns whether all of them are on their way; otherwise they are to be reported again after [`REPORT_AGAIN`].
+    pub fn report(&self, warnings: &BTreeSet<Warning>) -> bool {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        for warning in warnings.difference(&reported) {
+        reported.retain(|warning| warnings.contains(warning));
+        for warning in warnings {
+            if reported.contains(warning) {
+                continue;
+            }
+            let Ok(place) = self.queue.try_reserve() else { return false };
             let (reason, message, object) = (&warning.reason, &warning.message, &warning.subject.key);
             tracing::warn!(kind = ?warning.subject.kind, %object, reason, message, "object with a problem");
-            if self.queue.try_send(warning.clone()).is_err() {
-                tracing::warn!(%object, reason, "too many events at once: one dropped");
-            }
+            place.send(warning.clone());
+            reported.insert(warning.clone());
         }
-        reported.clone_from(warnings);
+        true
     }
 
     /// Forgets what has been reported: after a change of leader every warning that stands is reported once more.
     pub fn reset(&self) {
         self.reported.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Writes one Event. Whether one that nobody answered for was written is not known: rather twice than never.
+async fn publish(recorder: &Recorder, warning: &Warning) {
+    let (event, reference) = event(warning);
+    for tried in 1..=TRIES {
+        let Err(error) = answered(recorder.publish(&event, &reference)).await else { return };
+        tracing::warn!(%error, object = %warning.subject.key, tried, "writing an event failed");
+        if error.is_refusal() {
+            return;
+        }
+        if tried < TRIES {
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 
@@ -74,4 +100,92 @@ fn event(warning: &Warning) -> (Event, ObjectReference) {
         ..ObjectReference::default()
     };
     (event, reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::LIMIT;
+    use crate::translate::Subject;
+    use crate::world::{Key, Watched};
+    use alb_runtime::fake_api::{FakeApi, Lost, Weather};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/ns/events";
+
+    fn warnings(count: usize) -> BTreeSet<Warning> {
+        let warning = |index| Warning {
+            subject: Subject {
+                kind: Watched::HttpRoute,
+                key: Key::new("ns", format!("route-{index}")),
+                uid: format!("uid-{index}"),
+            },
+            reason: "Unreadable".to_owned(),
+            message: "no".to_owned(),
+        };
+        (0..count).map(warning).collect()
+    }
+
+    /// The API server, a client whose first `count` requests meet `weather`, and how many were made.
+    fn api(count: usize, weather: Weather) -> (FakeApi, kube::Client, Arc<AtomicUsize>) {
+        let (api, made) = (FakeApi::new(), Arc::new(AtomicUsize::new(0)));
+        let counter = made.clone();
+        let client = api.client_with(move |_, _| match counter.fetch_add(1, Ordering::Relaxed) < count {
+            true => weather,
+            false => Weather::default(),
+        });
+        (api, client, made)
+    }
+
+    async fn written(api: &FakeApi, count: usize) {
+        let all = api.until(|api| api.list(EVENTS).len() == count);
+        tokio::time::timeout(LIMIT * 10, all).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn warnings_that_do_not_fit_into_the_queue_are_reported_later() {
+        let (api, client, _) = api(0, Weather::default());
+        let (reporter, events) = Reporter::new(client, "pod");
+        let all = warnings(QUEUE + 10);
+        assert!(!reporter.report(&all), "nobody has taken any");
+        tokio::spawn(events);
+        written(&api, QUEUE).await;
+        assert!(reporter.report(&all));
+        written(&api, QUEUE + 10).await;
+        assert!(reporter.report(&all), "and once only");
+        assert!(reporter.report(&warnings(QUEUE + 11)));
+        written(&api, QUEUE + 11).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_nobody_answers_for_is_tried_again() {
+        let (api, client, _) = api(1, Weather { lost: Lost::Request, ..Weather::default() });
+        let (reporter, events) = Reporter::new(client, "pod");
+        tokio::spawn(events);
+        reporter.report(&warnings(2));
+        written(&api, 2).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_event_holds_up_the_others_for_a_few_tries_only() {
+        let lost = Weather { lost: Lost::Request, ..Weather::default() };
+        let (api, client, made) = api(TRIES as usize, lost);
+        let (reporter, events) = Reporter::new(client, "pod");
+        tokio::spawn(events);
+        reporter.report(&warnings(2));
+        written(&api, 1).await;
+        assert_eq!(made.load(Ordering::Relaxed), TRIES as usize + 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_is_refused_is_not_tried_again() {
+        let forbidden = Weather { refuse: Some(http::StatusCode::FORBIDDEN), ..Weather::default() };
+        let (api, client, made) = api(1, forbidden);
+        let (reporter, events) = Reporter::new(client, "pod");
+        tokio::spawn(events);
+        reporter.report(&warnings(2));
+        written(&api, 1).await;
+        assert_eq!(made.load(Ordering::Relaxed), 2);
+    }
 }

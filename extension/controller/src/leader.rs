@@ -2,6 +2,7 @@
 
 use crate::apply::FIELD_MANAGER;
 use crate::authority::{Authority, AuthorityError};
+use crate::request::{RequestError, answered};
 use alb_api::names;
 use alb_config::server::Hub;
 use alb_runtime::lease::Leadership;
@@ -12,7 +13,10 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +26,9 @@ use tokio_util::sync::CancellationToken;
 /// Pause after a failed attempt; it doubles up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// A sleep is never longer: clocks may be set.
-const MAX_SLEEP: Duration = Duration::from_secs(3600);
+/// How often what is published is looked at: somebody may have changed or deleted it. Also how late a certificate may be
+/// renewed; a third of its life remains then.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// TLS configuration for new connections; none while this replica does not lead.
 pub type Tls = watch::Sender<Option<Arc<rustls::ServerConfig>>>;
@@ -36,8 +41,8 @@ pub enum LeaderError {
     Api {
         /// What was being done.
         doing: &'static str,
-        /// Its answer.
-        error: kube::Error,
+        /// Its answer, or that there was none.
+        error: RequestError,
     },
     /// No certificate.
     #[error(transparent)]
@@ -60,6 +65,12 @@ pub struct Leader {
     pub pod_name: String,
     /// Uid of this pod, if it is one.
     pub pod_uid: Option<String>,
+}
+
+/// What new connections are served with.
+struct Served {
+    authority: Authority,
+    renew_at: Timestamp,
 }
 
 impl Leader {
@@ -89,16 +100,15 @@ impl Leader {
 
     /// Never returns: dropped when leadership ends.
     async fn lead(&self) {
-        let mut pause = MIN_PAUSE;
+        let (mut pause, mut served) = (MIN_PAUSE, None);
         loop {
-            match self.attempt().await {
-                Ok(renew_at) => {
+            match self.attempt(&mut served).await {
+                Ok(()) => {
                     pause = MIN_PAUSE;
-                    let left = renew_at.duration_since(Timestamp::now()).unsigned_abs();
-                    tokio::time::sleep(left.min(MAX_SLEEP)).await;
+                    tokio::time::sleep(LOOK).await;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "serving configuration is not set up; trying again");
+                    tracing::warn!(%error, "serving configuration is not all set up; trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(MAX_PAUSE);
                 }
@@ -106,28 +116,31 @@ impl Leader {
         }
     }
 
-    /// Puts everything in place, if it is not. Returns when to look again.
-    async fn attempt(&self) -> Result<Timestamp, LeaderError> {
+    /// Puts everything in place that is not.
+    async fn attempt(&self, served: &mut Option<Served>) -> Result<(), LeaderError> {
         let now = Timestamp::now();
         let owner = self.owner().await?;
         let authority = self.authority(&owner, now).await?;
-        let host = format!("{}.{}.svc", names::CONFIG_SERVICE, names::CONTROLLER_NAMESPACE);
-        let serving = authority.serve(&[&host], now)?;
-        self.tls.send_replace(Some(serving.config));
+        if served.as_ref().is_none_or(|served| served.authority != authority || served.renew_at <= now) {
+            let host = format!("{}.{}.svc", names::CONFIG_SERVICE, names::CONTROLLER_NAMESPACE);
+            let serving = authority.serve(&[&host], now)?;
+            self.tls.send_replace(Some(serving.config));
+            *served = Some(Served { authority: authority.clone(), renew_at: serving.renew_at });
+        }
         let data_plane_owner = self.data_plane_owner().await?;
         self.publish_bundle(&authority, &data_plane_owner).await?;
         self.hub.set_serving(true);
         self.publish_address(&owner).await?;
-        self.own_lease().await?;
-        Ok(serving.renew_at.min(authority.renew_at()?))
+        self.own_lease().await
     }
 
     /// The Service is what the chart installs: what the leader makes goes with it.
     async fn owner(&self) -> Result<Value, LeaderError> {
         let api: Api<Service> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
         let doing = "reading the Service of the configuration server";
-        let service =
-            api.get(names::CONFIG_SERVICE).await.map_err(|error| LeaderError::Api { doing, error })?;
+        let service = answered(api.get(names::CONFIG_SERVICE))
+            .await
+            .map_err(|error| LeaderError::Api { doing, error })?;
         Ok(owner("Service", service.metadata))
     }
 
@@ -135,22 +148,27 @@ impl Leader {
     async fn data_plane_owner(&self) -> Result<Value, LeaderError> {
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), names::DATA_PLANE_NAMESPACE);
         let doing = "reading the service account of the proxies";
-        let account =
-            api.get(names::PROXY_SERVICE_ACCOUNT).await.map_err(|error| LeaderError::Api { doing, error })?;
+        let account = answered(api.get(names::PROXY_SERVICE_ACCOUNT))
+            .await
+            .map_err(|error| LeaderError::Api { doing, error })?;
         Ok(owner("ServiceAccount", account.metadata))
     }
 
     async fn authority(&self, owner: &Value, now: Timestamp) -> Result<Authority, LeaderError> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
         let failed = |doing| move |error| LeaderError::Api { doing, error };
-        let existing = api
-            .get_opt(names::CONFIG_TLS_SECRET)
+        let existing = answered(api.get_opt(names::CONFIG_TLS_SECRET))
             .await
             .map_err(failed("reading the certificate authority"))?;
-        let current = existing.as_ref().and_then(stored);
-        let renewed = match &current {
-            Some(authority) if authority.renew_at().is_ok_and(|at| now < at) => return Ok(authority.clone()),
-            Some(authority) => authority.succeed(now)?,
+        let renewed = match existing.as_ref().map(stored) {
+            Some(Ok(authority)) if now < authority.renew_at()? => return Ok(authority),
+            Some(Ok(authority)) => authority.succeed(now)?,
+            Some(Err(error)) => {
+                // Nobody can issue with it any more: it need not stay trusted.
+                let secret = names::CONFIG_TLS_SECRET;
+                tracing::warn!(%error, secret, "the certificate authority is damaged: making another one");
+                Authority::generate(now)?
+            }
             None => Authority::generate(now)?,
         };
         let metadata = ObjectMeta {
@@ -177,9 +195,9 @@ impl Leader {
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let written = if secret.metadata.resource_version.is_some() {
-            api.replace(names::CONFIG_TLS_SECRET, &parameters, &secret).await
+            answered(api.replace(names::CONFIG_TLS_SECRET, &parameters, &secret)).await
         } else {
-            api.create(&parameters, &secret).await
+            answered(api.create(&parameters, &secret)).await
         };
         written.map_err(failed("storing the certificate authority"))?;
         tracing::info!("made a certificate authority for the configuration server");
@@ -188,22 +206,14 @@ impl Leader {
 
     async fn publish_bundle(&self, authority: &Authority, owner: &Value) -> Result<(), LeaderError> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), names::DATA_PLANE_NAMESPACE);
-        let failed = |error| LeaderError::Api { doing: "publishing the authority's certificate", error };
         let name = names::CONFIG_CA_CONFIG_MAP;
-        let bundle = authority.bundle();
-        let existing = api.get_opt(name).await.map_err(failed)?;
-        if existing.and_then(|map| map.data?.remove("ca.crt")).as_ref() == Some(&bundle) {
-            return Ok(());
-        }
         let manifest = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": name, "ownerReferences": owner},
-            "data": {"ca.crt": bundle},
+            "data": {"ca.crt": authority.bundle()},
         });
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(name, &parameters, &Patch::Apply(manifest)).await.map_err(failed)?;
-        Ok(())
+        ensure(&api, name, manifest, "publishing the authority's certificate").await
     }
 
     /// An uninstalled chart takes its permissions along before the leader can release the Lease. Owned by the leader's
@@ -216,31 +226,27 @@ impl Leader {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
         let failed = |error| LeaderError::Api { doing: "tying the Lease to this pod", error };
         let wanted: Vec<OwnerReference> = serde_json::from_value(owner.clone()).unwrap_or_default();
-        let lease = api.get(names::CONTROLLER_LEASE).await.map_err(failed)?;
+        let lease = answered(api.get(names::CONTROLLER_LEASE)).await.map_err(failed)?;
         if lease.metadata.owner_references.as_ref() == Some(&wanted) {
             return Ok(());
         }
         let patch = json!({"metadata": {"ownerReferences": owner}});
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        api.patch(names::CONTROLLER_LEASE, &parameters, &Patch::Merge(patch)).await.map_err(failed)?;
+        answered(api.patch(names::CONTROLLER_LEASE, &parameters, &Patch::Merge(patch)))
+            .await
+            .map_err(failed)?;
         Ok(())
     }
 
     async fn publish_address(&self, owner: &Value) -> Result<(), LeaderError> {
         let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
-        let failed =
-            |error| LeaderError::Api { doing: "pointing the configuration Service at this pod", error };
         // The family of an EndpointSlice cannot change: one name for each.
         let (name, family) = match self.address {
             IpAddr::V4(_) => (names::CONFIG_SERVICE.to_owned(), "IPv4"),
             IpAddr::V6(_) => (format!("{}-ipv6", names::CONFIG_SERVICE), "IPv6"),
         };
         let address = self.address.to_string();
-        let existing = api.get_opt(&name).await.map_err(failed)?;
-        if existing.is_some_and(|slice| addresses(&slice).eq([&address])) {
-            return Ok(());
-        }
         let manifest = json!({
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
@@ -256,9 +262,38 @@ impl Leader {
             "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
             "ports": [{"name": "config", "port": names::CONFIG_PORT, "protocol": "TCP"}],
         });
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(&name, &parameters, &Patch::Apply(manifest)).await.map_err(failed)?;
-        Ok(())
+        ensure(&api, &name, manifest, "pointing the configuration Service at this pod").await
+    }
+}
+
+/// Applies a manifest, unless all it says is there.
+async fn ensure<K>(api: &Api<K>, name: &str, manifest: Value, doing: &'static str) -> Result<(), LeaderError>
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    let failed = |error| LeaderError::Api { doing, error };
+    let existing = answered(api.get_opt(name)).await.map_err(failed)?;
+    let existing = existing.and_then(|object| serde_json::to_value(object).ok());
+    if existing.is_some_and(|existing| says(&existing, &manifest)) {
+        return Ok(());
+    }
+    tracing::info!(name, "{doing}");
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    answered(api.patch(name, &parameters, &Patch::Apply(manifest))).await.map_err(failed)?;
+    Ok(())
+}
+
+/// Whether `object` has everything that is `wanted`. Fields that are nobody's business here may be there, too.
+fn says(object: &Value, wanted: &Value) -> bool {
+    match (object, wanted) {
+        (Value::Object(object), Value::Object(wanted)) => {
+            wanted.iter().all(|(name, wanted)| object.get(name).is_some_and(|value| says(value, wanted)))
+        }
+        (Value::Array(object), Value::Array(wanted)) => {
+            object.len() == wanted.len()
+                && object.iter().zip(wanted).all(|(value, wanted)| says(value, wanted))
+        }
+        (object, wanted) => object == wanted,
     }
 }
 
@@ -271,16 +306,17 @@ fn owner(kind: &str, metadata: ObjectMeta) -> Value {
     }])
 }
 
-fn addresses(slice: &EndpointSlice) -> impl Iterator<Item = &String> {
-    slice.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses)
+/// The authority in its Secret, if it is whole.
+fn stored(secret: &Secret) -> Result<Authority, AuthorityError> {
+    let text = |name: &str| {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(name));
+        bytes.map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned()).unwrap_or_default()
+    };
+    let authority =
+        Authority { certificate: text("ca.crt"), key: text("ca.key"), previous: text("previous.crt") };
+    authority.check()?;
+    Ok(authority)
 }
 
-fn stored(secret: &Secret) -> Option<Authority> {
-    let data = secret.data.as_ref()?;
-    let text = |name: &str| data.get(name).and_then(|bytes| String::from_utf8(bytes.0.clone()).ok());
-    Some(Authority {
-        certificate: text("ca.crt")?,
-        key: text("ca.key")?,
-        previous: text("previous.crt").unwrap_or_default(),
-    })
-}
+#[cfg(test)]
+mod tests;

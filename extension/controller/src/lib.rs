@@ -13,6 +13,7 @@ pub mod leader;
 pub mod metrics;
 pub mod plan;
 pub mod references;
+pub mod request;
 pub mod run;
 pub mod schedule;
 pub mod translate;

@@ -1,5 +1,6 @@
 //! Watches: one task for each kind, all feeding one channel.
 
+use crate::request::is_refusal;
 use crate::world::{Change, Scope, Watched};
 use alb_api::names;
 use futures::StreamExt as _;
@@ -66,7 +67,7 @@ pub(crate) fn refusal(error: &watcher::Error) -> Option<&Status> {
         _ => return None,
     };
     match error {
-        kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => Some(status),
+        kube::Error::Api(status) if is_refusal(status) => Some(status),
         _ => None,
     }
 }

@@ -15,7 +15,8 @@ pub struct Acks {
 pub struct ProxyState {
     /// Pod name.
     pub node: String,
-    /// The snapshot it last acknowledged on this connection; none while the first answer is outstanding.
+    /// The snapshot it holds, but for what it refused, as known from this connection; none while the first answer is
+    /// outstanding.
     pub acknowledged: Option<Snapshot>,
     /// Resources it refused, by name, as long as the refused version is wanted.
     pub refused: BTreeMap<String, Rejection>,
@@ -96,9 +97,15 @@ impl Acks {
         }
     }
 
-    pub(super) fn update(&mut self, load_balancer: &str, stream: u64, state: ProxyState) {
+    /// Sets the state of a stream. Returns whether that is news.
+    pub(super) fn update(&mut self, load_balancer: &str, stream: u64, state: ProxyState) -> bool {
+        let current = self.load_balancers.get(load_balancer).and_then(|proxies| proxies.get(&stream));
+        if current == Some(&state) {
+            return false;
+        }
         let all = Arc::make_mut(&mut self.load_balancers);
         all.entry(load_balancer.to_owned()).or_default().insert(stream, state);
+        true
     }
 
     pub(super) fn remove(&mut self, load_balancer: &str, stream: u64) {

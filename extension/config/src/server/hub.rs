@@ -128,8 +128,10 @@ pub(super) struct Registration {
 }
 
 impl Registration {
+    /// Sets what is known of the proxy.
     pub(super) fn report(&self, state: ProxyState) {
-        self.hub.inner.acks.send_modify(|acks| acks.update(&self.load_balancer, self.stream, state));
+        let update = |acks: &mut Acks| acks.update(&self.load_balancer, self.stream, state);
+        self.hub.inner.acks.send_if_modified(update);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gRPC service: authentication and the loop that drives one [`Session`].
 
 use super::acks::{ProxyState, Rejection};
-use super::hub::{Hub, Registration};
+use super::hub::Hub;
 use super::session::{Acknowledgement, Session};
 use crate::proto::{DeltaRequest, DeltaResponse, Node, configuration_server::Configuration};
 use futures::Stream;
@@ -107,12 +107,6 @@ async fn drive(
 
     let mut session = Session::new(first.initial_versions);
     let registration = hub.register(&node.load_balancer, &node.id);
-    let mut state = ProxyState {
-        node: node.id.clone(),
-        acknowledged: None,
-        refused: Default::default(),
-        refused_snapshot: None,
-    };
     let mut snapshots = hub.snapshots(&node.load_balancer);
     let mut serving = hub.serving();
     snapshots.mark_changed();
@@ -127,7 +121,7 @@ async fn drive(
             () = responses.closed() => break,
             message = requests.next() => match message {
                 Some(Ok(request)) => {
-                    answer(&mut session, &mut state, request, &registration, &node);
+                    receive(&mut session, request, &node);
                     session.next_response()
                 }
                 Some(Err(status)) => {
@@ -144,6 +138,7 @@ async fn drive(
                 snapshot.and_then(|snapshot| session.publish(snapshot))
             }
         };
+        registration.report(state(&session, &node));
         if let Some(response) = response
             && responses.send(Ok(response)).await.is_err()
         {
@@ -166,32 +161,27 @@ fn check(node: &Node, caller: &Caller) -> Result<(), Status> {
     }
 }
 
-/// Feeds an answer of the proxy to the session and reports what it means.
-fn answer(
-    session: &mut Session,
-    state: &mut ProxyState,
-    request: DeltaRequest,
-    registration: &Registration,
-    node: &Node,
-) {
-    match session.receive(request) {
-        Acknowledgement::Stale => return,
-        Acknowledgement::Applied { snapshot } => state.acknowledged = Some(snapshot),
-        Acknowledgement::Refused { message, .. } => {
-            tracing::warn!(
-                node = node.id,
-                load_balancer = node.load_balancer,
-                message,
-                "proxy refused configuration"
-            );
-        }
+/// Feeds an answer of the proxy to the session.
+fn receive(session: &mut Session, request: DeltaRequest, node: &Node) {
+    if let Acknowledgement::Refused { message, .. } = session.receive(request) {
+        tracing::warn!(
+            node = node.id,
+            load_balancer = node.load_balancer,
+            message,
+            "proxy refused configuration"
+        );
     }
-    state.refused_snapshot = session.refused_snapshot().cloned();
-    state.refused = session
-        .refusals()
-        .map(|(name, version, message)| {
-            (name.to_owned(), Rejection { version: version.to_owned(), message: message.to_owned() })
-        })
-        .collect();
-    registration.report(state.clone());
+}
+
+/// What the session knows of the proxy.
+fn state(session: &Session, node: &Node) -> ProxyState {
+    let refused = session.refusals().map(|(name, version, message)| {
+        (name.to_owned(), Rejection { version: version.to_owned(), message: message.to_owned() })
+    });
+    ProxyState {
+        node: node.id.clone(),
+        acknowledged: session.acknowledged().cloned(),
+        refused: refused.collect(),
+        refused_snapshot: session.refused_snapshot().cloned(),
+    }
 }

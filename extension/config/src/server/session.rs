@@ -24,6 +24,8 @@ pub struct Session {
     refused: BTreeMap<Arc<str>, (Arc<str>, String)>,
     /// A snapshot it refused without naming resources: not sent again.
     refused_snapshot: Option<(Snapshot, String)>,
+    /// The snapshot it holds, but for refused resources.
+    acknowledged: Option<Snapshot>,
     /// Whether any response was sent. The first one is sent even when it is empty: it tells a proxy that what
     /// it holds is complete.
     answered: bool,
@@ -84,7 +86,7 @@ impl Session {
     }
 
     /// The response that brings the proxy to the newest snapshot: none when one is outstanding or nothing
-    /// differs.
+    /// differs. In the latter case the snapshot is [acknowledged](Self::acknowledged) from now on.
     pub fn next_response(&mut self) -> Option<DeltaResponse> {
         if self.pending.is_some() {
             return None;
@@ -111,6 +113,8 @@ impl Session {
             self.known.keys().filter(|name| target.version(name).is_none()).cloned().collect();
         removals.sort();
         if self.answered && updates.is_empty() && removals.is_empty() {
+            // A change that it refused may have been taken back: it holds what is wanted now, and has nothing to answer.
+            self.holds(target);
             return None;
         }
         self.answered = true;
@@ -119,6 +123,12 @@ impl Session {
         let removed = removals.iter().map(ToString::to_string).collect();
         self.pending = Some(Pending { nonce: nonce.clone(), snapshot: target, updates, removals });
         Some(DeltaResponse { nonce, resources, removed })
+    }
+
+    /// The snapshot that the proxy holds, but for [refused resources](Self::refusals): none while the first answer is
+    /// outstanding.
+    pub fn acknowledged(&self) -> Option<&Snapshot> {
+        self.acknowledged.as_ref()
     }
 
     /// Resources of the newest snapshot that the proxy refused: name, version, message.
@@ -136,10 +146,15 @@ impl Session {
             self.known.remove(name);
         }
         self.known.extend(pending.updates);
+        self.holds(pending.snapshot.clone());
+        Acknowledgement::Applied { snapshot: pending.snapshot }
+    }
+
+    /// The proxy holds `snapshot`, but for what it has refused of it. Older refusals no longer matter.
+    fn holds(&mut self, snapshot: Snapshot) {
         self.refused_snapshot = None;
-        let snapshot = pending.snapshot;
         self.refused.retain(|name, (version, _)| snapshot.version(name) == Some(version));
-        Acknowledgement::Applied { snapshot }
+        self.acknowledged = Some(snapshot);
     }
 
     fn refused(&mut self, pending: Pending, error: Error) -> Acknowledgement {

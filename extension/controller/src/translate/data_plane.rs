@@ -23,7 +23,7 @@ pub struct ProxyTemplate {
     pub resources: Value,
     /// ALPN protocol towards mesh services; only tests set it.
     pub upstream_alpn_for_tests: String,
-    /// `RUST_LOG` of the proxies.
+    /// What the proxies log (a tracing filter).
     pub log: String,
     /// Seconds a terminating proxy lets running requests end.
     pub drain_seconds: u32,
@@ -31,6 +31,10 @@ pub struct ProxyTemplate {
 
 /// Seconds between a pod's removal from its Service and SIGTERM: until then new connections still arrive.
 const LAME_DUCK_SECONDS: u32 = 3;
+/// Seconds after SIGTERM in which a proxy, unready by then, still takes new connections.
+const DRAIN_NOTICE_SECONDS: u32 = 5;
+/// Seconds between the end of the drain and SIGKILL: for closing connections and the last lines of the logs.
+const SLACK_SECONDS: u32 = 10;
 
 /// The Deployments of all load balancers.
 pub(super) fn deployments(
@@ -93,7 +97,8 @@ fn pod(load_balancer: &str, selector: &Value, template: &ProxyTemplate) -> Value
         "serviceAccountName": names::PROXY_SERVICE_ACCOUNT,
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
-        "terminationGracePeriodSeconds": LAME_DUCK_SECONDS + template.drain_seconds + 5,
+        "terminationGracePeriodSeconds":
+            LAME_DUCK_SECONDS + DRAIN_NOTICE_SECONDS + template.drain_seconds + SLACK_SECONDS,
         "securityContext": {
             "runAsNonRoot": true,
             "runAsUser": 65532,
@@ -163,8 +168,9 @@ fn environment(load_balancer: &str, template: &ProxyTemplate) -> Vec<Value> {
         json!({"name": "ALB_PROXY_CONFIG_URL", "value": url}),
         json!({"name": "ALB_PROXY_CONFIG_CA_FILE", "value": "/var/run/alb/ca.crt"}),
         json!({"name": "ALB_PROXY_CONFIG_TOKEN_FILE", "value": "/var/run/alb/token"}),
+        json!({"name": "ALB_PROXY_DRAIN_NOTICE_SECONDS", "value": DRAIN_NOTICE_SECONDS.to_string()}),
         json!({"name": "ALB_PROXY_DRAIN_SECONDS", "value": template.drain_seconds.to_string()}),
-        json!({"name": "RUST_LOG", "value": template.log}),
+        json!({"name": "ALB_PROXY_LOG", "value": template.log}),
     ];
     if !template.upstream_alpn_for_tests.is_empty() {
         environment.push(json!({
@@ -196,4 +202,48 @@ pub(super) fn finished(mut manifest: Value, world: &World) -> Value {
         annotations.insert(annotation::TEMPLATE_HASH.to_owned(), Value::String(hash));
     }
     manifest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template() -> ProxyTemplate {
+        ProxyTemplate {
+            log: "debug".to_owned(),
+            drain_seconds: 20,
+            upstream_alpn_for_tests: "istio".to_owned(),
+            ..ProxyTemplate::default()
+        }
+    }
+
+    fn value(environment: &[Value], name: &str) -> String {
+        let variable = environment.iter().find(|variable| variable["name"] == name).expect(name);
+        variable["value"].as_str().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn every_variable_is_one_that_the_proxy_reads() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../proxy/src/options.rs");
+        let options = std::fs::read_to_string(path).unwrap();
+        let environment = environment("ns/alb", &template());
+        for variable in &environment {
+            let name = variable["name"].as_str().unwrap();
+            assert!(options.contains(&format!("env = \"{name}\"")), "{name} is no option of alb-proxy");
+        }
+        assert_eq!(value(&environment, "ALB_PROXY_LOG"), "debug");
+    }
+
+    #[test]
+    fn a_pod_is_given_more_time_than_its_drain_takes() {
+        let pod = pod("ns/alb", &json!({}), &template());
+        let container = &pod["containers"][0];
+        let environment = container["env"].as_array().unwrap();
+        let seconds = |name| value(environment, name).parse::<u64>().unwrap();
+        let drain = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().unwrap()
+            + seconds("ALB_PROXY_DRAIN_NOTICE_SECONDS")
+            + seconds("ALB_PROXY_DRAIN_SECONDS");
+        let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
+        assert!(grace >= drain + 10, "{grace} s for {drain} s");
+    }
 }

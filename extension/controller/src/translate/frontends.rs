@@ -192,6 +192,8 @@ fn manifest(gateway: &Key, load_balancer: &str, frontend: &str, ports: &BTreeMap
         },
         "spec": {
             "type": "LoadBalancer",
+            // `externalTrafficPolicy` stays Cluster: every node takes connections, whether it has a proxy or not. For that,
+            // kube-proxy puts the node's address in the place of the client's, and so x-forwarded-for names a node.
             // The load balancer's addresses are routed to the Service as such: node ports would only be waste.
             "allocateLoadBalancerNodePorts": false,
             "selector": {"app.kubernetes.io/name": "alb-proxy", label::LOAD_BALANCER: value},

@@ -1,4 +1,4 @@
-//! Whatever happens on the way, a proxy ends up with what was published last.
+//! Whatever happens on the way, a proxy ends up with what was published last, and the server knows it.
 
 use super::*;
 use crate::client::{Rejection, Store};
@@ -29,6 +29,31 @@ fn settle(session: &mut Session, store: &mut Store, mut response: Option<DeltaRe
         response = session.next_response();
     }
     panic!("proxy and server do not come to rest");
+}
+
+/// What the server says of the proxy is true at any time, and complete when neither has anything to say.
+fn check(
+    session: &Session,
+    store: &Store,
+    current: Option<&Snapshot>,
+    in_flight: bool,
+) -> Result<(), TestCaseError> {
+    let held = holds(store);
+    let refused: BTreeMap<&str, &str> =
+        session.refusals().map(|(name, version, _)| (name, version)).collect();
+    for (name, version) in session.acknowledged().into_iter().flat_map(Snapshot::versions) {
+        let holds = held.get(name).map(String::as_str) == Some(version);
+        prop_assert!(holds || refused.contains_key(name), "{name} is not held");
+    }
+    let Some(current) = current else { return Ok(()) };
+    let refused_whole = session.refused_snapshot().is_some_and(|(snapshot, _)| snapshot == current);
+    if !in_flight && !refused_whole {
+        prop_assert_eq!(session.acknowledged(), Some(current));
+        for (name, version) in refused {
+            prop_assert_eq!(current.version(name), Some(version), "only what is wanted counts as refused");
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +121,7 @@ proptest! {
                     in_flight = session.next_response();
                 },
             }
+            check(&session, &store, current.as_ref(), in_flight.is_some())?;
         }
         // One more resource than before: this snapshot is none that was refused as a whole.
         let last: Vec<_> = last.into_iter().chain([Some(9)]).collect();
@@ -103,6 +129,7 @@ proptest! {
         let response = session.publish(last.clone());
         settle(&mut session, &mut store, in_flight.or(response));
         prop_assert_eq!(holds(&store), wanted(&last));
+        check(&session, &store, Some(&last), false)?;
     }
 
     #[test]
@@ -152,6 +179,43 @@ fn a_refused_resource_holds_back_only_itself() {
     settle(&mut session, &mut store, response);
     assert_eq!(holds(&store), wanted(&repaired));
     assert_eq!(session.refusals().count(), 0);
+}
+
+#[test]
+fn a_refused_change_that_is_taken_back_counts_as_acknowledged() {
+    let mut store = Store::default();
+    let mut session = Session::new([]);
+    let response = session.publish(snapshot(&[Some(1), Some(2)]));
+    settle(&mut session, &mut store, response);
+    let response = session.publish(snapshot(&[Some(3), Some(4)])).unwrap();
+    let refusal = Rejection { message: "port taken".into(), resources: vec!["frontend/0".into()] };
+    session.receive(store.receive(response, |_| Err(refusal)));
+    let rest = session.next_response();
+    settle(&mut session, &mut store, rest);
+    assert_eq!(session.acknowledged(), Some(&snapshot(&[Some(3), Some(4)])), "but for the refusal");
+    assert_eq!(session.refusals().count(), 1);
+
+    let back = snapshot(&[Some(1), Some(4)]);
+    assert_eq!(session.publish(back.clone()), None, "it holds that already");
+    assert_eq!(session.acknowledged(), Some(&back));
+    assert_eq!(session.refusals().count(), 0);
+    assert_eq!(holds(&store), wanted(&back));
+}
+
+#[test]
+fn a_snapshot_that_was_refused_as_a_whole_may_be_tried_again_after_another() {
+    let mut store = Store::default();
+    let mut session = Session::new([]);
+    let response = session.publish(snapshot(&[Some(1)]));
+    settle(&mut session, &mut store, response);
+    let response = session.publish(snapshot(&[Some(2)])).unwrap();
+    let refusal = Rejection { message: "no".into(), resources: Vec::new() };
+    session.receive(store.receive(response, |_| Err(refusal)));
+    assert_eq!(session.next_response(), None);
+
+    assert_eq!(session.publish(snapshot(&[Some(1)])), None, "it holds that already");
+    assert_eq!(session.refused_snapshot(), None);
+    assert!(session.publish(snapshot(&[Some(2)])).is_some());
 }
 
 #[test]
