@@ -1,8 +1,10 @@
 //! One JSON line for each exchange, on standard output.
 
+use crate::error::Reason;
 use crate::upstream::TlsInfo;
 use serde::Serialize;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -19,13 +21,13 @@ pub struct Record {
     pub gateway: Arc<str>,
     /// "<namespace>/<name>" of the HTTPRoute.
     pub route: Option<Arc<str>>,
-    /// Request method.
+    /// Request method; empty when the request's header could not be read, and so are host and path.
     pub method: String,
     /// Host as received.
     pub host: String,
     /// Path as received, without the query.
     pub path: String,
-    /// Status that the client got.
+    /// Status that the client got, or would have got if it were still there or had sent its whole header.
     pub status: u16,
     /// Why: [`Reason`](crate::Reason).
     pub reason: &'static str,
@@ -50,6 +52,34 @@ pub struct Record {
     pub downstream_address: String,
     /// Whether the connection to the pod had served an earlier request.
     pub connection_reused: bool,
+}
+
+impl Record {
+    /// Of a request of which nothing is known but who sends it.
+    pub(crate) fn new(client: SocketAddr) -> Self {
+        Self {
+            time: String::new(),
+            frontend: Arc::from(""),
+            listener: None,
+            gateway: Arc::from(""),
+            route: None,
+            method: String::new(),
+            host: String::new(),
+            path: String::new(),
+            status: 0,
+            reason: Reason::ClientClosed.as_str(),
+            detail: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration_ms: 0.0,
+            upstream_pod: None,
+            upstream_address: None,
+            upstream_tls: None,
+            request_id: uuid::Uuid::new_v4().to_string(),
+            downstream_address: client.to_string(),
+            connection_reused: false,
+        }
+    }
 }
 
 /// TLS to the pod.

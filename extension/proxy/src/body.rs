@@ -2,6 +2,7 @@
 
 use crate::error::Reason;
 use crate::exchange::Exchange;
+use crate::stall::Stall;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -11,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep};
 
 /// What became of a request's body, told by the body to whoever handles the request.
 #[derive(Debug, Default)]
@@ -35,36 +35,6 @@ impl Upload {
     }
 }
 
-/// Gives up when nothing has moved for a while.
-#[derive(Debug)]
-struct Stall {
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    armed: bool,
-}
-
-impl Stall {
-    fn new(limit: Duration) -> Self {
-        Self { limit, timer: None, armed: false }
-    }
-
-    /// Something moved.
-    fn moved(&mut self) {
-        self.armed = false;
-    }
-
-    /// Nothing moves: whether the limit has passed.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = Instant::now() + self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if !self.armed {
-            timer.as_mut().reset(deadline);
-            self.armed = true;
-        }
-        timer.as_mut().poll(cx)
-    }
-}
-
 /// A body that ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
@@ -73,6 +43,9 @@ pub(crate) enum BodyError {
     #[error(transparent)]
     Broken(#[from] hyper::Error),
 }
+
+/// Bytes of a [small](RequestBody::is_small) body. Linux has room for four times as much before anything is read.
+const SMALL: u64 = 16 * 1024;
 
 /// Body of a request to a pod.
 #[derive(Debug)]
@@ -99,6 +72,16 @@ impl RequestBody {
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
+
+    /// Whether a pod takes it even while it does not read: it fits the smallest receive buffer that is in use.
+    pub(crate) fn is_small(&self) -> bool {
+        self.size_hint().upper().is_some_and(|most| most <= SMALL)
+    }
+
+    /// Whether only its end tells its length, so that it must be sent in chunks.
+    pub(crate) fn is_of_unknown_length(&self) -> bool {
+        !self.is_end_stream() && self.size_hint().exact().is_none()
+    }
 }
 
 impl Body for RequestBody {
@@ -117,7 +100,7 @@ impl Body for RequestBody {
             Poll::Pending => {
                 ready!(stall.poll(cx));
                 upload.stalled.store(true, Ordering::Relaxed);
-                return Poll::Ready(Some(Err(BodyError::Stalled(stall.limit))));
+                return Poll::Ready(Some(Err(BodyError::Stalled(stall.limit()))));
             }
         };
         stall.moved();
@@ -177,17 +160,9 @@ impl ResponseBody {
         }
         Self { source: Source::Upstream(body), exchange, stall: Stall::new(stall) }
     }
-}
 
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self { source, exchange, stall } = self.get_mut();
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self { source, exchange, stall } = self;
         let body = match source {
             Source::Own(text) => {
                 let frame = ready!(Pin::new(text).poll_frame(cx));
@@ -201,9 +176,9 @@ impl Body for ResponseBody {
                 ready!(stall.poll(cx));
                 exchange.fail(
                     Reason::UpstreamTimeout,
-                    format!("no byte of the response body for {:?}", stall.limit),
+                    format!("no byte of the response body for {:?}", stall.limit()),
                 );
-                return Poll::Ready(Some(Err(BodyError::Stalled(stall.limit))));
+                return Poll::Ready(Some(Err(BodyError::Stalled(stall.limit()))));
             }
         };
         stall.moved();
@@ -218,6 +193,24 @@ impl Body for ResponseBody {
             exchange.complete();
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Broken)))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        this.exchange.progress().asked_for_more();
+        let polled = this.poll_source(cx);
+        if let Poll::Ready(Some(Ok(_))) = &polled {
+            this.exchange.progress().handed_over();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,27 +1,29 @@
 //! The clients' side: accepting, HTTP/1.1 or HTTP/2, graceful end.
 
+mod http2;
 mod preface;
+mod progress;
+mod socket;
 
+pub(crate) use progress::Progress;
+
+use crate::error::{Reason, chain};
 use crate::handle::{Client, handle};
 use crate::shared::Shared;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, server};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use preface::{Prefixed, Protocol};
+use socket::Socket;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-
-/// Streams that an HTTP/2 client may have open at once.
-const MAX_STREAMS: u32 = 256;
-/// Pings find an HTTP/2 client that is gone.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Accepts connections of one port until `stop`, which also ends those that are open, gracefully.
 pub(crate) async fn accept(listener: TcpListener, port: u16, shared: Arc<Shared>, stop: CancellationToken) {
@@ -46,13 +48,14 @@ pub(crate) async fn accept(listener: TcpListener, port: u16, shared: Arc<Shared>
         };
         // IPv4 clients of a dual-stack socket have mapped addresses.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let client = Client { port, peer, progress: Arc::default() };
         let (task_shared, stop) = (shared.clone(), stop.clone());
         shared.tasks.spawn(async move {
             let abort = task_shared.abort.clone();
             task_shared.reporter.metrics.client_connections.inc();
             tokio::select! {
                 () = abort.cancelled() => {}
-                () = serve(stream, Client { port, peer }, &task_shared, stop) => {}
+                () = serve(stream, client, &task_shared, stop) => {}
             }
             task_shared.reporter.metrics.client_connections.dec();
             drop(slot);
@@ -62,64 +65,69 @@ pub(crate) async fn accept(listener: TcpListener, port: u16, shared: Arc<Shared>
 
 async fn serve(mut stream: TcpStream, client: Client, shared: &Arc<Shared>, stop: CancellationToken) {
     let _ = stream.set_nodelay(true);
+    let settings = &shared.settings;
     let sniffed = tokio::select! {
         () = stop.cancelled() => return,
-        sniffed = tokio::time::timeout(shared.settings.client_idle_timeout, preface::sniff(&mut stream)) => sniffed,
+        sniffed = tokio::time::timeout(settings.client_idle_timeout, preface::sniff(&mut stream)) => sniffed,
     };
     let Ok(Ok((protocol, read))) = sniffed else { return };
-    let io = TokioIo::new(Prefixed::new(read, stream));
-    let service = service_fn({
-        let shared = shared.clone();
-        move |request: Request<Incoming>| {
-            let shared = shared.clone();
-            async move { Ok::<_, Infallible>(handle(&shared, client, request).await) }
-        }
-    });
-    let settings = &shared.settings;
-    match protocol {
-        Protocol::Http1 => {
-            let mut builder = server::conn::http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(settings.client_idle_timeout)
-                .max_buf_size(settings.max_header_bytes);
-            let mut connection = pin!(builder.serve_connection(io, service));
-            let result = tokio::select! {
-                result = connection.as_mut() => result,
-                // An idle connection is closed, one that serves a request afterwards.
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            report(client, result);
-        }
-        Protocol::Http2 => {
-            let mut builder = server::conn::http2::Builder::new(TokioExecutor::new());
-            builder
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(MAX_STREAMS)
-                .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX))
-                .keep_alive_interval(PING_INTERVAL)
-                .keep_alive_timeout(PING_TIMEOUT);
-            let mut connection = pin!(builder.serve_connection(io, service));
-            let result = tokio::select! {
-                result = connection.as_mut() => result,
-                // GOAWAY loses no request, so it is sent as soon as the end is announced.
-                () = async { tokio::select! { () = stop.cancelled() => {}, () = shared.draining.cancelled() => {} } } => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            report(client, result);
+    let prefixed = Prefixed::new(read, stream);
+    let stream = Socket::new(prefixed, client.progress.clone(), settings.stream_idle_timeout);
+    let result = match protocol {
+        Protocol::Http1 => serve_http1(stream, &client, shared, &stop).await,
+        Protocol::Http2 => http2::serve(stream, &client, shared, &stop).await,
+    };
+    if let Err(error) = result {
+        tracing::debug!(peer = %client.peer, port = client.port, error = chain(&error), "connection of a client broke");
+        // With HTTP/2 only the stream of such a request ends, and nobody is told.
+        if protocol == Protocol::Http1 {
+            report_refusal(&client, shared, &error);
         }
     }
 }
 
-/// hyper has answered a malformed request itself (400, or 431 and 414 for too long ones) and closed the connection.
-fn report(client: Client, result: hyper::Result<()>) {
-    if let Err(error) = result {
-        let malformed = error.is_parse();
-        tracing::debug!(peer = %client.peer, port = client.port, malformed, %error, "connection of a client broke");
+async fn serve_http1(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    client: &Client,
+    shared: &Arc<Shared>,
+    stop: &CancellationToken,
+) -> hyper::Result<()> {
+    let service = service_fn(|request: Request<Incoming>| {
+        let (shared, client) = (shared.clone(), client.clone());
+        async move { Ok::<_, Infallible>(handle(&shared, client, request).await) }
+    });
+    let mut builder = server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.settings.client_idle_timeout)
+        .max_buf_size(shared.settings.max_header_bytes);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        result = connection.as_mut() => result,
+        // An idle connection is closed, one that serves a request afterwards.
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     }
+}
+
+/// Logs and counts a request that hyper has refused itself, before anybody could handle it, and closed the connection:
+/// with 400 what is malformed, with 431 a header that is too large, and without an answer one that was begun and not sent to
+/// its end in time. An idle connection that is closed is no request.
+fn report_refusal(client: &Client, shared: &Shared, error: &hyper::Error) {
+    let (status, reason) = if error.is_parse_too_large() {
+        (431, Reason::BadRequest)
+    } else if error.is_parse() {
+        (Reason::BadRequest.status().as_u16(), Reason::BadRequest)
+    } else if error.is_timeout() && client.progress.has_begun() {
+        (Reason::RequestTimeout.status().as_u16(), Reason::RequestTimeout)
+    } else {
+        return;
+    };
+    let mut record = client.record(shared);
+    record.status = status;
+    record.reason = reason.as_str();
+    record.detail = Some(chain(error));
+    shared.reporter.refused(record);
 }

@@ -8,7 +8,7 @@ pub(crate) use build::build;
 use crate::upstream::{Identity, Security, Upstream};
 use alb_config::proto::ServerTls;
 use alb_route::{Table, Weighted};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Config {
     /// By the port that the proxy binds.
     pub(crate) ports: HashMap<u16, Port>,
+    /// Routes of each frontend, by FQDN.
+    routes: HashMap<Arc<str>, HashSet<Arc<str>>>,
     /// Every endpoint in use, to be found again by the next configuration.
     pub(crate) upstreams: HashMap<UpstreamKey, Arc<Upstream>>,
     security: HashMap<SecurityKey, Arc<Security>>,
@@ -107,6 +109,11 @@ pub(crate) enum SecurityKey {
 }
 
 impl Config {
+    /// Whether the frontend of this FQDN is there and the route, if one is given, is attached to it.
+    pub(crate) fn serves(&self, fqdn: &str, route: &str) -> bool {
+        self.routes.get(fqdn).is_some_and(|routes| route.is_empty() || routes.contains(route))
+    }
+
     /// Closes the idle connections of endpoints that the next configuration no longer has.
     pub(crate) fn retire_for(&self, next: &Config) {
         for (key, upstream) in &self.upstreams {

@@ -28,7 +28,7 @@ pub enum Reason {
     UpstreamTimeout,
     /// The connection broke before the response was complete.
     UpstreamReset,
-    /// The request is malformed.
+    /// The request is malformed, or its header too large.
     BadRequest,
     /// The client did not send the whole request in time.
     RequestTimeout,

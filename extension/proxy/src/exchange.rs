@@ -2,6 +2,7 @@
 
 use crate::access_log::{AccessLog, Record, UpstreamTls};
 use crate::body::Upload;
+use crate::client::Progress;
 use crate::error::Reason;
 use crate::metrics::Metrics;
 use crate::upstream::{TlsInfo, Upstream};
@@ -17,11 +18,21 @@ pub(crate) struct Reporter {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+impl Reporter {
+    /// A request that nobody has handled. How long it took is not known.
+    pub(crate) fn refused(&self, mut record: Record) {
+        record.time = jiff::Timestamp::now().to_string();
+        self.metrics.request(&record);
+        self.log.write(record);
+    }
+}
+
 /// Reports itself when dropped; until it is complete, dropping it means that the client went away.
 pub(crate) struct Exchange {
     record: Option<Record>,
     started: Instant,
     upload: Arc<Upload>,
+    progress: Arc<Progress>,
     reporter: Reporter,
     /// The answer is known: its status stands, whatever the client does.
     answered: bool,
@@ -29,12 +40,18 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn start(record: Record, upload: Arc<Upload>, reporter: Reporter) -> Self {
+    pub(crate) fn start(
+        record: Record,
+        upload: Arc<Upload>,
+        progress: Arc<Progress>,
+        reporter: Reporter,
+    ) -> Self {
         reporter.metrics.active_requests.inc();
         Self {
             record: Some(record),
             started: Instant::now(),
             upload,
+            progress,
             reporter,
             answered: false,
             finished: false,
@@ -50,6 +67,11 @@ impl Exchange {
 
     pub(crate) fn request_id(&self) -> &str {
         self.record.as_ref().map_or("", |record| &record.request_id)
+    }
+
+    /// What the client does meanwhile.
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// Which pod was asked, and how.
@@ -99,12 +121,17 @@ impl Drop for Exchange {
             if !self.answered {
                 record.status = Reason::ClientClosed.status().as_u16();
             }
+            if self.progress.has_stalled() {
+                record.detail = Some("closed here: the client took nothing of the response".to_owned());
+            }
         }
+        self.progress.end_exchange();
         record.bytes_in = self.upload.bytes.load(Ordering::Relaxed);
         record.duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         record.time = jiff::Timestamp::now().to_string();
         self.reporter.metrics.active_requests.dec();
-        self.reporter.metrics.exchange(&record);
+        self.reporter.metrics.request(&record);
+        self.reporter.metrics.duration.observe(record.duration_ms / 1000.0);
         self.reporter.log.write(record);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::access_log::Record;
 use crate::body::{RequestBody, ResponseBody, Upload};
+use crate::client::Progress;
 use crate::config::{Rule, Target};
 use crate::error::{ProxyError, Reason};
 use crate::exchange::Exchange;
@@ -9,18 +10,32 @@ use crate::headers::{X_REQUEST_ID, host, prepare_request, remove_hop_by_hop};
 use crate::shared::Shared;
 use crate::upstream::Outcome;
 use alb_route::{Lookup, RequestParts};
-use http::header::{CONNECTION, CONTENT_TYPE};
+use http::header::{CONNECTION, CONTENT_TYPE, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Whose connection it is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     /// The port that was connected to.
     pub(crate) port: u16,
     pub(crate) peer: SocketAddr,
+    /// Of the connection or, with HTTP/2, of the stream.
+    pub(crate) progress: Arc<Progress>,
+}
+
+impl Client {
+    /// What is known of a request before its first byte.
+    pub(crate) fn record(&self, shared: &Shared) -> Record {
+        let mut record = Record::new(self.peer);
+        if let Some(port) = shared.config.load().ports.get(&self.port) {
+            record.frontend = port.fqdn.clone();
+            record.gateway = port.gateway.clone();
+        }
+        record
+    }
 }
 
 /// Answers a request, one way or the other.
@@ -31,9 +46,10 @@ pub(crate) async fn handle(
 ) -> Response<ResponseBody> {
     let version = request.version();
     let upload = Arc::new(Upload::default());
-    let record = record(client, &request);
-    let mut exchange = Exchange::start(record, upload.clone(), shared.reporter.clone());
-    let mut response = match forward(shared, client, request, &upload, &mut exchange).await {
+    let record = record(shared, &client, &request);
+    let mut exchange =
+        Exchange::start(record, upload.clone(), client.progress.clone(), shared.reporter.clone());
+    let mut response = match forward(shared, &client, request, &upload, &mut exchange).await {
         Ok(response) => {
             let stall = shared.settings.stream_idle_timeout;
             response.map(|body| ResponseBody::upstream(body, exchange, stall))
@@ -72,7 +88,7 @@ fn answer(error: ProxyError, mut exchange: Exchange) -> Response<ResponseBody> {
 
 async fn forward(
     shared: &Shared,
-    client: Client,
+    client: &Client,
     request: Request<Incoming>,
     upload: &Arc<Upload>,
     exchange: &mut Exchange,
@@ -95,6 +111,10 @@ async fn forward(
     let (mut parts, body) = request.into_parts();
     prepare_request(&mut parts, &host, client.peer.ip(), exchange.request_id());
     let body = RequestBody::new(body, upload.clone(), shared.settings.stream_idle_timeout);
+    if body.is_of_unknown_length() {
+        // Said aloud, because hyper drops the body of a GET or HEAD request that does not.
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let Outcome { result, asked } =
         shared.sender.send(backend, Request::from_parts(parts, body), rule.timeout).await;
     if let Some(asked) = asked {
@@ -116,6 +136,8 @@ async fn forward(
             "the pod switched protocols without being asked to",
         ));
     }
+    // The pod's version ends here; hyper lowers this one for clients of HTTP/1.0 (RFC 9112 section 2.3).
+    *response.version_mut() = Version::HTTP_11;
     remove_hop_by_hop(response.headers_mut());
     exchange.answer(response.status().as_u16(), Reason::Ok, None);
     Ok(response)
@@ -124,7 +146,7 @@ async fn forward(
 /// Finds the rule, and notes in the log what was found.
 fn route(
     shared: &Shared,
-    client: Client,
+    client: &Client,
     host: &HeaderValue,
     request: &Request<Incoming>,
     exchange: &mut Exchange,
@@ -133,10 +155,6 @@ fn route(
     let Some(port) = config.ports.get(&client.port) else {
         return Err(ProxyError::new(Reason::NoRoute, "the listener was removed"));
     };
-    exchange.update(|record| {
-        record.frontend = port.fqdn.clone();
-        record.gateway = port.gateway.clone();
-    });
     let parts = RequestParts {
         host: host.to_str().unwrap_or_default(),
         path: request.uri().path(),
@@ -160,7 +178,7 @@ fn route(
     }
 }
 
-fn record(client: Client, request: &Request<Incoming>) -> Record {
+fn record(shared: &Shared, client: &Client, request: &Request<Incoming>) -> Record {
     let host = request.uri().authority().map(|authority| authority.as_str().to_owned()).or_else(|| {
         request
             .headers()
@@ -168,25 +186,9 @@ fn record(client: Client, request: &Request<Incoming>) -> Record {
             .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
     });
     Record {
-        time: String::new(),
-        frontend: Arc::from(""),
-        listener: None,
-        gateway: Arc::from(""),
-        route: None,
         method: request.method().to_string(),
         host: host.unwrap_or_default(),
         path: request.uri().path().to_owned(),
-        status: 0,
-        reason: Reason::ClientClosed.as_str(),
-        detail: None,
-        bytes_in: 0,
-        bytes_out: 0,
-        duration_ms: 0.0,
-        upstream_pod: None,
-        upstream_address: None,
-        upstream_tls: None,
-        request_id: uuid::Uuid::new_v4().to_string(),
-        downstream_address: client.peer.to_string(),
-        connection_reused: false,
+        ..client.record(shared)
     }
 }

@@ -51,7 +51,8 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// The host a request is for: the authority of its target, else its `Host` field (RFC 9112 section 3.2.2).
 ///
 /// # Errors
-/// `bad_request` when there is none, more than one, or one that is no authority.
+/// `bad_request` when there is none, more than one, or one that is no authority, and when an HTTP/1.1 request has no `Host`
+/// field, whatever its target (RFC 9112 section 3.2).
 pub(crate) fn host<B>(request: &http::Request<B>) -> Result<HeaderValue, ProxyError> {
     let bad = |detail: &str| ProxyError::new(Reason::BadRequest, detail);
     if request.method() == Method::CONNECT {
@@ -62,22 +63,24 @@ pub(crate) fn host<B>(request: &http::Request<B>) -> Result<HeaderValue, ProxyEr
     if fields.next().is_some() {
         return Err(bad("more than one Host field (RFC 9112 section 3.2)"));
     }
+    if let Some(field) = field {
+        let text = field.to_str().map_err(|_| bad("the Host field is not ASCII"))?;
+        if !text.is_empty() && (text.contains('@') || text.parse::<Authority>().is_err()) {
+            return Err(bad("the Host field is no host and port"));
+        }
+    } else if request.version() == Version::HTTP_11 {
+        return Err(bad("no Host field (RFC 9112 section 3.2)"));
+    }
     if let Some(authority) = request.uri().authority() {
         return HeaderValue::try_from(without_userinfo(authority.as_str()))
             .map_err(|_| bad("the authority of the request target is no header value"));
     }
-    let Some(field) = field else {
-        // HTTP/1.0 does not know the field.
-        return match request.version() {
-            Version::HTTP_10 | Version::HTTP_09 => Ok(HeaderValue::from_static("")),
-            _ => Err(bad("no Host field (RFC 9112 section 3.2)")),
-        };
-    };
-    let text = field.to_str().map_err(|_| bad("the Host field is not ASCII"))?;
-    if !text.is_empty() && (text.contains('@') || text.parse::<Authority>().is_err()) {
-        return Err(bad("the Host field is no host and port"));
+    match (field, request.version()) {
+        (Some(field), _) => Ok(field.clone()),
+        // They do not know the field.
+        (None, Version::HTTP_10 | Version::HTTP_09) => Ok(HeaderValue::from_static("")),
+        (None, _) => Err(bad("no authority and no Host field (RFC 9113 section 8.3.1)")),
     }
-    Ok(field.clone())
 }
 
 fn without_userinfo(authority: &str) -> &str {

@@ -17,6 +17,7 @@ mod proxy;
 mod run;
 mod settings;
 mod shared;
+mod stall;
 mod upstream;
 
 pub use access_log::{AccessLog, Record, Stdout, UpstreamTls};

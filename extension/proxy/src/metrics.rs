@@ -7,7 +7,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -36,7 +37,9 @@ pub(crate) struct SecretLabel {
 #[derive(Debug)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
-    duration: Histogram,
+    /// Series of `requests`: the family does not tell what it holds.
+    known_requests: Mutex<HashSet<RequestLabels>>,
+    pub(crate) duration: Histogram,
     upstream_requests: Family<ReusedLabel, Counter>,
     pub(crate) connects: Counter,
     pub(crate) connect_failures: Counter,
@@ -56,6 +59,7 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("alb_proxy");
         let metrics = Self {
             requests: Family::default(),
+            known_requests: Mutex::default(),
             // From a loopback round trip to the request timeout.
             duration: Histogram::new([
                 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0,
@@ -115,15 +119,34 @@ impl Metrics {
         Arc::new(metrics)
     }
 
-    pub(crate) fn exchange(&self, record: &Record) {
+    /// Counts a request.
+    pub(crate) fn request(&self, record: &Record) {
         let labels = RequestLabels {
             frontend: record.frontend.to_string(),
             route: record.route.as_deref().unwrap_or_default().to_owned(),
             status: record.status,
             reason: record.reason,
         };
-        self.requests.get_or_create(&labels).inc();
-        self.duration.observe(record.duration_ms / 1000.0);
+        let counted = self.requests.get(&labels).map(|counter| counter.inc()).is_some();
+        if !counted {
+            // Held until the series is there: it is known before anybody can look for it.
+            let mut known = self.known_requests.lock().unwrap_or_else(PoisonError::into_inner);
+            self.requests.get_or_create(&labels).inc();
+            known.insert(labels);
+        }
+    }
+
+    /// Drops the series of frontends and routes that are no longer `served`; it is asked for the FQDN and the route,
+    /// which is empty for requests that matched none.
+    pub(crate) fn retain_requests(&self, served: impl Fn(&str, &str) -> bool) {
+        let mut known = self.known_requests.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|labels| {
+            let kept = served(&labels.frontend, &labels.route);
+            if !kept {
+                self.requests.remove(labels);
+            }
+            kept
+        });
     }
 
     pub(crate) fn upstream_request(&self, reused: bool) {
@@ -134,5 +157,51 @@ impl Metrics {
     pub(crate) fn config_update(&self, applied: bool) {
         let result = if applied { "applied" } else { "refused" };
         self.config_updates.get_or_create(&ResultLabel { result }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(registry: &Registry) -> Vec<String> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+        let mut lines: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("alb_proxy_requests_total"))
+            .map(str::to_owned)
+            .collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    #[test]
+    fn series_of_what_is_no_longer_served_are_dropped_and_others_go_on() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let request = |frontend: &str, route: Option<&str>| {
+            let mut record = Record::new(([192, 0, 2, 7], 1).into());
+            (record.frontend, record.route, record.status) = (frontend.into(), route.map(Arc::from), 200);
+            metrics.request(&record);
+        };
+        for _ in 0..2 {
+            request("fe", Some("ns/kept"));
+            request("fe", Some("ns/gone"));
+            request("fe", None);
+            request("gone", Some("ns/kept"));
+        }
+        metrics.retain_requests(|frontend, route| frontend == "fe" && matches!(route, "" | "ns/kept"));
+        let line = |route: &str, count: u32| {
+            let labels = format!(r#"frontend="fe",route="{route}",status="200",reason="client_closed""#);
+            format!("alb_proxy_requests_total{{{labels}}} {count}")
+        };
+        assert_eq!(series(&registry), [line("", 2), line("ns/kept", 2)]);
+
+        request("fe", Some("ns/kept"));
+        request("fe", Some("ns/gone"));
+        assert_eq!(series(&registry), [line("", 2), line("ns/gone", 1), line("ns/kept", 3)]);
+        metrics.retain_requests(|_, _| false);
+        assert!(series(&registry).is_empty());
     }
 }

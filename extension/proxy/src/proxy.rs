@@ -72,7 +72,7 @@ impl Proxy {
         }
 
         // From here on nothing can fail.
-        self.report(&config);
+        self.report(&config, &previous);
         let config = Arc::new(config);
         shared.config.store(config.clone());
         previous.retire_for(&config);
@@ -93,9 +93,15 @@ impl Proxy {
         Ok(())
     }
 
-    fn report(&self, config: &Config) {
+    /// Tells what is applied, and drops the metrics of what is gone.
+    fn report(&self, config: &Config, previous: &Config) {
         let metrics = &self.shared.reporter.metrics;
         metrics.config_resources.set(i64::try_from(config.versions.len()).unwrap_or(i64::MAX));
+        for name in previous.identities.keys() {
+            if !config.identities.contains_key(name) {
+                metrics.certificate_not_after.remove(&SecretLabel { secret: name.to_string() });
+            }
+        }
         for (name, (_, identity)) in &config.identities {
             if let Some(not_after) = identity.not_after {
                 metrics
@@ -104,6 +110,7 @@ impl Proxy {
                     .set(not_after);
             }
         }
+        metrics.retain_requests(|frontend, route| config.serves(frontend, route));
     }
 
     /// Names and versions of what is applied, and idle connections per endpoint; no key material.

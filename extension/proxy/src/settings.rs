@@ -21,14 +21,16 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Time to the TCP connection alone, with room for one lost packet: a pod whose node is gone says nothing.
     pub tcp_connect_timeout: Duration,
-    /// Time that a pod may leave what it is sent without acknowledgement (RFC 5482) before its connection counts as dead.
+    /// Time that a pod may leave what it is sent without acknowledgement (RFC 5482) before its connection counts as dead;
+    /// of a large request body it may leave it for `stream_idle_timeout`.
     pub unacknowledged_timeout: Duration,
     /// Time to the response's header when the route says nothing.
     pub request_timeout: Duration,
     /// Time from one response, or the start, to the end of the next request's header: an idle connection is
-    /// closed after it, and one whose client sends a header byte by byte.
+    /// closed after it, and one whose client sends a header byte by byte. With HTTP/2: time without an open stream.
     pub client_idle_timeout: Duration,
-    /// Time without a byte after which a request or response body is given up.
+    /// Time without a byte after which a request or response body is given up, whoever does not send it or does not
+    /// take it.
     pub stream_idle_timeout: Duration,
     /// Time that an idle connection to a pod is kept, unless the pod says less.
     pub pool_idle_timeout: Duration,
@@ -53,8 +55,11 @@ impl Default for Settings {
             stream_idle_timeout: Duration::from_secs(300),
             pool_idle_timeout: Duration::from_secs(60),
             max_header_bytes: 64 * 1024,
-            max_connections: 8192,
-            max_requests: 16384,
+            // The chart gives a proxy 256 MiB. Clients that leave the largest header unfinished on every connection, and
+            // those that send it with every request, take (1536 + 1536) * 64 KiB = 192 MiB of it. No fewer requests than
+            // connections: clients of HTTP/1.1 wait to be accepted instead of being refused.
+            max_connections: 1536,
+            max_requests: 1536,
         }
     }
 }
@@ -72,5 +77,20 @@ fn bind_all_addresses(port: u16) -> io::Result<TcpListener> {
             listen(TcpSocket::new_v4()?, (Ipv4Addr::UNSPECIFIED, port).into())
         }
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Limit of the chart's `dataPlane.resources`.
+    const MEMORY: usize = 256 << 20;
+
+    #[test]
+    fn the_largest_headers_leave_a_quarter_of_the_memory() {
+        let settings = Settings::default();
+        let headers = (settings.max_connections + settings.max_requests) * settings.max_header_bytes;
+        assert!(headers <= MEMORY / 4 * 3, "{} MiB", headers >> 20);
     }
 }

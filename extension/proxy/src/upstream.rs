@@ -2,6 +2,7 @@
 
 mod certificate;
 mod connect;
+mod patience;
 mod security;
 mod send;
 mod verify;

@@ -8,7 +8,7 @@ use alb_config::Kind;
 use alb_config::client::{Rejection, Resources};
 use alb_config::proto::{self, backend, weighted_backend};
 use alb_route::{Hostname, Listener, Order, Table, Weighted};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -236,18 +236,23 @@ impl Builder<'_> {
 
     fn frontend<'r>(&mut self, name: &'r str, frontend: &'r proto::Frontend, attached: &mut Attached<'r>) {
         let mut listeners: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+        let fqdn: Arc<str> = frontend.fqdn.as_str().into();
+        let mut routes = HashSet::new();
         for listener in &frontend.listeners {
+            let rules = attached.remove(&(name, listener.name.as_str())).unwrap_or_default();
+            routes.extend(rules.iter().map(|rule| rule.target.route.clone()));
             let parsed: Result<(u16, Hostname), String> =
                 port(listener.bind_port).and_then(|port| Ok((port, hostname(&listener.hostname)?)));
             match parsed {
                 Ok((bind_port, hostname)) => listeners.entry(bind_port).or_default().push(Listener {
                     hostname,
                     label: listener.name.as_str().into(),
-                    rules: attached.remove(&(name, listener.name.as_str())).unwrap_or_default(),
+                    rules,
                 }),
                 Err(message) => self.fault(name, format!("listener {}: {message}", listener.name)),
             }
         }
+        self.config.routes.entry(fqdn.clone()).or_default().extend(routes);
         for (bind_port, listeners) in listeners {
             if let Some(other) = self.config.ports.get(&bind_port) {
                 let message = format!("bind port {bind_port} is taken by {}", other.frontend);
@@ -256,7 +261,7 @@ impl Builder<'_> {
             }
             let port = Port {
                 frontend: name.into(),
-                fqdn: frontend.fqdn.as_str().into(),
+                fqdn: fqdn.clone(),
                 gateway: frontend.gateway.as_str().into(),
                 table: Table::new(listeners),
             };

@@ -96,11 +96,19 @@ fn a_request_without_one_good_host_is_malformed() {
     let two = Request::get("/").header("host", "a").header("host", "b").body(()).unwrap();
     let wrong = Request::get("/").header("host", "a b").body(()).unwrap();
     let userinfo = Request::get("/").header("host", "u@h").body(()).unwrap();
-    for request in [none, two, wrong, userinfo] {
+    // Whatever the target (RFC 9112 section 3.2).
+    let absolute = Request::get("http://target.example/").body(()).unwrap();
+    let beside_absolute = Request::get("http://target.example/").header("host", "a b").body(()).unwrap();
+    let no_authority = Request::get("/").version(Version::HTTP_2).body(()).unwrap();
+    for request in [none, two, wrong, userinfo, absolute, beside_absolute, no_authority] {
         assert_eq!(host(&request).unwrap_err().reason, Reason::BadRequest);
     }
     let old = Request::get("/").version(Version::HTTP_10).body(()).unwrap();
     assert_eq!(host(&old).unwrap(), "");
+    let old = Request::get("http://target.example/").version(Version::HTTP_10).body(()).unwrap();
+    assert_eq!(host(&old).unwrap(), "target.example");
+    let empty = Request::get("http://target.example/").header("host", "").body(()).unwrap();
+    assert_eq!(host(&empty).unwrap(), "target.example");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Opening a connection to a pod.
 
+use super::patience::{Patience, PodSocket};
 use super::verify::IdentityMismatch;
 use super::{Mode, Security, Upstream};
 use crate::body::RequestBody;
@@ -67,6 +68,7 @@ fn offered(config: &ClientConfig) -> Option<String> {
 #[derive(Debug)]
 pub(crate) struct Connection {
     requests: http1::SendRequest<RequestBody>,
+    patience: Patience,
     pub(crate) tls: Arc<TlsInfo>,
     /// How the connection ended, when nobody was waiting for a response.
     ended: oneshot::Receiver<hyper::Error>,
@@ -93,6 +95,7 @@ impl Connection {
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendFailure> {
+        self.patience.choose_for(request.body());
         let mut failed = match self.requests.try_send_request(request).await {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
@@ -151,13 +154,10 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     let stream = connecting.unwrap_or_else(|_| Err(silence(limit))).map_err(failed)?;
     // Header and first body bytes leave at once.
     stream.set_nodelay(true).map_err(failed)?;
-    // Only Linux has it, and only where a node can lose its power it matters.
-    #[cfg(target_os = "linux")]
-    socket2::SockRef::from(&stream)
-        .set_tcp_user_timeout(Some(settings.unacknowledged_timeout))
-        .map_err(failed)?;
+    let patience = Patience::new(settings);
+    let stream = PodSocket::new(stream, patience.clone()).map_err(failed)?;
     let Security::Tls(tls) = &*upstream.security else {
-        return start(stream, TlsInfo::intended(&upstream.security), settings).await;
+        return start(stream, patience, TlsInfo::intended(&upstream.security), settings).await;
     };
     let name = match &tls.server_name {
         Some(name) => ServerName::DnsName(name.clone()),
@@ -170,7 +170,7 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let proved = certificate.and_then(|certificate| tls.expected.found_in(certificate).ok());
     let info = TlsInfo { server_identity: proved, ..TlsInfo::intended(&upstream.security) };
-    start(stream, info, settings).await
+    start(stream, patience, info, settings).await
 }
 
 fn silence(limit: Duration) -> io::Error {
@@ -204,7 +204,12 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     None
 }
 
-async fn start<S>(stream: S, tls: TlsInfo, settings: &Settings) -> Result<Connection, ProxyError>
+async fn start<S>(
+    stream: S,
+    patience: Patience,
+    tls: TlsInfo,
+    settings: &Settings,
+) -> Result<Connection, ProxyError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -220,5 +225,5 @@ where
             let _ = end.send(error);
         }
     });
-    Ok(Connection { requests, tls: Arc::new(tls), ended })
+    Ok(Connection { requests, patience, tls: Arc::new(tls), ended })
 }

@@ -1,10 +1,16 @@
 //! Requests and answers: routing, status codes, header fields, bodies.
 
 use crate::pods::{Pod, nobody, read_head, respond};
-use crate::support::{Client, PORT, Wanted, World, soon};
+use crate::support::{Answer, Client, PORT, Wanted, World, soon};
+use bytes::Bytes;
 use http::Request;
+use http_body::{Body, Frame};
 use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rstest::rstest;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -117,24 +123,33 @@ async fn weights_share_the_requests_and_an_invalid_reference_has_its_share() {
 #[case::garbage("what is this\r\n\r\n", "400")]
 #[case::bad_length("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", "400")]
 #[case::connect("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", "400")]
+#[case::absolute_target_without_host("GET http://a/ HTTP/1.1\r\n\r\n", "400")]
+#[case::wrong_host_beside_an_absolute_target("GET http://a/ HTTP/1.1\r\nHost: a b\r\n\r\n", "400")]
 #[tokio::test]
-async fn a_malformed_request_is_answered_and_its_connection_closed(
+async fn a_malformed_request_is_answered_logged_and_its_connection_closed(
     #[case] request: &str,
     #[case] status: &str,
 ) {
     let pod = Pod::echo().await;
-    let world = World::serving(&Wanted::new().clear_text("b", &[pod.address]));
+    let mut world = World::serving(&Wanted::new().clear_text("b", &[pod.address]));
     let mut stream = TcpStream::connect(world.address(PORT)).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     soon("the connection's end", stream.read_to_string(&mut answer)).await.unwrap();
     assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
     assert_eq!(pod.connections(), 0);
+    let record = world.logged().await;
+    assert_eq!((record.status.to_string().as_str(), record.reason), (status, "bad_request"));
+    assert_eq!((&*record.frontend, &*record.gateway), ("fe.alb.internal", "ns/fe"));
+    assert!(record.detail.is_some() && !record.time.is_empty(), "{record:?}");
+    let counted =
+        r#"alb_proxy_requests_total{frontend="fe.alb.internal",route="",status="400",reason="bad_request"}"#;
+    assert_eq!(world.metric(counted), 1.0);
 }
 
 #[tokio::test]
 async fn a_header_that_is_too_large_is_refused() {
-    let world = World::serving(&Wanted::new());
+    let mut world = World::serving(&Wanted::new());
     let mut stream = TcpStream::connect(world.address(PORT)).await.unwrap();
     let request = format!("GET / HTTP/1.1\r\nHost: a\r\nx: {}\r\n\r\n", "y".repeat(100_000));
     let _ = stream.write_all(request.as_bytes()).await;
@@ -142,6 +157,8 @@ async fn a_header_that_is_too_large_is_refused() {
     // A reset may overtake the answer: what counts is that no more than the limit was taken.
     let _ = soon("the connection's end", stream.read_to_end(&mut answer)).await;
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+    let record = world.logged().await;
+    assert_eq!((record.status, record.reason), (431, "bad_request"));
 }
 
 #[tokio::test]
@@ -292,4 +309,82 @@ async fn an_interim_response_of_the_pod_is_not_the_answer() {
     .await;
     let world = World::serving(&Wanted::new().clear_text("b", &[pod.address]));
     assert_eq!(world.get("/").await.text(), "final");
+}
+
+#[rstest]
+#[case::get("GET")]
+#[case::head("HEAD")]
+#[tokio::test]
+async fn a_body_in_chunks_reaches_the_pod_whatever_the_method(#[case] method: &str) {
+    const BODY: &[u8] = b"5\r\nhello\r\n0\r\n\r\n";
+    let pod = Pod::start(|_, mut stream| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        assert!(head.contains("transfer-encoding: chunked"), "{head}");
+        let mut body = [0; BODY.len()];
+        stream.read_exact(&mut body).await.unwrap();
+        assert_eq!(body, BODY);
+        respond(&mut stream, "").await;
+    })
+    .await;
+    let mut world = World::serving(&Wanted::new().clear_text("b", &[pod.address]));
+    let mut stream = TcpStream::connect(world.address(PORT)).await.unwrap();
+    let head = format!("{method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stream.write_all(&[head.as_bytes(), BODY].concat()).await.unwrap();
+    let answer = soon("the response", read_head(&mut stream)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let record = world.logged().await;
+    assert_eq!((&*record.method, record.bytes_in), (method, 5));
+}
+
+/// A body that does not say how long it is.
+struct OfUnknownLength(Full<Bytes>);
+
+impl Body for OfUnknownLength {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+}
+
+#[tokio::test]
+async fn the_body_of_an_http2_get_request_reaches_the_pod() {
+    let pod = Pod::echo().await;
+    let world = World::serving(&Wanted::new().clear_text("b", &[pod.address]));
+    let stream = TokioIo::new(TcpStream::connect(world.address(PORT)).await.unwrap());
+    let (mut requests, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://fe.alb.internal/").body(OfUnknownLength(Full::from("hello"))).unwrap();
+    let response = soon("the response", requests.send_request(request)).await.unwrap();
+    let told = Answer::read(response).await.json();
+    assert_eq!(told["body"], "hello");
+    assert_eq!(told["headers"]["transfer-encoding"][0], "chunked");
+}
+
+#[rstest]
+#[case::of_today("HTTP/1.1", "1\r\na\r\n0\r\n\r\n")]
+#[case::of_old("HTTP/1.0", "a")]
+#[tokio::test]
+async fn the_version_of_a_pods_response_is_not_that_of_the_clients(
+    #[case] version: &str,
+    #[case] body: &str,
+) {
+    let pod = Pod::start(|_, mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\na").await.unwrap();
+    })
+    .await;
+    let world = World::serving(&Wanted::new().clear_text("b", &[pod.address]));
+    let mut stream = TcpStream::connect(world.address(PORT)).await.unwrap();
+    stream.write_all(format!("GET / {version}\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+    let head = soon("the response's header", read_head(&mut stream)).await.unwrap();
+    assert!(head.starts_with(&format!("{version} 200")), "{head}");
+    let mut received = vec![0; body.len()];
+    soon("the body", stream.read_exact(&mut received)).await.unwrap();
+    assert_eq!(received, body.as_bytes());
 }

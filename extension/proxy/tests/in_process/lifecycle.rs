@@ -1,7 +1,7 @@
 //! Configurations that come and go under open connections, and the end.
 
 use crate::pods::{Pod, read_head, respond};
-use crate::support::{Client, LIMIT, PORT, Wanted, World, soon};
+use crate::support::{Authority, Client, GATEWAY, LIMIT, PORT, Wanted, World, soon};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -155,4 +155,36 @@ async fn what_does_not_finish_by_the_deadline_is_cut_off() {
     pod.until_open(1).await;
     soon("the end", world.proxy.shutdown(Duration::ZERO, Duration::from_millis(10))).await;
     assert_eq!(world.logged().await.reason, "client_closed");
+}
+
+#[tokio::test]
+async fn what_is_gone_leaves_no_metrics_behind() {
+    let authority = Authority::new();
+    let pod = Pod::echo().await;
+    let one = Wanted::new().clear_text("b", &[pod.address]);
+    let both = one
+        .clone()
+        .frontend("other", OTHER_PORT)
+        .rule("other", "/", &[("b", 1)])
+        .secret(authority.issue(GATEWAY).secret());
+    let world = World::serving(&both);
+    assert_eq!(world.get("/").await.status, 200);
+    assert_eq!(Client::http1(world.address(OTHER_PORT)).await.get("/").await.status, 200);
+    let requests = |frontend: &str| {
+        world.series(&format!("alb_proxy_requests_total{{frontend=\"{frontend}.alb.internal\"")).len()
+    };
+    let certificates = || world.series("alb_proxy_certificate_not_after_timestamp_seconds{").len();
+    assert_eq!((requests("fe"), requests("other"), certificates()), (1, 1, 1));
+
+    // Again the same: nothing is lost.
+    world.apply(&both);
+    assert_eq!((requests("fe"), requests("other"), certificates()), (1, 1, 1));
+
+    world.apply(&one);
+    assert_eq!((requests("fe"), requests("other"), certificates()), (1, 0, 0));
+    assert_eq!(world.get("/").await.status, 200);
+    assert_eq!(world.metric("alb_proxy_requests_total{frontend=\"fe.alb.internal\""), 2.0);
+
+    world.apply(&Wanted::default().frontend("fe", PORT));
+    assert_eq!(requests("fe"), 0, "the route is gone");
 }

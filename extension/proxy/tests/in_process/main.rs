@@ -4,8 +4,10 @@
 
 mod http;
 mod lifecycle;
+mod limits;
 mod mtls;
 mod pods;
 mod pool;
 mod server_tls;
 mod support;
+mod uploads;

@@ -63,7 +63,15 @@ impl Pod {
         F: Fn(usize, TcpStream) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+    }
+
+    /// The same on a socket of one's own.
+    pub(crate) fn on<F, R>(listener: TcpListener, script: F) -> Self
+    where
+        F: Fn(usize, TcpStream) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let (open, counted) = (watch::Sender::new(0), connections.clone());

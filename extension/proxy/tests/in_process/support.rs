@@ -295,9 +295,13 @@ impl World {
 
     /// A proxy that serves `wanted`.
     pub(crate) fn serving(wanted: &Wanted) -> Self {
-        let world = Self::new();
-        world.apply(wanted);
-        world
+        Self::new().applied(wanted)
+    }
+
+    /// Serves `wanted` from the start.
+    pub(crate) fn applied(self, wanted: &Wanted) -> Self {
+        self.apply(wanted);
+        self
     }
 
     pub(crate) fn apply(&self, wanted: &Wanted) {
@@ -327,12 +331,17 @@ impl World {
         soon("an access log line", self.log.recv()).await.unwrap()
     }
 
-    /// Value of a metric whose line starts with `name`.
+    /// Value of a metric whose line starts with `name`; 0 when there is none.
     pub(crate) fn metric(&self, name: &str) -> f64 {
+        let line = self.series(name).into_iter().next();
+        line.map_or(0.0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+    }
+
+    /// Lines of the metrics page that start with `name`.
+    pub(crate) fn series(&self, name: &str) -> Vec<String> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        let line = text.lines().find(|line| line.starts_with(name));
-        line.and_then(|line| line.rsplit_once(' ')).map_or(0.0, |(_, value)| value.parse().unwrap())
+        text.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
     }
 }
 
