@@ -67,9 +67,8 @@ pub(super) async fn nodes_and_network(engine: &Engine, name: &str) -> Result<(),
     let nodes = docker::containers(engine, name).await?;
     docker::remove_containers(engine, &nodes).await?;
     if docker::has_network(engine, name).await? {
-        // The rule names the network's bridge, so it goes first.
-        engine::egress::unblock(engine, &network_name(name)).await?;
         docker::remove_network(engine, name).await?;
     }
+    engine::egress::sweep().await?;
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Keeping traffic at home: containers of a network may not reach out of the host.
 //!
-//! One rule in `DOCKER-USER`, the chain Docker leaves to people: what comes from the network's bridge and
-//! would leave by the default route's interface is rejected. Other networks are not affected.
+//! One rule in `DOCKER-USER`, the chain Docker leaves to people: what comes from the network's bridge and would be forwarded to
+//! any other interface is rejected. Other networks are not affected.
+
+use std::path::Path;
 
 use super::{Engine, EngineError};
 use crate::supply::command::{CommandError, Tool};
@@ -9,39 +11,56 @@ use crate::supply::command::{CommandError, Tool};
 /// Programs that may hold Docker's chains, depending on the host.
 const PROGRAMS: [&str; 3] = ["iptables", "iptables-nft", "iptables-legacy"];
 
-/// Rejects traffic from the containers of `network` to anywhere beyond this host. Repeatable.
+/// Marks the rules of this module.
+pub(super) const MARK: &str = "meshproof: stay on this host";
+
+/// Rejects traffic from the containers of `network` to anywhere but that network and this host. Repeatable.
 ///
 /// # Errors
 /// The network does not exist, or the rule cannot be set (it takes root).
 pub async fn block(engine: &Engine, network: &str) -> Result<(), EngineError> {
-    let Some(out) = default_interface() else { return Ok(()) };
     let bridge = bridge_of(engine, network).await?;
     let program = program().await?;
-    if command(program, "-C", &bridge, &out).run().await.is_ok() {
+    if command(program, "-C", &bridge).run().await.is_ok() {
         return Ok(());
     }
-    command(program, "-I", &bridge, &out).run().await?;
+    command(program, "-I", &bridge).run().await?;
     Ok(())
 }
 
-/// Removes the rule of [`block`]. Repeatable; nothing to do for a network that is gone with its engine.
+/// Removes the rules of [`block`] whose network is gone, however it went. Repeatable; where Docker has no chains there is
+/// nothing to do.
 ///
 /// # Errors
-/// The network does not exist, or the rule cannot be removed.
-pub async fn unblock(engine: &Engine, network: &str) -> Result<(), EngineError> {
-    let Some(out) = default_interface() else { return Ok(()) };
-    let bridge = bridge_of(engine, network).await?;
-    let program = program().await?;
-    while command(program, "-C", &bridge, &out).run().await.is_ok() {
-        command(program, "-D", &bridge, &out).run().await?;
+/// A rule cannot be removed.
+pub async fn sweep() -> Result<(), EngineError> {
+    let Ok(program) = program().await else { return Ok(()) };
+    let list = Tool::new("list the rules of DOCKER-USER", program).args(["-w", "-S", "DOCKER-USER"]);
+    let rules = list.run().await?;
+    let gone = |bridge: &str| !Path::new("/sys/class/net").join(bridge).exists();
+    for number in stale(&rules, gone) {
+        let delete = Tool::new("remove a rule about a network that is gone", program);
+        delete.args(["-w", "-D", "DOCKER-USER", &number.to_string()]).run().await?;
     }
     Ok(())
 }
 
-fn command(program: &str, action: &str, bridge: &str, out: &str) -> Tool {
+/// Numbers of our rules about bridges that are gone, the last first: removing one changes the numbers of those after it.
+fn stale(rules: &str, gone: impl Fn(&str) -> bool) -> Vec<usize> {
+    let bridge =
+        |line: &str| line.split_whitespace().skip_while(|word| *word != "-i").nth(1).map(str::to_owned);
+    let numbered = rules.lines().filter(|line| line.starts_with("-A ")).zip(1..);
+    let ours =
+        numbered.filter(|(line, _)| line.contains(MARK) && bridge(line).is_some_and(|name| gone(&name)));
+    let mut numbers: Vec<usize> = ours.map(|(_, number)| number).collect();
+    numbers.reverse();
+    numbers
+}
+
+fn command(program: &str, action: &str, bridge: &str) -> Tool {
     Tool::new("keep containers' traffic on this host", program)
-        .args(["-w", action, "DOCKER-USER", "-i", bridge, "-o", out])
-        .args(["-m", "comment", "--comment", "meshproof: stay on this host"])
+        .args(["-w", action, "DOCKER-USER", "-i", bridge, "!", "-o", bridge])
+        .args(["-m", "comment", "--comment", MARK])
         .args(["-j", "REJECT", "--reject-with", "icmp-admin-prohibited"])
 }
 
@@ -72,29 +91,23 @@ async fn bridge_of(engine: &Engine, network: &str) -> Result<String, EngineError
     Ok(inspect.run().await?.trim().to_owned())
 }
 
-/// The interface of the default route; none on a host without one.
-fn default_interface() -> Option<String> {
-    parse_default(&std::fs::read_to_string("/proc/net/route").ok()?)
-}
-
-fn parse_default(routes: &str) -> Option<String> {
-    routes.lines().skip(1).find_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        (fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000"))
-            .then(|| fields[0].to_owned())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_default_route_names_the_interface() {
-        let routes = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n\
-                      br-x 000012AC 00000000 0001 0 0 0 0000FFFF 0 0 0\n\
-                      eth7 00000000 0101A8C0 0003 0 0 0 00000000 0 0 0\n";
-        assert_eq!(parse_default(routes).as_deref(), Some("eth7"));
-        assert_eq!(parse_default("Iface\n"), None);
+    fn rules_about_networks_that_are_gone_are_removed_from_the_last_on() {
+        let rule = |bridge: &str, comment: &str| {
+            format!("-A DOCKER-USER -i {bridge} ! -o {bridge} -m comment --comment \"{comment}\" -j REJECT\n")
+        };
+        let rules = [
+            "-N DOCKER-USER\n".to_owned(),
+            rule("br-gone1", MARK),
+            rule("br-here", MARK),
+            rule("br-gone2", "somebody else's"),
+            rule("br-gone2", MARK),
+            "-A DOCKER-USER -j RETURN\n".to_owned(),
+        ];
+        assert_eq!(stale(&rules.concat(), |bridge| bridge.starts_with("br-gone")), [4, 1]);
     }
 }

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::EngineError;
 use super::private::Layout;
 use super::process::{ProcessId, children, mentioning, signal, wait_gone};
+use super::{EngineError, egress};
 use crate::supply::command::Tool;
 
 /// Chains dockerd makes and never removes.
@@ -133,7 +133,11 @@ pub(super) async fn remove_shared(layout: &Layout) {
         for table in ["filter", "nat"] {
             let list = Tool::new("list rules", program).args(["-w", "-t", table, "-S"]).run().await;
             let rules = list.unwrap_or_default();
-            let removals = if shared { removals_of_bridge(&rules, &layout.bridge) } else { removals(&rules) };
+            let removals = if shared {
+                removals_of_bridge(&rules, &layout.bridge)
+            } else {
+                removals(&rules, &layout.bridge)
+            };
             for rule in removals {
                 let removal =
                     Tool::new("remove the engine's rule", program).args(["-w", "-t", table]).args(&rule);
@@ -170,10 +174,17 @@ pub(super) fn another_engine_runs() -> bool {
     })
 }
 
-/// The commands that undo what `iptables -S` lists of dockerd: references first, then contents, then chains.
-fn removals(rules: &str) -> Vec<Vec<String>> {
+/// The commands that undo what `iptables -S` lists of dockerd: references first, then contents, then chains. Where people
+/// have rules of their own in `DOCKER-USER`, that chain stays as they made it.
+fn removals(rules: &str, bridge: &str) -> Vec<Vec<String>> {
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let is_chain = |name: &str| CHAINS.contains(&name);
+    let theirs = |line: &str| {
+        line.starts_with("-A DOCKER-USER ")
+            && line != "-A DOCKER-USER -j RETURN"
+            && !line.contains(egress::MARK)
+    };
+    let kept = rules.lines().any(theirs).then_some("DOCKER-USER");
+    let is_chain = |name: &str| CHAINS.contains(&name) && Some(name) != kept;
     let mut deletions = Vec::new();
     let mut chains = Vec::new();
     for line in rules.lines() {
@@ -182,7 +193,7 @@ fn removals(rules: &str) -> Vec<Vec<String>> {
             Some("-A") => {
                 let chain = rule.get(1).cloned().unwrap_or_default();
                 let target = rule.iter().position(|w| w == "-j").and_then(|at| rule.get(at + 1)).cloned();
-                if !is_chain(&chain) && (target.is_some_and(|t| is_chain(&t)) || ours(&rule)) {
+                if !is_chain(&chain) && (target.is_some_and(|t| is_chain(&t)) || dockers(&rule, bridge)) {
                     rule[0] = "-D".to_owned();
                     deletions.push(rule);
                 }
@@ -196,9 +207,13 @@ fn removals(rules: &str) -> Vec<Vec<String>> {
     deletions.into_iter().chain(flush).chain(remove).collect()
 }
 
-/// Rules in built-in chains about a bridge that only dockerd writes (`-o br-… ACCEPT`, MASQUERADE).
-fn ours(rule: &[String]) -> bool {
-    rule.iter().any(|word| word.starts_with("br-") || (word.starts_with("mp") && word.len() == 10))
+/// Rules in built-in chains about a bridge that only dockerd writes (`-o br-… ACCEPT`, MASQUERADE): that of the engine itself,
+/// or one named after a network's id. Bridges that people named are theirs.
+fn dockers(rule: &[String], bridge: &str) -> bool {
+    let by_id = |word: &String| {
+        word.strip_prefix("br-").is_some_and(|id| id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    rule.iter().any(|word| word == bridge || by_id(word))
 }
 
 #[cfg(test)]
@@ -217,7 +232,7 @@ mod tests {
         let rules = "-P FORWARD DROP\n-N DOCKER\n-N DOCKER-USER\n-N MINE\n-A FORWARD -j DOCKER-USER\n\
                      -A FORWARD -o br-0123456789ab -j DOCKER\n-A FORWARD -i br-0123456789ab ! -o br-0123456789ab -j ACCEPT\n\
                      -A FORWARD -j MINE\n-A DOCKER-USER -j RETURN\n-A INPUT -i eth0 -j ACCEPT\n";
-        let commands: Vec<String> = removals(rules).into_iter().map(|c| c.join(" ")).collect();
+        let commands: Vec<String> = removals(rules, "mp01234567").into_iter().map(|c| c.join(" ")).collect();
         assert_eq!(
             commands,
             [
@@ -230,6 +245,14 @@ mod tests {
                 "-X DOCKER-USER",
             ]
         );
+    }
+
+    #[test]
+    fn what_people_wrote_stays() {
+        let rules = "-N DOCKER\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n-A FORWARD -i br-lan -j ACCEPT\n\
+                     -A FORWARD -o mp01234567 -j DOCKER\n-A DOCKER-USER -s 192.0.2.1/32 -j DROP\n-A DOCKER-USER -j RETURN\n";
+        let commands: Vec<String> = removals(rules, "mp01234567").into_iter().map(|c| c.join(" ")).collect();
+        assert_eq!(commands, ["-D FORWARD -o mp01234567 -j DOCKER", "-F DOCKER", "-X DOCKER"]);
     }
 
     #[test]

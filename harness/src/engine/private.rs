@@ -50,6 +50,9 @@ pub(super) struct Layout {
 struct Before {
     /// dockerd turns forwarding on, and then sets the policy of FORWARD to DROP.
     forwarding: bool,
+    /// The policy of FORWARD, if it could be told.
+    #[serde(default)]
+    policy: Option<String>,
 }
 
 /// What is remembered about a running engine.
@@ -127,7 +130,7 @@ async fn start_locked(cache: &Cache) -> Result<Engine, EngineError> {
     for dir in [&layout.data, &layout.run] {
         std::fs::create_dir_all(dir).map_err(io("create", dir))?;
     }
-    remember(&layout)?;
+    remember(&layout).await?;
     make_bridge(&layout.bridge).await?;
     let shim = capability::lacks_sys_resource();
     if shim {
@@ -149,20 +152,30 @@ async fn start_locked(cache: &Cache) -> Result<Engine, EngineError> {
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// Remembers what to restore, unless an engine that was not stopped properly remembered it already.
-fn remember(layout: &Layout) -> Result<(), EngineError> {
+async fn remember(layout: &Layout) -> Result<(), EngineError> {
     if layout.before.exists() {
         return Ok(());
     }
     let forwarding = std::fs::read_to_string(FORWARDING).is_ok_and(|value| value.trim() == "1");
-    let text = serde_json::to_vec(&Before { forwarding }).map_err(std::io::Error::from);
+    let rules = Tool::new("read the policy", "iptables").args(["-w", "-S", "FORWARD"]).run().await;
+    let policy = rules.ok().and_then(|rules| policy(&rules));
+    let text = serde_json::to_vec(&Before { forwarding, policy }).map_err(std::io::Error::from);
     text.and_then(|text| std::fs::write(&layout.before, text)).map_err(io("write", &layout.before))
+}
+
+/// The chain's policy, as `iptables -S FORWARD` lists it.
+fn policy(rules: &str) -> Option<String> {
+    rules.lines().find_map(|line| line.strip_prefix("-P FORWARD ")).map(|policy| policy.trim().to_owned())
 }
 
 async fn restore(layout: &Layout) {
     let before =
         std::fs::read(&layout.before).ok().and_then(|text| serde_json::from_slice::<Before>(&text).ok());
-    if before.is_some_and(|before| !before.forwarding) && !leftovers::another_engine_runs() {
-        let policy = Tool::new("restore the policy", "iptables").args(["-w", "-P", "FORWARD", "ACCEPT"]);
+    if let Some(before) = before.filter(|before| !before.forwarding)
+        && !leftovers::another_engine_runs()
+    {
+        let policy = before.policy.as_deref().unwrap_or("ACCEPT");
+        let policy = Tool::new("restore the policy", "iptables").args(["-w", "-P", "FORWARD", policy]);
         if let Err(error) = policy.run().await {
             tracing::debug!(%error, "policy not restored");
         }
