@@ -1,5 +1,8 @@
 //! `meshproof status`: what is running, and how to send it a request.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use clap::Args;
 use gateway_api::apis::standard::gateways::Gateway;
 use k8s_openapi::api::core::v1::{Secret, Service};
@@ -10,6 +13,7 @@ use serde::Serialize;
 use super::up::ClusterArgs;
 use crate::cluster::state::{Stage, StateDir};
 use crate::cluster::{ClusterError, api};
+use crate::implementation::Implementation;
 use crate::supply::cache::Cache;
 
 /// Label on a frontend's Service: the frontend's name.
@@ -59,7 +63,9 @@ pub struct Versions {
 /// A gateway that is installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Installed {
-    /// Its helm releases: name and state.
+    /// Its name, as in `implementations/`.
+    pub name: String,
+    /// Those of its helm releases that are there: name and state.
     pub releases: Vec<String>,
 }
 
@@ -72,7 +78,7 @@ pub struct GatewayStatus {
     pub name: String,
     /// Its GatewayClass.
     pub class: String,
-    /// Its name in DNS, once assigned.
+    /// Its name in DNS, or its address where the gateway has no name, once assigned.
     pub fqdn: Option<String>,
     /// Address at which this host reaches it.
     pub address: Option<String>,
@@ -89,6 +95,9 @@ impl GatewayStatus {
             80 => ("http", String::new()),
             other => ("http", format!(":{other}")),
         };
+        if fqdn == address {
+            return Some(format!("curl {scheme}://{fqdn}{suffix}/"));
+        }
         Some(format!("curl --resolve {fqdn}:{port}:{address} {scheme}://{fqdn}{suffix}/"))
     }
 }
@@ -139,7 +148,7 @@ pub async fn status(name: &str) -> Result<Status, ClusterError> {
         _ => return Ok(status),
     };
     status.state = "running";
-    status.implementation = releases(&client).await?;
+    status.implementation = installed(&client).await?;
     status.gateways = gateways(&client).await?;
     Ok(status)
 }
@@ -149,20 +158,30 @@ fn asking(doing: &str) -> impl FnOnce(kube::Error) -> api::ApiError {
     move |source| api::ApiError::Request { doing, source: Box::new(source) }
 }
 
-async fn releases(client: &Client) -> Result<Option<Installed>, ClusterError> {
+/// The gateway of this workspace, if any of its releases is there.
+async fn installed(client: &Client) -> Result<Option<Installed>, ClusterError> {
+    let implementation = Implementation::built_in().map_err(Box::new)?;
+    let known: Vec<_> = implementation.releases.iter().map(|release| release.name.as_str()).collect();
     let secrets: Api<Secret> = Api::all(client.clone());
-    let params = ListParams::default().labels("owner=helm,status!=superseded");
+    let params = ListParams::default().labels(&format!("owner=helm,name in ({})", known.join(",")));
     let list = secrets.list_metadata(&params).await.map_err(asking("listing helm releases"))?;
-    let mut releases: Vec<String> = list
-        .items
-        .iter()
-        .map(|secret| {
-            let label = |name: &str| secret.labels().get(name).cloned().unwrap_or_default();
-            format!("{} ({})", label("name"), label("status"))
-        })
-        .collect();
-    releases.sort();
-    Ok((!releases.is_empty()).then_some(Installed { releases }))
+    let records: Vec<_> = list.items.iter().map(ResourceExt::labels).collect();
+    let releases = newest(&records);
+    Ok((!releases.is_empty()).then_some(Installed { name: implementation.name, releases }))
+}
+
+/// Name and state of each release, told by the labels of its newest record.
+fn newest(records: &[&BTreeMap<String, String>]) -> Vec<String> {
+    let label = |record: &BTreeMap<String, String>, name: &str| record.get(name).cloned().unwrap_or_default();
+    let mut newest: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    for record in records {
+        let revision = label(record, "version").parse().unwrap_or_default();
+        let known = newest.entry(label(record, "name")).or_default();
+        if revision >= known.0 {
+            *known = (revision, label(record, "status"));
+        }
+    }
+    newest.into_iter().map(|(name, (_, state))| format!("{name} ({state})")).collect()
 }
 
 async fn gateways(client: &Client) -> Result<Vec<GatewayStatus>, ClusterError> {
@@ -185,13 +204,16 @@ async fn gateways(client: &Client) -> Result<Vec<GatewayStatus>, ClusterError> {
 
 fn gateway_status(gateway: &Gateway, services: &[Service]) -> GatewayStatus {
     let addresses = gateway.status.as_ref().and_then(|status| status.addresses.as_ref());
-    let fqdn = addresses.and_then(|addresses| addresses.first()).map(|address| address.value.clone());
+    let first = addresses.and_then(|addresses| addresses.first());
+    let fqdn = first.map(|address| address.value.clone());
     // The frontend's Service is named by the first label of its name in DNS.
     let frontend = fqdn.as_deref().and_then(|fqdn| fqdn.split('.').next());
     let service = services.iter().find(|service| Some(service.name_any().as_str()) == frontend);
-    let address = service.and_then(|service| {
+    let balanced = service.and_then(|service| {
         service.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?.first()?.ip.clone()
     });
+    // Other gateways have an address instead of a name.
+    let address = balanced.or_else(|| fqdn.clone().filter(|value| value.parse::<IpAddr>().is_ok()));
     GatewayStatus {
         namespace: gateway.namespace().unwrap_or_default(),
         name: gateway.name_any(),
@@ -264,6 +286,24 @@ mod tests {
             status.curl().as_deref(),
             Some("curl --resolve fe-1.alb.internal:80:172.18.255.200 http://fe-1.alb.internal/")
         );
+    }
+
+    #[test]
+    fn a_gateway_with_an_address_instead_of_a_name_is_asked_there() {
+        let status = json!({"addresses": [{"type": "IPAddress", "value": "172.18.255.201"}]});
+        let status = gateway_status(&gateway(status), &[]);
+        assert_eq!(status.curl().as_deref(), Some("curl http://172.18.255.201/"));
+    }
+
+    #[test]
+    fn a_release_is_what_its_newest_record_says() {
+        let record = |name: &str, version: &str, status: &str| {
+            let pairs = [("name", name), ("version", version), ("status", status)];
+            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect()
+        };
+        let records: [BTreeMap<_, _>; 3] =
+            [record("b", "10", "deployed"), record("b", "9", "failed"), record("a", "1", "superseded")];
+        assert_eq!(newest(&records.each_ref()), ["a (superseded)", "b (deployed)"]);
     }
 
     #[test]
