@@ -12,6 +12,7 @@ pub mod input;
 pub mod known;
 pub mod lines;
 mod manifest;
+mod markup;
 pub mod page;
 mod pairing;
 pub mod places;

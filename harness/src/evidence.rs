@@ -76,16 +76,21 @@ impl Collector {
         let namespaces = self.namespaces(request);
         // What the diagnosis needs comes first, what is bulky last: time may run out.
         let gathering = async {
-            facts.objects = objects::collect(&self.client, &namespaces, &mut folder).await;
+            objects::collect(&self.client, &namespaces, &mut facts.objects, &mut folder).await;
             self.access_log(request, &mut facts, &mut folder).await;
-            facts.logs = logs::collect(&self.client, &facts, &mut folder).await;
+            logs::collect(&self.client, &mut facts, &mut folder).await;
             admin::collect(&self.client, &self.implementation.namespaces, &facts, &mut folder).await;
             envoy::collect(&self.client, request, &facts, &mut folder).await;
         };
-        if tokio::time::timeout(LIMIT, gathering).await.is_err() {
+        let in_time = tokio::time::timeout(LIMIT, gathering).await.is_ok();
+        let mut diagnosis = diagnose(&facts);
+        if !in_time {
             folder.missing(format!("what was not collected within {} s", LIMIT.as_secs()));
+            // What seems not to be there may only not have been seen.
+            diagnosis
+                .because
+                .push(format!("it rests on what could be collected within {} s", LIMIT.as_secs()));
         }
-        let diagnosis = diagnose(&facts);
         folder.index(request, &diagnosis);
         let (files, missing) = folder.into_parts();
         Evidence { files, diagnosis: Some(diagnosis), missing }
@@ -139,3 +144,6 @@ fn claim(request: &EvidenceRequest) -> Claim {
         last_status: about.and_then(|about| about.answers.last()).and_then(|answer| answer.status),
     }
 }
+
+#[cfg(test)]
+mod tests;

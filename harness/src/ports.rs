@@ -156,10 +156,16 @@ pub struct Logged {
 pub trait Witnesses: Send + Sync {
     /// Hears one witness by name (see [`crate::scenario::vocabulary::WITNESSES`]).
     fn hear<'a>(&'a self, witness: &'a str, context: &'a WitnessContext) -> PortFuture<'a, Testimony>;
-    /// A Gateway's own account of this answer (access log by request id); nothing if it kept none.
-    fn account<'a>(&'a self, gateway: &'a ObjectRef, answer: &'a Answer) -> PortFuture<'a, Option<Account>>;
+    /// A Gateway's own account of each of these answers (access log by request id), the first of which was asked for
+    /// `since` ago; nothing where it kept none.
+    fn accounts<'a>(
+        &'a self,
+        gateway: &'a ObjectRef,
+        answers: &'a [Answer],
+        since: Duration,
+    ) -> PortFuture<'a, Vec<Option<Account>>>;
     /// What those proxies of a Gateway that are Ready now have logged of requests for this path, which ended in the last
-    /// `since`; nothing if they keep no log.
+    /// `since`; nothing if they keep no log. An error if a log does not reach back so far.
     fn logged<'a>(
         &'a self,
         gateway: &'a ObjectRef,
@@ -265,8 +271,9 @@ pub trait Mesh: Send + Sync {
 
 /// What happens to machines and processes without anybody asking the API server.
 pub trait Machines: Send + Sync {
-    /// Ends every process of a running pod's own containers at once (SIGKILL, sidecars included).
-    fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str) -> PortFuture<'a, ()>;
+    /// Ends every process of a running pod's own containers at once (SIGKILL, sidecars included); its object, too, if it is to
+    /// be gone.
+    fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str, gone: bool) -> PortFuture<'a, ()>;
     /// Takes the power from a node.
     fn stop<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()>;
     /// Ends what the other nodes know of connections to the pods of a stopped node.

@@ -24,7 +24,7 @@ use std::{fmt, net::SocketAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    access_log::{AccessLogEntry, ProxyLogs, UpstreamTls},
+    access_log::{AccessLogEntry, LivingLog, ProxyLogs, UpstreamTls},
     answer::{Answer, Echo, EchoTls, Failure, FailureKind, MAX_BODY, Values, deployment_of},
     continuity::{Continuity, ContinuityReport},
     error::ProbeError,

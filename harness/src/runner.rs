@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{
@@ -23,7 +23,7 @@ use crate::event::{
 };
 use crate::ports::{EvidenceRequest, PortError};
 use crate::progress::Phase;
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{Scenario, Step, limits};
 use context::{Context, Outside, Trouble, millis};
 use ledger::Ledger;
 
@@ -189,7 +189,7 @@ impl Runner {
         let outcome = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(interrupted(step)),
-            outcome = step.word.run(&mut context) => outcome,
+            outcome = in_time(step, &mut context) => outcome,
         };
         let duration_ms = millis(started.elapsed());
         let result = |verdict, observed, failure| StepResult {
@@ -270,6 +270,20 @@ impl Runner {
     }
 }
 
+/// Does what the step says. Claims keep their limit themselves, for they tell what is still missing; an action is ended.
+async fn in_time(step: &Step, context: &mut Context<'_>) -> Result<Observed, Trouble> {
+    match step.info.kind {
+        StepKind::Claim => step.word.run(context).await,
+        StepKind::Action => {
+            let limit = step.within.saturating_add(limits::GRACE);
+            match timeout(limit, step.word.run(context)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(overdue(step)),
+            }
+        }
+    }
+}
+
 /// What the steps before have left for the next one.
 #[derive(Default)]
 struct SoFar {
@@ -334,6 +348,14 @@ fn waived(step: &Step, begun: Instant) -> StepResult {
     let summary = step.info.waived.clone().unwrap_or_default();
     let observed = Observed { summary, ..Observed::default() };
     StepResult { verdict: Verdict::Waived, observed, ..skipped(step, begun) }
+}
+
+fn overdue(step: &Step) -> Trouble {
+    let doing = format!("running the step `{}`", step.info.name);
+    let expected = format!("it to end within {:?}", step.within);
+    Trouble::error(doing, expected, "it went on, and was ended").next(
+        "see in the evidence what it waited for; if it only needs longer, give the step a limit of its own: `within: 15m`",
+    )
 }
 
 fn interrupted(step: &Step) -> Trouble {

@@ -20,6 +20,7 @@ mod backend_tls;
 mod clear_text;
 mod hand_made;
 mod issued;
+mod logged;
 mod mtls;
 mod never_clear_text;
 mod newest;
@@ -95,12 +96,23 @@ impl ClusterWitnesses {
         }
     }
 
-    async fn account(&self, gateway: &ObjectRef, answer: &Answer) -> Result<Option<Account>, PortError> {
-        let logs = self.logs(gateway.namespace.as_deref().unwrap_or_default(), &gateway.name);
-        let id = answer.request_id().or_else(|| answer.sent_as.clone());
-        let (Some(id), Some(logs)) = (id, logs) else { return Ok(None) };
-        let entry = logs.find(&id, RECENT, LOG_DELAY).await?;
-        Ok(entry.map(|entry| Account { reason: entry.reason, upstream_pod: entry.upstream_pod }))
+    async fn accounts(
+        &self,
+        gateway: &ObjectRef,
+        answers: &[Answer],
+        since: Duration,
+    ) -> Result<Vec<Option<Account>>, PortError> {
+        let Some(logs) = self.logs(gateway.namespace.as_deref().unwrap_or_default(), &gateway.name) else {
+            return Ok(vec![None; answers.len()]);
+        };
+        let ids: Vec<_> = answers.iter().map(Answer::logged_as).collect();
+        let wanted: Vec<_> = ids.iter().flatten().cloned().collect();
+        let entries = logs.accounts(&wanted, since + LOG_DELAY, LOG_DELAY).await?;
+        let account = |entry: &AccessLogEntry| Account {
+            reason: entry.reason.clone(),
+            upstream_pod: entry.upstream_pod.clone(),
+        };
+        Ok(ids.iter().map(|id| entries.get(id.as_ref()?).map(account)).collect())
     }
 
     async fn logged(
@@ -112,14 +124,8 @@ impl ClusterWitnesses {
         let namespace = gateway.namespace.as_deref().unwrap_or_default();
         let Some(logs) = self.logs(namespace, &gateway.name) else { return Ok(None) };
         let began = Timestamp::now() - since;
-        let of = format!("{namespace}/{}", gateway.name);
-        let meant = |entry: &AccessLogEntry| {
-            entry.path == path
-                && entry.gateway.as_ref().is_none_or(|gateway| *gateway == of)
-                && entry.time.parse::<Timestamp>().is_ok_and(|ended| ended >= began)
-        };
-        let entries = logs.of_the_living(since).await?.into_iter().filter(meant);
-        Ok(Some(entries.map(|entry| Logged { status: entry.status, reason: entry.reason }).collect()))
+        let living = logs.of_the_living().await?;
+        logged::requests(&living, &format!("{namespace}/{}", gateway.name), path, began).map(Some)
     }
 }
 
@@ -128,8 +134,13 @@ impl Witnesses for ClusterWitnesses {
         Self::hear(self, witness, context).boxed()
     }
 
-    fn account<'a>(&'a self, gateway: &'a ObjectRef, answer: &'a Answer) -> PortFuture<'a, Option<Account>> {
-        Self::account(self, gateway, answer).boxed()
+    fn accounts<'a>(
+        &'a self,
+        gateway: &'a ObjectRef,
+        answers: &'a [Answer],
+        since: Duration,
+    ) -> PortFuture<'a, Vec<Option<Account>>> {
+        Self::accounts(self, gateway, answers, since).boxed()
     }
 
     fn logged<'a>(

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::request::{Request, Wanted};
 use super::target::Target;
-use crate::event::{Observed, Testimony};
+use crate::event::{AnswerGroup, Observed, Testimony};
 use crate::runner::context::{Context, Trouble};
 use crate::scenario::node::{Fields, Node, Problem};
 use crate::scenario::word::{Definition, Scope, Staying, Word};
@@ -88,27 +88,28 @@ fn cell(
 
 impl Answers {
     async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
-        let mut table = vec![self.line("", &self.columns)];
+        let mut seen: Vec<(&str, Vec<String>)> = Vec::new();
         let mut heard: Vec<(&str, Vec<Testimony>)> = Vec::new();
         let mut count = 0;
         for row in &self.rows {
-            let mut answers = Vec::new();
+            seen.push((&row.name, Vec::new()));
             for cell in &row.cells {
-                let seen = match cell.prove(context).await {
-                    Ok(seen) => seen,
+                let proved = match cell.prove(context).await {
+                    Ok(proved) => proved,
                     Err(mut trouble) => {
                         // Which field of the table, and the ones that were as wanted.
                         trouble.failure.expected =
                             format!("{}: {}", cell.target.path, trouble.failure.expected);
-                        trouble.observed.detail = json!({"table": table});
+                        trouble.observed.detail = json!({"table": self.table(&seen)});
                         return Err(trouble);
                     }
                 };
-                answers.push(cell.wanted.in_words());
-                heard.push((&cell.target.path, seen.witnesses));
+                if let Some((_, cells)) = seen.last_mut() {
+                    cells.push(in_words(&proved.settled));
+                }
+                heard.push((&cell.target.path, proved.witnesses));
                 count += 1;
             }
-            table.push(self.line(&row.name, &answers));
         }
         let accounts: Vec<_> = heard
             .iter()
@@ -122,25 +123,45 @@ impl Answers {
         });
         Ok(Observed {
             summary: format!("{count} answers as wanted"),
-            detail: json!({"table": table}),
+            detail: json!({"table": self.table(&seen)}),
             witnesses: witnesses.collect(),
             ..Observed::default()
         })
     }
 
-    /// One line of the table, its columns as wide as their widest field.
-    fn line(&self, name: &str, fields: &[String]) -> String {
-        let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
-        let first = width(&mut self.rows.iter().map(|row| row.name.len()));
-        let mut line = format!("{name:first$}");
-        for (at, field) in fields.iter().enumerate() {
-            let cells =
-                self.rows.iter().filter_map(|row| row.cells.get(at)).map(|c| c.wanted.in_words().len());
-            let column = width(&mut cells.chain(self.columns.get(at).map(String::len)));
-            line.push_str(&format!("  {field:column$}"));
-        }
-        line.trim_end().to_owned()
+    /// What was answered, line by line, in columns as wide as their widest field, wanted or seen.
+    fn table(&self, seen: &[(&str, Vec<String>)]) -> Vec<String> {
+        let first = self.rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
+        let width = |at: usize, column: &String| {
+            let wanted = self.rows.iter().filter_map(|row| Some(row.cells.get(at)?.wanted.in_words().len()));
+            let seen = seen.iter().filter_map(|(_, cells)| Some(cells.get(at)?.len()));
+            wanted.chain(seen).fold(column.len(), usize::max)
+        };
+        let widths: Vec<usize> =
+            self.columns.iter().enumerate().map(|(at, column)| width(at, column)).collect();
+        let line = |name: &str, fields: &[String]| {
+            let fields = fields.iter().zip(&widths).map(|(field, &width)| format!("  {field:width$}"));
+            format!("{name:first$}{}", fields.collect::<String>()).trim_end().to_owned()
+        };
+        let head = line("", &self.columns);
+        std::iter::once(head).chain(seen.iter().map(|(name, cells)| line(name, cells))).collect()
     }
+}
+
+/// What was answered in one field, in the words in which it is wanted: `200 from strict`, `503, reason upstream_reset`. That
+/// nothing went wrong is no reason.
+fn in_words(groups: &[AnswerGroup]) -> String {
+    let words = groups.iter().map(|group| {
+        let status = group.status.map(|status| status.to_string()).or_else(|| group.failure.clone());
+        let backend = group.backend.iter().map(|backend| format!(" from {backend}"));
+        let reason = group.reason.iter().filter(|reason| *reason != "ok");
+        let reason = reason.map(|reason| format!(", reason {reason}"));
+        status.into_iter().chain(backend).chain(reason).collect::<String>()
+    });
+    let mut words: Vec<_> = words.collect();
+    words.sort();
+    words.dedup();
+    words.join(" / ")
 }
 
 impl Word for Answers {

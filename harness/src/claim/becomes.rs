@@ -1,6 +1,7 @@
 //! Waiting for objects: by watch, never by sleeping.
 
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
@@ -40,8 +41,22 @@ pub async fn becomes<T>(
     expected: &str,
     mut judge: impl FnMut(&[Value]) -> Judgement<T>,
 ) -> Result<Held<T>, Trouble> {
+    let stream = context.outside.objects.observe(query);
+    seen_in(context, stream, doing, expected, |objects| judge(objects)).await
+}
+
+/// The same of what a stream brings, made of several sets of objects perhaps.
+///
+/// # Errors
+/// As [`becomes`].
+pub(super) async fn seen_in<S, T>(
+    context: &mut Context<'_>,
+    mut stream: BoxStream<'static, Result<S, PortError>>,
+    doing: &str,
+    expected: &str,
+    mut judge: impl FnMut(&S) -> Judgement<T>,
+) -> Result<Held<T>, Trouble> {
     let deadline = context.deadline();
-    let mut stream = context.outside.objects.observe(query);
     let mut last: Option<Result<String, PortError>> = None;
     let held = loop {
         let because = match timeout_at(deadline, stream.next()).await {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::becomes::{Judgement, becomes};
 use crate::event::Observed;
 use crate::ports::Query;
+use crate::probe::deployment_of;
 use crate::runner::context::{Context, Trouble};
 use crate::scenario::kinds::Kind;
 use crate::scenario::node::{Fields, Node, Problem};
@@ -88,7 +89,8 @@ impl Word for Pods {
             let doing = format!("waiting for the pods of {}", self.namespace);
             let expected = self.name();
             let held = becomes(context, &query, &doing, &expected, |objects| {
-                let pods: Vec<_> = objects.iter().map(Pod::of).collect();
+                let mut pods: Vec<_> = objects.iter().map(Pod::of).collect();
+                pods.sort_by(|one, other| one.place().cmp(&other.place()));
                 match judge(&self.rows, &pods) {
                     None => Judgement::Holds(pods),
                     Some(because) => Judgement::NotYet(because),
@@ -144,6 +146,11 @@ fn judge(rows: &[Row], pods: &[Pod]) -> Option<String> {
 }
 
 impl Pod {
+    /// By workload first: between `web-` and `web-two-` the generated part of a name would decide, another one in each run.
+    fn place(&self) -> (&str, &str) {
+        (deployment_of(&self.name).unwrap_or(&self.name), &self.name)
+    }
+
     /// Reads a pod the way `kubectl get pods` does.
     pub fn of(pod: &Value) -> Self {
         let list =
@@ -205,6 +212,15 @@ mod tests {
             status: "Running".into(),
         };
         vec![row("alb-controller-", "1/1"), row("alb-controller-istio-extension-", "2/2")]
+    }
+
+    #[test]
+    fn what_is_generated_of_a_name_does_not_decide_the_order() {
+        let mut pods = ["web-two-5d4f8c7b9d-x2k4q", "web-z6c8f9d7b5-q2w8z", "web-5c8f9d7b54-q2w8z"]
+            .map(|name| pod(name, "1/1"));
+        pods.sort_by(|one, other| one.place().cmp(&other.place()));
+        let names = pods.map(|pod| pod.name);
+        assert_eq!(names, ["web-5c8f9d7b54-q2w8z", "web-z6c8f9d7b5-q2w8z", "web-two-5d4f8c7b9d-x2k4q"]);
     }
 
     #[test]

@@ -1,6 +1,12 @@
 //! `request: {gateway: gateway-01, path: /, from: outside}` with `becomes: {status: 200, backend: backend-v1}`: what a client
 //! of the gateway is answered. It takes several equal answers in a row; every answer is counted, the ones before too. A
 //! backend in another namespace than the Gateway's is `namespace/name`.
+//!
+//! `reason:` is the gateway's word for each of these answers: the one in the answer itself, where it holds one, and the one in
+//! the gateway's log.
+//!
+//! `stays: 20 requests` is over in a moment. `stays: 2s` asks on for so long, and every answer of that time has to be as
+//! wanted; together with `may-waver` that tells a change from what only seemed to be one.
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
@@ -10,9 +16,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use super::tally::Tally;
 use super::target::Target;
 use crate::event::{AnswerGroup, Observed, Stayed, Testimony};
-use crate::ports::WitnessContext;
+use crate::ports::{Account, WitnessContext};
 use crate::probe::Answer;
-use crate::probe::strip::Strip;
+use crate::probe::strip::{Strip, own_word};
 use crate::runner::context::{Context, Trouble, millis};
 use crate::scenario::limits::{CONSECUTIVE, PACE, Stays};
 use crate::scenario::node::{Fields, Node, Problem};
@@ -77,10 +83,16 @@ impl Wanted {
         let right_backend = self.backend.as_ref().is_none_or(|backend| answer.is_from(backend));
         let namespace = answer.echo.as_ref().map(|echo| echo.namespace.as_str());
         let elsewhere = self.backend_namespace.as_deref().is_some_and(|wanted| namespace != Some(wanted));
-        (answer.status != Some(self.status) || !right_backend || elsewhere).then(|| {
+        (answer.complete() != Some(self.status) || !right_backend || elsewhere).then(|| {
             let of = namespace.filter(|_| elsewhere).map(|namespace| format!(" in {namespace}"));
             format!("the answer is {}{}", answer.summary(), of.unwrap_or_default())
         })
+    }
+
+    /// Why this answer, right but for that, was not given for the reason wanted, as far as it tells itself.
+    fn differs_in_reason(&self, answer: &Answer) -> Option<String> {
+        let (wanted, own) = (self.reason.as_ref()?, own_word(answer)?);
+        (own != *wanted).then(|| format!("the answer is {}", answer.summary()))
     }
 
     pub(super) fn in_words(&self) -> String {
@@ -116,31 +128,29 @@ impl Answers {
 /// Right answers in a row.
 struct Run {
     since: Instant,
-    answers: Tally,
-    latest: Option<Answer>,
+    answers: Vec<Answer>,
 }
 
 impl Run {
     fn since(since: Instant) -> Self {
-        Self { since, answers: Tally::default(), latest: None }
+        Self { since, answers: Vec::new() }
     }
 
     fn and(mut self, answer: Answer) -> Self {
-        self.answers.count(&answer);
-        self.latest = Some(answer);
+        self.answers.push(answer);
         self
     }
 
     /// Whether it is long enough to count as having become true.
     fn became(&self) -> bool {
-        self.answers.total() >= CONSECUTIVE
+        self.answers.len() >= CONSECUTIVE
     }
 
     /// Whether it went on as long as was asked for.
     fn stayed(&self, stays: Option<Stays>) -> bool {
         match stays {
             None => true,
-            Some(Stays::Requests(count)) => self.answers.total() >= count,
+            Some(Stays::Requests(count)) => self.answers.len() >= count,
             Some(Stays::Time(time)) => self.since.elapsed() >= time,
         }
     }
@@ -206,7 +216,12 @@ impl Request {
             }
             let answer = context.outside.requests.send(self.target.from, &ask).await?;
             answers.add(millis(sent.duration_since(context.started)), answer.clone());
-            match (self.wanted.differs(&answer), run.take()) {
+            let (because, may_waver) = match self.wanted.differs(&answer) {
+                Some(because) => (Some(because), self.may_waver),
+                // Right by chance, before the gateway has heard of a policy, say: it may have no endpoint yet.
+                None => (self.wanted.differs_in_reason(&answer), true),
+            };
+            match (because, run.take()) {
                 (None, so_far) => {
                     first.get_or_insert(sent);
                     let so_far = so_far.unwrap_or_else(|| Run::since(sent)).and(answer);
@@ -214,10 +229,9 @@ impl Request {
                         run = Some(so_far);
                         continue;
                     }
-                    let mut groups = so_far.answers.clone().groups();
-                    match self.account(context, so_far.latest.as_ref(), &mut groups).await {
-                        Ok(detail) => break (so_far, groups, detail),
-                        // Right by chance: before it has heard of a policy, say, a gateway may have no endpoint yet.
+                    match self.account(context, &so_far).await {
+                        Ok((groups, detail)) => break (so_far, groups, detail),
+                        // The same, as its log tells.
                         Err((_, seen)) if Instant::now() < deadline => {
                             context.not_yet(&seen);
                             last = seen;
@@ -227,10 +241,10 @@ impl Request {
                         }
                     }
                 }
-                (Some(because), Some(so_far)) if so_far.became() && !(self.may_waver && sent < deadline) => {
+                (Some(because), Some(so_far)) if so_far.became() && !(may_waver && sent < deadline) => {
                     let stays = context.stays.map(|stays| stays.to_string()).unwrap_or_default();
                     let expected = format!("{}, and to stay so for {stays}", self.wanted.in_words());
-                    let seen = format!("after {} such answers {because}", so_far.answers.total());
+                    let seen = format!("after {} such answers {because}", so_far.answers.len());
                     return Err(self.failed(context, &fqdn, answers, expected, seen));
                 }
                 (Some(because), _) => {
@@ -244,7 +258,7 @@ impl Request {
         let since_start = |at: Instant| millis(at.duration_since(context.started));
         let (became_ms, first_ms) = (since_start(run.since), first.map(since_start));
         let stayed =
-            context.stays.map(|_| Stayed { ms: millis(run.since.elapsed()), requests: run.answers.total() });
+            context.stays.map(|_| Stayed { ms: millis(run.since.elapsed()), requests: run.answers.len() });
         let witnesses = self.witnesses(context, &fqdn, &answers.latest).await?;
         if let Some(against) = witnesses.iter().find(|testimony| !testimony.held) {
             let (expected, seen) =
@@ -268,36 +282,44 @@ impl Request {
         })
     }
 
-    /// The gateway's own account of the last answer. Wanted and not given, or another than wanted: `Err(expected, seen)`.
+    /// The answers by the gateway's reasons for them, and its account of the last one. A reason that was wanted and not
+    /// given, or another than that: `Err(expected, seen)`.
     async fn account(
         &self,
         context: &Context<'_>,
-        answer: Option<&Answer>,
-        groups: &mut [AnswerGroup],
-    ) -> Result<Value, (String, String)> {
-        let Some(answer) = answer else { return Ok(Value::Null) };
-        // A gateway whose log says nothing of the sort is asked only if the claim is about it.
-        let account = context.outside.witnesses.account(&self.target.gateway, answer).await;
-        let found = match (account, &self.wanted.reason) {
-            (Ok(Some(account)), _) => account,
-            (_, None) => return Ok(Value::Null),
-            (Ok(None), Some(reason)) => {
-                return Err((
-                    format!("the gateway's log to give the reason {reason}"),
-                    "it does not tell".into(),
-                ));
-            }
-            (Err(error), Some(reason)) => {
-                return Err((format!("the gateway's log to give the reason {reason}"), error.to_string()));
-            }
+        run: &Run,
+    ) -> Result<(Vec<AnswerGroup>, Value), (String, String)> {
+        let witnesses = &context.outside.witnesses;
+        let accounts = witnesses.accounts(&self.target.gateway, &run.answers, run.since.elapsed()).await;
+        let to_give = |reason: &str| format!("the gateway's log to give the reason {reason}");
+        let accounts = match (accounts, &self.wanted.reason) {
+            (Ok(accounts), _) => accounts,
+            // A gateway whose log says nothing of the sort is asked only if the claim is about it.
+            (Err(_), None) => Vec::new(),
+            (Err(error), Some(reason)) => return Err((to_give(reason), error.to_string())),
         };
-        groups.iter_mut().for_each(|group| group.reason = Some(found.reason.clone()));
-        match &self.wanted.reason {
-            Some(reason) if *reason != found.reason => {
-                Err((format!("reason {reason}"), format!("the gateway gives the reason {}", found.reason)))
+        let mut answers = Tally::default();
+        for (at, answer) in run.answers.iter().enumerate() {
+            let account = accounts.get(at).and_then(Option::as_ref);
+            let given = account.map(|account| account.reason.clone()).or_else(|| own_word(answer));
+            match (&self.wanted.reason, &given) {
+                (Some(reason), None) => return Err((to_give(reason), "it does not tell".into())),
+                (Some(reason), Some(given)) if reason != given => {
+                    return Err((
+                        format!("reason {reason}"),
+                        format!("the gateway gives the reason {given}"),
+                    ));
+                }
+                _ => answers.count_with(answer, given),
             }
-            _ => Ok(json!({"gateway": {"reason": found.reason, "upstream_pod": found.upstream_pod}})),
         }
+        let detail = match accounts.last() {
+            Some(Some(Account { reason, upstream_pod })) => {
+                json!({"gateway": {"reason": reason, "upstream_pod": upstream_pod}})
+            }
+            _ => Value::Null,
+        };
+        Ok((answers.groups(), detail))
     }
 
     async fn witnesses(

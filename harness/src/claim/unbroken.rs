@@ -3,7 +3,10 @@
 //! all of them reported. That holds for what the proxies that live have logged, too: a client that had no answer from one of
 //! them is no more to be forgiven than an answer of another kind (`499 client_closed`). Failures are told by the action that
 //! had begun last when their requests started.
+//!
+//! Traffic that was not sent as planned says nothing about the gateway, and is an error.
 
+mod living;
 mod outages;
 
 use std::collections::BTreeMap;
@@ -14,13 +17,14 @@ use futures::future::BoxFuture;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
+use self::living::Living;
 use crate::event::{AnswerGroup, Observed, Stayed, Traffic, TrafficFailure};
 use crate::ports::ObjectRef;
 use crate::probe::continuity::{ContinuityReport, Miss};
 use crate::probe::deployment_of;
 use crate::probe::strip::{hop, own_word};
 use crate::runner::context::{Context, Trouble, millis};
-use crate::runner::traffic::{Begun, Wanted};
+use crate::runner::traffic::{Begun, LONGEST, Wanted};
 use crate::scenario::limits::Stays;
 use crate::scenario::node::{Fields, Node, Problem};
 use crate::scenario::word::{Definition, Scope, Staying, Word};
@@ -76,7 +80,7 @@ impl Account<'_> {
     /// The same for reports.
     fn failure(&self, wanted: &Wanted) -> TrafficFailure {
         let Miss { at, seen, answer, .. } = self.miss;
-        let reason = match (self.kind.split_once(' '), answer.status) {
+        let reason = match (self.kind.split_once(' '), answer.complete()) {
             // The gateway is content: somebody else than wanted has answered.
             (_, Some(status)) if status == wanted.status => "another backend",
             (Some((_, word)), Some(_)) => word,
@@ -85,7 +89,7 @@ impl Account<'_> {
         };
         TrafficFailure {
             at_ms: millis(*at),
-            status: answer.status,
+            status: answer.complete(),
             reason: reason.to_owned(),
             hop: hop(answer),
             seen: seen.clone(),
@@ -98,27 +102,52 @@ async fn accounts<'a>(
     context: &Context<'_>,
     gateway: &ObjectRef,
     report: &'a ContinuityReport,
+    since: Duration,
 ) -> Vec<Account<'a>> {
-    let mut all = Vec::new();
-    for (index, miss) in report.misses.iter().enumerate() {
-        let kind = match (miss.answer.status, &miss.answer.failure) {
-            (None, Some(failure)) => failure.kind.to_string(),
+    let answered = |miss: &&Miss| miss.answer.complete().is_some();
+    let asked: Vec<_> = report.misses.iter().filter(answered).take(LOOKED_UP).collect();
+    let answers: Vec<_> = asked.iter().map(|miss| miss.answer.clone()).collect();
+    // The log may have nothing to say: a proxy that died took it along.
+    let given = match answers.is_empty() {
+        true => Vec::new(),
+        false => context.outside.witnesses.accounts(gateway, &answers, since).await.unwrap_or_default(),
+    };
+    let given: BTreeMap<u64, String> =
+        asked.iter().zip(given).filter_map(|(miss, account)| Some((miss.number, account?.reason))).collect();
+    let account = |miss: &'a Miss| {
+        let kind = match (&miss.answer.failure, miss.answer.status) {
+            (Some(failure), _) => failure.kind.to_string(),
             (None, None) => "no answer".to_owned(),
-            (Some(status), _) => {
-                // The log may have nothing to say: a proxy that died took it along.
-                let account = match index < LOOKED_UP {
-                    true => context.outside.witnesses.account(gateway, &miss.answer).await.ok().flatten(),
-                    false => None,
-                };
-                match account.map(|account| account.reason).or_else(|| own_word(&miss.answer)) {
+            (None, Some(status)) => {
+                match given.get(&miss.number).cloned().or_else(|| own_word(&miss.answer)) {
                     Some(reason) => format!("{status} {reason}"),
                     None => status.to_string(),
                 }
             }
         };
-        all.push(Account { miss, kind });
+        Account { miss, kind }
+    };
+    report.misses.iter().map(account).collect()
+}
+
+/// Why what was asked is not what was to be asked: expected, seen and what to do next.
+fn unplanned(report: &ContinuityReport, rate: u32) -> Option<(String, String, &'static str)> {
+    let seconds = report.asked.as_secs_f64();
+    let every = format!("{rate} requests each second");
+    let wanted_number = seconds * f64::from(rate) * 0.9;
+    if report.unasked > 0 {
+        let next = "the reason is this machine's, or the vantage's";
+        Some((every, report.unasked_in_words(), next))
+    } else if report.asked >= LONGEST {
+        let seen = format!("it ended by itself after {} s: nobody saw what came later", LONGEST.as_secs());
+        let next = "let less happen between `traffic` and `unbroken: traffic`";
+        Some(("constant traffic until this step".to_owned(), seen, next))
+    } else if (report.sent as f64) < wanted_number {
+        let seen = format!("only {} requests in {seconds:.1} s", report.sent);
+        Some((every, seen, "this machine is too busy for the rate"))
+    } else {
+        None
     }
-    all
 }
 
 impl ButFor {
@@ -155,7 +184,6 @@ impl Unbroken {
     fn against(
         &self,
         report: &ContinuityReport,
-        rate: u32,
         actions: &[Begun],
         accounts: &[Account<'_>],
     ) -> Option<(String, String)> {
@@ -164,11 +192,6 @@ impl Unbroken {
             None => every,
             Some(but_for) => format!("{every}, but for {} at most, {}", but_for.most, but_for.because),
         };
-        let wanted_number = report.asked.as_secs_f64() * f64::from(rate) * 0.9;
-        if (report.sent as f64) < wanted_number {
-            let seen = format!("only {} requests in {:.1} s", report.sent, report.asked.as_secs_f64());
-            return Some((format!("{rate} requests each second"), seen));
-        }
         let unforgiven = accounts
             .iter()
             .find(|account| self.but_for.as_ref().is_none_or(|but_for| !but_for.forgives(&account.kind)));
@@ -190,28 +213,10 @@ impl Unbroken {
         (accounts.len() > most).then(|| (expected, format!("{} failures", accounts.len())))
     }
 
-    /// How many requests the proxies that live have let fail, by kind. Asked only where failures are forgiven.
-    async fn living(
-        &self,
-        context: &Context<'_>,
-        (gateway, path): (&ObjectRef, &str),
-        since: Duration,
-        wanted: &Wanted,
-    ) -> Result<BTreeMap<String, usize>, Trouble> {
-        let mut kinds = BTreeMap::new();
-        if self.but_for.is_some() {
-            let logged = context.outside.witnesses.logged(gateway, path, since).await?;
-            for entry in logged.into_iter().flatten().filter(|entry| entry.status != wanted.status) {
-                *kinds.entry(format!("{} {}", entry.status, entry.reason)).or_default() += 1;
-            }
-        }
-        Ok(kinds)
-    }
-
-    /// Why these failures are nothing that could not have been prevented.
-    fn against_living(&self, living: &BTreeMap<String, usize>) -> Option<(String, String)> {
+    /// Why these failures are nothing that could not have been prevented, by what the proxies that live have logged.
+    fn against_living(&self, living: &Living) -> Option<(String, String)> {
         let but_for = self.but_for.as_ref()?;
-        let (kind, count) = living.iter().find(|(kind, _)| !but_for.forgives(kind))?;
+        let (kind, count) = living.failed.iter().find(|(kind, _)| !but_for.forgives(kind))?;
         let expected = format!("the proxies that live to answer every request, although {}", but_for.because);
         Some((expected, format!("they have logged {count} × {kind}")))
     }
@@ -229,14 +234,13 @@ impl Unbroken {
         let (gateway, path) = (traffic.gateway.clone(), traffic.path.clone());
         let actions = std::mem::take(&mut traffic.actions);
         let report = traffic.stop().await?;
-        let accounts = accounts(context, &gateway, &report).await;
-        let living = self.living(context, (&gateway, &path), began.elapsed(), &wanted).await?;
+        let accounts = accounts(context, &gateway, &report, began.elapsed()).await;
         let groups = groups(&report, &wanted, &accounts);
         let mut backends: Vec<&str> =
             report.by_pod.keys().map(|pod| deployment_of(pod).unwrap_or(pod)).collect();
         backends.dedup();
         let outages = outages::of(&actions, &accounts);
-        let mut detail = json!({
+        let detail = json!({
             "wants": wanted.to_string(),
             "rate": rate,
             "backends": backends,
@@ -246,12 +250,8 @@ impl Unbroken {
                 "longest_gap_ms": millis(report.longest_gap),
                 "lasted_ms": millis(report.lasted),
                 "broken": outages,
-                "by_proxies_that_live": living,
             },
         });
-        if self.but_for.is_some() && living.is_empty() {
-            detail["proxies_that_live"] = "have let no request fail".into();
-        }
         let over_time = Traffic {
             started_ms: millis(began.duration_since(context.begun)),
             lasted_ms: millis(report.lasted),
@@ -262,7 +262,7 @@ impl Unbroken {
             failures: accounts.iter().map(|account| account.failure(&wanted)).collect(),
             longest_gap_ms: millis(report.longest_gap),
         };
-        let observed = Observed {
+        let mut observed = Observed {
             summary: report.summary(),
             detail,
             stayed: Some(Stayed {
@@ -275,8 +275,20 @@ impl Unbroken {
             traffic: Some(Box::new(over_time)),
             ..Observed::default()
         };
-        let against = self.against(&report, rate, &actions, &accounts);
-        match against.or_else(|| self.against_living(&living)) {
+        if let Some((expected, seen, next)) = unplanned(&report, rate) {
+            let trouble = Trouble::error(self.name(), expected, seen).next(next);
+            return Err(Trouble { observed, ..trouble });
+        }
+        let mut against = self.against(&report, &actions, &accounts);
+        if against.is_none() && self.but_for.is_some() {
+            let living = match Living::of(context, (&gateway, &path), began, &wanted, &report).await {
+                Ok(living) => living,
+                Err(trouble) => return Err(Trouble { observed, ..trouble }),
+            };
+            living.tell(&mut observed.detail);
+            against = self.against_living(&living);
+        }
+        match against {
             None => Ok(observed),
             Some((expected, seen)) => {
                 let mut trouble = Trouble::failed(self.name(), expected, seen);
@@ -302,5 +314,35 @@ impl Word for Unbroken {
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         self.prove(context).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(seconds: u64, sent: u64) -> ContinuityReport {
+        ContinuityReport {
+            asked: Duration::from_secs(seconds),
+            sent,
+            good: sent,
+            ..ContinuityReport::default()
+        }
+    }
+
+    #[test]
+    fn traffic_that_was_not_sent_as_planned_says_nothing() {
+        assert_eq!(unplanned(&report(10, 1900), 200), None);
+        let (expected, seen, _) = unplanned(&report(10, 1000), 200).unwrap();
+        assert_eq!(
+            (expected.as_str(), seen.as_str()),
+            ("200 requests each second", "only 1000 requests in 10.0 s")
+        );
+        let (_, seen, _) = unplanned(&report(900, 180_000), 200).unwrap();
+        assert!(seen.starts_with("it ended by itself after 900 s"), "{seen}");
+        let first_unasked = Some((Duration::from_secs(2), "no route".to_owned()));
+        let report = ContinuityReport { unasked: 3, first_unasked, ..report(10, 1997) };
+        let (_, seen, _) = unplanned(&report, 200).unwrap();
+        assert_eq!(seen, "3 requests could not be sent, the first after 2.0 s: no route");
     }
 }

@@ -32,7 +32,8 @@ pub struct RunArgs {
     /// scenario takes
     #[arg(long, value_name = "I/N")]
     pub partition: Option<Share>,
-    /// Run everything selected so often, one round after the other
+    /// Run everything selected so often, one round after the other; what needs another cluster, or Istio gone, has all its
+    /// rounds after the rest
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub repeat: u32,
     /// Stay, and run again what a changed file touches: a scenario, its manifests, a source of the gateway's images and
@@ -58,7 +59,7 @@ pub struct RunArgs {
     /// The gateway under test
     #[command(flatten)]
     pub implementation: super::ImplementationArgs,
-    /// Which scenarios to leave in the cluster
+    /// Which scenarios to leave in the cluster; `always` takes one scenario only
     #[arg(long, value_enum, default_value_t = Keep::Never)]
     pub keep: Keep,
     /// Where to write results: one folder for each run, `latest` for the newest
@@ -82,6 +83,17 @@ impl RunArgs {
             _ => None,
         }
     }
+
+    /// Why so many scenarios cannot be run: what one leaves behind is in the way of the next.
+    fn too_many(&self, number: usize) -> Option<String> {
+        let is_kept = self.keep == Keep::Always && number > 1;
+        is_kept.then(|| {
+            format!(
+                "--keep always leaves no room for a second scenario, and {number} are selected: name one, or leave only \
+                 what fails with --keep failed"
+            )
+        })
+    }
 }
 
 /// Runs `meshproof run`; the exit code.
@@ -102,6 +114,10 @@ pub async fn run(args: &RunArgs) -> u8 {
             exit::PROVED
         }
         Ok(Chosen { scenarios, partition }) => {
+            if let Some(too_many) = args.too_many(scenarios.len()) {
+                eprintln!("{too_many}");
+                return exit::USAGE;
+            }
             session::prove(args, &implementation, &scenarios, partition, stop::on_signal()).await.code
         }
         Err(code) => code,
@@ -153,5 +169,14 @@ mod tests {
         ] {
             assert_eq!(parsed(right).unwrap().contradiction(), None, "{right:?}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_whatever_comes_of_it_leaves_room_for_nothing_else() {
+        let keep = |keep| parsed(&["--keep", keep]).unwrap();
+        let why = keep("always").too_many(2).unwrap();
+        assert!(why.contains("2 are selected") && why.contains("--keep failed"), "{why}");
+        assert_eq!(keep("always").too_many(1), None);
+        assert_eq!(keep("failed").too_many(2), None);
     }
 }

@@ -148,6 +148,8 @@ fn init_patch(version: &str, nodes: u8) -> Value {
 fn kubelet_patch(options: KindOptions) -> Value {
     let mut patch = host_patch(options);
     patch["serializeImagePulls"] = json!(false);
+    // Only the newest file of a log can be read: one of minutes of constant traffic has to fit into it.
+    patch["containerLogMaxSize"] = json!("100Mi");
     if options.nodes > 1 {
         // A quarter of it is the time between renewals.
         patch["nodeLeaseDurationSeconds"] = json!(NODE_LEASE_SECONDS);

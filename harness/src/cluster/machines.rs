@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
+use kube::api::DeleteParams;
 
-use super::api::{ApiError, request, wait_for_node};
+use super::api::{request, wait_for_node};
 use super::docker::{self, docker};
 use super::network::pod_subnet;
 use super::node::{self, Node};
@@ -15,8 +16,8 @@ use super::{Cluster, ClusterError, kind};
 /// From the start of a node's container to a Ready node: containerd, kubelet, and a lease renewed.
 const READY: Duration = Duration::from_secs(120);
 
-/// Ends the processes of a pod's containers, not its sandbox: the kubelet starts them again, as it would after a crash.
-fn kill_script(namespace: &str, pod: &str) -> String {
+/// Sends a signal to the processes of a pod's containers, not to its sandbox.
+fn signal_script(signal: &str, namespace: &str, pod: &str) -> String {
     let label = |name: &str, value: &str| format!("labels.\"{name}\"=={value}");
     let filter = [
         label("io.kubernetes.pod.namespace", namespace),
@@ -25,11 +26,11 @@ fn kill_script(namespace: &str, pod: &str) -> String {
     ]
     .join(",");
     format!(
-        "killed=0\n\
+        "reached=0\n\
          for container in $(ctr -n k8s.io containers ls -q '{filter}'); do\n\
-           if ctr -n k8s.io tasks kill -s SIGKILL \"$container\" 2>/dev/null; then killed=$((killed + 1)); fi\n\
+           if ctr -n k8s.io tasks kill -s {signal} \"$container\" 2>/dev/null; then reached=$((reached + 1)); fi\n\
          done\n\
-         if [ \"$killed\" = 0 ]; then echo 'no running container of {namespace}/{pod} on this node' >&2; exit 1; fi\n"
+         if [ \"$reached\" = 0 ]; then echo 'no running container of {namespace}/{pod} on this node' >&2; exit 1; fi\n"
     )
 }
 
@@ -47,17 +48,33 @@ fn forget_script(address: Ipv4Addr) -> String {
 }
 
 impl Cluster {
-    /// Ends all processes of a pod at once, with SIGKILL.
+    /// Ends all processes of a pod at once, with SIGKILL. The kubelet starts them again, as after a crash; unless the pod is to
+    /// be gone: then its object goes as well, and whatever made the pod makes another.
     ///
     /// # Errors
     /// There is no such pod, or none of its containers runs.
-    pub async fn kill_pod(&self, namespace: &str, pod: &str) -> Result<(), ClusterError> {
+    pub async fn kill_pod(&self, namespace: &str, pod: &str, gone: bool) -> Result<(), ClusterError> {
         let doing = format!("killing the processes of {namespace}/{pod}");
         let pods: Api<Pod> = Api::namespaced(self.client().await?, namespace);
-        let request = |source| ApiError::Request { doing: doing.clone(), source: Box::new(source) };
-        let found = pods.get(pod).await.map_err(request)?;
+        let found = pods.get(pod).await.map_err(request(doing.clone()))?;
         let node = found.spec.and_then(|spec| spec.node_name).unwrap_or_default();
-        node::script(&self.engine, &doing, &node, &kill_script(namespace, pod)).await?;
+        let send = |signal: &str| {
+            let script = signal_script(signal, namespace, pod);
+            let (engine, doing, node) = (&self.engine, &doing, &node);
+            async move { node::script(engine, doing, node, &script).await }
+        };
+        if !gone {
+            send("SIGKILL").await?;
+            return Ok(());
+        }
+        // Stopped first: a process that ran on would hear from the kubelet that its pod goes, and put things in order; one that
+        // was killed first would be started again.
+        send("SIGSTOP").await?;
+        let at_once = DeleteParams::default().grace_period(0);
+        pods.delete(pod, &at_once).await.map_err(request(doing.clone()))?;
+        if let Err(error) = send("SIGKILL").await {
+            tracing::debug!(%error, "the kubelet was quicker");
+        }
         Ok(())
     }
 
@@ -155,7 +172,7 @@ mod tests {
 
     #[test]
     fn only_containers_of_the_pod_are_killed() {
-        let script = kill_script("ns", "web-1");
+        let script = signal_script("SIGKILL", "ns", "web-1");
         assert!(script.contains(
             "labels.\"io.kubernetes.pod.name\"==web-1,labels.\"io.cri-containerd.kind\"==container"
         ));

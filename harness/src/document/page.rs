@@ -3,6 +3,7 @@
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::clean::{self, CODE, END};
+use super::markup::{Markup, Piece};
 use super::plain;
 use crate::yaml::{self, Tree};
 
@@ -180,6 +181,7 @@ struct Reader<'a> {
     rows: Vec<Vec<String>>,
     opened: usize,
     images: usize,
+    markup: Markup,
 }
 
 impl<'a> Reader<'a> {
@@ -197,6 +199,7 @@ impl<'a> Reader<'a> {
             rows: Vec::new(),
             opened: 0,
             images: 0,
+            markup: Markup::default(),
         }
     }
 
@@ -212,6 +215,7 @@ impl<'a> Reader<'a> {
             Event::Code(code) => self.text(&format!("{CODE}{code}{END}"), offset),
             Event::SoftBreak | Event::HardBreak => self.text(" ", offset),
             Event::InlineHtml(html) if html.starts_with("<br") => self.text(" ", offset),
+            Event::Html(html) => self.html(&html, offset),
             Event::Rule => {
                 self.flush();
                 self.tab = None;
@@ -223,6 +227,18 @@ impl<'a> Reader<'a> {
     fn text(&mut self, text: &str, offset: usize) {
         let line = self.line(offset);
         self.prose.push(text, line);
+    }
+
+    /// A line of HTML: what it shows is as much part of the page as Markdown is.
+    fn html(&mut self, line: &str, offset: usize) {
+        for (at, piece) in self.markup.read(line) {
+            match piece {
+                Piece::Text(text) => self.text(&text, offset + at),
+                Piece::Code => self.text(&CODE.to_string(), offset + at),
+                Piece::End => self.text(&END.to_string(), offset + at),
+                Piece::Break => self.flush(),
+            }
+        }
     }
 
     fn start(&mut self, tag: Tag<'_>, offset: usize) {
@@ -257,6 +273,10 @@ impl<'a> Reader<'a> {
             Tag::TableHead | Tag::TableRow => self.rows.push(Vec::new()),
             Tag::TableCell => self.into = Collecting::Cell,
             Tag::Paragraph | Tag::Item | Tag::List(_) | Tag::BlockQuote(_) => self.flush(),
+            Tag::HtmlBlock => {
+                self.flush();
+                self.markup = Markup::default();
+            }
             _ => {}
         }
     }
@@ -279,7 +299,7 @@ impl<'a> Reader<'a> {
                 let place = self.place(self.opened, self.opened + rows.len());
                 self.blocks.push(Block { place, content: Content::Table(rows) });
             }
-            TagEnd::Paragraph | TagEnd::Item | TagEnd::BlockQuote(_) => self.flush(),
+            TagEnd::Paragraph | TagEnd::Item | TagEnd::BlockQuote(_) | TagEnd::HtmlBlock => self.flush(),
             _ => {}
         }
     }

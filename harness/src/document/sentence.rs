@@ -44,6 +44,42 @@ const TURNING: &[&str] = &[
     "without",
 ];
 
+/// Words that have an opposite, by what they come to: in whatever form, and however often a sentence says so. Of most pairs
+/// the rarer word is enough, for it comes or goes when one takes the place of the other.
+const OPPOSED: &[(&str, &[&str])] = &[
+    ("active", &["active"]),
+    ("automatic", &["automated", "automatic", "automatically"]),
+    (
+        "denied",
+        &[
+            "block", "blocked", "blocks", "denied", "denies", "deny", "refuse", "refused", "refuses",
+            "reject", "rejected", "rejects",
+        ],
+    ),
+    ("encrypted", &["encrypt", "encrypted", "encryption", "encrypts"]),
+    ("enforced", &["enforce", "enforced", "enforces"]),
+    ("explicit", &["explicit", "explicitly"]),
+    ("external", &["external", "externally"]),
+    ("greater", &["higher", "later", "newer"]),
+    ("internal", &["internal", "internally"]),
+    ("less", &["earlier", "lower", "older"]),
+    ("manual", &["manual", "manually"]),
+    ("multiple", &["multiple", "several"]),
+    ("mutual", &["mtls", "mutual", "mutually"]),
+    ("private", &["private", "privately"]),
+    ("public", &["public", "publicly"]),
+    ("single", &["single"]),
+    ("some", &["some"]),
+    ("standby", &["passive", "standby"]),
+    ("unencrypted", &["cleartext", "plaintext", "unencrypted"]),
+    ("unsupported", &["unsupported"]),
+];
+
+/// What a word that has an opposite comes to.
+fn opposed(word: &str) -> Option<&'static str> {
+    OPPOSED.iter().find(|(_, forms)| forms.contains(&word)).map(|(sense, _)| *sense)
+}
+
 /// Words that tell little about a sentence.
 const COMMON: &[&str] = &[
     "a", "an", "and", "are", "as", "at", "be", "by", "can", "for", "from", "has", "have", "if", "in", "is",
@@ -287,6 +323,7 @@ fn sentence(text: &str, tokens: &[Token], line: usize, end: usize) -> Sentence {
                 if TURNING.contains(&word.as_str()) {
                     turning.push(word.as_str());
                 }
+                turning.extend(opposed(word).filter(|sense| !turning.contains(sense)));
                 continue;
             }
             Token::Code(code) if command::is_command(code) => {
@@ -375,6 +412,17 @@ mod tests {
         );
         assert!(s.promises);
         assert!(!one("The ferry crosses a river.\n").promises);
+    }
+
+    #[test]
+    fn a_word_that_takes_the_place_of_its_opposite_is_a_fact_in_whatever_form() {
+        let sense = |text: &str| one(text).facts.get("sense").cloned().unwrap_or_default();
+        assert_eq!(sense("Two ferries in active / standby order.\n"), "active standby");
+        assert_eq!(sense("Two ferries in active / active order.\n"), "active");
+        assert_eq!(sense("It uses mTLS, and mutual TLS only.\n"), "mutual only");
+        assert_eq!(sense("Tickets are automatically sold.\n"), sense("Selling tickets is automatic.\n"));
+        assert_ne!(sense("Tickets are sold manually.\n"), sense("Tickets are sold automatically.\n"));
+        assert_eq!(sense("The ferry crosses the river.\n"), "");
     }
 
     #[test]

@@ -42,25 +42,23 @@ impl Log {
     }
 }
 
-/// Writes every log, and returns the end of each for the diagnosis.
-pub(super) async fn collect(client: &Client, facts: &Facts, folder: &mut Folder) -> Vec<diagnosis::Log> {
+/// Writes every log, and adds the end of each to the facts for the diagnosis: one by one, for time may run out.
+pub(super) async fn collect(client: &Client, facts: &mut Facts, folder: &mut Folder) {
     let logs: Vec<Log> = facts.list("pods").iter().flat_map(logs_of).collect();
     let mut questions: Vec<BoxFuture<'_, (&Log, Result<String, String>)>> = Vec::new();
     for log in &logs {
         questions.push(async move { (log, read(client, log).await) }.boxed());
     }
     let mut reading = in_parallel(questions);
-    let mut ends = Vec::new();
     while let Some((log, text)) = reading.next().await {
         match text {
             Ok(text) => {
                 folder.write(&log.path(), &text);
-                ends.extend((!log.previous).then(|| log.end(&text)));
+                facts.logs.extend((!log.previous).then(|| log.end(&text)));
             }
             Err(reason) => folder.missing(format!("{}: {reason}", log.path())),
         }
     }
-    ends
 }
 
 async fn read(client: &Client, log: &Log) -> Result<String, String> {

@@ -24,12 +24,14 @@ const MOST: u32 = 500;
 /// A kind, a namespace (if it is one of those), and what was listed.
 type Listed<'a> = (Kind, Option<&'a str>, Result<Vec<Value>, String>);
 
-/// Lists every kind in every namespace, writes what there is and returns it by plural.
+/// Lists every kind in every namespace, writes what there is and adds it, by plural, to `all`: answer by answer, for time may
+/// run out.
 pub(super) async fn collect(
     client: &Client,
     namespaces: &BTreeSet<String>,
+    all: &mut BTreeMap<String, Vec<Value>>,
     folder: &mut Folder,
-) -> BTreeMap<String, Vec<Value>> {
+) {
     let mut questions: Vec<BoxFuture<'_, Listed<'_>>> = Vec::new();
     for kind in CLUSTER_WIDE {
         questions.push(async { (*kind, None, list(client, *kind, None).await) }.boxed());
@@ -43,7 +45,6 @@ pub(super) async fn collect(
         }
     }
     let mut lists = in_parallel(questions);
-    let mut all: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     while let Some((Kind(_, _, _, plural), namespace, listed)) = lists.next().await {
         let path = format!("objects/{}/{plural}.yaml", namespace.unwrap_or("cluster"));
         match listed {
@@ -57,7 +58,6 @@ pub(super) async fn collect(
             Err(reason) => folder.missing(format!("{path}: {reason}")),
         }
     }
-    all
 }
 
 async fn list(client: &Client, kind: Kind, namespace: Option<&str>) -> Result<Vec<Value>, String> {

@@ -3,24 +3,28 @@
 //! A proxy writes one JSON line per request to stdout. The line is found by its request id.
 
 mod istio;
+mod living;
 
 use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
 };
 
-use futures::{AsyncBufReadExt, StreamExt, TryStreamExt, future::try_join_all, stream::FuturesUnordered};
+use futures::{
+    AsyncBufReadExt, Stream, StreamExt,
+    future::{self, join_all},
+    stream::{self, select_all},
+};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, LogParams},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
-use super::{
-    ProbeError,
-    request_id::{constant, untraced},
-};
+pub use self::living::LivingLog;
+use super::{ProbeError, request_id::untraced};
 use crate::implementation::{Proxies, about_gateway};
 
 /// How the gateway spoke to the pod.
@@ -143,68 +147,24 @@ impl ProxyLogs {
         Ok(list.items.iter().map(ResourceExt::name_any).collect())
     }
 
-    /// The entry of one request, by its id or the name it was sent under, waiting up to `within` for it to be written. `since` bounds how far back
-    /// to look. `None` when no proxy wrote one: the request never reached a proxy.
-    ///
-    /// # Errors
-    /// When the pods cannot be listed.
-    pub async fn find(
-        &self,
-        id: &str,
-        since: Duration,
-        within: Duration,
-    ) -> Result<Option<AccessLogEntry>, ProbeError> {
-        let pods = self.pods().await?;
-        let mut following: FuturesUnordered<_> = pods.iter().map(|pod| self.follow(pod, id, since)).collect();
-        let first = async {
-            while let Some(found) = following.next().await {
-                if found.is_some() {
-                    return found;
-                }
-            }
-            None
-        };
-        Ok(tokio::time::timeout(within, first).await.unwrap_or(None))
-    }
-
     /// All entries of the last `since`, of all proxies, in the order of their times.
     ///
     /// # Errors
     /// When the pods cannot be listed. A proxy whose log cannot be read contributes nothing.
     pub async fn recent(&self, since: Duration) -> Result<Vec<AccessLogEntry>, ProbeError> {
-        let mut entries = Vec::new();
-        for pod in self.pods().await? {
-            let parameters = LogParams { since_seconds: Some(seconds(since)), ..LogParams::default() };
-            let text = self.api().logs(&pod, &parameters).await.unwrap_or_default();
-            entries.extend(text.lines().filter_map(|line| self.format.parse(line)));
-        }
+        let pods = self.pods().await?;
+        let (api, parameters) = (&self.api(), &last(since));
+        let logs = pods.iter().map(|pod| async move { api.logs(pod, parameters).await.unwrap_or_default() });
+        let texts = join_all(logs).await;
+        let lines = texts.iter().flat_map(|text| text.lines());
+        let mut entries: Vec<_> = lines.filter_map(|line| self.format.parse(line)).collect();
         entries.sort_by(|a, b| a.time.cmp(&b.time));
         Ok(entries)
     }
 
-    /// All entries of the last `since`, of those proxies that are Ready: nobody can ask one whose node is gone.
-    ///
-    /// # Errors
-    /// When the pods cannot be listed, or one of them does not give its log.
-    pub async fn of_the_living(&self, since: Duration) -> Result<Vec<AccessLogEntry>, ProbeError> {
-        let doing = |what: &str| format!("{what} {} in {}", self.selector, self.namespace);
-        let list = self.api().list(&ListParams::default().labels(&self.selector)).await;
-        let list = list.map_err(|error| ProbeError::kubernetes(doing("listing proxy pods"), error))?;
-        let parameters = LogParams { since_seconds: Some(seconds(since)), ..LogParams::default() };
-        let api = self.api();
-        let logs = list.items.iter().filter(|pod| is_ready(pod)).map(|pod| {
-            let (api, parameters, name) = (&api, &parameters, pod.name_any());
-            async move { api.logs(&name, parameters).await }
-        });
-        let texts = try_join_all(logs).await;
-        let texts =
-            texts.map_err(|error| ProbeError::kubernetes(doing("reading the logs of pods"), error))?;
-        let lines = texts.iter().flat_map(|text| text.lines());
-        Ok(lines.filter_map(|line| self.format.parse(line)).collect())
-    }
-
-    /// All entries of the last `since` by request id, waiting up to `within` until each of `ids` is there. Proxies write
-    /// independently of each other: the last answer's line says nothing about the lines of the others.
+    /// The entries of these requests, by the ids or the names they were sent under, waiting up to `within` for them to be
+    /// written. `since` bounds how far back to look. All logs are followed at once: proxies write independently of each
+    /// other, and the log of one whose node is gone never comes. What is missing was written by no proxy.
     ///
     /// # Errors
     /// When the pods cannot be listed.
@@ -214,31 +174,25 @@ impl ProxyLogs {
         since: Duration,
         within: Duration,
     ) -> Result<BTreeMap<String, AccessLogEntry>, ProbeError> {
-        let deadline = Instant::now() + within;
-        loop {
-            let recent = self.recent(since).await?.into_iter();
-            let entries: BTreeMap<_, _> = recent.map(|entry| (entry.request_id.clone(), entry)).collect();
-            let Some(missing) = ids.iter().find(|id| !entries.contains_key(*id)) else { return Ok(entries) };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.find(missing, since, left).await?.is_none() {
-                return Ok(entries);
-            }
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
         }
+        let pods = self.pods().await?;
+        let entries = select_all(pods.iter().map(|pod| self.follow(pod, since).boxed()));
+        Ok(look_up(ids, entries, within).await)
     }
 
-    async fn follow(&self, pod: &str, id: &str, since: Duration) -> Option<AccessLogEntry> {
-        let parameters =
-            LogParams { follow: true, since_seconds: Some(seconds(since)), ..LogParams::default() };
-        let mut lines = self.api().log_stream(pod, &parameters).await.ok()?.lines();
-        while let Ok(Some(line)) = lines.try_next().await {
-            if line.contains(constant(id))
-                && let Some(entry) = self.format.parse(&line)
-                && (entry.request_id == id || entry.sent_as.as_deref() == Some(id))
-            {
-                return Some(entry);
-            }
-        }
-        None
+    /// What a proxy has written in the last `since`, and what it goes on to write.
+    fn follow<'a>(&'a self, pod: &'a str, since: Duration) -> impl Stream<Item = AccessLogEntry> + 'a {
+        let lines = async move {
+            let parameters = LogParams { follow: true, ..last(since) };
+            self.api().log_stream(pod, &parameters).await.ok().map(AsyncBufReadExt::lines)
+        };
+        stream::once(lines)
+            .filter_map(future::ready)
+            .flatten()
+            .take_while(|line| future::ready(line.is_ok()))
+            .filter_map(|line| future::ready(line.ok().and_then(|line| self.format.parse(&line))))
     }
 
     fn api(&self) -> Api<Pod> {
@@ -246,9 +200,33 @@ impl ProxyLogs {
     }
 }
 
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+/// The entries of these ids or names among what comes until all of them are found or the time is up.
+async fn look_up(
+    ids: &[String],
+    mut entries: impl Stream<Item = AccessLogEntry> + Unpin,
+    within: Duration,
+) -> BTreeMap<String, AccessLogEntry> {
+    let mut missing: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+    let mut found = BTreeMap::new();
+    let all = async {
+        while !missing.is_empty()
+            && let Some(entry) = entries.next().await
+        {
+            for id in [Some(&entry.request_id), entry.sent_as.as_ref()].into_iter().flatten() {
+                if missing.remove(id.as_str()) {
+                    found.insert(id.clone(), entry.clone());
+                }
+            }
+        }
+    };
+    // Time running out is not an error: what was found so far is what there is.
+    let _ = timeout(within, all).await;
+    found
+}
+
+/// The log of the last `since`.
+fn last(since: Duration) -> LogParams {
+    LogParams { since_seconds: Some(seconds(since)), ..LogParams::default() }
 }
 
 /// Whole seconds, rounded up: the API takes no less than one.
@@ -277,6 +255,30 @@ mod tests {
     fn other_lines_of_the_program_are_no_entries() {
         assert_eq!(AccessLogEntry::parse(r#"{"level":"INFO","message":"listening"}"#), None);
         assert_eq!(AccessLogEntry::parse("panic!"), None);
+    }
+
+    fn entry(id: &str, sent_as: Option<&str>) -> AccessLogEntry {
+        let sent_as = sent_as.map(str::to_owned);
+        AccessLogEntry { request_id: id.into(), sent_as, ..AccessLogEntry::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn entries_are_found_by_id_or_name_in_whichever_log_they_are() {
+        let wanted = ["id-1".to_owned(), "name-2".to_owned()];
+        let one = stream::iter([entry("other", None), entry("id-1", Some("name-1"))]).boxed();
+        let two = stream::iter([entry("id-2", Some("name-2"))]).boxed();
+        // The log of a proxy whose node is gone.
+        let never = stream::pending().boxed();
+        let found = look_up(&wanted, select_all([never, one, two]), Duration::MAX).await;
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["id-1", "name-2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_no_log_holds_in_time_is_missing() {
+        let wanted = ["id-1".to_owned(), "id-2".to_owned()];
+        let entries = stream::iter([entry("id-1", None)]).chain(stream::pending()).boxed();
+        let found = look_up(&wanted, entries, Duration::from_secs(5)).await;
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["id-1"]);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// An exchange without an answer.
+/// An exchange without an answer, or without all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What kind of failure.
@@ -140,7 +140,7 @@ pub struct Answer {
     pub body: String,
     /// The body read as the echo backend's, when it is one.
     pub echo: Option<Echo>,
-    /// Why there was no answer.
+    /// Why there was no answer, or, beside a status, why its body ended early.
     pub failure: Option<Failure>,
     /// From the first byte sent (or the attempt to connect) to the last byte read.
     pub duration: Duration,
@@ -183,6 +183,16 @@ impl Answer {
         self.pod().is_some_and(|pod| deployment_of(pod) == Some(backend))
     }
 
+    /// Status of an answer that came in full. One that was cut off is as good as none.
+    pub fn complete(&self) -> Option<u16> {
+        self.status.filter(|_| self.failure.is_none())
+    }
+
+    /// What the gateway's log knows this exchange by: its id, or else the name under which the request was sent.
+    pub fn logged_as(&self) -> Option<String> {
+        self.request_id().or_else(|| self.sent_as.clone())
+    }
+
     /// `x-request-id` under which the gateway logged this exchange: in the response, or as the backend
     /// saw it, [`untraced`]. A gateway may replace the client's (Application Gateway for Containers does).
     pub fn request_id(&self) -> Option<String> {
@@ -193,7 +203,10 @@ impl Answer {
     /// One line for people: `200 from backend-v1-5d9c…-x2x7f` or `reset: connection reset by peer`.
     pub fn summary(&self) -> String {
         match (self.status, &self.failure) {
-            (Some(status), _) => match (self.pod(), self.body.trim()) {
+            (Some(status), Some(failure)) => {
+                format!("{status}, cut off ({}: {})", failure.kind, failure.message)
+            }
+            (Some(status), None) => match (self.pod(), self.body.trim()) {
                 (Some(pod), _) => format!("{status} from {pod}"),
                 (None, "") => status.to_string(),
                 (None, body) => format!("{status} ({})", first_line(body, 120)),
@@ -257,6 +270,17 @@ mod tests {
         let echo = Echo::parse(r#"{"pod":"p","headers":{"X-Request-Id":["one"]}}"#).unwrap();
         assert_eq!(echo.header("x-request-id"), Some("one"));
         assert_eq!(echo.header("absent"), None);
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_off_is_none() {
+        let mut answer =
+            Answer::failed(Vantage::Outside, FailureKind::Reset, "connection closed", Duration::ZERO);
+        answer.status = Some(200);
+        assert_eq!(answer.complete(), None);
+        assert_eq!(answer.summary(), "200, cut off (reset: connection closed)");
+        answer.failure = None;
+        assert_eq!((answer.complete(), answer.summary().as_str()), (Some(200), "200"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! the time after it. Where a busy machine makes some of them late, none is left out. Every failure is kept, with its time
 //! and reason.
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, future::Future, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde::Serialize;
@@ -42,6 +42,10 @@ pub struct Miss {
 pub struct ContinuityReport {
     /// Requests sent.
     pub sent: u64,
+    /// Requests that could not be asked at all: nobody can say how they would have been answered.
+    pub unasked: u64,
+    /// When the first of those was due, since the probe began, and why it could not be asked.
+    pub first_unasked: Option<(Duration, String)>,
     /// Answers as wanted.
     pub good: u64,
     /// Every other answer, in the order the requests started.
@@ -61,13 +65,13 @@ pub struct ContinuityReport {
 impl ContinuityReport {
     /// Whether every answer was as wanted.
     pub fn unbroken(&self) -> bool {
-        self.misses.is_empty() && self.sent > 0
+        self.misses.is_empty() && self.unasked == 0 && self.sent > 0
     }
 
     /// One line for people.
     pub fn summary(&self) -> String {
         let Self { sent, good, .. } = self;
-        match self.misses.first() {
+        let answered = match self.misses.first() {
             None => {
                 format!("{good} of {sent} requests answered as wanted in {:.1} s", self.lasted.as_secs_f64())
             }
@@ -78,25 +82,37 @@ impl ContinuityReport {
                 first.seen,
                 self.longest_gap.as_millis()
             ),
+        };
+        match &self.first_unasked {
+            None => answered,
+            Some(_) => format!("{answered}; {}", self.unasked_in_words()),
         }
+    }
+
+    /// How many requests could not be asked, and why the first could not.
+    pub fn unasked_in_words(&self) -> String {
+        let first = self.first_unasked.as_ref();
+        let first = first
+            .map(|(at, because)| format!(", the first after {:.1} s: {because}", at.as_secs_f64()))
+            .unwrap_or_default();
+        format!("{} requests could not be sent{first}", self.unasked)
     }
 }
 
 impl Continuity {
     /// Sends requests made by `send` (given the number of the request) until the time is over or `stop`
-    /// is cancelled, and judges each with `wanted`.
-    ///
-    /// # Errors
-    /// Of the first request that could not be asked at all.
+    /// is cancelled, and judges each answer with `wanted`. A request that cannot be asked at all is counted, and takes
+    /// nothing away from what was seen before and after it.
     pub async fn run<F, Fut, E>(
         &self,
         stop: &CancellationToken,
         send: F,
         wanted: impl Fn(&Answer) -> bool,
-    ) -> Result<ContinuityReport, E>
+    ) -> ContinuityReport
     where
         F: Fn(u64) -> Fut,
         Fut: Future<Output = Result<Answer, E>>,
+        E: Display,
     {
         let began = Instant::now();
         let mut ticks = tokio::time::interval(self.every);
@@ -109,13 +125,24 @@ impl Continuity {
         // Known once it is told to end: requests that were due by then are still sent.
         let mut asked = None;
         let mut answers: Vec<(u64, Duration, Answer)> = Vec::new();
+        let mut unasked = 0;
+        let mut first_unasked: Option<(Duration, String)> = None;
         while asking || !under_way.is_empty() {
             tokio::select! {
                 biased;
                 () = &mut end, if asked.is_none() => asked = Some(began.elapsed()),
                 () = stop.cancelled(), if asked.is_none() => asked = Some(began.elapsed()),
                 Some((number, at, answer)) = under_way.next(), if !under_way.is_empty() => {
-                    answers.push((number, at, answer?));
+                    match answer {
+                        Ok(answer) => answers.push((number, at, answer)),
+                        Err(error) => {
+                            unasked += 1;
+                            // Later ones may be told of earlier.
+                            if first_unasked.as_ref().is_none_or(|(first, _)| at < *first) {
+                                first_unasked = Some((at, E::to_string(&error)));
+                            }
+                        }
+                    }
                 }
                 _ = ticks.tick(), if asking => {
                     let (number, at, answer) = (sent, began.elapsed(), send(sent));
@@ -127,7 +154,7 @@ impl Continuity {
         }
         answers.sort_by_key(|(number, ..)| *number);
         let asked = asked.unwrap_or_default();
-        Ok(ContinuityReport { asked, ..sum_up(&answers, began.elapsed(), wanted) })
+        ContinuityReport { asked, unasked, first_unasked, ..sum_up(&answers, began.elapsed(), wanted) }
     }
 
     /// Requests that should have started in this time.
@@ -190,7 +217,7 @@ mod tests {
         };
         let stop = CancellationToken::new();
         let wanted = |answer: &Answer| answer.status == Some(200);
-        let report = EVERY_100_MS_FOR_A_SECOND.run(&stop, outage, wanted).await.unwrap();
+        let report = EVERY_100_MS_FOR_A_SECOND.run(&stop, outage, wanted).await;
         assert_eq!((report.sent, report.good), (10, 7));
         let times: Vec<u128> = report.misses.iter().map(|miss| miss.at.as_millis()).collect();
         assert_eq!(times, [300, 400, 500]);
@@ -209,6 +236,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_request_that_cannot_be_asked_takes_nothing_away_from_the_others() {
+        let send = |number: u64| async move {
+            match number {
+                2 => Ok(status(503)),
+                4..6 => Err(ProbeError::NoAddress { fqdn: "fe.example".into(), reason: "none".into() }),
+                _ => Ok(status(200)),
+            }
+        };
+        let wanted = |answer: &Answer| answer.status == Some(200);
+        let report = EVERY_100_MS_FOR_A_SECOND.run(&CancellationToken::new(), send, wanted).await;
+        assert_eq!((report.sent, report.good, report.misses.len(), report.unasked), (8, 7, 1, 2));
+        assert!(!report.unbroken());
+        let summary = report.summary();
+        assert!(summary.starts_with("1 of 8 requests failed"), "{summary}");
+        assert!(
+            summary.contains("; 2 requests could not be sent, the first after 0.4 s: frontend fe.example"),
+            "{summary}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_stalled_answer_does_not_hold_up_the_next_requests() {
         let stalled = |number: u64| async move {
             if number == 2 {
@@ -216,8 +264,7 @@ mod tests {
             }
             Ok::<_, ProbeError>(status(200))
         };
-        let report =
-            EVERY_100_MS_FOR_A_SECOND.run(&CancellationToken::new(), stalled, |_| true).await.unwrap();
+        let report = EVERY_100_MS_FOR_A_SECOND.run(&CancellationToken::new(), stalled, |_| true).await;
         assert_eq!(report.sent, 10);
         assert!(report.unbroken());
         assert!(report.lasted >= Duration::from_secs(5));
@@ -233,7 +280,7 @@ mod tests {
             }
             async { Ok::<_, ProbeError>(status(200)) }
         };
-        let report = EVERY_100_MS_FOR_A_SECOND.run(&stop, send, |_| true).await.unwrap();
+        let report = EVERY_100_MS_FOR_A_SECOND.run(&stop, send, |_| true).await;
         assert_eq!(report.sent, 5);
     }
 
@@ -249,8 +296,7 @@ mod tests {
         stop.cancel();
         let report = EVERY_100_MS_FOR_A_SECOND
             .run(&stop, |_| async { Ok::<_, ProbeError>(status(200)) }, |_| true)
-            .await
-            .unwrap();
+            .await;
         assert_eq!(report.sent, 0);
         assert!(!report.unbroken());
     }

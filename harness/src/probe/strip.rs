@@ -26,10 +26,10 @@ impl Strip {
     }
 }
 
-/// One answer as a group, without a reason.
+/// One answer as a group, without a reason. One that was cut off is a failure like the others.
 pub fn group(answer: &Answer) -> AnswerGroup {
     AnswerGroup {
-        status: answer.status,
+        status: answer.complete(),
         failure: answer.failure.as_ref().map(|failure| failure.kind.to_string()),
         backend: answer.pod().map(|pod| deployment_of(pod).unwrap_or(pod).to_owned()),
         reason: None,
@@ -46,7 +46,7 @@ fn is_same(one: &AnswerGroup, other: &AnswerGroup) -> bool {
 /// Who ended the exchange, as far as the answer itself tells: Envoy names itself in `server`, an echo names its pod.
 pub fn hop(answer: &Answer) -> Hop {
     let by_envoy = || answer.headers.get("server").is_some_and(|server| server.contains("envoy"));
-    match answer.status {
+    match answer.complete() {
         None => Hop::Connection,
         Some(_) if answer.echo.is_some() => Hop::Backend,
         Some(_) if by_envoy() => Hop::Sidecar,
@@ -62,6 +62,8 @@ pub fn own_word(answer: &Answer) -> Option<String> {
     match (&answer.failure, &answer.echo) {
         (Some(failure), _) => Some(failure.kind.to_string()),
         (None, Some(_)) => None,
+        // What a page says that is no error's is not about why.
+        (None, None) if answer.status.is_some_and(|status| status < 400) => None,
         (None, None) => answer.body.lines().next().filter(is_word).map(str::to_owned),
     }
 }
@@ -119,6 +121,15 @@ mod tests {
     fn a_page_of_somebody_else_gives_no_word() {
         assert_eq!(own_word(&error_page("<html>503 Service Temporarily Unavailable</html>")), None);
         assert_eq!(own_word(&error_page("")), None);
+        assert_eq!(own_word(&Answer { status: Some(200), ..error_page("welcome") }), None);
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_off_counts_as_the_failure_it_is() {
+        let cut_off = Answer { failure: broken().failure, ..echo("backend-v1-5d9c7b6f4-x2x7f") };
+        let seen = group(&cut_off);
+        assert_eq!((seen.status, seen.failure.as_deref()), (None, Some("reset")));
+        assert_eq!((hop(&cut_off), own_word(&cut_off).as_deref()), (Hop::Connection, Some("reset")));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{Report, normalise, text as words};
-use crate::event::{ScenarioResult, StepResult, Verdict};
+use crate::event::{ImplementationInfo, ScenarioResult, StepResult, Traffic, Verdict};
 
 /// When a time counts as changed: both must be exceeded. One run is no statistic; less than this comes and goes.
 pub const NOISE: Noise = Noise { percent: 25, ms: 500 };
@@ -20,6 +20,12 @@ pub struct Noise {
     /// Milliseconds.
     pub ms: u64,
 }
+
+/// How many times as many failures of constant traffic make a difference, from [`FEW`] more on.
+const TIMES: usize = 3;
+
+/// So many failures more or less, of a kind that both runs had, say nothing.
+const FEW: usize = 10;
 
 impl Noise {
     fn is_exceeded(self, a: u64, b: u64) -> bool {
@@ -62,7 +68,7 @@ pub enum Aspect {
     Witnesses,
     /// The named cause of a failure.
     Diagnosis,
-    /// Failures of constant traffic.
+    /// Failures of constant traffic: whether there are any, why, and how many if that is out of all proportion.
     Traffic,
     /// How long it took, beyond [`NOISE`].
     Time,
@@ -207,10 +213,14 @@ impl Changes {
 
     fn settings(&mut self, a: &Report, b: &Report) {
         let cluster = |report: &Report| report.cluster.clone().unwrap_or_default();
-        let gateway = |report: &Report| {
-            report.implementation.as_ref().map(|gateway| format!("{} {}", gateway.name, gateway.version))
-        };
+        let gateway = |report: &Report| report.implementation.clone().unwrap_or_default();
         let (one, other) = (cluster(a), cluster(b));
+        let (tested, instead) = (gateway(a), gateway(b));
+        let named = |gateway: &ImplementationInfo| match gateway.version.as_str() {
+            "" => gateway.name.clone(),
+            version => format!("{} {version}", gateway.name),
+        };
+        let unknown = |a: &str, b: &str| a.is_empty() || b.is_empty();
         // What did not come so far has no setting to compare.
         if a.cluster.is_some() && b.cluster.is_some() {
             for (name, a, b) in [
@@ -218,11 +228,17 @@ impl Changes {
                 ("Istio", one.istio, other.istio),
                 ("nodes", one.nodes.to_string(), other.nodes.to_string()),
             ] {
-                let place = Place::of(Subject::Setting).named(name);
+                // A run of nothing but scenarios that begin without Istio has no version of it to compare.
+                if !unknown(&a, &b) {
+                    let place = Place::of(Subject::Setting).named(name);
+                    self.note(place, Aspect::Version, Some(a), Some(b), Grade::Other);
+                }
+            }
+            if tested.name != instead.name || !unknown(&tested.version, &instead.version) {
+                let place = Place::of(Subject::Setting).named("implementation");
+                let (a, b) = (named(&tested), named(&instead));
                 self.note(place, Aspect::Version, Some(a), Some(b), Grade::Other);
             }
-            let place = Place::of(Subject::Setting).named("implementation");
-            self.note(place, Aspect::Version, gateway(a), gateway(b), Grade::Other);
         }
     }
 
@@ -289,7 +305,10 @@ impl Changes {
         seen(Aspect::Diagnosis, &diagnosis);
         seen(Aspect::Answers, &answers);
         seen(Aspect::Witnesses, &witnesses);
-        seen(Aspect::Traffic, &traffic);
+        // Not how many there were: what is forgiven or measured is another number each time.
+        if fares_differently(a.observed.traffic.as_deref(), b.observed.traffic.as_deref()) {
+            seen(Aspect::Traffic, &traffic);
+        }
         if proved(a.verdict, b.verdict) {
             self.time(place.clone(), a.duration_ms, b.duration_ms);
         }
@@ -363,11 +382,22 @@ fn witnesses(step: &StepResult) -> Option<String> {
     (!each.is_empty()).then(|| each.join(", "))
 }
 
+/// Whether constant traffic failed in one run only, for other reasons, or out of all proportion.
+fn fares_differently(a: Option<&Traffic>, b: Option<&Traffic>) -> bool {
+    let (Some(a), Some(b)) = (a, b) else { return a.is_some() != b.is_some() };
+    let (fewer, more) = (a.failures.len().min(b.failures.len()), a.failures.len().max(b.failures.len()));
+    reasons(a) != reasons(b) || more - fewer >= FEW && more > fewer.saturating_mul(TIMES)
+}
+
+/// Why requests of constant traffic failed, each reason once.
+fn reasons(traffic: &Traffic) -> BTreeSet<&str> {
+    traffic.failures.iter().map(|failure| failure.reason.as_str()).collect()
+}
+
 fn traffic(step: &StepResult) -> Option<String> {
     let traffic = step.observed.traffic.as_ref()?;
     let failures = words::count(traffic.failures.len(), "failure");
-    let reasons: BTreeSet<&str> = traffic.failures.iter().map(|failure| failure.reason.as_str()).collect();
-    let reasons: Vec<&str> = reasons.into_iter().collect();
+    let reasons: Vec<&str> = reasons(traffic).into_iter().collect();
     Some(if reasons.is_empty() { failures } else { format!("{failures} ({})", reasons.join(", ")) })
 }
 

@@ -78,6 +78,19 @@ impl Report {
         self.selected.iter().map(String::as_str).filter(|id| !ended(id)).collect()
     }
 
+    /// A cluster is ready, which may be one of several. What begins without Istio runs last, with Istio taken out: the version
+    /// is that of the scenarios it was there for, as is that of a gateway that comes with it.
+    pub(super) fn ready(&mut self, cluster: &ClusterInfo, implementation: &ImplementationInfo) {
+        let told = |now: &str, before: Option<&str>| {
+            if now.is_empty() { before.unwrap_or_default() } else { now }.to_owned()
+        };
+        let istio = told(&cluster.istio, self.cluster.as_ref().map(|before| before.istio.as_str()));
+        let before = self.implementation.as_ref().filter(|before| before.name == implementation.name);
+        let version = told(&implementation.version, before.map(|before| before.version.as_str()));
+        self.cluster = Some(ClusterInfo { istio, ..cluster.clone() });
+        self.implementation = Some(ImplementationInfo { version, ..implementation.clone() });
+    }
+
     fn take(&mut self, event: &Event) {
         match event {
             Event::RunStarted { run, started, scenarios, partition, .. } => {
@@ -86,10 +99,7 @@ impl Report {
                 self.selected = scenarios.iter().map(|scenario| scenario.id.clone()).collect();
                 self.partition.clone_from(partition);
             }
-            Event::ClusterReady { cluster, implementation } => {
-                self.cluster = Some(cluster.clone());
-                self.implementation = Some(implementation.clone());
-            }
+            Event::ClusterReady { cluster, implementation } => self.ready(cluster, implementation),
             Event::PhaseFinished { phase, elapsed_ms, error } => {
                 *self.timings.phases.entry(phase.clone()).or_default() += elapsed_ms;
                 if let Some(error) = error {
@@ -140,6 +150,24 @@ mod tests {
             assert!(report.pointer(path).is_some(), "{path} is missing");
         }
         assert_eq!(report.pointer("/scenarios/0/verdict"), Some(&serde_json::json!("proved")));
+    }
+
+    #[test]
+    fn istio_taken_out_for_the_last_scenarios_is_still_what_the_others_ran_on() {
+        let ready = |istio: &str, nodes| Event::ClusterReady {
+            cluster: ClusterInfo { istio: istio.into(), nodes, ..ClusterInfo::default() },
+            // Its version is that of the Istio it comes with.
+            implementation: ImplementationInfo { version: istio.into(), ..ImplementationInfo::default() },
+        };
+        let told = |events: &[Event]| {
+            let report = Report::from_events(events);
+            let (cluster, implementation) = (report.cluster.unwrap(), report.implementation.unwrap());
+            assert_eq!(cluster.istio, implementation.version);
+            (cluster.istio, cluster.nodes)
+        };
+        assert_eq!(told(&[ready("1.31", 1), ready("", 3)]), ("1.31".into(), 3));
+        assert_eq!(told(&[ready("", 1), ready("1.31", 1)]), ("1.31".into(), 1));
+        assert_eq!(told(&[ready("", 1)]), (String::new(), 1));
     }
 
     #[test]

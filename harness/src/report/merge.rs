@@ -88,9 +88,11 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 /// One report of several, and what happens to their evidence.
 fn merge(parts: &[Report], run: String) -> Result<(Report, Vec<Moved>), MergeError> {
     same(parts, "Kubernetes", |report| Some(report.cluster.as_ref()?.kubernetes.clone()))?;
-    same(parts, "Istio", |report| Some(report.cluster.as_ref()?.istio.clone()))?;
-    same(parts, "implementation", |report| {
-        report.implementation.as_ref().map(|gateway| format!("{} {}", gateway.name, gateway.version))
+    // A share of nothing but scenarios that begin without Istio has none to tell of.
+    same(parts, "Istio", |report| non_empty(&report.cluster.as_ref()?.istio))?;
+    same(parts, "implementation", |report| Some(report.implementation.as_ref()?.name.clone()))?;
+    same(parts, "the implementation's version", |report| {
+        non_empty(&report.implementation.as_ref()?.version)
     })?;
     same(parts, "selection", |report| {
         report.partition.as_ref().map(|share| format!("{} shares of {}", share.of, share.whole.join(", ")))
@@ -99,11 +101,15 @@ fn merge(parts: &[Report], run: String) -> Result<(Report, Vec<Moved>), MergeErr
         schema: crate::event::SCHEMA,
         run,
         started: parts.iter().map(|part| part.started.clone()).min().unwrap_or_default(),
-        cluster: parts.iter().find_map(|part| part.cluster.clone()),
-        implementation: parts.iter().find_map(|part| part.implementation.clone()),
         selected: selected(parts),
         ..Report::default()
     };
+    // What the first says counts, but for what it could not know.
+    for part in parts.iter().rev() {
+        if let (Some(cluster), Some(implementation)) = (&part.cluster, &part.implementation) {
+            merged.ready(cluster, implementation);
+        }
+    }
     for part in parts {
         merged.timings.total += part.timings.total;
         for (phase, ms) in &part.timings.phases {
@@ -139,6 +145,10 @@ fn same(parts: &[Report], what: &str, tell: impl Fn(&Report) -> Option<String>) 
             what: format!("{what} is `{first}` in one and `{second}` in the other"),
         }),
     }
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// What all of them were to run, in the order of the whole selection if it is known.

@@ -30,13 +30,17 @@ pub(crate) struct World {
     /// How long each answer takes.
     pub(crate) latency: Duration,
     pub(crate) account: Option<Account>,
-    /// Reasons it gives before that.
+    /// Reasons it gives before that, one for each answer it is asked about.
     pub(crate) reasons: Mutex<VecDeque<String>>,
     pub(crate) testimony: bool,
-    /// What the gateway's living proxies have logged.
+    /// What the gateway's living proxies have logged besides the answers 200.
     pub(crate) logged: Vec<Logged>,
+    /// Answers 200 so far; nothing if the proxies do not log them.
+    pub(crate) good: Option<Mutex<usize>>,
     /// The call that fails, as it stands in the log.
     pub(crate) broken: Option<&'static str>,
+    /// Whether no request can be sent any more.
+    pub(crate) unplugged: Mutex<bool>,
     /// Objects that stay although deleted.
     pub(crate) sticky: Option<&'static str>,
 }
@@ -58,7 +62,9 @@ impl Default for World {
             reasons: Mutex::default(),
             testimony: true,
             logged: Vec::new(),
+            good: Some(Mutex::default()),
             broken: None,
+            unplugged: Mutex::default(),
             sticky: None,
         }
     }
@@ -179,9 +185,16 @@ impl Requests for World {
         async move {
             tokio::time::sleep(self.latency).await;
             self.call("send".into())?;
+            if *self.unplugged.lock().unwrap() {
+                return Err(PortError::new("send", "it is unplugged"));
+            }
             let mut answers = self.answers.lock().unwrap();
             let next = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
-            Ok(next.unwrap())
+            let next = next.unwrap();
+            if let Some(good) = self.good.as_ref().filter(|_| next.complete() == Some(200)) {
+                *good.lock().unwrap() += 1;
+            }
+            Ok(next)
         }
         .boxed()
     }
@@ -201,10 +214,18 @@ impl Witnesses for World {
         .boxed()
     }
 
-    fn account<'a>(&'a self, _: &'a ObjectRef, _: &'a Answer) -> PortFuture<'a, Option<Account>> {
-        let first = self.reasons.lock().unwrap().pop_front();
-        let first = first.map(|reason| Account { reason, upstream_pod: None });
-        future::ready(Ok(first.or_else(|| self.account.clone()))).boxed()
+    fn accounts<'a>(
+        &'a self,
+        _: &'a ObjectRef,
+        answers: &'a [Answer],
+        _: Duration,
+    ) -> PortFuture<'a, Vec<Option<Account>>> {
+        let account = |_: &Answer| {
+            let first = self.reasons.lock().unwrap().pop_front();
+            let first = first.map(|reason| Account { reason, upstream_pod: None });
+            first.or_else(|| self.account.clone())
+        };
+        future::ready(Ok(answers.iter().map(account).collect())).boxed()
     }
 
     fn logged<'a>(
@@ -213,7 +234,10 @@ impl Witnesses for World {
         _: &'a str,
         _: Duration,
     ) -> PortFuture<'a, Option<Vec<Logged>>> {
-        future::ready(Ok(Some(self.logged.clone()))).boxed()
+        let mut logged = self.logged.clone();
+        let good = self.good.as_ref().map(|good| *good.lock().unwrap()).unwrap_or_default();
+        logged.extend(vec![Logged { status: 200, reason: "ok".into() }; good]);
+        future::ready(Ok(Some(logged))).boxed()
     }
 }
 
@@ -287,7 +311,7 @@ impl Mesh for World {
 }
 
 impl Machines for World {
-    fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str) -> PortFuture<'a, ()> {
+    fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str, _: bool) -> PortFuture<'a, ()> {
         async move { self.call(format!("kill {namespace}/{pod}")) }.boxed()
     }
 

@@ -1,8 +1,9 @@
 //! The real outside: a cluster that is there, whoever made it.
 
+mod child;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures::FutureExt;
 use kube::Client;
@@ -249,9 +250,9 @@ impl Mesh for ClusterTools {
 }
 
 impl Machines for ClusterTools {
-    fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str) -> PortFuture<'a, ()> {
+    fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str, gone: bool) -> PortFuture<'a, ()> {
         let doing = move || format!("killing {pod} in {namespace}");
-        let kill = async move { self.target.own()?.kill_pod(namespace, pod).await };
+        let kill = async move { self.target.own()?.kill_pod(namespace, pod, gone).await };
         async move { kill.await.map_err(|error| PortError::new(doing(), error)) }.boxed()
     }
 
@@ -286,7 +287,7 @@ impl Tools for ClusterTools {
                 Tool::Kubectl => ("kubectl", self.target.kubectl(args)),
                 Tool::Helm => ("helm", self.target.helm(args)),
             };
-            output(command, || format!("running {name} {}", args.join(" "))).await
+            child::output(command, || format!("running {name} {}", args.join(" "))).await
         }
         .boxed()
     }
@@ -296,27 +297,12 @@ impl Tools for ClusterTools {
             let doing = || "running commands in a shell".to_owned();
             let command = self.target.shell(&script.text, &script.files);
             let (command, folder) = command.map_err(|error| PortError::new(doing(), error))?;
-            let output = output(command, doing).await;
+            let output = child::output(command, doing).await;
             drop(folder);
             output
         }
         .boxed()
     }
-}
-
-/// Runs a command to its end.
-async fn output(command: duct::Expression, doing: impl Fn() -> String) -> Result<ToolOutput, PortError> {
-    let since = Instant::now();
-    let command = command.stdin_null().stdout_capture().stderr_capture().unchecked();
-    let output = tokio::task::spawn_blocking(move || command.run()).await;
-    let output = output.map_err(|error| PortError::new(doing(), error))?;
-    let output = output.map_err(|error| PortError::new(doing(), error))?;
-    Ok(ToolOutput {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        took: since.elapsed(),
-    })
 }
 
 #[cfg(test)]

@@ -16,8 +16,11 @@ use crate::ports::{Account, Logged};
 use crate::probe::Answer;
 use crate::requirement::Catalogue;
 
+mod answers;
 mod elsewhere;
+mod event;
 mod istio;
+mod limit;
 mod node;
 mod shell;
 mod traffic;

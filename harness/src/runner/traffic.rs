@@ -13,7 +13,7 @@ use crate::probe::continuity::{Continuity, ContinuityReport};
 use crate::probe::{Answer, Ask, Vantage};
 
 /// Longest time traffic runs without a step that ends it.
-const LONGEST: Duration = Duration::from_secs(900);
+pub const LONGEST: Duration = Duration::from_secs(900);
 
 /// What every answer must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Wanted {
 impl Wanted {
     /// Whether this answer is as wanted.
     pub fn fits(&self, answer: &Answer) -> bool {
-        answer.status == Some(self.status)
+        answer.complete() == Some(self.status)
             && self.backend.as_ref().is_none_or(|backend| answer.is_from(backend))
     }
 }
@@ -68,7 +68,7 @@ pub struct Traffic {
     pub actions: Vec<Begun>,
     good: Arc<Notify>,
     stop: CancellationToken,
-    task: JoinHandle<Result<ContinuityReport, PortError>>,
+    task: JoinHandle<ContinuityReport>,
 }
 
 impl Traffic {
@@ -96,7 +96,7 @@ impl Traffic {
                     if fits.fits(&answer) {
                         tell.notify_one();
                     }
-                    Ok(answer)
+                    Ok::<_, PortError>(answer)
                 }
             };
             continuity.run(&token, send, |answer| fits.fits(answer)).await
@@ -117,11 +117,16 @@ impl Traffic {
     /// Ends it, waits for the answers under way, and returns what it saw.
     ///
     /// # Errors
-    /// A request could not be sent at all.
+    /// Not a single request could be sent.
     pub async fn stop(mut self) -> Result<ContinuityReport, PortError> {
         self.stop.cancel();
         match (&mut self.task).await {
-            Ok(report) => report,
+            Ok(report) => match &report.first_unasked {
+                Some((_, because)) if report.sent == 0 => {
+                    Err(PortError::new("sending constant traffic", because))
+                }
+                _ => Ok(report),
+            },
             Err(error) => Err(PortError::new("sending constant traffic", error)),
         }
     }
@@ -131,5 +136,21 @@ impl Drop for Traffic {
     fn drop(&mut self) {
         self.stop.cancel();
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::{Failure, FailureKind};
+
+    #[test]
+    fn an_answer_that_was_cut_off_is_not_as_wanted() {
+        let wanted = Wanted { status: 200, backend: None };
+        let mut answer = Answer::failed(Vantage::Outside, FailureKind::Other, "", Duration::ZERO);
+        (answer.status, answer.failure) = (Some(200), None);
+        assert!(wanted.fits(&answer));
+        answer.failure = Some(Failure { kind: FailureKind::Reset, message: "closed".into() });
+        assert!(!wanted.fits(&answer));
     }
 }

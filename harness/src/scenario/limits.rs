@@ -16,10 +16,13 @@ pub const NAMED: &[(&str, Duration)] = &[
     ("drain", Duration::from_secs(90)),
 ];
 
-/// An action: done or in trouble after this long.
-pub const ACTION: Duration = Duration::from_secs(120);
-/// Installing or removing the implementation.
-pub const INSTALL: Duration = Duration::from_secs(180);
+/// An action: done or in trouble after this long. Only a net, wide enough for a machine that has other things to do: replacing
+/// Istio's root alone waits three times for up to a minute.
+pub const ACTION: Duration = Duration::from_secs(300);
+/// Installing or removing the implementation or Istio, whose pods have three minutes each time to become ready.
+pub const INSTALL: Duration = Duration::from_secs(600);
+/// Actions that keep their limit themselves tell more about it than whoever ends them: they have so much longer to do so.
+pub const GRACE: Duration = Duration::from_secs(5);
 /// Objects of the scenario being gone at the end: a pod's grace period of 30 s, and its namespace after it.
 pub const GONE: Duration = Duration::from_secs(120);
 /// Equal answers in a row before a data-plane claim counts as having become true.

@@ -83,13 +83,18 @@ pub trait Word: Debug + Send + Sync {
     fn creates(&self) -> Vec<ObjectRef> {
         Vec::new()
     }
-    /// Whether it takes nodes or Istio apart, which is done only to a cluster of meshproof's own.
+    /// Whether it takes nodes or Istio apart, or changes what cannot be told beforehand, which is done only to a cluster of
+    /// meshproof's own.
     fn needs_own_cluster(&self) -> bool {
         false
     }
     /// Whether it installs the implementation afresh, so that none may be left from before.
     fn installs(&self) -> bool {
         false
+    }
+    /// The namespace that it installs the implementation into, if it is not the implementation's own.
+    fn installs_into(&self) -> Option<&str> {
+        None
     }
     /// The version of Istio that it installs, if it is not that of the cluster: it is provided before the scenario begins.
     fn istio(&self) -> Option<&str> {

@@ -60,7 +60,7 @@ pub(super) async fn hear(
     let Some(logs) = logs else {
         return Ok(nothing_to_see(witness, "the gateway keeps no access log that can be read"));
     };
-    let good: Vec<&Answer> = context.answers.iter().filter(|answer| answer.status == Some(200)).collect();
+    let good: Vec<&Answer> = context.answers.iter().filter(|answer| answer.complete() == Some(200)).collect();
     let mut facts = Facts {
         answers: good.iter().map(|answer| seen(answer)).collect(),
         pods: backend::pods(client, context.namespace_of_backend(), &context.backend).await?,

@@ -51,14 +51,14 @@ fn judge(witness: &str, context: &WitnessContext, asked: &[(BackendPod, Answer)]
         .collect();
     let wanted = |answer: &Answer| match witness {
         REFUSED => answer.status.is_none() && failure(answer) == Some(FailureKind::Reset),
-        _ => answer.status == Some(200),
+        _ => answer.complete() == Some(200),
     };
     let (held, (pod, answer)) = match asked.iter().find(|(_, answer)| !wanted(answer)) {
         Some(against) => (false, against),
         None => (true, &asked[0]),
     };
     let workload = deployment_of(&pod.name).unwrap_or(&pod.name);
-    let summary = match (answer.status, failure(answer)) {
+    let summary = match (answer.complete(), failure(answer)) {
         (Some(status), _) => {
             format!("a clear-text client outside the mesh got {status} straight from {workload}")
         }
@@ -135,6 +135,7 @@ mod tests {
         assert!(held(ANSWERED, &[status(200), status(200)]));
         assert!(!held(ANSWERED, &[status(200), failed(FailureKind::Reset)]));
         assert!(!held(ANSWERED, &[status(503)]));
+        assert!(!held(ANSWERED, &[Answer { status: Some(200), ..failed(FailureKind::Reset) }]), "cut off");
         assert!(!held(ANSWERED, &[]));
     }
 }

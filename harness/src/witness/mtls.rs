@@ -24,7 +24,7 @@ use crate::{
 pub(super) const NAME: &str = "mtls-from-extension";
 
 /// How long the sidecar may take to write about a closed connection.
-pub(super) const SIDECAR_DELAY: Duration = Duration::from_secs(10);
+const SIDECAR_DELAY: Duration = Duration::from_secs(10);
 
 /// From one lost connection to the next, while the sidecar has not written.
 const HANG_UP_AGAIN: Duration = Duration::from_millis(500);
@@ -63,7 +63,7 @@ pub(super) async fn hear(outside: &Outside<'_>, context: &WitnessContext) -> Res
 }
 
 async fn gather(outside: &Outside<'_>, context: &WitnessContext) -> Result<Facts, PortError> {
-    let good: Vec<&Answer> = context.answers.iter().filter(|answer| answer.status == Some(200)).collect();
+    let good: Vec<&Answer> = context.answers.iter().filter(|answer| answer.complete() == Some(200)).collect();
     let mut facts = Facts {
         answers: good
             .iter()

@@ -38,10 +38,7 @@ pub(super) fn load(
     catalogue: &Catalogue,
     implementation: &Implementation,
 ) -> Result<Vec<Loaded>, u8> {
-    let ids = discover::all(root).map_err(|error| {
-        eprintln!("looking for scenarios below {}: {error}", root.display());
-        exit::USAGE
-    })?;
+    let ids = known(root)?;
     let selected = discover::select(&ids, names).map_err(|name| {
         eprintln!(
             "nothing selected: there is no scenario `{name}` below {}; `meshproof list` lists them",
@@ -58,6 +55,26 @@ pub(super) fn load(
         eprintln!("left out: {}, which is not about {}", other.id, implementation.name);
     }
     Ok(loaded)
+}
+
+/// Ids of the scenarios there are.
+fn known(root: &Path) -> Result<Vec<String>, u8> {
+    discover::all(root).map_err(|error| {
+        eprintln!("looking for scenarios below {}: {error}", root.display());
+        exit::USAGE
+    })
+}
+
+/// Those of the scenarios there are that have to run again, in their order.
+fn again(known: &[String], failed: &BTreeSet<String>) -> Result<Vec<String>, String> {
+    let gone: Vec<&str> = failed.iter().filter(|id| !known.contains(id)).map(String::as_str).collect();
+    if !gone.is_empty() {
+        return Err(format!(
+            "the newest run did not prove {}, and there is no such scenario any more; name those that are to run",
+            gone.join(", ")
+        ));
+    }
+    Ok(known.iter().filter(|id| failed.contains(*id)).cloned().collect())
 }
 
 fn load_one(root: &Path, id: String, catalogue: &Catalogue, implementation: &Implementation) -> Loaded {
@@ -108,9 +125,10 @@ pub(super) fn choose(
     let failed = failed_before(args)?;
     // What failed may be broken on purpose: such scenarios are found by their names only.
     let names: Vec<String> = match &failed {
-        Some(failed) => {
-            discover::all(root).unwrap_or_default().into_iter().filter(|id| failed.contains(id)).collect()
-        }
+        Some(failed) => again(&known(root)?, failed).map_err(|why| {
+            eprintln!("{why}");
+            exit::USAGE
+        })?,
         None => args.names.clone(),
     };
     if failed.is_some() && names.is_empty() {
@@ -192,6 +210,22 @@ mod tests {
         assert_eq!(plain(Path::new("/a/b/../c/./d.yaml")), Path::new("/a/c/d.yaml"));
         assert_eq!(plain(Path::new("../a")), Path::new("../a"));
         assert_eq!(plain(Path::new("a/../../b")), Path::new("../b"));
+    }
+
+    #[test]
+    fn what_failed_and_is_gone_is_named_and_not_forgotten() {
+        let known = ["a", "b", "c"].map(String::from);
+        let failed = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        assert_eq!(again(&known, &failed(&["c", "a"])), Ok(vec!["a".into(), "c".into()]));
+        assert_eq!(again(&known, &failed(&[])), Ok(vec![]));
+        let why = again(&known, &failed(&["a", "renamed", "taken-out"])).unwrap_err();
+        assert!(why.starts_with("the newest run did not prove renamed, taken-out"), "{why}");
+    }
+
+    #[test]
+    fn scenarios_that_cannot_be_looked_for_are_no_empty_selection() {
+        let nowhere = Path::new("nowhere/scenarios");
+        assert_eq!(known(nowhere), Err(exit::USAGE));
     }
 
     #[test]

@@ -59,21 +59,40 @@ pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u
             "\nwatching {} scenarios and the sources of the images; Ctrl-C ends",
             world.scenarios.len()
         );
-        let touched = loop {
-            let Some(changed) = next_changes(&mut changes, &stop).await else { return code };
-            match load(args, &root, catalogue) {
-                Ok(now) => (implementation, loaded) = now,
-                Err(_) => continue,
-            }
-            let touched = touched(&mut world, self::world(&loaded, &sources), &changed);
-            if !touched.files.is_empty() {
-                break touched;
-            }
+        let again = || {
+            let (implementation, loaded) = load(args, &root, catalogue).ok()?;
+            let now = self::world(&loaded, &sources);
+            Some(((implementation, loaded), now))
         };
+        let Some(((as_it_is, as_they_are), touched)) =
+            next_touched(&mut changes, &stop, &mut world, again).await
+        else {
+            return code;
+        };
+        (implementation, loaded) = (as_it_is, as_they_are);
         // What was left in the cluster stands in the way of the others: it goes first.
         let first = unsettled.iter().filter(|id| loaded.iter().any(|loaded| loaded.id == **id));
         due = first.chain(touched.scenarios.iter().filter(|id| !unsettled.contains(id))).cloned().collect();
         eprintln!("{}", in_words(&touched, &due, &root));
+    }
+}
+
+/// Waits for changes that touch something, and reads everything again, which fails while a file is half-way: changes that came
+/// until then still count afterwards. Nothing when it is time to end.
+async fn next_touched<T>(
+    changes: &mut UnboundedReceiver<PathBuf>,
+    stop: &CancellationToken,
+    world: &mut World,
+    again: impl Fn() -> Option<(T, World)>,
+) -> Option<(T, Touched)> {
+    let mut changed = BTreeSet::new();
+    loop {
+        changed.extend(next_changes(changes, stop).await?);
+        let Some((read, now)) = again() else { continue };
+        let touched = touched(world, now, &changed);
+        if !touched.files.is_empty() {
+            return Some((read, touched));
+        }
     }
 }
 
@@ -216,6 +235,29 @@ mod tests {
         assert_eq!(changed.len(), 2);
         stop.cancel();
         assert_eq!(next_changes(&mut receiver, &stop).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_came_while_nothing_could_be_read_still_counts() {
+        let (sender, mut receiver) = unbounded_channel();
+        let stop = CancellationToken::new();
+        let file = |name: &str| BTreeSet::from([PathBuf::from(name)]);
+        let world = || World {
+            scenarios: vec![("one".into(), file("one.yaml")), ("two".into(), file("two.yaml"))],
+            ..World::default()
+        };
+        let times = std::cell::Cell::new(0);
+        // The first time a file that all depend on is half-way; it comes right with the second change.
+        let again = || {
+            times.set(times.get() + 1);
+            if times.get() == 1 {
+                sender.send("whole.yaml".into()).unwrap();
+            }
+            (times.get() > 1).then(|| ((), world()))
+        };
+        sender.send("two.yaml".into()).unwrap();
+        let ((), touched) = next_touched(&mut receiver, &stop, &mut world(), again).await.unwrap();
+        assert_eq!((touched.scenarios, times.get()), (vec!["two".to_owned()], 2));
     }
 
     #[tokio::test]

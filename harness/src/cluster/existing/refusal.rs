@@ -19,7 +19,7 @@ pub struct Plan {
     pub objects: Vec<(String, ObjectRef)>,
     /// helm releases, by name.
     pub releases: Vec<String>,
-    /// Steps that take nodes or Istio apart, with the scenario.
+    /// Steps that take nodes or Istio apart or change what is not known beforehand, with the scenario.
     pub unsuitable: Vec<(String, String)>,
     /// The GatewayClass that comes with the releases.
     pub class: Option<String>,
@@ -40,6 +40,7 @@ impl Plan {
             let taken = scenario.steps.iter().filter(|step| step.info.waived.is_none());
             let own = taken.clone().filter(|step| step.word.needs_own_cluster());
             unsuitable.extend(own.map(|step| (scenario.id.clone(), step.info.name.clone())));
+            namespaces.extend(taken.clone().filter_map(|step| step.word.installs_into()).map(str::to_owned));
             for id in taken.flat_map(|step| step.word.creates()) {
                 if id.kind.word == "namespace" {
                     namespaces.insert(id.name);
@@ -102,7 +103,9 @@ pub fn reasons(plan: &Plan, found: &Found) -> Vec<String> {
     }
     reasons.extend(plan.in_foreign_namespaces());
     for (scenario, step) in &plan.unsuitable {
-        reasons.push(format!("{scenario} takes nodes or Istio apart (`{step}`): leave --context out"));
+        reasons.push(format!(
+            "{scenario} takes nodes or Istio apart, or changes what is not known beforehand (`{step}`): leave --context out"
+        ));
     }
     for definition in &found.missing_definitions {
         reasons.push(format!(
@@ -120,13 +123,14 @@ mod tests {
     use super::*;
     use crate::requirement::Catalogue;
 
-    fn scenario(manifest: &'static str) -> Scenario {
+    fn scenario(manifest: &'static str, more: &str) -> Scenario {
+        let text = format!(
+            "title: t\ndocument: {{name: d, edition: e}}\nnamespace: shop\nsteps:\n- install: implementation\n- apply: \
+             m.yaml\n{more}"
+        );
         let read = move |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
-            Some("scenario.yaml") => {
-                Ok("title: t\ndocument: {name: d, edition: e}\nnamespace: shop\nsteps:\n- install: \
-                                         implementation\n- apply: m.yaml\n"
-                    .to_owned())
-            }
+            Some("scenario.yaml") => Ok(text.clone()),
+            Some("a.sh") => Ok("helm list\n".to_owned()),
             Some("m.yaml") => Ok(manifest.to_owned()),
             _ => Err(Error::from(ErrorKind::NotFound)),
         };
@@ -141,7 +145,11 @@ mod tests {
                            istio-system}\n";
 
     fn plan(manifest: &'static str) -> Plan {
-        Plan::new(&[scenario(manifest)], &Implementation::built_in().unwrap())
+        plan_with(manifest, "")
+    }
+
+    fn plan_with(manifest: &'static str, more: &str) -> Plan {
+        Plan::new(&[scenario(manifest, more)], &Implementation::built_in().unwrap())
     }
 
     #[test]
@@ -188,5 +196,38 @@ mod tests {
             reasons,
             ["s would make peerauthentication/default in istio-system, which is not its own namespace"]
         );
+    }
+
+    #[test]
+    fn commands_that_change_something_want_a_cluster_of_our_own() {
+        let steps = |more: &str| -> Vec<String> {
+            plan_with(OWN, more).unsuitable.into_iter().map(|(_, step)| step).collect()
+        };
+        let reading =
+            "- kubectl: get pods -A\n- kubectl: -n shop rollout status deployment/a\n- helm: list -A\n";
+        assert_eq!(steps(reading), [""; 0]);
+        let changing = "- kubectl: delete validatingwebhookconfiguration istiod\n  fails: NotFound\n- helm: uninstall \
+                        theirs\n- shell: a.sh\n";
+        assert_eq!(
+            steps(changing),
+            [
+                "kubectl delete validatingwebhookconfiguration istiod (must fail: NotFound)",
+                "helm uninstall theirs",
+                "run a.sh",
+            ]
+        );
+        let reasons = reasons(&plan_with(OWN, "- kubectl: cordon a\n"), &Found::default());
+        assert_eq!(
+            reasons,
+            [
+                "s takes nodes or Istio apart, or changes what is not known beforehand (`kubectl cordon a`): leave --context out"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_namespace_to_install_into_must_not_be_there() {
+        let plan = plan_with(OWN, "- install: implementation\n  namespace: theirs\n");
+        assert!(plan.must_not_exist().iter().any(|id| id.to_string() == "namespace/theirs"));
     }
 }

@@ -49,6 +49,9 @@ const CLEAR_TEXT: &str =
 #[case::another_kind_of_note(&[("> [!NOTE]\n", "> [!WARNING]\n"), (CLEAR_TEXT, ">Berths on a quay that carries the label `pilots: enabled` never speak clear text.\n")])]
 #[case::numbered_instead_of_dotted(&[("- Only wooden", "1. Only wooden"), ("- Anchors", "2. Anchors")])]
 #[case::a_comment_in_the_code(&[("az harbour show", "# Is it there?\naz harbour show")])]
+#[case::html_instead_of_markdown(&[
+    ("- Only wooden ships are supported.\n- Anchors are free.\n", "<ul>\n  <li>Only <b>wooden</b> ships\n are supported.\n  <li>Anchors&nbsp;are free.</li>\n</ul>\n<!-- Ships must pay. -->\n"),
+])]
 #[case::shown_twice(&[("## Leave the harbour\n", "## Leave the harbour\n\n- Only wooden ships are supported.\n")])]
 fn an_edition_that_says_the_same_differs_in_nothing(#[case] replacements: &[(&str, &str)]) {
     assert_eq!(classes(&check(&edition(replacements))), classes(&check(FIRST)));
@@ -76,6 +79,8 @@ fn an_edition_that_says_the_same_differs_in_nothing(#[case] replacements: &[(&st
     ("kubectl delete PeerAuthentication default -n quay-one", "kubectl patch PeerAuthentication default -n quay-one --type merge -p '{\"spec\": {\"mtls\": {\"mode\": \"DISABLE\"}}}'"),
 ])]
 #[case::promise_turned("promise_turned", &[("never speak clear text", "may speak clear text"), ("must answer 503", "must answer 502")])]
+#[case::opposite_word("opposite_word", &[("keeps every berth encrypted", "keeps every berth unencrypted")])]
+#[case::html_added("html_added", &[("## Leave the harbour\n", "## Leave the harbour\n\n<div class=\"note\">\nShips must pay\n<code>8</code>.\n</div>\n")])]
 #[case::limit_lifted("limit_lifted", &[("- Only wooden ships are supported.\n", "")])]
 #[case::sentence_split("sentence_split", &[
     ("Pilots that were there before the lighthouse have to be woken: `kubectl rollout restart deployment/pilot`",

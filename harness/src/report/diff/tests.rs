@@ -110,23 +110,51 @@ fn steps_and_versions_that_came_or_went_are_told() {
     assert!(text.contains("No difference in verdicts."), "{text}");
 }
 
-#[test]
-fn failures_of_constant_traffic_are_told() {
-    let mut other = proved_run();
-    let quiet = |report: &mut Report, failures| {
-        let traffic = Traffic { sent: 100, failures, ..Traffic::default() };
-        report.scenarios[0].steps[2].observed.traffic = Some(Box::new(traffic));
-    };
-    let mut before = proved_run();
-    quiet(&mut before, vec![]);
-    let failure = TrafficFailure {
+/// A good run whose constant traffic failed so often for each of these reasons.
+fn with_failures(reasons: &[(&str, usize)]) -> Report {
+    let failure = |reason: &str| TrafficFailure {
         at_ms: 3,
         status: Some(503),
-        reason: "no_endpoint".into(),
+        reason: reason.into(),
         hop: Hop::Gateway,
-        seen: "503 (no_endpoint)".into(),
+        seen: format!("503 ({reason})"),
     };
-    quiet(&mut other, vec![failure]);
-    let text = diff(&before, &other).text();
+    let failures = reasons.iter().flat_map(|(reason, times)| vec![failure(reason); *times]).collect();
+    let mut report = proved_run();
+    let traffic = Traffic { sent: 1000, failures, ..Traffic::default() };
+    report.scenarios[0].steps[2].observed.traffic = Some(Box::new(traffic));
+    report
+}
+
+#[test]
+fn failures_of_constant_traffic_are_told() {
+    let told = |a: &[(&str, usize)], b: &[(&str, usize)]| diff(&with_failures(a), &with_failures(b)).text();
+    let text = told(&[], &[("no_endpoint", 1)]);
     assert!(text.contains("constant traffic: 0 failures → 1 failure (no_endpoint)"), "{text}");
+    let text = told(&[("reset", 9)], &[("no_endpoint", 2), ("reset", 7)]);
+    assert!(
+        text.contains("constant traffic: 9 failures (reset) → 9 failures (no_endpoint, reset)"),
+        "{text}"
+    );
+    let text = told(&[("reset", 40)], &[("reset", 12)]);
+    assert!(text.contains("constant traffic: 40 failures (reset) → 12 failures (reset)"), "{text}");
+}
+
+#[test]
+fn a_few_more_failures_of_the_same_kind_make_no_difference() {
+    for (a, b) in [(0, 0), (1, 9), (4, 13), (100, 300), (300, 100)] {
+        let diff = diff(&with_failures(&[("reset", a)]), &with_failures(&[("reset", b)]));
+        assert_eq!(diff.changes, [], "{a} {b}");
+    }
+}
+
+#[test]
+fn what_ran_without_istio_has_no_version_to_compare() {
+    let mut without = proved_run();
+    without.cluster.as_mut().unwrap().istio = String::new();
+    without.implementation.as_mut().unwrap().version = String::new();
+    assert_eq!(diff(&proved_run(), &without).changes, []);
+    without.implementation.as_mut().unwrap().name = "other".into();
+    let text = diff(&proved_run(), &without).text();
+    assert!(text.contains("→ other\n"), "{text}");
 }

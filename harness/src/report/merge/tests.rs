@@ -75,6 +75,20 @@ fn runs_against_different_things_are_not_merged() {
 }
 
 #[test]
+fn a_share_without_istio_belongs_to_one_with_it() {
+    let (mut with, mut without) = (share(1), share(2));
+    without.cluster.as_mut().unwrap().istio = String::new();
+    for (report, version) in [(&mut with, "1.31"), (&mut without, "")] {
+        report.implementation.as_mut().unwrap().version = version.into();
+    }
+    for parts in [[with.clone(), without.clone()], [without, with]] {
+        let (merged, _) = merge(&parts, "all".into()).unwrap();
+        let (istio, version) = (merged.cluster.unwrap().istio, merged.implementation.unwrap().version);
+        assert_eq!((istio.as_str(), version.as_str()), ("1.31", "1.31"));
+    }
+}
+
+#[test]
 fn a_run_that_was_broken_off_makes_no_proved_whole() {
     let broken_off = Report { verdict: None, exit_code: None, ..proved("broken-off") };
     let (merged, _) = merge(&[proved("one"), broken_off], "all".into()).unwrap();

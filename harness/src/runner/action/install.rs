@@ -101,6 +101,10 @@ impl Word for Install {
         true
     }
 
+    fn installs_into(&self) -> Option<&str> {
+        self.0.namespace.as_deref()
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             // Noted first: an install that stops half-way has to be undone as well.

@@ -1,5 +1,6 @@
 //! `kill: {holder-of: lease/alb-controller}` and `kill: {pod: alb-proxy-}`: a pod dies without warning. The processes get
-//! SIGKILL in the node; nobody asks the API server.
+//! SIGKILL in the node, and the kubelet starts them again. With `gone: true` the pod does not come back: another takes its
+//! place.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -22,6 +23,8 @@ pub const WORD: Definition = Definition::action("kill", limits::ACTION, parse);
 struct Kill {
     namespace: String,
     victim: Victim,
+    /// Its object goes, too.
+    gone: bool,
 }
 
 /// Which pod.
@@ -106,12 +109,14 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     let mut which = subject.fields()?;
     let victim = Victim::parse(&mut which, subject, &namespace)?;
     which.finish()?;
-    Ok(Box::new(Kill { namespace, victim }))
+    let gone = fields.take("gone").map_or(Ok(false), Node::bool)?;
+    Ok(Box::new(Kill { namespace, victim, gone }))
 }
 
 impl Word for Kill {
     fn name(&self) -> String {
-        format!("kill {} in {}", self.victim.in_words(), self.namespace)
+        let gone = if self.gone { ", for good" } else { "" };
+        format!("kill {} in {}{gone}", self.victim.in_words(), self.namespace)
     }
 
     fn needs_own_cluster(&self) -> bool {
@@ -122,8 +127,9 @@ impl Word for Kill {
         async move {
             let pod = self.victim.find(context, &self.namespace).await?;
             let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-            context.outside.machines.kill(&self.namespace, &name).await?;
-            Ok(Observed { summary: format!("{name} got SIGKILL"), ..Observed::default() })
+            context.outside.machines.kill(&self.namespace, &name, self.gone).await?;
+            let gone = if self.gone { ", and its object is gone" } else { "" };
+            Ok(Observed { summary: format!("{name} got SIGKILL{gone}"), ..Observed::default() })
         }
         .boxed()
     }

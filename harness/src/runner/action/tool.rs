@@ -16,6 +16,22 @@ use crate::scenario::node::{Data, Fields, Node, Problem};
 use crate::scenario::placeholder::fill_text;
 use crate::scenario::word::{Definition, Scope, Word};
 
+/// What kubectl does that changes nothing. Anything else is taken for a change.
+const KUBECTL_READS: &[&str] = &[
+    "api-resources",
+    "auth can-i",
+    "describe",
+    "explain",
+    "get",
+    "logs",
+    "rollout status",
+    "version",
+    "wait",
+];
+
+/// The same for helm.
+const HELM_READS: &[&str] = &["get", "lint", "list", "show", "status", "template", "version"];
+
 /// kubectl.
 pub const KUBECTL: Definition =
     Definition::action("kubectl", limits::ACTION, |subject, fields, _: &Scope<'_>| {
@@ -61,6 +77,19 @@ impl Command {
         self.args.iter().map(|arg| fill_text(arg, &value)).collect()
     }
 
+    /// Whether it changes nothing, whatever comes of it.
+    fn only_reads(&self) -> bool {
+        let known = match self.tool {
+            Tool::Kubectl => KUBECTL_READS,
+            Tool::Helm => HELM_READS,
+        };
+        let mut words = verbs(&self.args);
+        let (first, second) = (words.next(), words.next());
+        let verb = first.unwrap_or_default();
+        let both = format!("{verb} {}", second.unwrap_or_default());
+        known.iter().any(|reads| *reads == verb || *reads == both)
+    }
+
     fn is_as_wanted(&self, output: &ToolOutput) -> bool {
         match (&self.fails, &self.says) {
             (Some(why), _) => output.code != 0 && output.stderr.contains(why.as_str()),
@@ -78,12 +107,33 @@ impl Command {
     }
 }
 
+/// Where the verb is looked for: flags in front of it are skipped as far as it is known whether a value follows. One that is
+/// not known ends the search, for its value might look like a verb.
+fn verbs(args: &[String]) -> impl Iterator<Item = &str> {
+    let mut args = args.iter().map(String::as_str);
+    std::iter::from_fn(move || {
+        loop {
+            match args.next()? {
+                "-n" | "--namespace" => drop(args.next()?),
+                flag if flag.starts_with("--") && flag.contains('=') => {}
+                flag if flag.starts_with('-') => return None,
+                verb => return Some(verb),
+            }
+        }
+    })
+}
+
 impl Word for Command {
     fn name(&self) -> String {
         match &self.fails {
             Some(why) => format!("{} (must fail: {why})", self.line()),
             None => self.line(),
         }
+    }
+
+    /// What literal commands change is not known beforehand.
+    fn needs_own_cluster(&self) -> bool {
+        !self.only_reads()
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
@@ -151,5 +201,39 @@ mod tests {
         assert_eq!(command(None, None).args(&values).unwrap(), ["lint", "/charts/c/x"]);
         assert_eq!(command(None, None).args(&BTreeMap::new()), Err("charts.c".to_owned()));
         assert_eq!(command(None, None).line(), "helm lint ${charts.c}/x");
+    }
+
+    #[test]
+    fn what_is_not_known_to_only_read_is_taken_for_a_change() {
+        let only_reads = |tool, line: &str, fails: Option<&str>| {
+            let args = line.split_whitespace().map(str::to_owned).collect();
+            Command { tool, args, fails: fails.map(Into::into), says: None }.only_reads()
+        };
+        for line in [
+            "get gateway g -n shop",
+            "-n shop get pods",
+            "--namespace=shop logs deployment/a",
+            "rollout status deployment/a",
+            "rollout -n shop status deployment/a",
+            "auth can-i get secrets --as system:serviceaccount:a:b",
+            "wait --for=condition=Ready pod/a",
+        ] {
+            assert!(only_reads(Tool::Kubectl, line, None), "{line}");
+        }
+        for line in [
+            "delete gateway g",
+            "rollout restart deployment/a",
+            "auth reconcile -f a.yaml",
+            "apply -f get",
+            "--some-flag get delete pod a",
+            "-n get delete pod a",
+            "rollout",
+        ] {
+            assert!(!only_reads(Tool::Kubectl, line, Some("NotFound")), "{line}");
+        }
+        assert!(only_reads(Tool::Helm, "list --namespace a --short", None));
+        assert!(only_reads(Tool::Helm, "template ${charts.c}", None));
+        assert!(!only_reads(Tool::Helm, "upgrade a b", None));
+        assert!(!only_reads(Tool::Helm, "describe a", None));
     }
 }

@@ -89,3 +89,65 @@ async fn what_a_proxy_that_lives_has_let_fail_is_not_forgiven_with_the_rest() {
     let failure = ran.result.culprit().and_then(|step| step.failure.clone()).unwrap();
     assert_eq!(failure.seen, "they have logged 2 × 499 client_closed");
 }
+
+#[tokio::test(start_paused = true)]
+async fn living_proxies_that_have_logged_nothing_of_the_traffic_bear_nothing_out() {
+    let failure = crate::probe::FailureKind::Timeout;
+    let timeout = Answer::failed(crate::probe::Vantage::Outside, failure, "", Duration::ZERO);
+    let answers = given([answer(200, "backend-v1"), timeout, answer(200, "backend-v1")]);
+    let forgiving = "  but-for: {most: 1, because: a node lost its power, seen: timeout}\n";
+    let steps = format!("{SETUP}{TRAFFIC}{UNBROKEN}{forgiving}");
+    let ran = run(World { answers, good: None, ..World::default() }, &steps, Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Error, "no verdict on the gateway");
+    let step = ran.result.culprit().unwrap();
+    assert_eq!(step.failure.as_ref().unwrap().seen, "0 requests");
+    assert!(step.observed.traffic.is_some(), "what was seen is told all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn traffic_that_ended_by_itself_is_an_error_even_where_it_is_measured() {
+    let slow = "- traffic: {gateway: g}\n  rate: 1\n  wants: {status: 200}\n";
+    let wait = "- absent: gateway/none\n  within: 1s\n  stays: 20m\n";
+    let steps = format!("{SETUP}{slow}{wait}{UNBROKEN}  measured: true\n");
+    let ran = run(World::default(), &steps, Keep::Never).await;
+    let step = ran.result.culprit().unwrap();
+    assert_eq!(step.verdict, Verdict::Error);
+    let seen = &step.failure.as_ref().unwrap().seen;
+    assert_eq!(seen, "it ended by itself after 900 s: nobody saw what came later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_cut_off_is_a_failure() {
+    let failure = crate::probe::FailureKind::Reset;
+    let cut_off = Answer {
+        status: Some(200),
+        ..Answer::failed(crate::probe::Vantage::Outside, failure, "by peer", Duration::ZERO)
+    };
+    let answers = given([answer(200, "backend-v1"), cut_off, answer(200, "backend-v1")]);
+    let ran =
+        run(World { answers, ..World::default() }, &format!("{SETUP}{TRAFFIC}{UNBROKEN}"), Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Failed);
+    let failures: Vec<_> = seen(&ran).failures.iter().map(|f| (f.status, f.reason.as_str(), f.hop)).collect();
+    assert_eq!(failures, [(None, "reset", Hop::Connection)]);
+    assert_eq!(seen(&ran).failures[0].seen, "200, cut off (reset: by peer)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_be_sent_is_no_failure_of_the_gateway() {
+    let world = Arc::new(World::default());
+    let steps = format!("{SETUP}{TRAFFIC}{UNBROKEN}");
+    let unplug = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        *world.unplugged.lock().unwrap() = true;
+    };
+    let running = run_until(world.clone(), &steps, Keep::Never, CancellationToken::new());
+    let (ran, ()) = tokio::join!(running, unplug);
+    let step = ran.result.culprit().unwrap();
+    assert_eq!(step.verdict, Verdict::Error);
+    let told = &step.failure.as_ref().unwrap().seen;
+    assert!(
+        told.contains("requests could not be sent, the first after 0.5 s: send: it is unplugged"),
+        "{told}"
+    );
+    assert!(seen(&ran).sent > 40, "what was seen before is kept");
+}

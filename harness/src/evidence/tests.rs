@@ -1,0 +1,54 @@
+//! Collecting from an API server that is half dead, on paused time.
+
+use http::{Request, Response};
+use kube::client::Body;
+use serde_json::json;
+
+use super::*;
+
+/// An API server that lists the pods of one namespace, and never answers anything else.
+fn half_dead(namespace: &'static str, pod: serde_json::Value) -> Client {
+    let server = tower::service_fn(move |request: Request<Body>| {
+        let list = json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": [pod]});
+        async move {
+            if request.uri().path() != format!("/api/v1/namespaces/{namespace}/pods") {
+                std::future::pending::<()>().await;
+            }
+            let body = Body::from(serde_json::to_vec(&list).unwrap());
+            Ok::<_, std::convert::Infallible>(Response::new(body))
+        }
+    });
+    Client::new(server, "default")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_in_time_names_the_cause_although_the_rest_did_not() {
+    let waiting = json!({"reason": "ImagePullBackOff", "message": "no such image"});
+    let pod = json!({
+        "metadata": {"name": "backend-v1-a", "namespace": "shop"},
+        "spec": {"containers": [{"name": "app", "image": "echo:1"}]},
+        "status": {"phase": "Pending", "containerStatuses": [{"name": "app", "state": {"waiting": waiting}}]},
+    });
+    let implementation = Arc::new(Implementation::built_in().unwrap());
+    let collector = Collector::new(half_dead("shop", pod), implementation);
+    let directory = tempfile::tempdir().unwrap();
+    let request = EvidenceRequest {
+        word: "pods".into(),
+        namespace: "shop".into(),
+        namespaces: vec!["shop".into()],
+        directory: directory.path().to_owned(),
+        ..EvidenceRequest::default()
+    };
+    let begun = tokio::time::Instant::now();
+    let evidence = Collector::collect(&collector, &request).await;
+    assert_eq!(begun.elapsed().as_secs(), LIMIT.as_secs());
+    let diagnosis = evidence.diagnosis.unwrap();
+    assert_eq!(diagnosis.id, "image-missing", "{diagnosis:?}");
+    assert_eq!(diagnosis.because.last().unwrap(), "it rests on what could be collected within 45 s");
+    assert!(
+        evidence.missing.contains(&"what was not collected within 45 s".to_owned()),
+        "{:?}",
+        evidence.missing
+    );
+    assert!(evidence.files.contains(&"objects/shop/pods.yaml".into()), "{:?}", evidence.files);
+}
