@@ -16,9 +16,6 @@ pub struct Args {
     /// Address of this pod: where proxies find the leader.
     #[arg(long, env = "POD_IP")]
     pub pod_ip: IpAddr,
-    /// Uid of this pod: the Lease goes with it.
-    #[arg(long, env = "POD_UID")]
-    pub pod_uid: Option<String>,
     /// DNS zone of frontends.
     #[arg(long, env = "ALB_ZONE", default_value = alb_api::names::DEFAULT_ZONE)]
     pub zone: String,

@@ -61,10 +61,6 @@ pub struct Leader {
     pub tls: Tls,
     /// Address of this pod.
     pub address: IpAddr,
-    /// Name of this pod.
-    pub pod_name: String,
-    /// Uid of this pod, if it is one.
-    pub pod_uid: Option<String>,
 }
 
 /// What new connections are served with.
@@ -131,7 +127,7 @@ impl Leader {
         self.publish_bundle(&authority, &data_plane_owner).await?;
         self.hub.set_serving(true);
         self.publish_address(&owner).await?;
-        self.own_lease().await
+        self.own_lease(&owner).await
     }
 
     /// The Service is what the chart installs: what the leader makes goes with it.
@@ -216,15 +212,12 @@ impl Leader {
         ensure(&api, name, manifest, "publishing the authority's certificate").await
     }
 
-    /// An uninstalled chart takes its permissions along before the leader can release the Lease. Owned by the leader's
-    /// pod, the Lease goes when that does, and does not hold up the next installation until it runs out.
-    async fn own_lease(&self) -> Result<(), LeaderError> {
-        let Some(uid) = &self.pod_uid else { return Ok(()) };
-        let metadata =
-            ObjectMeta { name: Some(self.pod_name.clone()), uid: Some(uid.clone()), ..ObjectMeta::default() };
-        let owner = owner("Pod", metadata);
+    /// An uninstalled chart takes its permissions along before the leader can release the Lease. Owned by what the chart
+    /// installs, the Lease goes with it, and does not hold up the next installation until it runs out. Not owned by the
+    /// leader's pod: that can be deleted by force while its processes run on, and two would lead.
+    async fn own_lease(&self, owner: &Value) -> Result<(), LeaderError> {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
-        let failed = |error| LeaderError::Api { doing: "tying the Lease to this pod", error };
+        let failed = |error| LeaderError::Api { doing: "tying the Lease to what the chart installs", error };
         let wanted: Vec<OwnerReference> = serde_json::from_value(owner.clone()).unwrap_or_default();
         let lease = answered(api.get(names::CONTROLLER_LEASE)).await.map_err(failed)?;
         if lease.metadata.owner_references.as_ref() == Some(&wanted) {

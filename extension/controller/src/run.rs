@@ -81,8 +81,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         leadership: leadership.clone(),
         tls,
         address: args.pod_ip,
-        pod_name: args.pod_name.clone(),
-        pod_uid: args.pod_uid.clone(),
     };
     let leader = tokio::spawn(leader.run(shutdown.clone()));
     let lease = CancellationToken::new();

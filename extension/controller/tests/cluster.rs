@@ -78,8 +78,6 @@ impl Replica {
             leadership: leadership.clone(),
             tls,
             address: IpAddr::V4(Ipv4Addr::from(address)),
-            pod_name: name.to_owned(),
-            pod_uid: Some(format!("uid-{name}")),
         };
         let leader = tokio::spawn(leader.run(shutdown.clone()));
         let election = tokio::spawn(election.run(lease.clone()));
@@ -347,10 +345,8 @@ async fn the_other_replica_takes_over_without_touching_what_is_right() {
     within(acks.wait_for(is_back)).await.unwrap();
     assert_eq!(second.world().await["leader"], true);
     let lease = "/apis/coordination.k8s.io/v1/namespaces/azure-alb-system/leases/alb-controller";
-    within(
-        api.until(|api| api.get(lease).unwrap()["metadata"]["ownerReferences"][0]["uid"] == "uid-replica-1"),
-    )
-    .await;
+    within(api.until(|api| api.get(lease).unwrap()["metadata"]["ownerReferences"][0]["uid"] == "uid-config"))
+        .await;
     let new = writes(&api).split_off(before);
     assert!(new.iter().all(|write| write.contains("/endpointslices/")), "{new:?}");
     within(second.stop()).await;

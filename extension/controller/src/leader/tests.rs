@@ -34,15 +34,8 @@ fn lead(api: &FakeApi, client: kube::Client) -> watch::Receiver<Option<Arc<rustl
     let (election, leadership) = Election::new(api.client(), config).unwrap();
     tokio::spawn(election.run(CancellationToken::new()));
     let (tls, serving) = watch::channel(None);
-    let leader = Leader {
-        client,
-        hub: Hub::new(),
-        leadership,
-        tls,
-        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
-        pod_name: "pod".to_owned(),
-        pod_uid: Some("uid-pod".to_owned()),
-    };
+    let leader =
+        Leader { client, hub: Hub::new(), leadership, tls, address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)) };
     tokio::spawn(leader.run(CancellationToken::new()));
     serving
 }
@@ -53,7 +46,7 @@ async fn within(limit: Duration, api: &FakeApi, condition: impl FnMut(&FakeApi) 
 
 /// The last of the leader's duties is done.
 fn is_set_up(api: &FakeApi) -> bool {
-    api.get(LEASE).is_some_and(|lease| lease["metadata"]["ownerReferences"][0]["uid"] == "uid-pod")
+    api.get(LEASE).is_some_and(|lease| lease["metadata"]["ownerReferences"][0]["uid"] == "uid-config")
 }
 
 /// Writes of anything but Leases.

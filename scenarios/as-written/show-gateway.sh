@@ -1,0 +1,1 @@
+kubectl get gateway gateway-01 -n isto-example-namespace -o yaml
