@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
+use kube::{Client, ResourceExt};
+use serde_json::Value;
 
 use super::api::request;
 use super::{Cluster, ClusterError, Provider, istio, namespaces};
@@ -146,23 +147,50 @@ impl Cluster {
         Ok(())
     }
 
-    /// Removes every control plane, and in Istio's own namespace what its leaders led by. They lose their rights before they
-    /// could give it up: the next ones would wait half a minute for it, and new namespaces with them for the mesh's roots.
+    /// Removes every control plane, and in Istio's own namespace what its leaders led by: they lose their rights before they
+    /// could give it up.
     async fn purge_istio(&self) -> Result<(), ClusterError> {
         istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
-        let client = self.client().await?;
-        let failed = |source| request(format!("removing what istiod led by in {OWN}"))(source);
-        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), OWN);
-        let list = maps.list_metadata(&ListParams::default()).await.map_err(failed)?;
-        for map in list.items.iter().filter(|map| map.annotations().contains_key(LEADER)) {
-            match maps.delete(&map.name_any(), &DeleteParams::default()).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                deleted => drop(deleted.map_err(failed)?),
-            }
+        forget_leaders(&self.client().await?, OWN, |_| true).await
+    }
+}
+
+/// Removes what those istiods led by that are meant by their pods' names. Where one has gone without giving it up, the next ones
+/// would wait half a minute for it, and new namespaces with them for the mesh's roots.
+pub(super) async fn forget_leaders(
+    client: &Client,
+    namespace: &str,
+    meant: impl Fn(&str) -> bool,
+) -> Result<(), ClusterError> {
+    let failed = |source| request(format!("removing what istiod led by in {namespace}"))(source);
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    for map in maps.list_metadata(&ListParams::default()).await.map_err(failed)?.items {
+        let record = map.annotations().get(LEADER);
+        if record.is_some_and(|record| meant(&holder(record))) {
+            gone(maps.delete(&map.name_any(), &DeleteParams::default()).await).map_err(failed)?;
         }
-        let leases: Api<Lease> = Api::namespaced(client, OWN);
-        leases.delete_collection(&DeleteParams::default(), &ListParams::default()).await.map_err(failed)?;
-        Ok(())
+    }
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    for lease in leases.list(&ListParams::default()).await.map_err(failed)?.items {
+        let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+        if meant(holder.unwrap_or_default()) {
+            gone(leases.delete(&lease.name_any(), &DeleteParams::default()).await).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Who leads, by the record in a ConfigMap: client-go's `LeaderElectionRecord`.
+fn holder(record: &str) -> String {
+    let record: Value = serde_json::from_str(record).unwrap_or_default();
+    record["holderIdentity"].as_str().unwrap_or_default().to_owned()
+}
+
+/// That it was gone already is as good.
+fn gone<T>(deleted: kube::Result<T>) -> kube::Result<()> {
+    match deleted {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        deleted => deleted.map(drop),
     }
 }
 
@@ -174,6 +202,14 @@ fn says(answer: &str, version: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_names_its_holder() {
+        let record =
+            r#"{"holderIdentity":"istiod-6d9c-x2x7f","leaseDurationSeconds":30,"leaderTransitions":1}"#;
+        assert_eq!(holder(record), "istiod-6d9c-x2x7f");
+        assert_eq!(holder("nobody"), "");
+    }
 
     #[test]
     fn a_version_is_not_taken_for_one_that_begins_alike() {

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::api::{self, ApiError, request};
 use super::definition::fingerprint;
+use super::mesh::forget_leaders;
 use super::{Cluster, ClusterError};
 use crate::probe::exec;
 use crate::progress::{Phase, Progress};
@@ -171,15 +172,22 @@ impl Mesh<'_> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), self.namespace);
         let istiods = ListParams::default().labels("app=istiod");
         let list = || async { pods.list(&istiods).await.map_err(request("listing istiod's pods")) };
-        let before: Vec<_> = list().await?.items.iter().filter_map(ResourceExt::uid).collect();
+        let old = list().await?.items;
+        let before: Vec<_> = old.iter().filter_map(ResourceExt::uid).collect();
         let deleted = pods.delete_collection(&DeleteParams::default(), &istiods).await;
         deleted.map_err(request("restarting istiod"))?;
         let deadline = Instant::now() + LIMIT;
+        let mut forgotten = false;
         loop {
             let now = list().await?.items;
+            let left = now.iter().any(|pod| pod.uid().is_some_and(|uid| before.contains(&uid)));
+            if !left && !std::mem::replace(&mut forgotten, true) {
+                let was = |holder: &str| old.iter().any(|pod| holder == pod.name_any());
+                forget_leaders(&self.client, self.namespace, was).await?;
+            }
             let new: Vec<_> =
                 now.iter().filter(|pod| pod.uid().is_some_and(|uid| !before.contains(&uid))).collect();
-            if new.len() >= before.len() && new.iter().all(|pod| is_ready(pod)) {
+            if forgotten && new.len() >= before.len() && new.iter().all(|pod| is_ready(pod)) {
                 return Ok(());
             }
             if Instant::now() > deadline {
