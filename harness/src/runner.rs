@@ -60,15 +60,15 @@ impl Runner {
 
     /// The same as one of several repetitions, counted from 1.
     pub async fn run_round(&self, scenario: &Scenario, round: Option<u32>) -> ScenarioResult {
-        // What is compiled once, in minutes, says nothing of how long the scenario takes.
         let provided = self.provide(scenario).await;
-        let begun = Instant::now();
         let info = ScenarioInfo { round, ..scenario.info() };
         self.sink.emit(&Event::ScenarioStarted { scenario: info.clone() });
         let blocked = match provided {
             Ok(()) => self.sweep(scenario).await.err(),
             Err(error) => Some(error),
         };
+        // What is compiled once, and what an earlier run left, says nothing of how long the scenario takes.
+        let begun = Instant::now();
         let mut so_far = SoFar { blocked, ..SoFar::default() };
         let below = PathBuf::from("evidence").join(result_name(&scenario.id, round));
         for step in order(&scenario.steps) {
