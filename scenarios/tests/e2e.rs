@@ -169,8 +169,8 @@ async fn run(file: &Path, implementation: Implementation) -> Result<(Scenario, S
     if let Some(why) = live.unfit_for(&scenario) {
         bail!("the cluster is not fit: {why}");
     }
+    // Not `always`: what one test leaves would be in the way of the next.
     let keep = match std::env::var("MESHPROOF_KEEP").as_deref() {
-        Ok("always") => Keep::Always,
         Ok("failed") => Keep::Failed,
         _ => Keep::Never,
     };
