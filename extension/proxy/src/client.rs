@@ -14,8 +14,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, server};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use preface::{Prefixed, Protocol};
-use socket::Socket;
+use preface::Protocol;
+use socket::socket;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -71,8 +71,7 @@ async fn serve(mut stream: TcpStream, client: Client, shared: &Arc<Shared>, stop
         sniffed = tokio::time::timeout(settings.client_idle_timeout, preface::sniff(&mut stream)) => sniffed,
     };
     let Ok(Ok((protocol, read))) = sniffed else { return };
-    let prefixed = Prefixed::new(read, stream);
-    let stream = Socket::new(prefixed, client.progress.clone(), settings.stream_idle_timeout);
+    let stream = socket(stream, read, client.progress.clone(), settings.stream_idle_timeout);
     let result = match protocol {
         Protocol::Http1 => serve_http1(stream, &client, shared, &stop).await,
         Protocol::Http2 => http2::serve(stream, &client, shared, &stop).await,

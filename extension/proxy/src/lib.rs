@@ -18,6 +18,7 @@ mod run;
 mod settings;
 mod shared;
 mod stall;
+mod tapped;
 mod upstream;
 
 pub use access_log::{AccessLog, Record, Stdout, UpstreamTls};

@@ -1,9 +1,7 @@
 //! Tells HTTP/2 with prior knowledge from HTTP/1 by the first bytes (RFC 9113 section 3.4).
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -18,6 +16,7 @@ pub(super) enum Protocol {
 pub(super) struct Read {
     bytes: [u8; PREFACE.len()],
     len: usize,
+    given: usize,
 }
 
 /// Reads until the protocol is clear: one byte, mostly.
@@ -43,61 +42,13 @@ pub(super) async fn sniff(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(
     }
 }
 
-/// A stream that gives back what was read from it first.
-#[derive(Debug)]
-pub(super) struct Prefixed<S> {
-    read: Read,
-    given: usize,
-    stream: S,
-}
-
-impl<S> Prefixed<S> {
-    pub(super) fn new(read: Read, stream: S) -> Self {
-        Self { read, given: 0, stream }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let rest = this.read.bytes.get(this.given..this.read.len).unwrap_or_default();
-        if rest.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
-        }
+impl Read {
+    /// Moves as much of what was read as there is room for into `buf`.
+    pub(super) fn give_back(&mut self, buf: &mut ReadBuf<'_>) {
+        let rest = self.bytes.get(self.given..self.len).unwrap_or_default();
         let count = rest.len().min(buf.remaining());
         buf.put_slice(rest.get(..count).unwrap_or_default());
-        this.given += count;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.given += count;
     }
 }
 
@@ -115,9 +66,18 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        let (protocol, read) = sniff(&mut server).await.unwrap();
+        let (protocol, mut read) = sniff(&mut server).await.unwrap();
         let mut all = Vec::new();
-        Prefixed::new(read, server).read_to_end(&mut all).await.unwrap();
+        loop {
+            let mut room = [0; 5];
+            let mut buf = ReadBuf::new(&mut room);
+            read.give_back(&mut buf);
+            if buf.filled().is_empty() {
+                break;
+            }
+            all.extend_from_slice(buf.filled());
+        }
+        server.read_to_end(&mut all).await.unwrap();
         (protocol, all)
     }
 

@@ -1,28 +1,46 @@
-//! A client's connection: notes that something was heard, and ends when nothing of what it is sent is taken.
+//! A client's connection: gives back what was read to learn its protocol, notes that something was heard, and ends when
+//! nothing of what it is sent is taken.
 
 use super::Progress;
+use super::preface::Read;
 use crate::stall::Stall;
+use crate::tapped::{Tap, Tapped};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
+
+/// `limit`: how long the client may take nothing.
+pub(super) fn socket<S>(
+    stream: S,
+    read: Read,
+    progress: Arc<Progress>,
+    limit: Duration,
+) -> Tapped<S, ClientTap> {
+    Tapped::new(stream, ClientTap { read, progress, stall: Stall::new(limit) })
+}
 
 #[derive(Debug)]
-pub(super) struct Socket<S> {
-    stream: S,
+pub(super) struct ClientTap {
+    read: Read,
     progress: Arc<Progress>,
     stall: Stall,
 }
 
-impl<S> Socket<S> {
-    /// `limit`: how long the client may take nothing.
-    pub(super) fn new(stream: S, progress: Arc<Progress>, limit: Duration) -> Self {
-        Self { stream, progress, stall: Stall::new(limit) }
+impl<S> Tap<S> for ClientTap {
+    fn read_first(&mut self, buf: &mut ReadBuf<'_>) {
+        let before = buf.filled().len();
+        self.read.give_back(buf);
+        if buf.filled().len() > before {
+            self.progress.hear();
+        }
     }
 
-    /// What became of an attempt to write.
+    fn has_read(&mut self) {
+        self.progress.hear();
+    }
+
     fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if result.is_ready() {
             self.stall.moved();
@@ -35,49 +53,6 @@ impl<S> Socket<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.progress.hear();
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.written(cx, result)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.written(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,10 +61,10 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    fn pair() -> (Socket<DuplexStream>, DuplexStream, Arc<Progress>) {
+    fn pair() -> (Tapped<DuplexStream, ClientTap>, DuplexStream, Arc<Progress>) {
         let (server, client) = tokio::io::duplex(16);
         let progress = Arc::new(Progress::default());
-        (Socket::new(server, progress.clone(), LIMIT), client, progress)
+        (socket(server, Read::default(), progress.clone(), LIMIT), client, progress)
     }
 
     #[tokio::test(start_paused = true)]

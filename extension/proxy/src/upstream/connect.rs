@@ -1,6 +1,6 @@
 //! Opening a connection to a pod.
 
-use super::patience::{Patience, PodSocket};
+use super::patience::{Patience, pod_socket};
 use super::verify::IdentityMismatch;
 use super::{Mode, Security, Upstream};
 use crate::body::RequestBody;
@@ -155,7 +155,7 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     // Header and first body bytes leave at once.
     stream.set_nodelay(true).map_err(failed)?;
     let patience = Patience::new(settings);
-    let stream = PodSocket::new(stream, patience.clone()).map_err(failed)?;
+    let stream = pod_socket(stream, patience.clone()).map_err(failed)?;
     let Security::Tls(tls) = &*upstream.security else {
         return start(stream, patience, TlsInfo::intended(&upstream.security), settings).await;
     };

@@ -2,16 +2,14 @@
 
 use crate::body::RequestBody;
 use crate::settings::Settings;
+use crate::tapped::{Tap, Tapped};
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Chosen for each request by whoever sends it, and heeded by the [`PodSocket`].
+/// Chosen for each request by whoever sends it, and heeded by the [`pod_socket`].
 ///
 /// Since Linux 5.11 the limit also counts while a pod does not read and its window is closed (tcp(7), `TCP_USER_TIMEOUT`).
 /// A large body can close it, and a healthy pod may pause; what is small enough always finds room.
@@ -39,25 +37,27 @@ impl Patience {
 }
 
 /// A connection to a pod that gives up as [`Patience`] says.
+///
+/// # Errors
+/// The kernel knows no such limit.
+pub(super) fn pod_socket(stream: TcpStream, patience: Patience) -> io::Result<Tapped<TcpStream, Heeding>> {
+    limit(&stream, patience.short)?;
+    Ok(Tapped::new(stream, Heeding { patience, long: false }))
+}
+
+/// Tells the kernel what was chosen for what is written now.
 #[derive(Debug)]
-pub(super) struct PodSocket {
-    stream: TcpStream,
+pub(super) struct Heeding {
     patience: Patience,
     /// What the kernel was told last.
     long: bool,
 }
 
-impl PodSocket {
-    pub(super) fn new(stream: TcpStream, patience: Patience) -> io::Result<Self> {
-        limit(&stream, patience.short)?;
-        Ok(Self { stream, patience, long: false })
-    }
-
-    /// Tells the kernel what was chosen for what is written now.
-    fn heed(&mut self) -> io::Result<()> {
+impl Tap<TcpStream> for Heeding {
+    fn before_write(&mut self, stream: &TcpStream) -> io::Result<()> {
         let long = self.patience.chosen_long.load(Ordering::Relaxed);
         if long != self.long {
-            limit(&self.stream, if long { self.patience.long } else { self.patience.short })?;
+            limit(stream, if long { self.patience.long } else { self.patience.short })?;
             self.long = long;
         }
         Ok(())
@@ -73,42 +73,4 @@ fn limit(stream: &TcpStream, unacknowledged: Duration) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn limit(_: &TcpStream, _: Duration) -> io::Result<()> {
     Ok(())
-}
-
-impl AsyncRead for PodSocket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for PodSocket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.heed()?;
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.heed()?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }
