@@ -78,7 +78,7 @@ pub fn root() -> Result<PathBuf, SupplyError> {
 /// # Errors
 /// A source cannot be read.
 pub fn key(root: &Path) -> Result<Key, CacheError> {
-    let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock")];
+    let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock"), root.join(".cargo/config.toml")];
     for source in SOURCES {
         list(&root.join(source), &mut files)?;
     }
@@ -237,6 +237,7 @@ mod tests {
         };
         write("Cargo.toml", "");
         write("Cargo.lock", "");
+        write(".cargo/config.toml", "");
         write("extension/proxy/src/main.rs", "fn main() {}");
         write("extension/proxy/tests/all.rs", "1");
         write("extension/charts/c/Chart.yaml", "1");
