@@ -31,6 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(crate) use self::text::count;
 pub use self::{
     diff::{Aspect, Change, Diff, Grade, NOISE, Noise, Side, Subject, diff},
     explain::explain,

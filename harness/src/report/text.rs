@@ -77,7 +77,7 @@ pub(super) fn in_other_words(instead: &Instead) -> String {
 }
 
 /// `1 step`, `2 steps`.
-pub(super) fn count(number: usize, noun: &str) -> String {
+pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 

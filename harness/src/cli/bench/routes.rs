@@ -49,7 +49,7 @@ pub struct RoutesArgs {
 struct Measured {
     /// From the moment the API server has accepted the route until the first 200.
     times: Vec<Duration>,
-    /// Everything but 200 and 404, and how often.
+    /// Everything but a whole 200 or 404, and how often.
     unexpected: BTreeMap<String, usize>,
 }
 
@@ -134,7 +134,7 @@ async fn measure(
         loop {
             pace.tick().await;
             let answer = prober.send(Vantage::Outside, &Ask::straight(address, &path).pooled()).await;
-            match answer.map(|answer| (answer.status, answer.failure)) {
+            match answer.map(|answer| (answer.complete(), answer.failure)) {
                 Ok((Some(200), _)) => break,
                 Ok((Some(404), _)) => {}
                 Ok((Some(status), _)) => *measured.unexpected.entry(status.to_string()).or_default() += 1,

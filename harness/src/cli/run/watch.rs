@@ -18,6 +18,7 @@ use super::choose::{self, Loaded};
 use super::{RunArgs, session, stop};
 use crate::cli::{exit, tell};
 use crate::implementation::Implementation;
+use crate::report::count;
 use crate::requirement::Catalogue;
 use crate::scenario::Scenario;
 use crate::supply::workspace;
@@ -56,8 +57,8 @@ pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u
             (code, unsettled) = (ended.code, ended.unsettled);
         }
         eprintln!(
-            "\nwatching {} scenarios and the sources of the images; Ctrl-C ends",
-            world.scenarios.len()
+            "\nwatching {} and the sources of the images; Ctrl-C ends",
+            count(world.scenarios.len(), "scenario")
         );
         let again = || {
             let (implementation, loaded) = load(args, &root, catalogue).ok()?;
