@@ -222,6 +222,7 @@ async fn ensure(
         nodes: spec.nodes.max(1),
         without_sys_resource: artifacts.shim_needed,
         cgroup_v1: docker::cgroup_v1(&engine).await?,
+        super_admin: kind::has_super_admin(&artifacts.kubernetes_version),
     };
     let kind_config = kind::config(options, &state.path().join(kind::PATCHES));
     let definition = define(spec, &artifacts, &kind_config);

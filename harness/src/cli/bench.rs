@@ -35,7 +35,7 @@ pub enum Bench {
 #[derive(Debug, Clone, Args)]
 pub struct StartupArgs {
     /// How often to bring up each; the medians are compared
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     pub runs: u8,
     /// Where images and programs come from
     #[arg(long, value_name = "registry|source|auto", default_value_t)]

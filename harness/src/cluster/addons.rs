@@ -58,6 +58,11 @@ pub(crate) fn gateway_api(path: &Path) -> Result<Vec<DynamicObject>, ApiError> {
     Ok(all)
 }
 
+/// Whether it defines a resource.
+pub(crate) fn is_definition(object: &DynamicObject) -> bool {
+    object.types.as_ref().is_some_and(|types| types.kind == "CustomResourceDefinition")
+}
+
 /// The workspace image of this name: `localhost/…/<name>:<tag>`.
 pub(crate) fn image<'a>(images: &'a [LoadImage], name: &str) -> Option<&'a LoadImage> {
     images.iter().find(|image| {

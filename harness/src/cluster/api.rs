@@ -12,7 +12,9 @@ use kube::core::{GroupVersionKind, TypeMeta};
 use kube::discovery::ApiResource;
 use kube::runtime::wait::{Condition, await_condition};
 use kube::{Client, Config};
+use serde_json::json;
 
+use super::kind::STARTING;
 use crate::yaml;
 
 mod connect;
@@ -143,11 +145,20 @@ pub(crate) fn objects(name: &str, text: &str) -> Result<Vec<DynamicObject>, ApiE
 
 /// Server-side applies objects: namespaces first, the rest side by side.
 pub(crate) async fn apply(client: &Client, objects: Vec<DynamicObject>) -> Result<(), ApiError> {
+    apply_as(client, FIELD_MANAGER, objects).await
+}
+
+/// The same in the name of another owner of fields, who will apply them again.
+pub(crate) async fn apply_as(
+    client: &Client,
+    owner: &str,
+    objects: Vec<DynamicObject>,
+) -> Result<(), ApiError> {
     let is_namespace =
         |object: &DynamicObject| object.types.as_ref().is_some_and(|types| types.kind == "Namespace");
     let (first, rest): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_namespace);
     for batch in [first, rest] {
-        futures::stream::iter(batch.into_iter().map(|object| apply_one(client, object)))
+        futures::stream::iter(batch.into_iter().map(|object| apply_one(client, owner, object)))
             .buffer_unordered(APPLY_WIDTH)
             .try_collect::<()>()
             .await?;
@@ -155,7 +166,7 @@ pub(crate) async fn apply(client: &Client, objects: Vec<DynamicObject>) -> Resul
     Ok(())
 }
 
-async fn apply_one(client: &Client, object: DynamicObject) -> Result<(), ApiError> {
+async fn apply_one(client: &Client, owner: &str, object: DynamicObject) -> Result<(), ApiError> {
     let types =
         object.types.clone().unwrap_or_else(|| TypeMeta { api_version: String::new(), kind: String::new() });
     let name = object.metadata.name.clone().unwrap_or_default();
@@ -168,7 +179,7 @@ async fn apply_one(client: &Client, object: DynamicObject) -> Result<(), ApiErro
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = PatchParams::apply(owner).force();
     api.patch(&name, &params, &Patch::Apply(&object)).await.map_err(request(doing))?;
     Ok(())
 }
@@ -208,6 +219,28 @@ pub(crate) async fn wait_for_node(client: &Client, name: &str, limit: Duration) 
     }
     let seen = "it is not Ready; `kubectl describe node` says why".to_owned();
     Err(ApiError::Late { doing: format!("waiting for node {name}"), limit, seen })
+}
+
+/// Lets pods onto a node that was made with [`STARTING`]; nothing is done to one that takes them.
+pub(crate) async fn admit_pods(client: &Client, name: &str) -> Result<(), ApiError> {
+    let api: Api<Node> = Api::all(client.clone());
+    loop {
+        let doing = format!("letting pods onto node {name}");
+        let node = api.get(name).await.map_err(request(doing.clone()))?;
+        let taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
+        let rest: Vec<_> = taints.iter().filter(|taint| taint.key != STARTING).collect();
+        if rest.len() == taints.len() {
+            return Ok(());
+        }
+        // The list is replaced as a whole, and others change it: only what was read may be.
+        let version = node.metadata.resource_version;
+        let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"taints": rest}});
+        match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.is_conflict() => {}
+            Err(error) => return Err(request(doing)(error)),
+        }
+    }
 }
 
 /// Whether the condition holds within the limit. A watch, so that nothing is noticed late.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::TryFutureExt;
 use futures::future::try_join_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
@@ -73,8 +74,7 @@ impl Creation<'_> {
         let starts = Starts::subscribe(self.engine, self.name).map_err(ClusterError::Events)?;
         let gates = Gates::default();
         tokio::try_join!(
-            self.phase("kind create cluster", self.kind()),
-            self.nodes(starts, &gates),
+            self.machines(starts, &gates),
             self.serve(&gates),
             self.addons(&gates),
             self.istio(&gates),
@@ -89,6 +89,15 @@ impl Creation<'_> {
         work: impl Future<Output = Result<T, ClusterError>>,
     ) -> Result<T, ClusterError> {
         self.cache.timed(name, self.progress, work).await
+    }
+
+    async fn machines(&self, starts: Starts, gates: &Gates) -> Result<(), ClusterError> {
+        let kind = self.phase("kind create cluster", self.kind());
+        let ((), nodes) = tokio::try_join!(kind, self.nodes(starts, gates))?;
+        // kind removes a taint of its own from the list it has read, and could have brought back ours.
+        let (client, _) = gates.answering.wait().await;
+        try_join_all(nodes.iter().map(|node| api::admit_pods(client, &node.name))).await?;
+        Ok(())
     }
 
     async fn kind(&self) -> Result<(), ClusterError> {
@@ -119,7 +128,7 @@ impl Creation<'_> {
     }
 
     /// Prepares each node as it starts.
-    async fn nodes(&self, mut starts: Starts, gates: &Gates) -> Result<(), ClusterError> {
+    async fn nodes(&self, mut starts: Starts, gates: &Gates) -> Result<Vec<Node>, ClusterError> {
         let mut names = Vec::new();
         while names.len() < usize::from(self.nodes) {
             let started = match tokio::time::timeout(SILENCE, starts.next()).await {
@@ -141,12 +150,14 @@ impl Creation<'_> {
         .await?;
         let _ = gates.images.set(());
         gates.serving.wait().await;
-        let services = nodes.iter().map(|node| {
-            node::script(self.engine, "waiting for kube-proxy", &node.name, node::SERVICES_SCRIPT)
+        let (client, _) = gates.answering.wait().await;
+        let services = nodes.iter().map(|node| async {
+            node::script(self.engine, "waiting for kube-proxy", &node.name, node::SERVICES_SCRIPT).await?;
+            Ok::<_, ClusterError>(api::admit_pods(client, &node.name).await?)
         });
         try_join_all(services).await?;
         let _ = gates.services.set(());
-        Ok(())
+        Ok(nodes)
     }
 
     async fn running(&self) -> Result<Vec<String>, ClusterError> {
@@ -216,8 +227,11 @@ impl Creation<'_> {
         let (client, _) = gates.answering.wait().await;
         self.phase("Gateway API, DNS, load balancer", async {
             let established = async {
-                let crds: Vec<String> =
-                    definitions.iter().filter(|o| is_definition(o)).map(ResourceExt::name_any).collect();
+                let crds: Vec<String> = definitions
+                    .iter()
+                    .filter(|o| addons::is_definition(o))
+                    .map(ResourceExt::name_any)
+                    .collect();
                 api::apply(client, definitions).await?;
                 wait_until_established(client, &crds).await?;
                 let _ = gates.definitions.set(());
@@ -244,13 +258,20 @@ impl Creation<'_> {
 
     async fn istio(&self, gates: &Gates) -> Result<(), ClusterError> {
         if self.istio {
-            let (_, kubeconfig) = gates.answering.wait().await;
+            // While the API server starts there is time for this.
+            let definitions = istio::definitions(self.artifacts, self.state).await?;
+            let (client, kubeconfig) = gates.answering.wait().await;
             // What is not in the node image is not there yet, and a pod that finds no image waits long to look again.
             if addons::image(&self.artifacts.images, "pilot").is_some() {
                 gates.images.wait().await;
             }
             self.phase("istioctl install", async {
-                Ok(istio::install(self.artifacts, self.state, kubeconfig).await?)
+                let sooner =
+                    api::apply_as(client, istio::FIELD_MANAGER, definitions).map_err(ClusterError::from);
+                let install =
+                    istio::install(self.artifacts, self.state, kubeconfig).map_err(ClusterError::from);
+                tokio::try_join!(sooner, install)?;
+                Ok(())
             })
             .await?;
         }
@@ -309,10 +330,6 @@ exit 1\n";
 /// Names the images of this Kubernetes, without asking anybody for the newest version.
 pub(super) const IMAGES_SCRIPT: &str =
     "kubeadm config images list --kubernetes-version \"$(cat /kind/version)\"\n";
-
-fn is_definition(object: &kube::api::DynamicObject) -> bool {
-    object.types.as_ref().is_some_and(|types| types.kind == "CustomResourceDefinition")
-}
 
 async fn wait_until_established(client: &Client, names: &[String]) -> Result<(), ApiError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());

@@ -3,10 +3,16 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use kube::api::DynamicObject;
+
+use super::addons::is_definition;
+use super::api::{ApiError, objects};
 use super::state::{StateDir, StateError};
 use crate::supply::command::{CommandError, Tool};
 use crate::supply::{Artifacts, IstioSupply};
 
+/// istioctl's name as the owner of fields.
+pub(crate) const FIELD_MANAGER: &str = "istio-operator";
 /// Values for every cluster.
 pub(crate) const VALUES: &str = include_str!("../../../kind-config/istio/values.yaml");
 /// Values on top where the sidecar is upstream Envoy.
@@ -26,9 +32,9 @@ pub(crate) fn describe(istio: &IstioSupply) -> String {
     line
 }
 
-/// istioctl's arguments; `values` are files that later ones override.
-pub(crate) fn arguments(istio: &IstioSupply, values: &[PathBuf], kubeconfig: &Path) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = vec!["install".into(), "--skip-confirmation".into()];
+/// How istioctl is told what to install; `values` are files that later ones override.
+fn settings(istio: &IstioSupply, values: &[PathBuf]) -> Vec<OsString> {
+    let mut arguments = Vec::new();
     for file in values {
         arguments.extend(["--filename".into(), file.into()]);
     }
@@ -37,7 +43,6 @@ pub(crate) fn arguments(istio: &IstioSupply, values: &[PathBuf], kubeconfig: &Pa
             arguments.extend(["--set".into(), format!("{name}={value}").into()]);
         }
     }
-    arguments.extend(["--kubeconfig".into(), kubeconfig.into()]);
     arguments
 }
 
@@ -50,6 +55,9 @@ pub enum IstioError {
     /// istioctl failed.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// What it generates cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] ApiError),
 }
 
 /// Installs Istio; returns when istiod is ready and its webhooks are in place.
@@ -81,13 +89,39 @@ async fn install_with(
     kubeconfig: &Path,
     more: Vec<String>,
 ) -> Result<(), IstioError> {
+    Tool::new("installing Istio", &artifacts.istioctl)
+        .args(["install", "--skip-confirmation"])
+        .args(settings(&artifacts.istio, &values(artifacts, state)?))
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(more)
+        .run()
+        .await?;
+    Ok(())
+}
+
+fn values(artifacts: &Artifacts, state: &StateDir) -> Result<Vec<PathBuf>, StateError> {
     let mut values = vec![state.write_file("istio-values.yaml", VALUES.as_bytes())?];
     if artifacts.istio.upstream_envoy {
         values.push(state.write_file("istio-upstream-envoy.yaml", UPSTREAM_ENVOY.as_bytes())?);
     }
-    let arguments = arguments(&artifacts.istio, &values, kubeconfig);
-    Tool::new("installing Istio", &artifacts.istioctl).args(arguments).args(more).run().await?;
-    Ok(())
+    Ok(values)
+}
+
+/// The resource definitions that [`install`] makes, to make them sooner: it makes one after the other, and looks only every
+/// two seconds whether they are established.
+pub(crate) async fn definitions(
+    artifacts: &Artifacts,
+    state: &StateDir,
+) -> Result<Vec<DynamicObject>, IstioError> {
+    let manifests = Tool::new("asking istioctl for Istio's resource definitions", &artifacts.istioctl)
+        .args(["manifest", "generate", "--set", "components.pilot.enabled=false"])
+        .args(settings(&artifacts.istio, &values(artifacts, state)?))
+        .run()
+        .await?;
+    let mut definitions = objects("what istioctl generates", &manifests)?;
+    definitions.retain(is_definition);
+    Ok(definitions)
 }
 
 /// Removes every control plane and its definitions; the namespaces stay.
@@ -116,26 +150,13 @@ mod tests {
     #[test]
     fn hub_and_tag_are_given_only_when_they_are_ours() {
         let files = [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")];
-        let ours = arguments(&supply(), &files, Path::new("/k"));
+        let ours = settings(&supply(), &files);
         assert_eq!(
             ours,
-            [
-                "install",
-                "--skip-confirmation",
-                "--filename",
-                "a.yaml",
-                "--filename",
-                "b.yaml",
-                "--set",
-                "hub=h",
-                "--set",
-                "tag=t",
-                "--kubeconfig",
-                "/k"
-            ]
+            ["--filename", "a.yaml", "--filename", "b.yaml", "--set", "hub=h", "--set", "tag=t"]
         );
         let released = IstioSupply { hub: None, tag: None, upstream_envoy: false, ..supply() };
-        assert!(!arguments(&released, &files, Path::new("/k")).contains(&"--set".into()));
+        assert!(!settings(&released, &files).contains(&"--set".into()));
     }
 
     #[test]

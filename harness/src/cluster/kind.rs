@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::network::POD_SUBNET;
+use super::network::{POD_SUBNET, SERVICE_SUBNET};
 
 /// What the configuration depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub struct KindOptions {
     pub without_sys_resource: bool,
     /// The engine's cgroups are version 1: Kubernetes 1.35 and later must be told to accept that.
     pub cgroup_v1: bool,
+    /// kubeadm writes a kubeconfig whose user needs no RBAC objects: [`has_super_admin`].
+    pub super_admin: bool,
+}
+
+/// Whether kubeadm of this version (`v1.34.4`) writes `super-admin.conf`: from Kubernetes 1.29 on.
+pub fn has_super_admin(kubernetes: &str) -> bool {
+    let mut numbers =
+        kubernetes.trim_start_matches('v').split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (1, 29)
 }
 
 /// Name of the container of the control-plane node.
@@ -46,8 +55,9 @@ pub(crate) fn static_pod_patches() -> Vec<(String, Value)> {
 pub fn config(options: KindOptions, patches_dir: &Path) -> String {
     let mut patches = Vec::new();
     for (version, arguments) in KUBEADM_VERSIONS {
-        patches.push(cluster_patch(version, arguments, options.nodes));
+        patches.push(cluster_patch(version, arguments, options));
         patches.push(init_patch(version, options.nodes));
+        patches.push(join_patch(version));
     }
     patches.push(kubelet_patch(options));
     let nodes: Vec<Value> = (0..options.nodes.max(1))
@@ -62,7 +72,7 @@ pub fn config(options: KindOptions, patches_dir: &Path) -> String {
     let config = json!({
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "networking": {"disableDefaultCNI": true, "podSubnet": POD_SUBNET, "serviceSubnet": "10.96.0.0/16"},
+        "networking": {"disableDefaultCNI": true, "podSubnet": POD_SUBNET, "serviceSubnet": SERVICE_SUBNET},
         "nodes": nodes,
         "kubeadmConfigPatches": patches.iter().map(Value::to_string).collect::<Vec<_>>(),
     });
@@ -92,7 +102,27 @@ fn as_list(arguments: &[(&str, &str)]) -> Value {
 /// The life of a node's lease, where nodes may go. The kubelet renews it four times as often.
 const NODE_LEASE_SECONDS: u32 = 12;
 
-fn cluster_patch(version: &str, arguments: Arguments, nodes: u8) -> Value {
+/// A kubeconfig of kubeadm's whose user needs no RBAC objects.
+const SUPER_ADMIN: &str = "/etc/kubernetes/super-admin.conf";
+
+/// The scheduler's arguments and the files it needs more than usually.
+fn scheduler(arguments: Arguments, super_admin: bool) -> Value {
+    let mut own = vec![("leader-elect", "false"), ("kube-api-qps", "500"), ("kube-api-burst", "1000")];
+    if !super_admin {
+        return json!({"extraArgs": arguments(&own)});
+    }
+    // It starts before the API server has made the roles that let it read anything, and each refusal doubles the time until
+    // it asks again: the first pods would wait up to five seconds for it.
+    own.push(("kubeconfig", SUPER_ADMIN));
+    json!({
+        "extraArgs": arguments(&own),
+        "extraVolumes": [{
+            "name": "super-admin", "hostPath": SUPER_ADMIN, "mountPath": SUPER_ADMIN, "readOnly": true, "pathType": "File",
+        }],
+    })
+}
+
+fn cluster_patch(version: &str, arguments: Arguments, options: KindOptions) -> Value {
     // Pod networks follow the nodes' docker addresses, so nobody allocates them. Its many controllers start one after the
     // other, each held up by the default limit of 20 requests per second.
     let mut controller_manager = vec![
@@ -101,7 +131,7 @@ fn cluster_patch(version: &str, arguments: Arguments, nodes: u8) -> Value {
         ("kube-api-qps", "500"),
         ("kube-api-burst", "1000"),
     ];
-    if nodes > 1 {
+    if options.nodes > 1 {
         // A node that has lost its power is missed after this, not after 50 s: four renewals of its lease.
         controller_manager.extend([("node-monitor-grace-period", "12s"), ("node-monitor-period", "1s")]);
     }
@@ -114,9 +144,7 @@ fn cluster_patch(version: &str, arguments: Arguments, nodes: u8) -> Value {
         // One API server: nothing to share fairly, no leader to elect.
         "apiServer": {"extraArgs": arguments(&[("enable-priority-and-fairness", "false")])},
         "controllerManager": {"extraArgs": arguments(&controller_manager)},
-        "scheduler": {"extraArgs": arguments(&[
-            ("leader-elect", "false"), ("kube-api-qps", "500"), ("kube-api-burst", "1000"),
-        ])},
+        "scheduler": scheduler(arguments, options.super_admin),
     });
     // Ten RSA keys take a second of processor time, elliptic ones none to speak of.
     if version.ends_with("v1beta3") {
@@ -127,22 +155,35 @@ fn cluster_patch(version: &str, arguments: Arguments, nodes: u8) -> Value {
     patch
 }
 
+/// Keeps pods off a node until it reaches Services: [`super::api::admit_pods`] takes it away. What starts sooner is refused, and
+/// asks again seconds later.
+pub(crate) const STARTING: &str = "dev.meshproof/starting";
+
+fn join_patch(version: &str) -> Value {
+    json!({
+        "apiVersion": version,
+        "kind": "JoinConfiguration",
+        "metadata": {"name": "config"},
+        "nodeRegistration": {"taints": [{"key": STARTING, "effect": "NoSchedule"}]},
+    })
+}
+
 fn init_patch(version: &str, nodes: u8) -> Value {
+    // kind removes the first from a single node and fails if it is not there; with this effect nothing has to wait for that.
+    let effect = if nodes <= 1 { "PreferNoSchedule" } else { "NoSchedule" };
     // A patch replaces the list, so kind's own `preflight` is repeated. DNS is ours (kind-config/cluster/coredns.yaml).
-    let mut patch = json!({
+    // What is final for the kubelet is a restart, to read a certificate that can be rotated; the one it has lives a year.
+    json!({
         "apiVersion": version,
         "kind": "InitConfiguration",
         "metadata": {"name": "config"},
-        "skipPhases": ["preflight", "addon/coredns", "show-join-command"],
+        "skipPhases": ["preflight", "addon/coredns", "kubelet-finalize", "show-join-command"],
         "patches": {"directory": PATCHES_IN_NODE},
-    });
-    if nodes <= 1 {
-        // kind removes this taint and fails if it is not there; with this effect nothing has to wait for that.
-        patch["nodeRegistration"] = json!({
-            "taints": [{"key": "node-role.kubernetes.io/control-plane", "effect": "PreferNoSchedule"}]
-        });
-    }
-    patch
+        "nodeRegistration": {"taints": [
+            {"key": "node-role.kubernetes.io/control-plane", "effect": effect},
+            {"key": STARTING, "effect": "NoSchedule"},
+        ]},
+    })
 }
 
 fn kubelet_patch(options: KindOptions) -> Value {
@@ -177,7 +218,8 @@ pub(crate) fn host_patch(options: KindOptions) -> Value {
 mod tests {
     use super::*;
 
-    const PLAIN: KindOptions = KindOptions { nodes: 1, without_sys_resource: false, cgroup_v1: false };
+    const PLAIN: KindOptions =
+        KindOptions { nodes: 1, without_sys_resource: false, cgroup_v1: false, super_admin: true };
 
     fn parsed(options: KindOptions) -> (Value, Vec<Value>) {
         let config: Value = serde_json::from_str(&config(options, Path::new("/state/patches"))).unwrap();
@@ -229,7 +271,16 @@ mod tests {
         let taints =
             |patches: &[Value]| patch(patches, version, "InitConfiguration")["nodeRegistration"].clone();
         assert_eq!(taints(&one)["taints"][0]["effect"], "PreferNoSchedule");
-        assert_eq!(taints(&two), Value::Null);
+        assert_eq!(taints(&two)["taints"][0]["effect"], "NoSchedule");
+    }
+
+    #[test]
+    fn every_node_waits_for_its_services() {
+        let (_, patches) = parsed(KindOptions { nodes: 2, ..PLAIN });
+        for (kind, at) in [("InitConfiguration", 1), ("JoinConfiguration", 0)] {
+            let node = &patch(&patches, "kubeadm.k8s.io/v1beta3", kind)["nodeRegistration"];
+            assert_eq!(node["taints"][at], json!({"key": STARTING, "effect": "NoSchedule"}), "{kind}");
+        }
     }
 
     #[test]
@@ -239,6 +290,24 @@ mod tests {
         assert_eq!(old["scheduler"]["extraArgs"]["leader-elect"], "false");
         let new = patch(&patches, "kubeadm.k8s.io/v1beta4", "ClusterConfiguration");
         assert_eq!(new["scheduler"]["extraArgs"][0], json!({"name": "leader-elect", "value": "false"}));
+    }
+
+    #[test]
+    fn the_scheduler_waits_for_no_role_where_it_need_not() {
+        assert_eq!(
+            ["v1.28.15", "v1.29.0", "v1.34.4", "v2.0.0", ""].map(has_super_admin),
+            [false, true, true, true, false]
+        );
+        let version = "kubeadm.k8s.io/v1beta3";
+        let scheduler = |super_admin| {
+            let (_, patches) = parsed(KindOptions { super_admin, ..PLAIN });
+            patch(&patches, version, "ClusterConfiguration")["scheduler"].clone()
+        };
+        assert_eq!(
+            scheduler(true)["extraArgs"]["kubeconfig"],
+            scheduler(true)["extraVolumes"][0]["mountPath"]
+        );
+        assert_eq!(scheduler(false)["extraArgs"]["kubeconfig"], Value::Null);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(crate) const NETWORK_LABEL: &str = "dev.meshproof.cluster";
 
 /// All pods, of every node.
 pub(crate) const POD_SUBNET: &str = "10.244.0.0/16";
+/// All Services.
+pub(crate) const SERVICE_SUBNET: &str = "10.96.0.0/16";
 
 /// An IPv4 network in CIDR notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

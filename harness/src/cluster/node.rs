@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::docker::docker;
-use super::network::{POD_SUBNET, Pool, pod_subnet};
+use super::network::{POD_SUBNET, Pool, SERVICE_SUBNET, pod_subnet};
 use crate::engine::Engine;
 use crate::supply::LoadImage;
 use crate::supply::command::{CommandError, Tool};
@@ -133,11 +133,14 @@ for attempt in $(seq 120); do\n\
 done\n";
 
 /// Routes to the pods of the other nodes, masquerading towards everything that is no pod, and the load-balancer
-/// addresses if this node holds them.
+/// addresses if this node holds them. What still has a Service's address when it leaves a pod's node was sent before kube-proxy
+/// had written its rules, or to no Service: it is refused, so that who asked asks again, and not left without an answer.
 pub(crate) fn network_script(node: &Node, nodes: &[Node], pool: Option<Pool>) -> String {
     let mut script = format!(
         "rule=(POSTROUTING -s {POD_SUBNET} ! -d {POD_SUBNET} -m comment --comment meshproof -j MASQUERADE)\n\
-         iptables -w -t nat -C \"${{rule[@]}}\" 2>/dev/null || iptables -w -t nat -A \"${{rule[@]}}\"\n"
+         iptables -w -t nat -C \"${{rule[@]}}\" 2>/dev/null || iptables -w -t nat -A \"${{rule[@]}}\"\n\
+         rule=(FORWARD -d {SERVICE_SUBNET} -m comment --comment meshproof -j REJECT)\n\
+         iptables -w -C \"${{rule[@]}}\" 2>/dev/null || iptables -w -A \"${{rule[@]}}\"\n"
     );
     for other in nodes.iter().filter(|other| other.name != node.name) {
         script += &format!("ip route replace {} via {}\n", pod_subnet(other.address), other.address);
@@ -177,15 +180,19 @@ const NOBODY: &str = "203.0.113.1";
 const EGRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tries to reach the outside from a pod's network namespace. Prints `closed` when that is refused at once, `open` when
-/// the packet went out, `no-pod` when the node has no pod yet.
+/// the packet went out, `no-pod` when the node has no pod yet. The network of a pod that is just being made answers nothing
+/// either, so it is the oldest pod's, and only silence that lasts counts.
 pub(crate) fn egress_script() -> String {
     let limit = EGRESS_TIMEOUT.as_secs();
     format!(
-        "space=$(ls /run/netns 2>/dev/null | grep -m1 '^cni-' || true)\n\
-         if [ -z \"$space\" ]; then echo no-pod; exit 0; fi\n\
-         code=0\n\
-         timeout {limit} nsenter --net=/run/netns/\"$space\" bash -c '</dev/tcp/{NOBODY}/9' 2>/dev/null || code=$?\n\
-         case $code in 0|124) echo open;; *) echo closed;; esac\n"
+        "for attempt in 1 2 3; do\n\
+           space=$(ls -tr /run/netns 2>/dev/null | grep -m1 '^cni-' || true)\n\
+           if [ -z \"$space\" ]; then echo no-pod; exit 0; fi\n\
+           code=0\n\
+           timeout {limit} nsenter --net=/run/netns/\"$space\" bash -c '</dev/tcp/{NOBODY}/9' 2>/dev/null || code=$?\n\
+           case $code in 0) break;; 124) ;; *) echo closed; exit 0;; esac\n\
+         done\n\
+         echo open\n"
     )
 }
 

@@ -88,7 +88,7 @@ impl Way<'_> {
         let network = node::cni_config(&Node { name: String::new(), address: Ipv4Addr::new(0, 0, 0, 2) });
         let network = self.state.write_file("pod-network.conflist", network.as_bytes())?;
         let without_sys_resource = self.like.artifacts.shim_needed;
-        let options = kind::KindOptions { nodes: 1, without_sys_resource, cgroup_v1 };
+        let options = kind::KindOptions { nodes: 1, without_sys_resource, cgroup_v1, super_admin: false };
         let config = json!({
             "kind": "Cluster",
             "apiVersion": "kind.x-k8s.io/v1alpha4",
