@@ -19,6 +19,7 @@ pub(crate) mod addons;
 pub(crate) mod api;
 mod create;
 pub mod definition;
+pub(crate) mod dns;
 mod docker;
 mod error;
 pub mod existing;
@@ -282,12 +283,7 @@ fn define(spec: &ClusterSpec, artifacts: &Artifacts, kind_config: &str) -> Defin
         node_image: artifacts.node_image.clone(),
         istio,
         kind_config: fingerprint([kind_config, &patches]),
-        manifests: fingerprint([
-            addons::COREDNS,
-            addons::LOAD_BALANCER,
-            istio::VALUES,
-            istio::UPSTREAM_ENVOY,
-        ]),
+        manifests: fingerprint([dns::COREDNS, addons::LOAD_BALANCER, istio::VALUES, istio::UPSTREAM_ENVOY]),
     }
 }
 

@@ -1,16 +1,15 @@
-//! What every cluster gets besides Kubernetes and Istio: DNS with the gateways' zone, load-balancer addresses, the
-//! Gateway API's resource definitions.
+//! What every cluster gets besides Kubernetes and Istio: DNS, load-balancer addresses, the Gateway API's resource
+//! definitions.
 
 use std::path::Path;
 
 use kube::api::DynamicObject;
 
 use super::api::{ApiError, objects};
+use super::dns;
 use super::network::Pool;
 use crate::supply::LoadImage;
 
-/// Cluster DNS.
-pub(crate) const COREDNS: &str = include_str!("../../../kind-config/cluster/coredns.yaml");
 /// Load-balancer addresses.
 pub(crate) const LOAD_BALANCER: &str = include_str!("../../../kind-config/cluster/load-balancer.yaml");
 
@@ -20,7 +19,7 @@ pub(crate) fn own_objects(
     load_balancer: &str,
     pool: Pool,
 ) -> Result<Vec<DynamicObject>, ApiError> {
-    let mut all = objects("coredns.yaml", &fill(COREDNS, &[("COREDNS_IMAGE", coredns)]))?;
+    let mut all = dns::all(coredns, &dns::Zone::default())?;
     all.extend(self::load_balancer(load_balancer, pool)?);
     Ok(all)
 }
@@ -77,7 +76,8 @@ pub(crate) fn coredns_image(list: &str) -> Option<&str> {
     list.lines().map(str::trim).find(|line| line.contains("/coredns:"))
 }
 
-fn fill(text: &str, values: &[(&str, &str)]) -> String {
+/// Puts values in the place of `${NAME}`.
+pub(crate) fn fill(text: &str, values: &[(&str, &str)]) -> String {
     values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
 }
 
@@ -96,20 +96,6 @@ mod tests {
         assert!(!text.contains("${"), "{text}");
         assert!(text.contains("172.18.255.200-172.18.255.231"));
         assert!(text.contains("example/coredns:v1"));
-    }
-
-    #[test]
-    fn names_of_the_zone_lead_to_the_frontends_services() {
-        let all = own_objects("c", "l", pool()).unwrap();
-        let corefile = all
-            .iter()
-            .find(|o| o.types.as_ref().unwrap().kind == "ConfigMap")
-            .and_then(|o| o.data["data"]["Corefile"].as_str())
-            .unwrap();
-        assert!(
-            corefile.contains("alb.internal") && corefile.contains("azure-alb-dataplane.svc.cluster.local")
-        );
-        assert!(!corefile.contains("forward"), "no question leaves the host");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::implementation::{
     wait_until_ready,
 };
 use super::state::StateDir;
-use super::{Cluster, ClusterError, namespaces};
+use super::{Cluster, ClusterError, dns, namespaces};
 use crate::progress::{Phase, Progress};
 use crate::supply::LoadImage;
 
@@ -132,6 +132,7 @@ impl Target {
         progress: &dyn Progress,
     ) -> Result<Vec<String>, InstallError> {
         let client = self.client().await?;
+        self.lead_names(&client, implementation).await?;
         let helm = self.releases();
         let releases = implementation.selected(options, &self.images)?;
         let mut lines = Vec::new();
@@ -166,6 +167,7 @@ impl Target {
         if implementation.releases.is_empty() {
             return Ok(vec![wait_for_class(&client, implementation).await?]);
         }
+        self.lead_names(&client, implementation).await?;
         let helm = self.releases();
         let options = InstallOptions { without_extension: self.istio.is_none(), ..InstallOptions::default() };
         let releases = implementation.selected(&options, &self.images)?;
@@ -182,6 +184,14 @@ impl Target {
         let line =
             |release: &Release| format!("{} {} in {}", release.name, release.version, release.namespace);
         Ok(releases.iter().map(line).collect())
+    }
+
+    /// Lets pods of a cluster of ours look up the implementation's names; DNS of somebody else's is not touched.
+    async fn lead_names(&self, client: &Client, implementation: &Implementation) -> Result<(), ApiError> {
+        match dns::Zone::of(implementation) {
+            Some(zone) if self.provider == Provider::Kind => dns::lead_to(client, &zone).await,
+            _ => Ok(()),
+        }
     }
 
     /// The cluster with its nodes, for what is done only to one of ours.

@@ -183,12 +183,26 @@ fn resolution(node: &Node) -> Result<Resolution, Problem> {
         _ => {
             let mut fields = node.fields().map_err(|problem| problem.help(help))?;
             let resolution = Resolution::Zone {
-                zone: text_of(&mut fields, "zone")?,
+                zone: zone(fields.need("zone")?)?,
                 namespace: text_of(&mut fields, "namespace")?,
             };
             fields.finish()?;
             Ok(resolution)
         }
+    }
+}
+
+/// Names are compared with it and DNS is configured with it, so it is written one way only.
+fn zone(node: &Node) -> Result<String, Problem> {
+    let zone = node.text()?;
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    match zone.split('.').all(label) {
+        true => Ok(zone.to_owned()),
+        false => Err(node
+            .problem(format!("`{zone}` is no DNS zone"))
+            .help("labels of lower-case letters, digits and `-`, joined by dots: alb.internal")),
     }
 }
 

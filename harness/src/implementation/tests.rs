@@ -100,6 +100,7 @@ fn problem(text: &str, by: &str) -> String {
 #[case::unknown_log("access-log: istio", "access-log: nginx", "`nginx` is no access log that can be read")]
 #[case::unknown_type("type: IPAddress", "type: Address", "`Address` is no type of address")]
 #[case::unknown_resolution("resolve: itself", "resolve: dns", "an address cannot be resolved by `dns`")]
+#[case::no_zone("resolve: itself", "resolve: {zone: .internal, namespace: n}", "`.internal` is no DNS zone")]
 #[case::unknown_requirement("    R3: ", "    R99: ", "there is no requirement `R99`")]
 #[case::unknown_kind("applicationloadbalancer: ", "loadbalancer: ", "unknown kind `loadbalancer`")]
 #[case::unknown_placeholder(
