@@ -10,7 +10,7 @@ pub(crate) trait Tap<S> {
     /// Puts what must be read before anything of the connection into `buf`; nothing, mostly.
     fn read_first(&mut self, _buf: &mut ReadBuf<'_>) {}
 
-    /// Something was read from the connection.
+    /// Something was read, of either.
     fn has_read(&mut self) {}
 
     /// Something is going to be written.
@@ -50,9 +50,9 @@ impl<S: AsyncRead + Unpin, T: Tap<S> + Unpin> AsyncRead for Tapped<S, T> {
         self.tap.read_first(buf);
         if buf.filled().len() == before {
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-            if buf.filled().len() > before {
-                self.tap.has_read();
-            }
+        }
+        if buf.filled().len() > before {
+            self.tap.has_read();
         }
         Poll::Ready(Ok(()))
     }

@@ -30,11 +30,7 @@ pub(super) struct ClientTap {
 
 impl<S> Tap<S> for ClientTap {
     fn read_first(&mut self, buf: &mut ReadBuf<'_>) {
-        let before = buf.filled().len();
         self.read.give_back(buf);
-        if buf.filled().len() > before {
-            self.progress.hear();
-        }
     }
 
     fn has_read(&mut self) {
