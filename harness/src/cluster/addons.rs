@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kube::api::DynamicObject;
 
-use super::api::{ApiError, objects};
+use super::api::{ApiError, filled, objects};
 use super::dns;
 use super::network::Pool;
 use crate::supply::LoadImage;
@@ -28,7 +28,7 @@ pub(crate) fn own_objects(
 pub(crate) fn load_balancer(image: &str, pool: Pool) -> Result<Vec<DynamicObject>, ApiError> {
     let pool = pool.to_string();
     let values = [("LOAD_BALANCER_IMAGE", image), ("LOAD_BALANCER_POOL", pool.as_str())];
-    objects("load-balancer.yaml", &fill(LOAD_BALANCER, &values))
+    filled("load-balancer.yaml", LOAD_BALANCER, &values)
 }
 
 /// The Gateway API's definitions: a file, or a directory of files.
@@ -74,11 +74,6 @@ pub(crate) fn image<'a>(images: &'a [LoadImage], name: &str) -> Option<&'a LoadI
 /// CoreDNS's image among those `kubeadm config images list` names.
 pub(crate) fn coredns_image(list: &str) -> Option<&str> {
     list.lines().map(str::trim).find(|line| line.contains("/coredns:"))
-}
-
-/// Puts values in the place of `${NAME}`.
-pub(crate) fn fill(text: &str, values: &[(&str, &str)]) -> String {
-    values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
 }
 
 #[cfg(test)]

@@ -143,6 +143,16 @@ pub(crate) fn objects(name: &str, text: &str) -> Result<Vec<DynamicObject>, ApiE
         .map_err(|error| ApiError::Manifest { name: name.to_owned(), reason: error.to_string() })
 }
 
+/// The same with values in the place of `${NAME}`.
+pub(crate) fn filled(
+    name: &str,
+    text: &str,
+    values: &[(&str, &str)],
+) -> Result<Vec<DynamicObject>, ApiError> {
+    let fill = |text: String, (name, value): &(&str, &str)| text.replace(&format!("${{{name}}}"), value);
+    objects(name, &values.iter().fold(text.to_owned(), fill))
+}
+
 /// Server-side applies objects: namespaces first, the rest side by side.
 pub(crate) async fn apply(client: &Client, objects: Vec<DynamicObject>) -> Result<(), ApiError> {
     apply_as(client, FIELD_MANAGER, objects).await

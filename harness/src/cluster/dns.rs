@@ -6,8 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::Client;
 use kube::api::{Api, DynamicObject};
 
-use super::addons::fill;
-use super::api::{ApiError, apply, objects, request, wait_for_deployment};
+use super::api::{ApiError, apply, filled, request, wait_for_deployment};
 use crate::implementation::Implementation;
 use crate::probe::frontend::Resolution;
 
@@ -61,7 +60,7 @@ pub(crate) fn all(image: &str, zone: &Zone) -> Result<Vec<DynamicObject>, ApiErr
         ("GATEWAY_ZONE_PATTERN", pattern.as_str()),
         ("GATEWAY_NAMESPACE", zone.namespace.as_str()),
     ];
-    objects("coredns.yaml", &fill(COREDNS, &values))
+    filled("coredns.yaml", COREDNS, &values)
 }
 
 /// Makes names of the zone lead to the frontends, as seen from pods; nothing is done where they do.

@@ -54,11 +54,14 @@ pub(super) fn implementation(
 /// A name that can stand in the path of a snapshot.
 fn name(node: &Node) -> Result<String, Problem> {
     let name = node.text()?;
-    let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    match plain && !name.is_empty() {
+    match is_plain(name) {
         true => Ok(name.to_owned()),
         false => Err(node.problem(format!("`{name}` is no name")).help("lower-case letters, digits and -")),
     }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 fn text_of(fields: &mut Fields<'_>, name: &str) -> Result<String, Problem> {
@@ -195,10 +198,7 @@ fn resolution(node: &Node) -> Result<Resolution, Problem> {
 /// Names are compared with it and DNS is configured with it, so it is written one way only.
 fn zone(node: &Node) -> Result<String, Problem> {
     let zone = node.text()?;
-    let label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    match zone.split('.').all(label) {
+    match zone.split('.').all(is_plain) {
         true => Ok(zone.to_owned()),
         false => Err(node
             .problem(format!("`{zone}` is no DNS zone"))
