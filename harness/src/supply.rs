@@ -84,6 +84,8 @@ pub struct Artifacts {
     pub node_image: String,
     /// The Kubernetes version in it, `v1.34.4`.
     pub kubernetes_version: String,
+    /// CoreDNS's image in it, where that is not the one kubeadm names.
+    pub coredns: Option<String>,
     /// Istio.
     pub istio: IstioSupply,
     /// The images of this workspace, to import into the nodes.

@@ -217,12 +217,10 @@ impl Creation<'_> {
     async fn addons(&self, gates: &Gates) -> Result<(), ClusterError> {
         gates.control_plane.wait().await;
         let control_plane = kind::control_plane(self.name);
-        let list =
-            node::script(self.engine, "listing kubeadm's images", &control_plane, IMAGES_SCRIPT).await?;
-        let coredns = addons::coredns_image(&list).ok_or(ClusterError::NoDnsImage)?;
+        let coredns = dns_image(self.engine, self.artifacts, &control_plane).await?;
         let balancer =
             addons::image(&self.artifacts.images, "load-balancer").ok_or(ClusterError::NoLoadBalancer)?;
-        let own = addons::own_objects(coredns, &balancer.reference, self.pool)?;
+        let own = addons::own_objects(&coredns, &balancer.reference, self.pool)?;
         let definitions = addons::gateway_api(&self.artifacts.gateway_api_crds)?;
         let (client, _) = gates.answering.wait().await;
         self.phase("Gateway API, DNS, load balancer", async {
@@ -328,8 +326,20 @@ echo 'kubeadm has written no kubeconfig within 120 s' >&2\n\
 exit 1\n";
 
 /// Names the images of this Kubernetes, without asking anybody for the newest version.
-pub(super) const IMAGES_SCRIPT: &str =
-    "kubeadm config images list --kubernetes-version \"$(cat /kind/version)\"\n";
+const IMAGES_SCRIPT: &str = "kubeadm config images list --kubernetes-version \"$(cat /kind/version)\"\n";
+
+/// CoreDNS's image in the nodes: that of the node image built here, else the one kubeadm would take.
+pub(super) async fn dns_image(
+    engine: &Engine,
+    artifacts: &Artifacts,
+    node: &str,
+) -> Result<String, ClusterError> {
+    if let Some(image) = &artifacts.coredns {
+        return Ok(image.clone());
+    }
+    let list = node::script(engine, "listing kubeadm's images", node, IMAGES_SCRIPT).await?;
+    Ok(addons::coredns_image(&list).ok_or(ClusterError::NoDnsImage)?.to_owned())
+}
 
 async fn wait_until_established(client: &Client, names: &[String]) -> Result<(), ApiError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());

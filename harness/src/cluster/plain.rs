@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::create::dns_image;
 use super::implementation::{Helm, Implementation, InstallOptions, Release};
 use super::network::{Pool, Subnet, network_name};
 use super::node::{self, Node};
@@ -126,17 +127,10 @@ impl Way<'_> {
         let engine = &self.like.engine;
         let control_plane = kind::control_plane(self.name);
         self.phase("kubectl apply", async {
-            let list = node::script(
-                engine,
-                "listing kubeadm's images",
-                &control_plane,
-                super::create::IMAGES_SCRIPT,
-            );
-            let list = list.await?;
-            let coredns = addons::coredns_image(&list).ok_or(ClusterError::NoDnsImage)?;
+            let coredns = dns_image(engine, &self.like.artifacts, &control_plane).await?;
             let images = &self.like.artifacts.images;
             let balancer = addons::image(images, "load-balancer").ok_or(ClusterError::NoLoadBalancer)?;
-            let own = addons::own_objects(coredns, &balancer.reference, pool)?;
+            let own = addons::own_objects(&coredns, &balancer.reference, pool)?;
             let own = json!({"apiVersion": "v1", "kind": "List", "items": own});
             let own = self.state.write_file("own.json", own.to_string().as_bytes())?;
             let node = Node { name: control_plane.clone(), address: Ipv4Addr::UNSPECIFIED };

@@ -45,9 +45,12 @@ pub struct NodeParts {
     pub inputs: String,
 }
 
+/// How images are made of the parts, which no other input tells: changed with [`component_images`] and what it calls.
+pub(super) const LAYOUT: &str = "1: CoreDNS by its own name";
+
 /// Key of the node's archive.
 pub fn key(inputs: &str) -> Key {
-    Inputs::new("node").with("parts", inputs).with("script", PRELOAD_SCRIPT).key()
+    Inputs::new("node").with("parts", inputs).with("script", PRELOAD_SCRIPT).with("layout", LAYOUT).key()
 }
 
 /// Name of the node image in the engine.
@@ -230,7 +233,7 @@ fn component_images(pins: &Pins, parts: &NodeParts, names: &[String]) -> Result<
     images.push(image(kubeadm("kube-proxy")?, vec![runtime(), proxy], &[], ""));
     images.push(image(kubeadm("etcd")?, vec![bin("etcd", parts.etcd.clone())], &[], ""));
     let coredns = Layer::Files(vec![program("/coredns", parts.coredns.clone())]);
-    images.push(image(kubeadm("coredns")?, vec![coredns], &["/coredns"], ""));
+    images.push(image(coredns_image(pins), vec![coredns], &["/coredns"], ""));
     let pause = Layer::Files(vec![program("/pause", parts.pause.clone())]);
     images.push(image(kubeadm("pause")?, vec![pause], &["/pause"], "65535:65535"));
 
@@ -243,6 +246,11 @@ fn component_images(pins: &Pins, parts: &NodeParts, names: &[String]) -> Result<
     images.push(pilot_image(&pins.istio.version, parts.istio.join("pilot-discovery")));
     images.push(sidecar_image(&[&pins.istio.version], istio));
     Ok(images)
+}
+
+/// The image of CoreDNS, which kubeadm does not install: another version than it would.
+pub(super) fn coredns_image(pins: &Pins) -> String {
+    format!("{OWN_IMAGES}/coredns:{}", pins.coredns.version)
 }
 
 /// What Istio's proxy image is made of.
@@ -291,14 +299,12 @@ mod tests {
     use super::*;
 
     fn names() -> Vec<String> {
-        ["r.example/kube-apiserver:v1", "r.example/coredns/coredns:v2", "r.example:5000/pause:3"]
-            .map(str::to_owned)
-            .to_vec()
+        ["r.example/kube-apiserver:v1", "r.example:5000/pause:3"].map(str::to_owned).to_vec()
     }
 
     #[test]
     fn an_image_is_found_by_its_last_path_element() {
-        assert_eq!(name_of(&names(), "coredns").unwrap(), "r.example/coredns/coredns:v2");
+        assert_eq!(name_of(&names(), "kube-apiserver").unwrap(), "r.example/kube-apiserver:v1");
         assert_eq!(name_of(&names(), "pause").unwrap(), "r.example:5000/pause:3");
         assert!(name_of(&names(), "etcd").unwrap_err().to_string().contains("etcd"));
     }

@@ -13,11 +13,11 @@ pub struct Pins {
     pub kubernetes: Version,
     /// etcd: `v3.6.4`.
     pub etcd: Version,
-    /// CoreDNS: `v1.12.1`.
+    /// CoreDNS: `v1.14.6`.
     pub coredns: Version,
     /// kind: `v0.33.0`.
     pub kind: Version,
-    /// helm: `v3.22.0`.
+    /// helm: `v3.21.4`.
     pub helm: Version,
     /// Gateway API, for its CRDs: `v1.6.3`.
     pub gateway_api: Version,
@@ -112,30 +112,35 @@ pub struct GoModule {
     pub go_mod: &'static str,
     /// The checksums of everything it may download.
     pub go_sum: &'static str,
-    /// `main.go`, where the program is put together here.
-    pub main_go: Option<&'static str>,
+    /// The path and text of a program that is put together here.
+    pub own: Option<(&'static str, &'static str)>,
 }
 
 macro_rules! module {
-    ($constant:ident, $name:literal, $doc:literal $(, $main:literal)?) => {
+    ($constant:ident, $name:literal, $doc:literal $(, $own:literal)?) => {
         #[doc = $doc]
         pub const $constant: GoModule = GoModule {
             name: $name,
             go_mod: include_str!(concat!("../../../kind-config/go/", $name, "/go.mod")),
             go_sum: include_str!(concat!("../../../kind-config/go/", $name, "/go.sum")),
-            main_go: module!(@main $($main)?),
+            own: module!(@own $name $(, $own)?),
         };
     };
-    (@main) => { None };
-    (@main $main:literal) => { Some(include_str!($main)) };
+    (@own $name:literal) => { None };
+    (@own $name:literal, $own:literal) => {
+        Some(($own, include_str!(concat!("../../../kind-config/go/", $name, "/", $own))))
+    };
 }
 
 module!(KUBERNETES, "kubernetes", "Kubernetes' programs.");
 module!(ETCD, "etcd", "etcd.");
-module!(COREDNS, "coredns", "CoreDNS, with few plugins.", "../../../kind-config/go/coredns/main.go");
 module!(KIND, "kind", "kind, and the base files of its node image.");
-module!(HELM, "helm", "helm.");
-module!(ISTIO, "istio", "Istio's programs.");
+module!(
+    ISTIO,
+    "istio",
+    "Istio's programs, helm, and CoreDNS with few plugins: what they share, Kubernetes' client most of all, is compiled once.",
+    "coredns/main.go"
+);
 module!(ISTIO_OLDEST, "istio-oldest", "The programs of an older Istio.");
 module!(GATEWAY_API, "gateway-api", "The Gateway API's CRDs.");
 
@@ -167,9 +172,9 @@ mod tests {
         };
         agree(KUBERNETES, "k8s.io/kubernetes", &pins.kubernetes.version);
         agree(ETCD, "go.etcd.io/etcd/server/v3", &pins.etcd.version);
-        agree(COREDNS, "github.com/coredns/coredns", &pins.coredns.version);
+        agree(ISTIO, "github.com/coredns/coredns", &pins.coredns.version);
         agree(KIND, "sigs.k8s.io/kind", &pins.kind.version);
-        agree(HELM, "helm.sh/helm/v3", &pins.helm.version);
+        agree(ISTIO, "helm.sh/helm/v3", &pins.helm.version);
         agree(ISTIO, "istio.io/istio", &pins.istio.module);
         agree(GATEWAY_API, "sigs.k8s.io/gateway-api", &pins.gateway_api.version);
         agree(ISTIO_OLDEST, "istio.io/istio", &pins.istio_versions.oldest.module);

@@ -220,6 +220,7 @@ pub async fn prepare(
         istioctl: programs.istioctl,
         node_image: node,
         kubernetes_version: version.trim().to_owned(),
+        coredns: None,
         istio,
         images,
         gateway_api_crds: parts::gateway_api(cache, progress).await?,

@@ -57,11 +57,12 @@ impl GoBuilds {
                 stamps: kubernetes_stamps(&pins.kubernetes.version),
             },
             istio: istio(pins::ISTIO, &pins.istio),
-            coredns: one(pins::COREDNS, ".", "coredns"),
+            coredns: GoBuild { name: "coredns", ..one(pins::ISTIO, "./coredns", "coredns") },
             etcd: one(pins::ETCD, "go.etcd.io/etcd/server/v3", "etcd"),
             helm: GoBuild {
+                name: "helm",
                 stamps: vec![stamp("helm.sh/helm/v3/internal/version.version", &pins.helm.version)],
-                ..one(pins::HELM, "helm.sh/helm/v3/cmd/helm", "helm")
+                ..one(pins::ISTIO, "helm.sh/helm/v3/cmd/helm", "helm")
             },
             kind: one(pins::KIND, "sigs.k8s.io/kind", "kind"),
         }
@@ -159,6 +160,7 @@ pub async fn prepare(
         istioctl: gathered.istio.join("istioctl"),
         node_image,
         kubernetes_version: pins.kubernetes.version.clone(),
+        coredns: Some(node::coredns_image(&pins)),
         istio: IstioSupply::own(&pins.istio.version),
         images,
         gateway_api_crds: gathered.gateway_api,
