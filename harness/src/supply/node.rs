@@ -46,7 +46,7 @@ pub struct NodeParts {
 }
 
 /// How images are made of the parts, which no other input tells: changed with [`component_images`] and what it calls.
-pub(super) const LAYOUT: &str = "1: CoreDNS by its own name";
+pub(super) const LAYOUT: &str = "2: Envoy in a layer of its own, CoreDNS by its own name";
 
 /// Key of the node's archive.
 pub fn key(inputs: &str) -> Key {
@@ -281,14 +281,15 @@ pub(super) fn pilot_image(version: &str, program: PathBuf) -> Image {
 /// The image of the sidecar, under the tags of all these versions.
 pub(super) fn sidecar_image(versions: &[&str], parts: IstioParts) -> Image {
     let file = |path: &str, source: PathBuf, mode: u32| LayerFile { path: path.to_owned(), source, mode };
+    // Envoy is the same for every Istio: in a layer of its own, nodes that have it need not unpack it again.
+    let envoy = Layer::Files(vec![file("/usr/local/bin/envoy", parts.envoy, 0o755)]);
     let files = Layer::Files(vec![
-        file("/usr/local/bin/envoy", parts.envoy, 0o755),
         file("/usr/local/bin/pilot-agent", parts.agent, 0o755),
         file("/var/lib/istio/envoy/envoy_bootstrap_tmpl.json", parts.bootstrap, 0o644),
     ]);
     Image {
         references: versions.iter().map(|version| format!("{OWN_IMAGES}/proxyv2:{version}")).collect(),
-        layers: vec![Layer::Tar(parts.runtime), files],
+        layers: vec![Layer::Tar(parts.runtime), envoy, files],
         entrypoint: vec!["/usr/local/bin/pilot-agent".to_owned()],
         ..Image::default()
     }

@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use crate::supply::archive::{self, Image};
 use crate::supply::cache::{Cache, Inputs, Key, blocking, io};
 use crate::supply::golang::{GoBuild, module_dir};
-use crate::supply::node::{IstioParts, pilot_image, sidecar_image};
+use crate::supply::node::{IstioParts, LAYOUT, pilot_image, sidecar_image};
 use crate::supply::pins::{self, Pins};
 use crate::supply::source::{GoBuilds, istio, istio_too_old, need_go};
 use crate::supply::{IstioSupply, LoadImage, SupplyError, host, parts};
@@ -62,6 +62,7 @@ async fn oldest_images(
         .with("runtime", parts::runtime_key(&pins.debian).digest)
         .with("envoy", parts::envoy_key(&pins.envoy).digest)
         .with("too-old", &versions.too_old)
+        .with("layout", LAYOUT)
         .key();
     let module = module_dir(cache, pins::ISTIO_OLDEST, "istio.io/istio").await?;
     let sidecar = IstioParts {
