@@ -13,7 +13,6 @@ pub(crate) const FIRST_TIME: &[(&str, u64)] = &[
     ("compile kubernetes", 390),
     ("compile istio", 180),
     ("compile istio-oldest", 210),
-    ("compile coredns", 120),
 ];
 
 /// What to expect of a phase the first time, if it is long.
