@@ -142,9 +142,10 @@ pub(crate) fn network_script(node: &Node, nodes: &[Node], pool: Option<Pool>) ->
         "rule=(POSTROUTING -s {POD_SUBNET} ! -d {POD_SUBNET} -m comment --comment meshproof -j MASQUERADE)\n\
          iptables -w -t nat -C \"${{rule[@]}}\" 2>/dev/null || iptables -w -t nat -A \"${{rule[@]}}\"\n\
          rule=(FORWARD -d {SERVICE_SUBNET} -m comment --comment meshproof -j REJECT)\n\
-         iptables -w -C \"${{rule[@]}}\" 2>/dev/null || iptables -w -A \"${{rule[@]}}\"\n"
+         iptables -w -C \"${{rule[@]}}\" 2>/dev/null || iptables -w -A \"${{rule[@]}}\"\n\
+         ip route replace unreachable {}\n",
+        pod_subnet(node.address)
     );
-    script += &format!("ip route replace unreachable {}\n", pod_subnet(node.address));
     for other in nodes.iter().filter(|other| other.name != node.name) {
         script += &format!("ip route replace {} via {}\n", pod_subnet(other.address), other.address);
     }

@@ -144,7 +144,6 @@ fn materialise(cache: &Cache, module: GoModule) -> Result<PathBuf, SupplyError> 
     let files = || [("go.mod", module.go_mod), ("go.sum", module.go_sum)].into_iter().chain(module.own);
     let digest = files().fold(Inputs::new(module.name), |inputs, (name, text)| inputs.with(name, text)).key();
     let dir = cache.dir("go")?.join(digest.to_string());
-    std::fs::create_dir_all(&dir).map_err(io("create", &dir))?;
     for (name, text) in files() {
         let file = dir.join(name);
         let folder = file.parent().unwrap_or(&dir);

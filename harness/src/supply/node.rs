@@ -300,12 +300,14 @@ mod tests {
     use super::*;
 
     fn names() -> Vec<String> {
-        ["r.example/kube-apiserver:v1", "r.example:5000/pause:3"].map(str::to_owned).to_vec()
+        ["r.example/kube-apiserver:v1", "r.example/coredns/coredns:v2", "r.example:5000/pause:3"]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     #[test]
     fn an_image_is_found_by_its_last_path_element() {
-        assert_eq!(name_of(&names(), "kube-apiserver").unwrap(), "r.example/kube-apiserver:v1");
+        assert_eq!(name_of(&names(), "coredns").unwrap(), "r.example/coredns/coredns:v2");
         assert_eq!(name_of(&names(), "pause").unwrap(), "r.example:5000/pause:3");
         assert!(name_of(&names(), "etcd").unwrap_err().to_string().contains("etcd"));
     }

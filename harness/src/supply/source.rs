@@ -35,8 +35,8 @@ impl GoBuilds {
     /// What is built, and with which version stamps.
     pub fn new(pins: &Pins) -> Self {
         let stamp = |variable: &str, value: &str| (variable.to_owned(), value.to_owned());
-        let one = |module: GoModule, package, program| GoBuild {
-            name: module.name,
+        let one = |module, package, program| GoBuild {
+            name: program,
             module,
             programs: vec![(package, program)],
             stamps: vec![],
@@ -57,10 +57,9 @@ impl GoBuilds {
                 stamps: kubernetes_stamps(&pins.kubernetes.version),
             },
             istio: istio(pins::ISTIO, &pins.istio),
-            coredns: GoBuild { name: "coredns", ..one(pins::ISTIO, "./coredns", "coredns") },
+            coredns: one(pins::ISTIO, "./coredns", "coredns"),
             etcd: one(pins::ETCD, "go.etcd.io/etcd/server/v3", "etcd"),
             helm: GoBuild {
-                name: "helm",
                 stamps: vec![stamp("helm.sh/helm/v3/internal/version.version", &pins.helm.version)],
                 ..one(pins::ISTIO, "helm.sh/helm/v3/cmd/helm", "helm")
             },
