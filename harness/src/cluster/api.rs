@@ -20,6 +20,7 @@ use crate::yaml;
 mod connect;
 mod readiness;
 
+use readiness::pods_shortfall;
 pub(crate) use readiness::{deployment_shortfall, node_is_ready, pod_troubles};
 
 /// Our name as the owner of fields.
@@ -201,16 +202,34 @@ pub(crate) async fn wait_for_deployment(
     name: &str,
     limit: Duration,
 ) -> Result<(), ApiError> {
+    wait_for_replicas(client, namespace, name, deployment_shortfall, limit).await
+}
+
+/// Waits until all pods of a Deployment are made, ready or not.
+pub(crate) async fn wait_for_pods(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    limit: Duration,
+) -> Result<(), ApiError> {
+    wait_for_replicas(client, namespace, name, pods_shortfall, limit).await
+}
+
+async fn wait_for_replicas(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    shortfall: fn(&Deployment) -> Option<String>,
+    limit: Duration,
+) -> Result<(), ApiError> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let ready = |object: Option<&Deployment>| object.is_some_and(|d| deployment_shortfall(d).is_none());
+    let ready = |object: Option<&Deployment>| object.is_some_and(|d| shortfall(d).is_none());
     if wait(api.clone(), name, ready, limit).await? {
         return Ok(());
     }
     let mut seen = match api.get_opt(name).await.map_err(request("reading the deployment"))? {
         None => "it does not exist".to_owned(),
-        Some(deployment) => {
-            deployment_shortfall(&deployment).unwrap_or_else(|| "ready, but too late".to_owned())
-        }
+        Some(deployment) => shortfall(&deployment).unwrap_or_else(|| "ready, but too late".to_owned()),
     };
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     if let Ok(pods) = pods.list(&ListParams::default()).await {

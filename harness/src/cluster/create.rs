@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures::TryFutureExt;
 use futures::future::try_join_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
@@ -14,16 +13,20 @@ use kube::{Client, ResourceExt};
 use tokio::sync::SetOnce;
 
 use super::api::{self, ApiError};
-use super::implementation::{Helm, Implementation, InstallOptions, Release, wait_until_ready};
+use super::implementation::{
+    Helm, Implementation, InstallOptions, Release, wait_until_populated, wait_until_ready,
+};
 use super::network::{Pool, network_name};
 use super::node::{self, Node, Starts};
 use super::state::StateDir;
-use super::{ClusterError, addons, docker, istio, kind};
+use super::{ClusterError, addons, docker, kind};
 use crate::engine::{self, Engine};
 use crate::progress::Progress;
 use crate::supply::cache::Cache;
 use crate::supply::command::Tool;
 use crate::supply::{Artifacts, LoadImage};
+
+mod mesh;
 
 /// From the start of kubeadm to an API server that answers; 8 s is usual.
 const SERVING: Duration = Duration::from_secs(120);
@@ -66,6 +69,8 @@ struct Gates {
     definitions: SetOnce<()>,
     /// Istio injects.
     istio: SetOnce<()>,
+    /// All pods that must have been injected are there.
+    injected: SetOnce<()>,
 }
 
 impl Creation<'_> {
@@ -254,31 +259,11 @@ impl Creation<'_> {
         super::check_egress(self.engine, self.name).await
     }
 
-    async fn istio(&self, gates: &Gates) -> Result<(), ClusterError> {
-        if self.istio {
-            // While the API server starts there is time for this.
-            let definitions = istio::definitions(self.artifacts, self.state).await?;
-            let (client, kubeconfig) = gates.answering.wait().await;
-            // What is not in the node image is not there yet, and a pod that finds no image waits long to look again.
-            if addons::image(&self.artifacts.images, "pilot").is_some() {
-                gates.images.wait().await;
-            }
-            self.phase("istioctl install", async {
-                let sooner =
-                    api::apply_as(client, istio::FIELD_MANAGER, definitions).map_err(ClusterError::from);
-                let install =
-                    istio::install(self.artifacts, self.state, kubeconfig).map_err(ClusterError::from);
-                tokio::try_join!(sooner, install)?;
-                Ok(())
-            })
-            .await?;
-        }
-        let _ = gates.istio.set(());
-        Ok(())
-    }
-
     async fn implementation(&self, gates: &Gates) -> Result<(), ClusterError> {
-        let Some(implementation) = self.implementation else { return Ok(()) };
+        let Some(implementation) = self.implementation else {
+            let _ = gates.injected.set(());
+            return Ok(());
+        };
         let options = InstallOptions { without_extension: !self.istio, ..InstallOptions::default() };
         let releases = implementation.selected(&options, &self.artifacts.images)?;
         let (client, kubeconfig) = gates.answering.wait().await;
@@ -289,6 +274,9 @@ impl Creation<'_> {
         for release in &releases {
             self.release(&helm, client, release, gates).await?;
         }
+        let in_mesh = releases.iter().filter(|release| release.in_mesh);
+        try_join_all(in_mesh.map(|release| wait_until_populated(client, release))).await?;
+        let _ = gates.injected.set(());
         self.phase("implementation ready", async {
             try_join_all(releases.iter().map(|release| wait_until_ready(client, release))).await?;
             Ok(())

@@ -12,7 +12,7 @@ use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use super::addons::image;
-use super::api::{ApiError, wait, wait_for_deployment};
+use super::api::{ApiError, wait, wait_for_deployment, wait_for_pods};
 use super::namespaces::outlast_removal;
 use super::state::{StateDir, StateError};
 pub use crate::implementation::{Implementation, Release};
@@ -278,6 +278,13 @@ pub(crate) async fn made_by_helm(client: &Client, name: &str) -> Result<bool, Ap
 /// Waits until every Deployment of the release is ready.
 pub(crate) async fn wait_until_ready(client: &Client, release: &Release) -> Result<(), ApiError> {
     let waits = release.deployments.iter().map(|(ns, name)| wait_for_deployment(client, ns, name, READY));
+    futures::future::try_join_all(waits).await?;
+    Ok(())
+}
+
+/// Waits until every Deployment of the release has its pods, ready or not.
+pub(crate) async fn wait_until_populated(client: &Client, release: &Release) -> Result<(), ApiError> {
+    let waits = release.deployments.iter().map(|(ns, name)| wait_for_pods(client, ns, name, READY));
     futures::future::try_join_all(waits).await?;
     Ok(())
 }

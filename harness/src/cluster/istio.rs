@@ -3,16 +3,19 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use kube::api::DynamicObject;
-
-use super::addons::is_definition;
-use super::api::{ApiError, objects};
+use super::api::ApiError;
 use super::state::{StateDir, StateError};
 use crate::supply::command::{CommandError, Tool};
 use crate::supply::{Artifacts, IstioSupply};
 
-/// istioctl's name as the owner of fields.
-pub(crate) const FIELD_MANAGER: &str = "istio-operator";
+mod start;
+
+pub(crate) use start::{manifests, start};
+
+/// Istio's own namespace.
+pub(crate) const NAMESPACE: &str = "istio-system";
+/// Its control plane's Deployment and Service.
+pub(crate) const ISTIOD: &str = "istiod";
 /// Values for every cluster.
 pub(crate) const VALUES: &str = include_str!("../../../kind-config/istio/values.yaml");
 /// Values on top where the sidecar is upstream Envoy.
@@ -106,22 +109,6 @@ fn values(artifacts: &Artifacts, state: &StateDir) -> Result<Vec<PathBuf>, State
         values.push(state.write_file("istio-upstream-envoy.yaml", UPSTREAM_ENVOY.as_bytes())?);
     }
     Ok(values)
-}
-
-/// The resource definitions that [`install`] makes, to make them sooner: it makes one after the other, and looks only every
-/// two seconds whether they are established.
-pub(crate) async fn definitions(
-    artifacts: &Artifacts,
-    state: &StateDir,
-) -> Result<Vec<DynamicObject>, IstioError> {
-    let manifests = Tool::new("asking istioctl for Istio's resource definitions", &artifacts.istioctl)
-        .args(["manifest", "generate", "--set", "components.pilot.enabled=false"])
-        .args(settings(&artifacts.istio, &values(artifacts, state)?))
-        .run()
-        .await?;
-    let mut definitions = objects("what istioctl generates", &manifests)?;
-    definitions.retain(is_definition);
-    Ok(definitions)
 }
 
 /// Removes every control plane and its definitions; the namespaces stay.

@@ -15,9 +15,6 @@ use crate::supply;
 use crate::supply::cache::Cache;
 use crate::supply::istio::Build;
 
-/// Istio's own namespace. It stays when Istio goes, and in it the key of the mesh's authority: certificates issued before are
-/// good afterwards.
-const OWN: &str = "istio-system";
 /// Where istiod keeps who leads, if not in a Lease: an annotation of a ConfigMap.
 const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 /// For istiod to have taken the place of another; its Service leads to the new one as soon as that is ready.
@@ -96,7 +93,8 @@ impl Cluster {
         let artifacts = self.artifacts.clone().with_istio(self.istio_build(version, progress).await?);
         istio::install_into(&artifacts, &self.state, &self.kubeconfig, namespace, revision).await?;
         let wanted = &artifacts.istio.version;
-        let service = revision.map_or("istiod".to_owned(), |revision| format!("istiod-{revision}"));
+        let service =
+            revision.map_or(istio::ISTIOD.to_owned(), |revision| format!("{}-{revision}", istio::ISTIOD));
         self.wait_for_istiod(namespace, &service, wanted).await?;
         Ok(format!("installed Istio {wanted} in {namespace}; its istiod says so"))
     }
@@ -142,7 +140,9 @@ impl Cluster {
     /// istioctl failed, or a namespace does not go away.
     pub async fn uninstall_istio(&self, namespaces: &[String]) -> Result<(), ClusterError> {
         self.purge_istio().await?;
-        let others: Vec<_> = namespaces.iter().filter(|namespace| *namespace != OWN).cloned().collect();
+        // With its own stays the key of the mesh's authority: certificates issued before are good afterwards.
+        let others: Vec<_> =
+            namespaces.iter().filter(|namespace| *namespace != istio::NAMESPACE).cloned().collect();
         namespaces::remove(&self.client().await?, Provider::Kind, &others).await?;
         Ok(())
     }
@@ -151,7 +151,7 @@ impl Cluster {
     /// could give it up.
     async fn purge_istio(&self) -> Result<(), ClusterError> {
         istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
-        forget_leaders(&self.client().await?, OWN, |_| true).await
+        forget_leaders(&self.client().await?, istio::NAMESPACE, |_| true).await
     }
 }
 

@@ -1,15 +1,14 @@
 //! Whether nodes, Deployments and pods are ready, and if not, why (pure).
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 
 /// What a Deployment lacks, or nothing when all its replicas are updated and available and no old one is left.
 pub(crate) fn deployment_shortfall(deployment: &Deployment) -> Option<String> {
-    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let Some(status) = &deployment.status else { return Some("no status yet".to_owned()) };
-    if status.observed_generation < deployment.metadata.generation {
-        return Some("its last change is not observed yet".to_owned());
-    }
+    let (wanted, status) = match observed(deployment) {
+        Ok(observed) => observed,
+        Err(lacks) => return Some(lacks),
+    };
     let updated = status.updated_replicas.unwrap_or(0);
     let available = status.available_replicas.unwrap_or(0);
     let all = status.replicas.unwrap_or(0);
@@ -17,6 +16,27 @@ pub(crate) fn deployment_shortfall(deployment: &Deployment) -> Option<String> {
         return Some(format!("{available} of {wanted} replicas available, {updated} updated"));
     }
     (all > wanted).then(|| format!("{} old replicas still run", all - wanted))
+}
+
+/// How many of its pods a Deployment lacks, ready or not.
+pub(crate) fn pods_shortfall(deployment: &Deployment) -> Option<String> {
+    match observed(deployment) {
+        Err(lacks) => Some(lacks),
+        Ok((wanted, status)) => {
+            let updated = status.updated_replicas.unwrap_or(0);
+            (updated < wanted).then(|| format!("{updated} of {wanted} pods made"))
+        }
+    }
+}
+
+/// The replicas wanted and the status, if that is about the newest change.
+fn observed(deployment: &Deployment) -> Result<(i32, &DeploymentStatus), String> {
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let Some(status) = &deployment.status else { return Err("no status yet".to_owned()) };
+    if status.observed_generation < deployment.metadata.generation {
+        return Err("its last change is not observed yet".to_owned());
+    }
+    Ok((wanted, status))
 }
 
 /// The node's Ready condition is true.
@@ -102,6 +122,17 @@ mod tests {
             let said = deployment_shortfall(&deployment(status)).unwrap();
             assert!(said.contains(words), "{said}");
         }
+    }
+
+    #[test]
+    fn pods_count_as_made_before_they_are_ready() {
+        let made =
+            json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "unavailableReplicas": 2});
+        assert_eq!(pods_shortfall(&deployment(made)), None);
+        let half = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1});
+        assert_eq!(pods_shortfall(&deployment(half)).unwrap(), "1 of 2 pods made");
+        let old = json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2});
+        assert!(pods_shortfall(&deployment(old)).unwrap().contains("not observed"));
     }
 
     #[test]
