@@ -158,6 +158,11 @@ async fn compile(cache: &Cache, root: &Path) -> Result<PathBuf, SupplyError> {
         .env("CARGO_TARGET_DIR", &target_dir)
         .env("CARGO_TERM_COLOR", "never")
         .env(format!("CC_{}", target().replace('-', "_")), "gcc")
+        // cargo does not strip the programs of packages that have a profile of their own.
+        .env(
+            format!("CARGO_TARGET_{}_RUSTFLAGS", target().replace('-', "_").to_uppercase()),
+            "-C strip=symbols",
+        )
         .dir(root)
         .log(cache.log("workspace-images"))
         .run()
