@@ -150,7 +150,9 @@ async fn measure(
                 return Err(ApiError::Late { doing, limit: ANSWERED, seen }.into());
             }
         }
-        measured.times.push(since.elapsed());
+        let took = since.elapsed();
+        tracing::debug!(%path, ?took, "the route answers");
+        measured.times.push(took);
     }
     Ok(measured)
 }
