@@ -20,8 +20,7 @@ use crate::yaml;
 mod connect;
 mod readiness;
 
-use readiness::pods_shortfall;
-pub(crate) use readiness::{deployment_shortfall, node_is_ready, pod_troubles};
+pub(crate) use readiness::{deployment_shortfall, node_is_ready, pod_troubles, pods_shortfall};
 
 /// Our name as the owner of fields.
 const FIELD_MANAGER: &str = "meshproof";
@@ -205,17 +204,8 @@ pub(crate) async fn wait_for_deployment(
     wait_for_replicas(client, namespace, name, deployment_shortfall, limit).await
 }
 
-/// Waits until all pods of a Deployment are made, ready or not.
-pub(crate) async fn wait_for_pods(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    limit: Duration,
-) -> Result<(), ApiError> {
-    wait_for_replicas(client, namespace, name, pods_shortfall, limit).await
-}
-
-async fn wait_for_replicas(
+/// Waits until a Deployment lacks nothing of what `shortfall` asks for; on failure says what its pods lack.
+pub(crate) async fn wait_for_replicas(
     client: &Client,
     namespace: &str,
     name: &str,

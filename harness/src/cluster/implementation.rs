@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gateway_api::apis::standard::gatewayclasses::GatewayClass;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
@@ -12,7 +13,7 @@ use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use super::addons::image;
-use super::api::{ApiError, wait, wait_for_deployment, wait_for_pods};
+use super::api::{ApiError, deployment_shortfall, pods_shortfall, wait, wait_for_replicas};
 use super::namespaces::outlast_removal;
 use super::state::{StateDir, StateError};
 pub use crate::implementation::{Implementation, Release};
@@ -277,14 +278,21 @@ pub(crate) async fn made_by_helm(client: &Client, name: &str) -> Result<bool, Ap
 
 /// Waits until every Deployment of the release is ready.
 pub(crate) async fn wait_until_ready(client: &Client, release: &Release) -> Result<(), ApiError> {
-    let waits = release.deployments.iter().map(|(ns, name)| wait_for_deployment(client, ns, name, READY));
-    futures::future::try_join_all(waits).await?;
-    Ok(())
+    wait_for_all(client, release, deployment_shortfall).await
 }
 
 /// Waits until every Deployment of the release has its pods, ready or not.
 pub(crate) async fn wait_until_populated(client: &Client, release: &Release) -> Result<(), ApiError> {
-    let waits = release.deployments.iter().map(|(ns, name)| wait_for_pods(client, ns, name, READY));
+    wait_for_all(client, release, pods_shortfall).await
+}
+
+async fn wait_for_all(
+    client: &Client,
+    release: &Release,
+    shortfall: fn(&Deployment) -> Option<String>,
+) -> Result<(), ApiError> {
+    let deployments = release.deployments.iter();
+    let waits = deployments.map(|(ns, name)| wait_for_replicas(client, ns, name, shortfall, READY));
     futures::future::try_join_all(waits).await?;
     Ok(())
 }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::api::{self, ApiError, request};
 use super::definition::fingerprint;
 use super::mesh::forget_leaders;
-use super::{Cluster, ClusterError};
+use super::{Cluster, ClusterError, istio};
 use crate::probe::exec;
 use crate::progress::{Phase, Progress};
 
@@ -40,8 +40,6 @@ const PLUGGED: &str = "cacerts";
 const ROOTS: &str = "istio-ca-root-cert";
 /// Key in that ConfigMap.
 const ROOTS_KEY: &str = "root-cert.pem";
-/// Istio's own namespace, where an authority of ours may have been left.
-const NAMESPACE: &str = "istio-system";
 /// Container of a sidecar.
 const SIDECAR: &str = "istio-proxy";
 /// Tells our Secret from one that somebody else has plugged in.
@@ -101,7 +99,7 @@ impl Cluster {
 
     /// The same where a run that was killed has left its root.
     pub(super) async fn put_root_back(&self, progress: &dyn Progress) -> Result<(), ClusterError> {
-        let mesh = Mesh { client: self.client().await?, namespace: NAMESPACE };
+        let mesh = Mesh { client: self.client().await?, namespace: istio::NAMESPACE };
         if mesh.is_ours().await? {
             let phase = Phase::start(progress, "put Istio's root back", None);
             mesh.restore().await?;

@@ -13,10 +13,8 @@ use crate::cluster::Provider;
 use crate::cluster::addons;
 use crate::cluster::api::ApiError;
 use crate::cluster::implementation::{Implementation, installed_in};
+use crate::cluster::istio;
 use crate::runner::objects::KubeObjects;
-
-/// Istio's namespace, unless a mesh is unusual.
-const ISTIO: &str = "istio-system";
 
 fn asking(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
     let doing = doing.into();
@@ -62,13 +60,13 @@ pub(super) async fn kubernetes(client: &Client) -> Result<(String, usize), ApiEr
     Ok((version.git_version, nodes.items.len()))
 }
 
-/// Istio's version, if there is an istiod: the tag of its image.
+/// Istio's version, if there is an istiod where it is unless a mesh is unusual: the tag of its image.
 pub(super) async fn istio(client: &Client) -> Result<Option<String>, ApiError> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), ISTIO);
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), istio::NAMESPACE);
     let list = deployments
         .list(&ListParams::default().labels("app=istiod"))
         .await
-        .map_err(asking(format!("looking for istiod in {ISTIO}")))?;
+        .map_err(asking(format!("looking for istiod in {}", istio::NAMESPACE)))?;
     Ok(list.items.iter().find_map(istiod_image).map(|image| version(&image).to_owned()))
 }
 
