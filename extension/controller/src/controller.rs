@@ -11,7 +11,7 @@ use crate::plan::{Write, plan};
 use crate::references::References;
 use crate::schedule::{Ended, Schedule};
 use crate::translate::{Settings, Translation, translate};
-use crate::world::{Change, Scope, Seen, Watched, World};
+use crate::world::{Change, Difference, Scope, Seen, Watched, World};
 use alb_config::server::{Acks, Hub};
 use alb_runtime::Blocker;
 use alb_runtime::lease::Leadership;
@@ -19,7 +19,7 @@ use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Instant;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +49,8 @@ struct State {
     seen: Seen,
     references: References,
     unsynced: BTreeSet<Watched>,
+    /// What has changed since the last translation.
+    untranslated: Difference,
     translation: Translation,
     schedule: Schedule,
     writes: JoinSet<(Write, Outcome)>,
@@ -71,6 +73,7 @@ impl Controller {
             seen: Seen::new(),
             references,
             unsynced: Watched::ALL.into_iter().filter(|kind| kind.scope() != Scope::Referenced).collect(),
+            untranslated: Difference::Content,
             translation: Translation::default(),
             schedule: Schedule::default(),
             writes: JoinSet::new(),
@@ -95,17 +98,20 @@ impl Controller {
                 }
                 Some(answer) = answers.recv() => {
                     if state.references.absorb(answer, &mut state.world) {
+                        state.untranslated = Difference::Content;
                         deadline = sooner(deadline, self.turn(&state));
                     }
                 }
                 Ok(()) = acks.changed() => {
                     acks.borrow_and_update();
+                    state.untranslated = Difference::Content;
                     deadline = sooner(deadline, self.turn(&state));
                 }
                 Ok(()) = leading.changed() => {
                     leading.borrow_and_update();
                     state.schedule.reset();
                     self.reporter.reset();
+                    state.untranslated = Difference::Content;
                     deadline = Some(Instant::now());
                 }
                 Some(ended) = state.writes.join_next() => {
@@ -122,8 +128,7 @@ impl Controller {
                     while let Ok(change) = changes.try_recv() {
                         self.absorb(&mut state, change);
                     }
-                    let acks = acks.borrow_and_update().clone();
-                    deadline = self.reconcile(&mut state, &acks);
+                    deadline = self.reconcile(&mut state, &mut acks);
                 }
             }
         }
@@ -139,15 +144,17 @@ impl Controller {
         state.pace.next(Instant::now(), self.leadership.is_leader())
     }
 
+    /// Returns whether there is something to be done about it.
     fn absorb(&self, state: &mut State, change: Change) -> bool {
         let kind = change.kind;
         let listed = matches!(change.event, Event::InitDone);
-        let changed = state.world.absorb(change, &mut state.seen);
+        let difference = state.world.absorb(change, &mut state.seen);
+        state.untranslated = state.untranslated.max(difference);
         if listed && state.unsynced.remove(&kind) {
             self.report_unsynced(state);
             return true;
         }
-        changed
+        difference != Difference::None
     }
 
     fn report_unsynced(&self, state: &State) {
@@ -155,27 +162,18 @@ impl Controller {
         self.blocker.set((!kinds.is_empty()).then(|| format!("waiting for a list of {}", kinds.join(", "))));
     }
 
-    /// Translates, publishes, writes. Returns when to look again.
-    fn reconcile(&self, state: &mut State, acks: &Acks) -> Option<Instant> {
+    /// Translates and publishes if need be, and writes. Returns when to look again.
+    fn reconcile(&self, state: &mut State, acks: &mut watch::Receiver<Acks>) -> Option<Instant> {
         if !state.unsynced.is_empty() {
             return None;
         }
-        let started = Instant::now();
-        let translation = translate(&state.world, &self.settings, acks);
-        // Nothing is published before the API server has answered for every reference: a backend whose CA certificates
-        // are on their way is no backend without any.
-        if !state.references.follow(&translation.config_maps, &mut state.world) {
-            return None;
+        if state.untranslated == Difference::Content {
+            let acks = acks.borrow_and_update().clone();
+            if !self.publish(state, &acks) {
+                return None;
+            }
         }
-        for (load_balancer, snapshot) in &translation.snapshots {
-            self.hub.publish(load_balancer, snapshot.clone());
-        }
-        for gone in state.translation.snapshots.keys().filter(|id| !translation.snapshots.contains_key(*id)) {
-            self.hub.remove(gone);
-        }
-        self.metrics.translated(started.elapsed());
-        state.pace.translated(Instant::now());
-        state.translation = translation;
+        state.untranslated = Difference::None;
         if !self.leadership.is_leader() {
             return None;
         }
@@ -195,6 +193,27 @@ impl Controller {
             true => due.again,
             false => sooner(due.again, Instant::now() + REPORT_AGAIN),
         }
+    }
+
+    /// Translates and publishes. Returns false if that has to wait for answers of the API server.
+    fn publish(&self, state: &mut State, acks: &Acks) -> bool {
+        let started = Instant::now();
+        let translation = translate(&state.world, &self.settings, acks);
+        // Nothing is published before the API server has answered for every reference: a backend whose CA certificates
+        // are on their way is no backend without any.
+        if !state.references.follow(&translation.config_maps, &mut state.world) {
+            return false;
+        }
+        for (load_balancer, snapshot) in &translation.snapshots {
+            self.hub.publish(load_balancer, snapshot.clone());
+        }
+        for gone in state.translation.snapshots.keys().filter(|id| !translation.snapshots.contains_key(*id)) {
+            self.hub.remove(gone);
+        }
+        self.metrics.translated(started.elapsed());
+        state.pace.translated(Instant::now());
+        state.translation = translation;
+        true
     }
 
     fn ended(&self, state: &mut State, write: &Write, outcome: Outcome) {

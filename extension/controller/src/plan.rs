@@ -63,8 +63,8 @@ pub fn plan(world: &World, translation: &Translation, now: Timestamp) -> Vec<Wri
     }
     for (key, desired) in &statuses.gateways {
         let write = world.gateways.get(key).and_then(|object| {
-            let patch = merge::gateway(object, desired, now)?;
-            Some(patch_status(Watched::Gateway, key, object, patch, desired, desired.settling))
+            let (patch, settling) = merge::gateway(object, desired, now)?;
+            Some(patch_status(Watched::Gateway, key, object, patch, desired, settling))
         });
         writes.extend(write);
     }

@@ -1,7 +1,7 @@
 //! Watches of single ConfigMaps that other objects refer to. Nobody else's are asked for: a ConfigMap may hold anything.
 
 use crate::watch::refusal;
-use crate::world::{CaBundle, Key, Watched, World};
+use crate::world::{CaBundle, Difference, Key, Watched, World};
 use futures::StreamExt as _;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -65,7 +65,7 @@ impl References {
         let Some(followed) = self.followed.get_mut(&key) else { return false };
         let first = !std::mem::replace(&mut followed.answered, true);
         let changed = match content {
-            Ok(Some(object)) => world.apply(Watched::ConfigMap, object),
+            Ok(Some(object)) => world.apply(Watched::ConfigMap, object) != Difference::None,
             Ok(None) => world.remove(Watched::ConfigMap, &key),
             // What was known before goes on being right until something else is known.
             Err(_) if !first => false,

@@ -1,5 +1,5 @@
 //! When to send which write: one at a time for each object, never the same one twice, not yet while a status is about
-//! to change by itself, and later after a failure. Pure: time comes from outside.
+//! to change by itself, later after a failure, and what only counts not too often. Pure: time comes from outside.
 
 use crate::plan::{Target, Write};
 use crate::translate::Settling;
@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(2);
 /// How long running proxies may take to connect (to a new leader, say) before that is written.
 const CONNECTION: Duration = Duration::from_secs(15);
+/// Least time between a write and one that only brings the number of attached routes up to date: many routes that come
+/// one after the other are a few writes of their Gateway, a single one waits for nothing.
+const ATTACHED_ROUTES: Duration = Duration::from_millis(200);
 /// First pause after a failure; it doubles up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -23,6 +26,8 @@ pub struct Schedule {
     /// Done, but not yet seen in the world: version decided upon, and wish.
     done: HashMap<Target, (String, String)>,
     settling: HashMap<Target, Instant>,
+    /// When the last write was done, for as long as that matters.
+    written: HashMap<Target, Instant>,
     pauses: HashMap<Target, Pause>,
 }
 
@@ -59,6 +64,7 @@ impl Schedule {
         self.done.retain(|target, _| planned.contains(target));
         self.pauses.retain(|target, _| planned.contains(target) || self.in_flight.contains(target));
         self.settling.retain(|target, _| planned.contains(target));
+        self.written.retain(|_, at| *at + ATTACHED_ROUTES > now);
         let mut due = Due::default();
         for write in plan {
             let target = &write.target;
@@ -73,14 +79,15 @@ impl Schedule {
                 continue;
             }
             let patience = match write.settling {
-                Settling::No => None,
+                Settling::No | Settling::AttachedRoutes => None,
                 Settling::Acknowledgement => Some(ACKNOWLEDGEMENT),
                 Settling::Connection => Some(CONNECTION),
             };
             let settled = match patience {
                 None => {
                     self.settling.remove(target);
-                    None
+                    let counts = write.settling == Settling::AttachedRoutes;
+                    self.written.get(target).filter(|_| counts).map(|at| *at + ATTACHED_ROUTES)
                 }
                 Some(patience) => Some(*self.settling.entry(target.clone()).or_insert(now) + patience),
             };
@@ -103,6 +110,7 @@ impl Schedule {
         match ended {
             Ended::Well => {
                 self.pauses.remove(target);
+                self.written.insert(target.clone(), now);
                 self.done.insert(target.clone(), (write.seen.clone(), write.fingerprint.clone()));
             }
             Ended::Stale => {
@@ -178,6 +186,28 @@ mod tests {
         let (mut schedule, now) = (Schedule::default(), Instant::now());
         schedule.due(vec![write("1", "a", Settling::Acknowledgement)], now);
         assert_eq!(schedule.due(wish("1", "b"), now).writes.len(), 1);
+    }
+
+    #[test]
+    fn numbers_of_routes_are_written_at_once_and_then_not_too_often() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        let plan = |seen: &str| vec![write(seen, seen, Settling::AttachedRoutes)];
+        let sent = schedule.due(plan("1"), now).writes;
+        assert_eq!(sent.len(), 1, "the first");
+        schedule.ended(&sent[0], Ended::Well, now);
+        let soon = now + ATTACHED_ROUTES / 2;
+        let due = schedule.due(plan("2"), soon);
+        assert!(due.writes.is_empty());
+        assert_eq!(due.again, Some(now + ATTACHED_ROUTES));
+        assert_eq!(schedule.due(plan("3"), now + ATTACHED_ROUTES).writes.len(), 1);
+    }
+
+    #[test]
+    fn what_is_more_than_a_number_does_not_wait_for_one() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        let sent = schedule.due(vec![write("1", "a", Settling::AttachedRoutes)], now).writes;
+        schedule.ended(&sent[0], Ended::Well, now);
+        assert_eq!(schedule.due(wish("2", "b"), now).writes.len(), 1);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use gateway::{
     NamespaceSelector, ReferenceGrant, RouteKind, RouteNamespaces, SelectorExpression, TrafficController,
 };
 pub(crate) use ingest::INGRESS_CLASS_ANNOTATION;
-pub use ingest::{Change, Problem, Seen};
+pub use ingest::{Change, Difference, Problem, Seen};
 pub use kind::{Scope, Watched};
 pub use policy::{BackendTlsPolicy, CaCertificateRef, PolicyTargetRef, SubjectAltName, Validation};
 pub use route::{

@@ -4,11 +4,14 @@
 //! ours, and entries of other controllers, are kept where they are: two controllers that each put the other's entries
 //! elsewhere would write for ever.
 
-use crate::translate::{Condition, GatewayStatus, ParentStatus, PolicyStatus, RouteStatus, complete};
+use crate::translate::{
+    Condition, GatewayStatus, ParentStatus, PolicyStatus, RouteStatus, Settling, complete,
+};
 use crate::world::{BackendTlsPolicy, Gateway, HttpRoute, Object, ParentRef};
 use alb_api::messages::condition;
 use alb_api::names;
 use jiff::Timestamp;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 /// Condition types that are ours alone to set on the objects we answer for.
@@ -27,8 +30,12 @@ pub(super) fn conditions_only<T>(object: &Object<T>, desired: &[Condition], now:
     (merged != current).then(|| json!({"conditions": merged}))
 }
 
-/// Status of a Gateway. `None` when it is as it should be.
-pub(super) fn gateway(object: &Object<Gateway>, desired: &GatewayStatus, now: Timestamp) -> Option<Value> {
+/// Status of a Gateway, and whether it may wait. `None` when it is as it should be.
+pub(super) fn gateway(
+    object: &Object<Gateway>,
+    desired: &GatewayStatus,
+    now: Timestamp,
+) -> Option<(Value, Settling)> {
     let generation = object.meta.generation;
     let addresses: Vec<Value> = desired
         .addresses
@@ -56,12 +63,27 @@ pub(super) fn gateway(object: &Object<Gateway>, desired: &GatewayStatus, now: Ti
             })
         })
         .collect();
-    let same = addresses == array(&object.status, "addresses")
-        && merged == array(&object.status, "conditions")
-        && listeners == current;
+    let mut settling = desired.settling;
+    if addresses == array(&object.status, "addresses") && merged == array(&object.status, "conditions") {
+        if listeners == current {
+            return None;
+        }
+        if differ_in_attached_routes_only(&listeners, current) {
+            settling = settling.max(Settling::AttachedRoutes);
+        }
+    }
     // A merge patch takes null as "remove": an empty list would be kept as such.
     let addresses = if addresses.is_empty() { Value::Null } else { Value::Array(addresses) };
-    (!same).then(|| json!({"addresses": addresses, "conditions": merged, "listeners": listeners}))
+    Some((json!({"addresses": addresses, "conditions": merged, "listeners": listeners}), settling))
+}
+
+fn differ_in_attached_routes_only(listeners: &[Value], others: &[Value]) -> bool {
+    listeners.len() == others.len()
+        && listeners.iter().zip(others).all(|(listener, other)| {
+            let mut listener = listener.clone();
+            listener["attachedRoutes"] = other["attachedRoutes"].clone();
+            listener == *other
+        })
 }
 
 /// Status of a route: our entries among those of other controllers. `None` when they are as they should be.
@@ -97,6 +119,9 @@ fn entries<T>(
     now: Timestamp,
 ) -> Option<Vec<Value>> {
     let current = array(&object.status, list);
+    if stands(current, reference, desired, object.meta.generation) {
+        return None;
+    }
     let mut missing: Vec<_> = desired.iter().collect();
     let mut entries: Vec<Value> = Vec::new();
     let entry = |wanted: &ParentStatus, current: &[Value]| {
@@ -111,7 +136,7 @@ fn entries<T>(
             entries.push(existing.clone());
             continue;
         }
-        let known: ParentRef = serde_json::from_value(existing[reference].clone()).unwrap_or_default();
+        let known = ParentRef::deserialize(&existing[reference]).unwrap_or_default();
         let known = complete(&known, namespace);
         // Ours, and no longer wanted, or a duplicate: dropped.
         let Some(position) = missing.iter().position(|wanted| wanted.parent == known) else { continue };
@@ -119,6 +144,31 @@ fn entries<T>(
     }
     entries.extend(missing.into_iter().map(|wanted| entry(wanted, &[])));
     (entries != current).then_some(entries)
+}
+
+/// Whether our entries are plainly as they should be. Most are, most of the time, and building them anew to find out takes
+/// several times as long. False says nothing: the same can be written in several ways.
+fn stands(current: &[Value], reference: &str, desired: &[ParentStatus], generation: i64) -> bool {
+    let mut ours = current.iter().filter(|entry| entry["controllerName"] == names::CONTROLLER_NAME);
+    desired.iter().all(|wanted| {
+        ours.next().is_some_and(|entry| {
+            conditions_stand(array(entry, "conditions"), &wanted.conditions, generation)
+                && ParentRef::deserialize(&entry[reference]).is_ok_and(|parent| parent == wanted.parent)
+        })
+    }) && ours.next().is_none()
+}
+
+/// The same for the conditions of one entry.
+fn conditions_stand(current: &[Value], desired: &[Condition], generation: i64) -> bool {
+    current.len() == desired.len()
+        && current.iter().zip(desired).all(|(current, wanted)| {
+            current["type"] == wanted.r#type
+                && current["status"] == wanted.status
+                && current["reason"] == wanted.reason
+                && current["message"] == wanted.message
+                && current["observedGeneration"] == generation
+                && current["lastTransitionTime"].is_string()
+        })
 }
 
 fn conditions(current: &[Value], desired: &[Condition], generation: i64, now: Timestamp) -> Vec<Value> {
@@ -148,6 +198,8 @@ fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::translate::ListenerStatus;
+    use crate::world::Meta;
 
     fn accepted(status: &'static str, message: &str) -> Condition {
         Condition { r#type: "Accepted", status, reason: "Accepted", message: message.to_owned() }
@@ -172,6 +224,63 @@ mod tests {
         let other = json!({"type": "example.com/Audited", "status": "True"});
         let merged = conditions(std::slice::from_ref(&other), &[accepted("True", "")], 1, at(0));
         assert_eq!(merged[1], other);
+    }
+
+    #[test]
+    fn a_gateway_of_which_only_the_number_of_routes_differs_may_wait() {
+        let desired = |attached_routes, message: &str| GatewayStatus {
+            conditions: vec![accepted("True", message)],
+            listeners: vec![ListenerStatus {
+                name: "http".to_owned(),
+                attached_routes,
+                ..ListenerStatus::default()
+            }],
+            ..GatewayStatus::default()
+        };
+        let (status, settling) = gateway(&Object::default(), &desired(1, "a"), at(0)).unwrap();
+        assert_eq!(settling, Settling::No, "the first status");
+        let object = Object::<Gateway> { status, ..Object::default() };
+        assert_eq!(gateway(&object, &desired(1, "a"), at(1)), None);
+        assert_eq!(gateway(&object, &desired(2, "a"), at(1)).unwrap().1, Settling::AttachedRoutes);
+        assert_eq!(gateway(&object, &desired(2, "b"), at(1)).unwrap().1, Settling::No, "a condition, too");
+    }
+
+    #[test]
+    fn entries_are_as_they_should_be_only_if_everything_but_the_time_is() {
+        let parent = complete(&ParentRef { name: "a".into(), ..ParentRef::default() }, "ns");
+        let wanted = ParentStatus { parent: parent.clone(), conditions: vec![accepted("True", "m")] };
+        let desired = RouteStatus { parents: vec![wanted], ..RouteStatus::default() };
+        let meta = Meta { generation: 3, ..Meta::default() };
+        let status =
+            route(&Object { meta: meta.clone(), ..Object::default() }, &desired, "ns", at(0)).unwrap();
+        let written = |path: &str, value: Value| {
+            let mut status = status.clone();
+            *status.pointer_mut(path).unwrap() = value;
+            route(&Object { meta: meta.clone(), status, ..Object::default() }, &desired, "ns", at(60))
+        };
+        assert_eq!(written("/parents/0/parentRef/name", json!("a")), None);
+        assert_eq!(
+            written("/parents/0/parentRef/group", Value::Null),
+            Some(status.clone()),
+            "in other words"
+        );
+        for (path, value) in [
+            ("/parents/0/parentRef/name", json!("b")),
+            ("/parents/0/controllerName", json!("other.example/controller")),
+            ("/parents/0/conditions/0/type", json!("Programmed")),
+            ("/parents/0/conditions/0/status", json!("False")),
+            ("/parents/0/conditions/0/reason", json!("Pending")),
+            ("/parents/0/conditions/0/message", json!("n")),
+            ("/parents/0/conditions/0/observedGeneration", json!(2)),
+            ("/parents/0/conditions/0/lastTransitionTime", Value::Null),
+            ("/parents/0/conditions", json!([])),
+            ("/parents", json!([])),
+        ] {
+            assert!(written(path, value).is_some(), "{path}");
+        }
+        let twice = json!({"parents": [status["parents"][0], status["parents"][0]]});
+        let object = Object { meta, status: twice, ..Object::default() };
+        assert_eq!(route(&object, &desired, "ns", at(60)), Some(status), "a duplicate goes");
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub enum Settling {
     /// It stands.
     #[default]
     No,
+    /// Only the number of attached routes differs, and the next route may be on its way: a fraction of a second.
+    AttachedRoutes,
     /// Connected proxies have yet to acknowledge: milliseconds.
     Acknowledgement,
     /// Proxies run and have yet to connect (to a new leader, say): seconds.

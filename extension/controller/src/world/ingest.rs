@@ -23,6 +23,25 @@ pub struct Change {
     pub event: Event<DynamicObject>,
 }
 
+/// How much of the world a step of a watch has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Difference {
+    /// Nothing.
+    #[default]
+    None,
+    /// What no decision rests on: a status, or the version of an object. What should be is as before, and only what is to
+    /// be written may not be.
+    Status,
+    /// What decisions rest on.
+    Content,
+}
+
+impl From<bool> for Difference {
+    fn from(changed: bool) -> Self {
+        if changed { Self::Content } else { Self::None }
+    }
+}
+
 /// Why an object cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
@@ -42,15 +61,15 @@ pub(super) fn serialize_unreadable<S: serde::Serializer>(
 }
 
 impl World {
-    /// Applies one step of a watch. Returns whether the world differs now.
-    pub fn absorb(&mut self, change: Change, seen: &mut Seen) -> bool {
+    /// Applies one step of a watch.
+    pub fn absorb(&mut self, change: Change, seen: &mut Seen) -> Difference {
         let Change { kind, event } = change;
         match event {
             Event::Apply(object) => self.apply(kind, object),
-            Event::Delete(object) => self.remove(kind, &key_of(&object)),
+            Event::Delete(object) => self.remove(kind, &key_of(&object)).into(),
             Event::Init => {
                 seen.insert(kind, BTreeSet::new());
-                false
+                Difference::None
             }
             Event::InitApply(object) => {
                 seen.entry(kind).or_default().insert(key_of(&object));
@@ -59,28 +78,28 @@ impl World {
             Event::InitDone => {
                 let seen = seen.remove(&kind).unwrap_or_default();
                 let gone: Vec<Key> = self.keys(kind).into_iter().filter(|key| !seen.contains(key)).collect();
-                gone.iter().filter(|key| self.remove(kind, key)).count() > 0
+                (gone.iter().filter(|key| self.remove(kind, key)).count() > 0).into()
             }
         }
     }
 
-    /// Puts an object into the world, or among the unreadable ones. Returns whether the world differs now.
-    pub fn apply(&mut self, kind: Watched, object: DynamicObject) -> bool {
+    /// Puts an object into the world, or among the unreadable ones.
+    pub fn apply(&mut self, kind: Watched, object: DynamicObject) -> Difference {
         let key = key_of(&object);
         let uid = object.metadata.uid.clone().unwrap_or_default();
         match self.read(kind, &key, object) {
-            Ok(changed) => self.unreadable.remove(&(kind, key)).is_some() || changed,
+            Ok(difference) => difference.max(self.unreadable.remove(&(kind, key)).is_some().into()),
             Err(problem) => {
                 self.remove(kind, &key);
                 let message = problem.to_string();
                 let unreadable = Unreadable { kind, key: key.clone(), uid, message };
                 let before = self.unreadable.insert((kind, key), unreadable.clone());
-                before.as_ref() != Some(&unreadable)
+                (before.as_ref() != Some(&unreadable)).into()
             }
         }
     }
 
-    fn read(&mut self, kind: Watched, key: &Key, mut object: DynamicObject) -> Result<bool, Problem> {
+    fn read(&mut self, kind: Watched, key: &Key, mut object: DynamicObject) -> Result<Difference, Problem> {
         let in_data_plane = key.namespace == names::DATA_PLANE_NAMESPACE;
         let meta = meta_of(kind, &mut object, in_data_plane);
         let mut data = object.data;
@@ -93,9 +112,13 @@ impl World {
             Watched::HttpRoute => put(&mut self.routes, key, meta, spec(&mut data)?, status),
             Watched::ReferenceGrant => put(&mut self.grants, key, meta, spec(&mut data)?, status),
             Watched::BackendTlsPolicy => {
-                put(&mut self.backend_tls_policies, key, meta, spec(&mut data)?, status)
+                match put(&mut self.backend_tls_policies, key, meta, spec(&mut data)?, status) {
+                    // How many entries others have in its status decides how many of ours find room.
+                    Difference::Status => Difference::Content,
+                    difference => difference,
+                }
             }
-            Watched::ConfigMap => self.set_ca_bundle(key, CaBundle::of_config_map(&data)),
+            Watched::ConfigMap => self.set_ca_bundle(key, CaBundle::of_config_map(&data)).into(),
             Watched::LoadBalancer => put(&mut self.load_balancers, key, meta, spec(&mut data)?, status),
             Watched::TrafficController => {
                 put(&mut self.traffic_controllers, key, meta, spec(&mut data)?, status)
@@ -122,7 +145,7 @@ impl World {
                 let owner = object.metadata.uid;
                 let changed = self.owner != owner;
                 self.owner = owner;
-                changed
+                changed.into()
             }
             Watched::Identity => {
                 let annotations = object.metadata.annotations.unwrap_or_default();
@@ -130,7 +153,7 @@ impl World {
                 let identity = Some(identity(spiffe_id, &data)?);
                 let changed = self.identity != identity;
                 self.identity = identity;
-                changed
+                changed.into()
             }
         })
     }
@@ -232,13 +255,21 @@ fn put<T: PartialEq>(
     meta: Meta,
     spec: T,
     status: Value,
-) -> bool {
-    let object = Object { meta, spec, status };
-    if map.get(&key) == Some(&object) {
-        return false;
-    }
-    map.insert(key, object);
-    true
+) -> Difference {
+    let Some(known) = map.get_mut(&key) else {
+        map.insert(key, Object { meta, spec, status });
+        return Difference::Content;
+    };
+    let version = std::mem::replace(&mut known.meta.resource_version, meta.resource_version.clone());
+    let difference = if known.meta != meta || known.spec != spec {
+        Difference::Content
+    } else if version != meta.resource_version || known.status != status {
+        Difference::Status
+    } else {
+        Difference::None
+    };
+    *known = Object { meta, spec, status };
+    difference
 }
 
 fn spec<T: DeserializeOwned + Default>(data: &mut Value) -> Result<T, serde_json::Error> {
@@ -325,4 +356,62 @@ fn identity(spiffe_id: String, data: &Value) -> Result<Identity, Problem> {
         trust_bundle: decode("ca.crt")?,
         spiffe_id,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A world that knows an object, and what another version of it is to that world.
+    fn difference(kind: Watched, known: &Value, other: &Value) -> Difference {
+        let object = |change: &Value| {
+            let mut object = json!({
+                "metadata": {"namespace": "ns", "name": "it", "generation": 1, "resourceVersion": "1"},
+            });
+            for (field, value) in change.as_object().unwrap() {
+                match field.as_str() {
+                    "spec" | "status" => object[field] = value.clone(),
+                    field => object["metadata"][field] = value.clone(),
+                }
+            }
+            serde_json::from_value(object).unwrap()
+        };
+        let mut world = World::default();
+        assert_eq!(world.apply(kind, object(known)), Difference::Content, "a new object");
+        assert_eq!(world.apply(kind, object(known)), Difference::None, "the same again");
+        let difference = world.apply(kind, object(other));
+        assert_eq!(world.apply(kind, object(other)), Difference::None, "it is known now");
+        difference
+    }
+
+    #[test]
+    fn a_status_and_a_version_are_no_reason_to_translate() {
+        let written = json!({"resourceVersion": "2", "status": {"parents": []}});
+        for kind in [Watched::HttpRoute, Watched::Gateway, Watched::GatewayClass, Watched::LoadBalancer] {
+            assert_eq!(difference(kind, &json!({}), &written), Difference::Status, "{kind:?}");
+            let touched = json!({"resourceVersion": "2"});
+            assert_eq!(difference(kind, &json!({}), &touched), Difference::Status, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is() {
+        for (kind, change) in [
+            (Watched::HttpRoute, json!({"generation": 2, "spec": {"hostnames": ["a.example"]}})),
+            (Watched::HttpRoute, json!({"generation": 2})),
+            (Watched::HttpRoute, json!({"deletionTimestamp": "2026-01-01T00:00:00Z"})),
+            (Watched::Gateway, json!({"annotations": {"alb.networking.azure.io/alb-name": "b"}})),
+            (Watched::Namespace, json!({"labels": {"istio-injection": "enabled"}})),
+            (Watched::Deployment, json!({"status": {"readyReplicas": 1}})),
+        ] {
+            assert_eq!(difference(kind, &json!({}), &change), Difference::Content, "{kind:?} {change}");
+        }
+    }
+
+    #[test]
+    fn the_status_of_a_policy_is_because_it_may_be_full() {
+        let written = json!({"resourceVersion": "2", "status": {"ancestors": []}});
+        assert_eq!(difference(Watched::BackendTlsPolicy, &json!({}), &written), Difference::Content);
+    }
 }
