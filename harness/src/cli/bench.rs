@@ -1,6 +1,7 @@
 //! `meshproof bench startup`: `meshproof up` against the plain sequential way, doing the same work in the same run;
 //! `meshproof bench routes` is in a file of its own.
 
+mod calm;
 mod routes;
 
 use std::time::{Duration, Instant};

@@ -12,6 +12,7 @@ use kube::api::{Api, DeleteParams, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::time::MissedTickBehavior;
 
+use super::calm;
 use crate::cluster::api::{ApiError, apply, objects, wait, wait_for_deployment};
 use crate::cluster::{
     ClusterError, ClusterSpec, Implementation, InstallError, addons, default_name,
@@ -78,6 +79,7 @@ async fn measure_all(
         apply(client, objects("bench-routes.yaml", &manifest)?).await?;
         wait_for_deployment(client, NAMESPACE, "backend", PROGRAMMED).await?;
         let address = programmed(client, image, class).await?;
+        calm::wait(client).await?;
         all.push(measure(client, class, address, routes).await?);
         phase.done();
     }
