@@ -23,18 +23,39 @@ use meshproof::requirement::Catalogue;
 use meshproof::runner::groups::{Asked, Group, groups};
 use meshproof::runner::live::Live;
 use meshproof::runner::{Keep, Runner, verdict};
-use meshproof::scenario::Scenario;
+use meshproof::scenario::needs::Istio;
+use meshproof::scenario::{Scenario, discover};
 use meshproof::supply::cache::Cache;
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
+/// Tests run in the order of their names. So Istio is taken out once, and never put back.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn proved(#[files("*/scenario.yaml")] file: PathBuf) -> Result<()> {
+async fn proved_without_istio(
+    #[files("aks-add-on/scenario.yaml")]
+    #[files("extension-first/scenario.yaml")]
+    #[files("istio-versions/scenario.yaml")]
+    file: PathBuf,
+) -> Result<()> {
+    prove_chosen(&file).await
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn proved(
+    #[files("*/scenario.yaml")]
+    #[exclude("(^|/)(aks-add-on|extension-first|istio-versions)/")]
+    file: PathBuf,
+) -> Result<()> {
+    prove_chosen(&file).await
+}
+
+async fn prove_chosen(file: &Path) -> Result<()> {
     // Seen from the workspace, as cargo is called there; the test itself runs in its package's folder.
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let chosen = std::env::var_os("MESHPROOF_IMPLEMENTATION").map(|file| workspace.join(file));
-    prove(&file, Implementation::choose(chosen.as_deref())?).await
+    prove(file, Implementation::choose(chosen.as_deref())?).await
 }
 
 #[rstest]
@@ -75,6 +96,36 @@ async fn broken_on_purpose_is_red(#[files("broken/*/scenario.yaml")] file: PathB
         bail!("wanted a red verdict with diagnosis {wanted}, got {found:?}\n{}", report::explain(&result));
     }
     Ok(())
+}
+
+/// A scenario that no test runs would not be missed, and one that two tests run would only take longer.
+#[test]
+fn all_scenarios_are_run_each_by_the_test_it_belongs_to() -> Result<()> {
+    let listed = process::Command::new(std::env::current_exe()?).arg("--list").output()?;
+    let mut run: Vec<_> =
+        std::str::from_utf8(&listed.stdout)?.lines().filter_map(test_and_scenario).collect();
+    run.sort();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let belongs = |id: String| -> Result<(String, String)> {
+        let scenario = Scenario::load(root, &id, &Catalogue::built_in()?, &Implementation::built_in()?)?;
+        let test = match (&scenario.expects, scenario.needs.istio) {
+            (Some(_), _) => "broken_on_purpose_is_red",
+            (None, Istio::None) => "proved_without_istio",
+            (None, _) => "proved",
+        };
+        Ok((test.to_owned(), id.replace(['/', '-'], "_")))
+    };
+    let mut wanted = discover::all(root)?.into_iter().map(belongs).collect::<Result<Vec<_>>>()?;
+    wanted.sort();
+    assert_eq!(run, wanted);
+    Ok(())
+}
+
+/// `proved::file_04_bring_your_own_scenario_yaml: test` is rstest's way to say that `proved` runs `bring_your_own`.
+fn test_and_scenario(line: &str) -> Option<(String, String)> {
+    let (test, case) = line.strip_suffix("_scenario_yaml: test")?.split_once("::file_")?;
+    let (_, scenario) = case.split_once('_')?;
+    Some((test.to_owned(), scenario.to_owned()))
 }
 
 /// What the tests of one process share: they are one run with one report.
