@@ -18,6 +18,8 @@ pub struct GoBuild {
     pub module: GoModule,
     /// Package to build, and the name of its program.
     pub programs: Vec<(&'static str, &'static str)>,
+    /// Build tags, separated by commas; empty for none.
+    pub tags: &'static str,
     /// `-X` stamps: variable and value.
     pub stamps: Vec<(String, String)>,
 }
@@ -34,6 +36,9 @@ impl GoBuild {
             .with("arch", std::env::consts::ARCH);
         if let Some((path, text)) = self.module.own {
             inputs = inputs.with(path, text);
+        }
+        if !self.tags.is_empty() {
+            inputs = inputs.with("tags", self.tags);
         }
         for (package, program) in &self.programs {
             inputs = inputs.with(program, package);
@@ -64,7 +69,8 @@ impl GoBuild {
                 let target = single
                     .map_or_else(|| format!("{}/", out.display()), |p| out.join(p).display().to_string());
                 go(self.phase(), &source)
-                    .args(["build", "-trimpath", COMPILER, "-ldflags", &self.ldflags(), "-o", &target])
+                    .args(["build", "-trimpath", COMPILER, "-tags", self.tags, "-ldflags", &self.ldflags()])
+                    .args(["-o", &target])
                     .args(self.programs.iter().map(|(package, _)| *package))
                     .log(cache.log(&format!("go-{}", self.name)))
                     .run()
@@ -88,7 +94,7 @@ impl GoBuild {
     pub async fn download(&self, cache: &Cache) -> Result<(), SupplyError> {
         let source = materialise(cache, self.module)?;
         go(format!("download the modules of {}", self.module.name), &source)
-            .args(["list", "-deps"])
+            .args(["list", "-deps", "-tags", self.tags])
             .args(self.programs.iter().map(|(package, _)| *package))
             .run()
             .await?;
@@ -174,6 +180,7 @@ mod tests {
             name: "etcd",
             module: pins::ETCD,
             programs: vec![("go.etcd.io/etcd/server/v3", "etcd")],
+            tags: "",
             stamps: vec![("a.b/c.D".to_owned(), "v1".to_owned())],
         }
     }
@@ -183,6 +190,7 @@ mod tests {
         let mut other = build();
         other.stamps[0].1 = "v2".to_owned();
         assert_ne!(build().key(), other.key());
+        assert_ne!(build().key(), GoBuild { tags: "netgo", ..build() }.key());
         assert_eq!(build().ldflags(), "-s -w -X a.b/c.D=v1");
     }
 
