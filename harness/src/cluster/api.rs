@@ -20,7 +20,7 @@ use crate::yaml;
 mod connect;
 mod readiness;
 
-pub(crate) use readiness::{deployment_shortfall, node_is_ready, pod_troubles, pods_shortfall};
+pub(crate) use readiness::{deployment_shortfall, node_is_ready, pod_is_ready, pod_troubles, pods_shortfall};
 
 /// Our name as the owner of fields.
 const FIELD_MANAGER: &str = "meshproof";
@@ -129,7 +129,8 @@ pub(crate) async fn readyz(client: &Client) -> Result<(), ApiError> {
     get(client, "/readyz").await
 }
 
-async fn get(client: &Client, path: &str) -> Result<(), ApiError> {
+/// Asks the API server once for something that it need only answer.
+pub(crate) async fn get(client: &Client, path: &str) -> Result<(), ApiError> {
     let doing = format!("asking the API server for {path}");
     let get = http::Request::get(path).body(Vec::new());
     let get = get.map_err(|error| request(doing.clone())(kube::Error::HttpError(error)))?;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use super::{Answer, Ask, Echo, Failure, MAX_BODY, ProbeError, Values, Vantage, exec};
+use crate::cluster::api::pod_is_ready;
 use crate::yaml;
 
 const PLAIN: &str = include_str!("../../../fixtures/manifests/vantage-plain.yaml");
@@ -179,7 +180,7 @@ impl VantagePods {
     }
 
     async fn wait_ready(&self, pods: &Api<Pod>, namespace: &str) -> Result<(), ProbeError> {
-        let ready = |pod: Option<&Pod>| pod.is_some_and(is_ready);
+        let ready = |pod: Option<&Pod>| pod.is_some_and(pod_is_ready);
         let waiting = await_condition(pods.clone(), POD, ready);
         match tokio::time::timeout(READY_WITHIN, waiting).await {
             Ok(Ok(_)) => Ok(()),
@@ -236,11 +237,6 @@ fn same_image(pod: &Pod, image: &str) -> bool {
         && pod.spec.as_ref().is_some_and(|spec| {
             spec.containers.iter().any(|c| c.name == POD && c.image.as_deref() == Some(image))
         })
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// What holds a pod up, in one line.

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use crate::cluster::api::{ApiError, request};
+use crate::cluster::api::{ApiError, get, pod_is_ready, request};
 
 /// All pods started or gone.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -30,11 +30,7 @@ pub(super) async fn wait(client: &Client) -> Result<(), ApiError> {
         }
         tokio::time::sleep(ASK_AGAIN).await;
     }
-    let doing = "having the API server collect its garbage";
-    let profile = http::Request::get("/debug/pprof/heap?gc=1&debug=1").body(Vec::new());
-    let profile = profile.map_err(kube::Error::HttpError).map_err(request(doing))?;
-    client.request_text(profile).await.map_err(request(doing))?;
-    Ok(())
+    get(client, "/debug/pprof/heap?gc=1&debug=1").await
 }
 
 /// Which pod is starting or stopping, if this one is.
@@ -43,11 +39,8 @@ fn unsettled(pod: &Pod) -> Option<String> {
     if pod.metadata.deletion_timestamp.is_some() {
         return Some(format!("{} is being removed", name()));
     }
-    let status = pod.status.as_ref();
-    let is_over = status.and_then(|status| status.phase.as_deref()) == Some("Succeeded");
-    let mut conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
-    let is_ready = conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    (!is_over && !is_ready).then(|| format!("{} is not ready", name()))
+    let is_over = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Succeeded");
+    (!is_over && !pod_is_ready(pod)).then(|| format!("{} is not ready", name()))
 }
 
 #[cfg(test)]

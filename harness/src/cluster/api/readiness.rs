@@ -39,6 +39,12 @@ fn observed(deployment: &Deployment) -> Result<(i32, &DeploymentStatus), String>
     Ok((wanted, status))
 }
 
+/// The pod's Ready condition is true.
+pub(crate) fn pod_is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
 /// The node's Ready condition is true.
 pub(crate) fn node_is_ready(node: &Node) -> bool {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());

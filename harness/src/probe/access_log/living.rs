@@ -12,6 +12,7 @@ use kube::{
 };
 
 use super::{AccessLogEntry, LogFormat, ProxyLogs};
+use crate::cluster::api::pod_is_ready;
 use crate::probe::ProbeError;
 
 /// How long a proxy that starts may take until it writes its first line. Too short for a log to be full.
@@ -72,18 +73,13 @@ impl ProxyLogs {
         let list = self.api().list(&ListParams::default().labels(&self.selector)).await;
         let list = list.map_err(|error| ProbeError::kubernetes(doing("listing proxy pods"), error))?;
         let (api, parameters) = (&self.api(), &LogParams { timestamps: true, ..LogParams::default() });
-        let logs = list.items.iter().filter(|pod| is_ready(pod)).map(|pod| async move {
+        let logs = list.items.iter().filter(|pod| pod_is_ready(pod)).map(|pod| async move {
             let text = api.logs(&pod.name_any(), parameters).await?;
             Ok(LivingLog::read(pod, &text, self.format))
         });
         let logs = try_join_all(logs).await;
         logs.map_err(|error| ProbeError::kubernetes(doing("reading the logs of pods"), error))
     }
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// When the youngest of a pod's containers was started.
@@ -132,7 +128,7 @@ mod tests {
         let log = LivingLog::read(&pod(), &text, LogFormat::Alb);
         assert_eq!((log.started, log.oldest), (Some(at("12:00:00")), Some(at("12:00:01.25"))));
         assert_eq!(log.entries.iter().map(|entry| entry.status).collect::<Vec<_>>(), [200]);
-        assert!(is_ready(&pod()));
+        assert!(pod_is_ready(&pod()));
         assert_eq!(log.gap(at("12:00:05")), None);
     }
 
