@@ -26,7 +26,14 @@ const CHANGES: usize = 256;
 ///
 /// # Errors
 /// When it cannot start: a port is taken, there is no API server to be found, the flags contradict each other.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub fn run(args: Args) -> anyhow::Result<()> {
+    alb_runtime::install_crypto_provider();
+    // Two threads: one translates, the other keeps the Lease and the streams alive. They are started here and not in the
+    // program: whoever polls a future has it compiled, and all that is in it.
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(start(args))
+}
+
+async fn start(args: Args) -> anyhow::Result<()> {
     alb_runtime::telemetry::init(&args.log).context("setting up logs")?;
     let shutdown = alb_runtime::shutdown_on_signals().context("handling signals")?;
     let readiness = Readiness::new();

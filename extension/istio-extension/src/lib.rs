@@ -7,10 +7,12 @@
 
 pub mod app;
 pub mod certificate;
+pub mod cli;
 pub mod environment;
 pub mod files;
 pub mod metrics;
 pub mod publish;
+pub mod run;
 pub mod status;
 #[cfg(test)]
 mod testing;

@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-/// Makes aws-lc-rs the process-wide rustls provider. Call it first in `main`; calling it again does nothing.
+/// Makes aws-lc-rs the process-wide rustls provider. Call it before anything speaks TLS; calling it again does nothing.
 pub fn install_crypto_provider() {
     // Err means that a provider is already installed, which is what was wanted.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
