@@ -185,7 +185,7 @@ impl Mesh<'_> {
             }
             let new: Vec<_> =
                 now.iter().filter(|pod| pod.uid().is_some_and(|uid| !before.contains(&uid))).collect();
-            if forgotten && new.len() >= before.len() && new.iter().all(|pod| is_ready(pod)) {
+            if forgotten && new.len() >= before.len() && new.iter().all(|pod| api::pod_is_ready(pod)) {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -290,11 +290,6 @@ impl Mesh<'_> {
             }
         }
     }
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn has_sidecar(pod: &Pod) -> bool {
