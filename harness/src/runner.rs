@@ -10,7 +10,7 @@ pub mod objects;
 pub mod traffic;
 pub mod verdict;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::event::{
     ErratumInfo, Event, EventSink, Observed, PhaseEvents, ScenarioInfo, ScenarioResult, StepKind, StepResult,
     Verdict, result_name,
 };
-use crate::ports::{EvidenceRequest, PortError};
+use crate::ports::{EvidenceRequest, ObjectRef, PortError};
 use crate::progress::Phase;
 use crate::scenario::{Scenario, Step, limits};
 use context::{Context, Outside, Trouble, millis};
@@ -162,7 +162,7 @@ impl Runner {
         so_far: &mut SoFar,
         evidence: PathBuf,
     ) -> StepResult {
-        let SoFar { ledger, pods, values, traffic, .. } = so_far;
+        let SoFar { ledger, pods, values, fallen, traffic, .. } = so_far;
         let started = Instant::now();
         let started_ms = millis(started.duration_since(begun));
         let (id, info) = (scenario.id.clone(), step.info.clone());
@@ -175,6 +175,7 @@ impl Runner {
             ledger,
             pods,
             values,
+            fallen,
             traffic,
             sink: self.sink.as_ref(),
             scenario: &scenario.id,
@@ -292,6 +293,7 @@ struct SoFar {
     ledger: Ledger,
     pods: BTreeMap<String, Vec<crate::claim::pods::Pod>>,
     values: BTreeMap<String, String>,
+    fallen: HashMap<ObjectRef, String>,
     traffic: Option<traffic::Traffic>,
     steps: Vec<StepResult>,
 }

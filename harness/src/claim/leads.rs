@@ -1,5 +1,6 @@
-//! `leads: lease/alb-controller`: somebody renews the Lease, by now; with `by: another`, somebody else than the one who held it
-//! when the step began. The time it takes is the time to take over.
+//! `leads: lease/alb-controller`: somebody renews the Lease, by now; with `by: another`, somebody else than the one whose
+//! pod or node a step has ended, or else than the one who held it when this step began. Where it follows a death at once, the
+//! time it takes is the time to take over.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -80,7 +81,9 @@ impl Word for Leads {
             let id = &self.lease;
             let query = Query { kind: id.kind, namespace: id.namespace.clone(), name: Some(id.name.clone()) };
             let doing = format!("waiting for the next holder of {id}");
-            let mut before: Option<Term> = None;
+            // Taken, not looked at: it has been succeeded once this step has ended.
+            let fallen = self.another.then(|| context.fallen.remove(id)).flatten();
+            let mut before = fallen.map(|holder| Term { holder, renewed: String::new() });
             let held = becomes(context, &query, &doing, &self.name(), |leases| {
                 let Some(now) = leases.first().and_then(Term::of) else {
                     return Judgement::NotYet(format!("nobody holds {id}"));

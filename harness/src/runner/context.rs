@@ -1,6 +1,6 @@
 //! What a step gets to work with, and how it tells of trouble.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct Context<'a> {
     pub pods: &'a mut BTreeMap<String, Vec<Pod>>,
     /// Values that claims have given names to, by name.
     pub values: &'a mut BTreeMap<String, String>,
+    /// Who held each Lease when a step ended its pod or its node.
+    pub fallen: &'a mut HashMap<ObjectRef, String>,
     /// Constant traffic, if a step before this one has started it.
     pub traffic: &'a mut Option<Traffic>,
     /// The stream of events.

@@ -311,8 +311,17 @@ impl Mesh for World {
 }
 
 impl Machines for World {
+    /// Its Leases have another holder at once.
     fn kill<'a>(&'a self, namespace: &'a str, pod: &'a str, _: bool) -> PortFuture<'a, ()> {
-        async move { self.call(format!("kill {namespace}/{pod}")) }.boxed()
+        async move {
+            self.call(format!("kill {namespace}/{pod}"))?;
+            self.objects.send_modify(|objects| {
+                let held = objects.values_mut().filter(|object| object["spec"]["holderIdentity"] == pod);
+                held.for_each(|lease| lease["spec"]["holderIdentity"] = "another".into());
+            });
+            Ok(())
+        }
+        .boxed()
     }
 
     fn stop<'a>(&'a self, node: &'a str) -> PortFuture<'a, ()> {

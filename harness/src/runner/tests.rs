@@ -20,6 +20,7 @@ mod answers;
 mod elsewhere;
 mod event;
 mod istio;
+mod leads;
 mod limit;
 mod node;
 mod shell;

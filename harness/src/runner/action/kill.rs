@@ -59,7 +59,7 @@ impl Victim {
         }
     }
 
-    /// The pod, once there is one.
+    /// The pod, once there is one. Whose it was is remembered: the next holder is another.
     pub(super) async fn find(&self, context: &mut Context<'_>, namespace: &str) -> Result<Value, Trouble> {
         let holder = match self {
             Self::Prefix(_) => None,
@@ -76,7 +76,9 @@ impl Victim {
                         None => Judgement::NotYet(format!("nobody holds {lease}")),
                     }
                 });
-                Some(held.await?.found)
+                let holder = held.await?.found;
+                context.fallen.insert(lease.clone(), holder.clone());
+                Some(holder)
             }
         };
         let Some(kind) = Kind::by_word("pod") else {
