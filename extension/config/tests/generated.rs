@@ -1,0 +1,52 @@
+//! `src/generated/` is what the protocol compiles to, without `protoc`: protox parses it, prost and tonic generate the types.
+//!
+//! The types are committed, so that a build of the extension compiles no generator, and a change of the protocol shows its
+//! Rust side in review.
+
+use std::error::Error;
+use std::path::Path;
+use std::{env, fs};
+
+const FILE: &str = "alb.config.v1.rs";
+
+#[test]
+fn the_generated_types_are_those_of_the_protocol() -> Result<(), Box<dyn Error>> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let out = tempfile::tempdir()?;
+    generate(package, out.path())?;
+    let generated = fs::read_to_string(out.path().join(FILE))?;
+    let committed = package.join("src/generated").join(FILE);
+    if env::var_os("REGENERATE").is_some() {
+        fs::write(&committed, &generated)?;
+    }
+    assert!(
+        fs::read_to_string(&committed).is_ok_and(|text| text == generated),
+        "{} is not what proto/ says; generate it anew, and commit it:\n  REGENERATE=1 cargo test --package alb-config \
+         --test generated",
+        committed.display()
+    );
+    Ok(())
+}
+
+fn generate(package: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let descriptors = protox::compile(["alb/config/v1/config.proto"], [package.join("proto")])?;
+    tonic_prost_build::configure()
+        .out_dir(out)
+        .type_attribute(".", "#[derive(serde::Serialize)]")
+        // The proxy shares connections between endpoints whose security is the same.
+        .type_attribute(".alb.config.v1.ServerTls", "#[derive(Eq, Hash)]")
+        .field_attribute(".alb.config.v1.Secret.certificate_chain", PEM)
+        .field_attribute(".alb.config.v1.Secret.trust_bundle", PEM)
+        .field_attribute(".alb.config.v1.ServerTls.ca_certificates", PEM)
+        .field_attribute(
+            ".alb.config.v1.Secret.private_key",
+            "#[serde(serialize_with = \"crate::secret::redacted\")]",
+        )
+        // Written by hand in secret.rs: key material never reaches a log.
+        .skip_debug([".alb.config.v1.Secret"])
+        .emit_rerun_if_changed(false)
+        .compile_fds(descriptors)?;
+    Ok(())
+}
+
+const PEM: &str = "#[serde(serialize_with = \"crate::secret::pem\")]";
