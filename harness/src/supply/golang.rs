@@ -31,7 +31,7 @@ impl GoBuild {
         let mut inputs = Inputs::new(self.name)
             .with("go.mod", self.module.go_mod)
             .with("go.sum", self.module.go_sum)
-            .with("flags", COMPILER)
+            .with("flags", COMPILER.join(" "))
             .with("linker", self.ldflags())
             .with("arch", std::env::consts::ARCH);
         if let Some((path, text)) = self.module.own {
@@ -69,7 +69,9 @@ impl GoBuild {
                 let target = single
                     .map_or_else(|| format!("{}/", out.display()), |p| out.join(p).display().to_string());
                 go(self.phase(), &source)
-                    .args(["build", "-trimpath", COMPILER, "-tags", self.tags, "-ldflags", &self.ldflags()])
+                    .args(["build", "-trimpath"])
+                    .args(COMPILER)
+                    .args(["-tags", self.tags, "-ldflags", &self.ldflags()])
                     .args(["-o", &target])
                     .args(self.programs.iter().map(|(package, _)| *package))
                     .log(cache.log(&format!("go-{}", self.name)))
@@ -127,8 +129,17 @@ pub async fn module_dir(cache: &Cache, module: GoModule, path: &str) -> Result<P
     }
 }
 
-/// Nobody debugs these programs, and the linker drops what debuggers read: making it takes a tenth of the time.
-const COMPILER: &str = "-gcflags=all=-dwarf=false";
+/// What the compiler is told; of several patterns that match a package, the last one counts.
+///
+/// Nobody debugs these programs, and the linker drops what debuggers read: making it takes a tenth of the time. Inlining
+/// (off: `-l`) takes another tenth of Kubernetes' time and a fifth of Istio's. It stays on where these spend their time: the
+/// standard library, encodings, gRPC.
+const COMPILER: [&str; 4] = [
+    "-gcflags=all=-dwarf=false",
+    "-gcflags=k8s.io/...=-dwarf=false -l",
+    "-gcflags=istio.io/...=-dwarf=false -l",
+    "-gcflags=github.com/envoyproxy/...=-dwarf=false -l",
+];
 
 /// How far the compiler's heap may grow before it collects garbage (`GOGC`, percent), for so much memory available. A
 /// compilation is short and most of what it allocates it needs: 400 takes a fifth less time than 100, 1600 another tenth.
