@@ -28,6 +28,9 @@ pub struct Echo {
     pub service: String,
     /// Name of the pod that answered.
     pub pod: String,
+    /// Other end of the connection, as the program that answered saw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
     /// The TLS of the connection it answered on; `None` in clear text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<EchoTls>,
@@ -45,6 +48,9 @@ pub struct EchoTls {
     pub negotiated_protocol: String,
     /// Cipher suite.
     pub cipher_suite: String,
+    /// Certificates that the client showed, its own first, as PEM.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peer_certificates: Vec<String>,
 }
 
 /// One or several values of a header: echo backends differ in how they print a single one.
