@@ -5,6 +5,7 @@
 //! | `clear-text-refused` | does the pod refuse a clear-text client outside the mesh? (R21) |
 //! | `clear-text-answered` | does the pod answer one? |
 //! | `mtls-from-extension` | did gateway *and* sidecar see mutual TLS with the gateway's identity? (R5, R17, R18) |
+//! | `tls-without-istio-alpn-refused` | is every 503 what came of TLS that the backend's side did not understand? (R45) |
 //! | `never-clear-text` | did the gateway try nothing but mutual TLS, as the program behind the sidecar bears out? (R18) |
 //! | `issued-by-istio` | does that identity chain to istiod's root? (R2, R5) |
 //! | `issued-by-new-root` | do both sides show certificates under the root plugged into Istio, and not the one before? (R2, R5) |
@@ -24,7 +25,9 @@ mod logged;
 mod mtls;
 mod never_clear_text;
 mod newest;
+mod program;
 mod sidecar;
+mod tls_refused;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,6 +40,7 @@ pub use self::{backend::BackendPod, sidecar::SidecarEntry};
 use crate::{
     event::Testimony,
     implementation::Implementation,
+    mesh::{self, LogForm, Mesh},
     ports::{Account, Logged, ObjectRef, PortError, PortFuture, WitnessContext, Witnesses},
     probe::{AccessLogEntry, Answer, Prober, ProxyLogs},
 };
@@ -65,6 +69,12 @@ impl ClusterWitnesses {
         ProxyLogs::of(&self.client, &self.implementation.proxies, namespace, gateway)
     }
 
+    /// The control plane that is responsible for the backend.
+    async fn mesh(&self, context: &WitnessContext) -> Result<Option<Mesh>, PortError> {
+        let found = mesh::of_namespace(&self.client, context.namespace_of_backend()).await;
+        found.map_err(|error| PortError::new("looking for the mesh's settings", Chain(&error)))
+    }
+
     async fn hear(&self, witness: &str, context: &WitnessContext) -> Result<Testimony, PortError> {
         let logs = self.logs(&context.namespace, &context.gateway);
         match witness {
@@ -75,10 +85,14 @@ impl ClusterWitnesses {
                 backend_tls::hear(&self.client, logs, witness, context).await
             }
             mtls::NAME | newest::NAME => {
+                let Some(mesh) = self.mesh(context).await? else {
+                    return Ok(nothing_to_see(witness, "there is no istiod: nobody vouches for identities"));
+                };
                 let outside = mtls::Outside {
                     client: &self.client,
                     prober: &self.prober,
                     logs,
+                    mesh,
                     spiffe_id: self.implementation.identity.of(&context.namespace, &context.gateway),
                 };
                 match witness {
@@ -91,6 +105,13 @@ impl ClusterWitnesses {
             }
             issued::NAME => issued::hear(&self.client, &self.implementation, context).await,
             hand_made::NAME => hand_made::hear(&self.client, &self.implementation.namespaces, context).await,
+            tls_refused::NAME => {
+                let mesh = self.mesh(context).await?;
+                // Without Istio nothing but the programs tells.
+                let form = mesh.map_or(LogForm::Off, |mesh| mesh.access_log);
+                let proxies = &self.implementation.proxies;
+                tls_refused::hear(&self.client, &self.prober, proxies, &form, context).await
+            }
             never_clear_text::NAME => never_clear_text::hear(&self.client, logs, context).await,
             other => Err(PortError::new(format!("hearing witness {other}"), "there is no such witness")),
         }
@@ -150,6 +171,16 @@ impl Witnesses for ClusterWitnesses {
         since: Duration,
     ) -> PortFuture<'a, Option<Vec<Logged>>> {
         Self::logged(self, gateway, path, since).boxed()
+    }
+}
+
+/// An error with what it comes from.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        self.0.source().map_or(Ok(()), |source| write!(f, ": {}", Chain(source)))
     }
 }
 

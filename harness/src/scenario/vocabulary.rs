@@ -60,6 +60,10 @@ pub const WITNESSES: &[(&str, &str)] = &[
         "new connections to the backend carry the certificate that is published now, and no other",
     ),
     (
+        "tls-without-istio-alpn-refused",
+        "for each 503 the gateway opened a connection with TLS and no Istio ALPN, and the program got nothing in clear text",
+    ),
+    (
         "never-clear-text",
         "the gateway tried nothing but mutual TLS, and the program behind the sidecar bears it out",
     ),

@@ -6,6 +6,7 @@ use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{Api, Client, api::ListParams};
 
 use super::trouble;
+use crate::mesh::Mesh;
 use crate::ports::PortError;
 
 /// A pod behind a Service.
@@ -25,9 +26,8 @@ pub struct BackendPod {
 
 impl BackendPod {
     /// The identity its sidecar shows.
-    pub fn spiffe_id(&self) -> String {
-        let domain = alb_api::names::DEFAULT_TRUST_DOMAIN;
-        format!("spiffe://{domain}/ns/{}/sa/{}", self.namespace, self.service_account)
+    pub fn spiffe_id(&self, mesh: &Mesh) -> String {
+        mesh.spiffe_id(&self.namespace, &self.service_account)
     }
 }
 
@@ -128,9 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn the_identity_is_made_of_namespace_and_service_account() {
+    fn the_identity_is_made_of_trust_domain_namespace_and_service_account() {
         let pod = serde_json::from_value(serde_json::json!({"spec": {"containers": []}})).unwrap();
         let pod = backend_pod(&pod, "test-infra", "p".into(), "10.244.0.17:3000".parse().unwrap());
-        assert_eq!(pod.spiffe_id(), "spiffe://cluster.local/ns/test-infra/sa/default");
+        let mut mesh = Mesh::sample();
+        assert_eq!(pod.spiffe_id(&mesh), "spiffe://cluster.local/ns/test-infra/sa/default");
+        mesh.trust_domain = "mesh.example".into();
+        assert_eq!(pod.spiffe_id(&mesh), "spiffe://mesh.example/ns/test-infra/sa/default");
     }
 }

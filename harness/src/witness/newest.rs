@@ -90,7 +90,15 @@ async fn entries(
     let enough = |found: &[SidecarEntry]| {
         found.iter().filter_map(began).filter(|began| is_new(*began, since)).count() >= CONNECTIONS
     };
-    sidecar::entries_until(outside.client, pod, &outside.spiffe_id, LOOKED_AT, enough).await
+    sidecar::entries_until(
+        outside.client,
+        pod,
+        &outside.mesh.access_log,
+        &outside.spiffe_id,
+        LOOKED_AT,
+        enough,
+    )
+    .await
 }
 
 /// Notes what is published, from time to time.
