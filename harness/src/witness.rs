@@ -12,6 +12,8 @@
 //! | `newest-certificate` | do new connections carry the certificate that is published now? (R2, R5) |
 //! | `clear-text-to-backend` | do gateway *and* backend say that no TLS was spoken? (R19) |
 //! | `verified-tls-to-backend` | do gateway *and* backend say that TLS was, with the name the BackendTLSPolicy asks for? (R19) |
+//! | `certificate-on-the-wire` | did every proxy show a server in the mesh a certificate of Istio's, the newest? (R2, R5) |
+//! | `server-certificate-refused` | did each 503 come of a TLS handshake that the gateway broke off? (R18) |
 //! | `nothing-made-by-hand` | is there no certificate, CA or policy a user would have had to make? (R2, R6) |
 //!
 //! Each witness gathers what it needs and hands it to a pure judgement, which is what the tests are about.
@@ -26,8 +28,10 @@ mod mtls;
 mod never_clear_text;
 mod newest;
 mod program;
+mod server_refused;
 mod sidecar;
 mod tls_refused;
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,6 +54,26 @@ const RECENT: Duration = Duration::from_secs(120);
 
 /// How long an access log line may take from the proxy's stdout to the API server.
 const LOG_DELAY: Duration = Duration::from_secs(5);
+
+/// Envoy's command operators that a sidecar's access log has to hold, or a witness has nothing to look at.
+pub(crate) fn needs_of_access_log(witness: &str) -> &'static [&'static str] {
+    match witness {
+        mtls::NAME => &[
+            "DOWNSTREAM_REMOTE_ADDRESS",
+            "DOWNSTREAM_TLS_VERSION",
+            "DOWNSTREAM_PEER_URI_SAN",
+            "UPSTREAM_LOCAL_ADDRESS",
+        ],
+        newest::NAME => &[
+            "START_TIME",
+            "DOWNSTREAM_REMOTE_ADDRESS",
+            "DOWNSTREAM_TLS_VERSION",
+            "DOWNSTREAM_PEER_URI_SAN",
+            "DOWNSTREAM_PEER_SERIAL",
+        ],
+        _ => &[],
+    }
+}
 
 /// Witnesses that ask a cluster.
 pub struct ClusterWitnesses {
@@ -104,7 +128,7 @@ impl ClusterWitnesses {
                 issued::new_root::hear(&self.client, &self.implementation, context).await
             }
             issued::NAME => issued::hear(&self.client, &self.implementation, context).await,
-            hand_made::NAME => hand_made::hear(&self.client, &self.implementation.namespaces, context).await,
+            hand_made::NAME => hand_made::hear(&self.client, &self.implementation, context).await,
             tls_refused::NAME => {
                 let mesh = self.mesh(context).await?;
                 // Without Istio nothing but the programs tells.
@@ -112,6 +136,10 @@ impl ClusterWitnesses {
                 let proxies = &self.implementation.proxies;
                 tls_refused::hear(&self.client, &self.prober, proxies, &form, context).await
             }
+            server_refused::NAME => {
+                server_refused::hear(&self.client, &self.implementation.proxies, context).await
+            }
+            wire::NAME => wire::hear(&self.client, &self.implementation, context).await,
             never_clear_text::NAME => never_clear_text::hear(&self.client, logs, context).await,
             other => Err(PortError::new(format!("hearing witness {other}"), "there is no such witness")),
         }

@@ -1,13 +1,15 @@
 //! The pods behind a Service, as a witness needs them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{Api, Client, api::ListParams};
 
 use super::trouble;
+use crate::implementation::{Proxies, about_gateway};
 use crate::mesh::Mesh;
-use crate::ports::PortError;
+use crate::ports::{PortError, WitnessContext};
 
 /// A pod behind a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,21 @@ pub(crate) async fn pods(client: &Client, namespace: &str, name: &str) -> Result
         found.extend(object.map(|object| backend_pod(&object, namespace, pod, address)));
     }
     Ok(found)
+}
+
+/// Addresses of the gateway's proxies.
+pub(super) async fn proxies(
+    client: &Client,
+    proxies: &Proxies,
+    context: &WitnessContext,
+) -> Result<BTreeSet<IpAddr>, PortError> {
+    let about = |text: &str| about_gateway(text, &context.namespace, &context.gateway);
+    let (namespace, selector) = (about(&proxies.namespace), about(&proxies.selector));
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let list = pods.list(&ListParams::default().labels(&selector)).await;
+    let list = list.map_err(trouble(format!("listing the proxies {selector} in {namespace}")))?;
+    let addresses = list.items.into_iter().filter_map(|pod| pod.status?.pod_ip?.parse().ok());
+    Ok(addresses.collect())
 }
 
 /// Pod name and address of each ready endpoint.

@@ -129,7 +129,7 @@ fn take(published: &mut Vec<Published>, shown: issued::Seen) -> Result<(), PortE
 }
 
 /// Serial number of the first certificate of a chain.
-fn serial(chain: &[u8]) -> Result<String, String> {
+pub(super) fn serial(chain: &[u8]) -> Result<String, String> {
     let unreadable =
         |error: &dyn std::fmt::Display| format!("the gateway's certificate cannot be read: {error}");
     let der = CertificateDer::from_pem_slice(chain).map_err(|error| unreadable(&error))?;

@@ -43,6 +43,9 @@ pub(super) struct Line {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Connection {
     pub(super) peer: SocketAddr,
+    /// The program's port.
+    #[serde(default)]
+    pub(super) port: u16,
     pub(super) begins_with: BeginsWith,
     /// Application protocols that a ClientHello offers; nothing if it could not be read.
     #[serde(default)]
@@ -62,6 +65,7 @@ pub(super) enum BeginsWith {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Handshake {
+    pub(super) peer: Option<SocketAddr>,
     /// Certificates that the client showed, its own first, as PEM.
     pub(super) client_certificates: Option<Vec<String>>,
     /// Why it failed.
@@ -163,6 +167,7 @@ mod tests {
     fn istios_own_protocols_are_known() {
         let offering = |names: &[&str]| Connection {
             peer: "127.0.0.6:1".parse().unwrap(),
+            port: 3000,
             begins_with: BeginsWith::Tls,
             alpn: Some(names.iter().map(|name| (*name).to_owned()).collect()),
         };

@@ -17,16 +17,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, api::ListParams};
+use kube::Client;
 use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::program::{self, BeginsWith, Connection, Line, Written};
-use super::{BackendPod, LOG_DELAY, SidecarEntry, backend, nothing_to_see, sidecar, testimony, trouble};
+use super::{BackendPod, LOG_DELAY, SidecarEntry, backend, nothing_to_see, sidecar, testimony};
 use crate::{
     event::Testimony,
-    implementation::{Proxies, about_gateway},
+    implementation::Proxies,
     mesh::LogForm,
     ports::{PortError, WitnessContext},
     probe::{Ask, Prober, Vantage},
@@ -91,7 +90,7 @@ pub(super) async fn hear(
         return Ok(nothing_to_see(NAME, "it is not known when the claim held"));
     };
     let window = Window { from: from.as_millisecond(), to: to.as_millisecond() };
-    let addresses = addresses(client, proxies, context).await?;
+    let addresses = backend::proxies(client, proxies, context).await?;
     let pods = backend::pods(client, context.namespace_of_backend(), &context.backend).await?;
     let mut seen = Vec::new();
     for pod in &pods {
@@ -99,21 +98,6 @@ pub(super) async fn hear(
     }
     let answers: Vec<_> = context.answers.iter().map(|answer| answer.status).collect();
     Ok(judge(&seen, window, &answers, &addresses))
-}
-
-/// Addresses of the gateway's proxies.
-async fn addresses(
-    client: &Client,
-    proxies: &Proxies,
-    context: &WitnessContext,
-) -> Result<BTreeSet<IpAddr>, PortError> {
-    let about = |text: &str| about_gateway(text, &context.namespace, &context.gateway);
-    let (namespace, selector) = (about(&proxies.namespace), about(&proxies.selector));
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    let list = pods.list(&ListParams::default().labels(&selector)).await;
-    let list = list.map_err(trouble(format!("listing the proxies {selector} in {namespace}")))?;
-    let addresses = list.items.into_iter().filter_map(|pod| pod.status?.pod_ip?.parse().ok());
-    Ok(addresses.collect())
 }
 
 /// Sends the control to a pod and reads its logs until they have it, or long enough.
