@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use meshproof::cluster::{ClusterSpec, default_name, ensure_cluster, nodes_of};
+use meshproof::cluster::{ClusterSpec, default_name, ensure_cluster, nodes_of, run_lock};
 use meshproof::event::{Event, EventSink, Fanout, PhaseEvents, Recorder, ScenarioResult, Verdict};
 use meshproof::implementation::Implementation;
 use meshproof::report;
@@ -210,10 +210,11 @@ async fn run(file: &Path, implementation: Implementation) -> Result<(Scenario, S
     let name = default_name();
     let spec = cluster_for(&scenario, name, &implementation)?;
     // Tests run as threads of one process or as processes of their own: the lock is good for both.
-    let lock = Cache::open_default()?.lock(&format!("scenarios-{}", spec.name), || {}).await?;
+    let lock = Cache::open_default()?.lock(&run_lock(&spec.name), || {}).await?;
     let session = session(&scenario, &implementation)?;
     // Also puts Istio back that a scenario before this one needed gone.
     let cluster = ensure_cluster(&spec, &PhaseEvents(session.sink.as_ref())).await?;
+    cluster.target().will_make([&scenario], &implementation)?;
     let live = Live::attach(&cluster.target(), Arc::new(implementation), session.sink.clone()).await?;
     let (info, implementation) = (live.cluster.clone(), live.implementation.clone());
     session.sink.emit(&Event::ClusterReady { cluster: info, implementation });

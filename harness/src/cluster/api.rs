@@ -19,6 +19,7 @@ use crate::yaml;
 
 mod connect;
 mod readiness;
+mod trouble;
 
 pub(crate) use readiness::{deployment_shortfall, node_is_ready, pod_is_ready, pod_troubles, pods_shortfall};
 
@@ -39,7 +40,7 @@ pub enum ApiError {
         reason: String,
     },
     /// A request failed.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", trouble::why(source))]
     Request {
         /// What was being done.
         doing: String,
@@ -82,6 +83,12 @@ pub(crate) async fn client(kubeconfig: &Path) -> Result<Client, ApiError> {
     // The API server is on this host; what takes longer than this is not there.
     config.connect_timeout = Some(Duration::from_secs(5));
     connect::connect(config).map_err(|error| broken(error.to_string()))
+}
+
+/// Address of the API server that a kubeconfig file leads to, if it says so.
+pub(crate) fn server_of(kubeconfig: &Path) -> Option<String> {
+    let config = Kubeconfig::read_from(kubeconfig).ok()?;
+    config.clusters.into_iter().find_map(|named| named.cluster?.server)
 }
 
 /// The node's own administrator kubeconfig, rewritten for use from the host. It works from the API server's first

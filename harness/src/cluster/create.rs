@@ -168,7 +168,7 @@ impl Creation<'_> {
     async fn running(&self) -> Result<Vec<String>, ClusterError> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let nodes = docker::containers(self.engine, self.name).await?;
-        Ok(nodes.into_iter().filter(|node| node.running).map(|node| node.name).collect())
+        Ok(nodes.into_iter().filter(|node| node.state.runs()).map(|node| node.name).collect())
     }
 
     async fn pod_network(&self, name: &str) -> Result<Node, ClusterError> {

@@ -82,6 +82,35 @@ pub enum ClusterError {
              give another name with --cluster, or remove it with `kind delete cluster`"
     )]
     Foreign(String),
+    /// Nobody could look at a cluster that is there. That it is silent does not mean that it is dead.
+    #[error(
+        "nobody could look at cluster {name}, so nothing in it was touched.\n  tried   {tried}\n  seen    {seen}\n  do      \
+         put that right and try again; if nothing in the cluster is wanted any more, \
+         `meshproof up --recreate --cluster {name}` makes it again"
+    )]
+    Silent {
+        /// The cluster's name.
+        name: String,
+        /// What was asked.
+        tried: String,
+        /// What came of it.
+        seen: String,
+    },
+    /// A cluster would have to be made again, and nobody agreed to what would be lost.
+    #[error(
+        "cluster {name} would have to be made again: {reason}. It is left as it is: {loss}.\n  do      save what is wanted of \
+         it, then `{command}`; or use another one with --cluster NAME"
+    )]
+    WouldLose {
+        /// The cluster's name.
+        name: String,
+        /// Why it cannot be used as it is.
+        reason: String,
+        /// What would be lost.
+        loss: String,
+        /// The command that makes it again.
+        command: String,
+    },
     /// There is no such context.
     #[error("the kubeconfig {path} has no context {name}; it has: {known}")]
     NoContext {
@@ -119,6 +148,7 @@ impl ClusterError {
             Self::Supply(error) => error.is_unfit_host(),
             Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio(_) => true,
             Self::NoContext { .. } | Self::Refused { .. } => true,
+            Self::Silent { .. } | Self::WouldLose { .. } => true,
             _ => false,
         }
     }

@@ -7,6 +7,8 @@ use kube::Client;
 use kube::api::{Api, DeleteParams};
 
 use super::api::{self, ApiError};
+use super::existing::refusal::Plan;
+use super::holdings::Holdings;
 use super::implementation::{
     Helm, Implementation, InstallError, InstallOptions, Release, installed_in, made_by_helm, wait_for_class,
     wait_until_ready,
@@ -14,6 +16,7 @@ use super::implementation::{
 use super::state::StateDir;
 use super::{Cluster, ClusterError, dns, namespaces};
 use crate::progress::{Phase, Progress};
+use crate::scenario::Scenario;
 use crate::supply::LoadImage;
 
 /// Who made a cluster.
@@ -192,6 +195,23 @@ impl Target {
             Some(zone) if self.provider == Provider::Kind => dns::lead_to(client, &zone).await,
             _ => Ok(()),
         }
+    }
+
+    /// Writes down which namespaces these scenarios and this implementation make, so that a cluster of ours is not taken for
+    /// one in which somebody has something. Nothing to do for somebody else's.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn will_make<'a>(
+        &self,
+        scenarios: impl IntoIterator<Item = &'a Scenario>,
+        implementation: &Implementation,
+    ) -> Result<(), ClusterError> {
+        if self.provider == Provider::Kind {
+            let plan = Plan::new(scenarios, implementation);
+            Holdings::will_make(&self.state, plan.namespaces)?;
+        }
+        Ok(())
     }
 
     /// The cluster with its nodes, for what is done only to one of ours.

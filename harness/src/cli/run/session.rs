@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunArgs;
 use crate::cli::exit;
-use crate::cluster::{Cluster, ClusterError, ExistingSpec, Target, ensure_cluster, existing, remove_cluster};
+use crate::cluster::{
+    Cluster, ClusterError, ExistingSpec, Target, ensure_cluster, existing, remove_cluster, run_lock,
+};
 use crate::event::{Event, EventSink, Fanout, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict};
 use crate::implementation::Implementation;
 use crate::progress::{Phase, Progress};
@@ -148,6 +150,8 @@ async fn on_cluster(
     runs: &Runs,
     done: &mut Vec<ScenarioResult>,
 ) -> Result<(), u8> {
+    let scenarios_of_this = scenarios.iter().copied();
+    target.will_make(scenarios_of_this, implementation).map_err(|error| failed(&error))?;
     let live = attach(target, implementation, sink).await?;
     let unfit: Vec<_> = scenarios.iter().filter_map(|scenario| live.unfit_for(scenario)).collect();
     let fit = if unfit.is_empty() {
@@ -215,7 +219,7 @@ async fn existing(
 
 async fn lock(name: &str, shown: &str) -> Result<Lock, ClusterError> {
     let waiting = || eprintln!("waiting for another run on cluster {shown}");
-    Ok(Cache::open_default()?.lock(&format!("scenarios-{name}"), waiting).await?)
+    Ok(Cache::open_default()?.lock(&run_lock(name), waiting).await?)
 }
 
 /// Where results go, and what ends a run early.

@@ -27,7 +27,10 @@ pub struct Plan {
 
 impl Plan {
     /// What these scenarios and this implementation will make.
-    pub fn new(scenarios: &[Scenario], implementation: &Implementation) -> Self {
+    pub fn new<'a>(
+        scenarios: impl IntoIterator<Item = &'a Scenario>,
+        implementation: &Implementation,
+    ) -> Self {
         let installed = !implementation.releases.is_empty();
         let releases = implementation.releases.iter();
         let releases: Vec<_> = releases.map(|release| release.name.clone()).collect();
