@@ -7,6 +7,7 @@
 
 mod answers;
 mod sink;
+mod verdict;
 
 use std::path::PathBuf;
 
@@ -14,44 +15,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::answers::{AnswerGroup, Hop, Stretch, Traffic, TrafficFailure};
 pub use self::sink::{EventSink, Fanout, PhaseEvents, Recorder};
+pub use self::verdict::Verdict;
 
 /// Version of the shape of `report.json`; grows when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
-
-/// What is known of a requirement, step, scenario or run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Not put to the test: the implementation does not promise it. Neither good nor bad.
-    Waived,
-    /// Every claim held (for an action: it was done).
-    Proved,
-    /// Not reached, because an earlier step did not end well.
-    Skipped,
-    /// Something that is no claim went wrong: set-up, a tool, the API server. Says nothing about the implementation.
-    Error,
-    /// A claim did not hold.
-    Failed,
-}
-
-impl Verdict {
-    /// Whether nothing went wrong.
-    pub fn is_good(self) -> bool {
-        matches!(self, Self::Proved | Self::Waived)
-    }
-}
-
-impl std::fmt::Display for Verdict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Waived => "waived",
-            Self::Proved => "proved",
-            Self::Skipped => "skipped",
-            Self::Error => "error",
-            Self::Failed => "failed",
-        })
-    }
-}
 
 /// Whether a step changes the world or says something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +111,9 @@ pub struct StepInfo {
     /// Requirement ids it would prove, which the implementation does not promise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waives: Vec<String>,
+    /// Requirement ids it would prove as the scenario says it; as it is read for this implementation it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets_aside: Vec<String>,
     /// Errata it meets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errata: Vec<String>,
@@ -322,7 +292,7 @@ pub struct RequirementResult {
     pub id: String,
     /// What is promised, in our words.
     pub text: String,
-    /// Proved only if every step that cites it held.
+    /// Proved only if every step that cites it held as the scenario says.
     pub verdict: Verdict,
     /// Why the implementation does not promise it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

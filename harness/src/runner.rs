@@ -89,7 +89,8 @@ impl Runner {
         steps.sort_by_key(|step| step.info.index);
         // Traffic that no step ended would see the clean-up.
         drop(traffic);
-        let verdict = verdict::of_scenario(&steps);
+        let requirements = verdict::of_requirements(&info.requirements, &steps);
+        let verdict = verdict::of_scenario(&requirements, &steps);
         let steps_ms = millis(begun.elapsed());
         let keep = match self.keep {
             Keep::Always => true,
@@ -110,7 +111,7 @@ impl Runner {
             verdict: if verdict.is_good() && !problems.is_empty() { Verdict::Error } else { verdict },
             duration_ms: steps_ms,
             cleanup_ms: millis(begun.elapsed()).saturating_sub(steps_ms),
-            requirements: verdict::of_requirements(&info.requirements, &steps),
+            requirements,
             errata: met(info.errata, &steps),
             steps,
             kept,
@@ -203,14 +204,14 @@ impl Runner {
         };
         match outcome {
             Ok(observed) => match &step.info.must_fail {
-                None => result(Verdict::Proved, observed, None),
+                None => result(expectation::held(&step.info), observed, None),
                 Some(diagnosis) => {
                     let failure = expectation::unexpected_success(step, diagnosis, &observed);
                     result(Verdict::Failed, observed, Some(failure))
                 }
             },
             Err(trouble) if step.info.measured && trouble.verdict == Verdict::Failed => {
-                result(Verdict::Proved, expectation::measured(trouble), None)
+                result(Verdict::Measured, expectation::measured(trouble), None)
             }
             Err(mut trouble) => {
                 if !self.stop.is_cancelled() {

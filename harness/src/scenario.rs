@@ -333,6 +333,7 @@ fn step(
         cites,
         proves,
         waives,
+        sets_aside: Vec::new(),
         errata,
         line,
         must_fail,

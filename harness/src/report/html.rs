@@ -113,9 +113,15 @@ impl Page {
 
 /// `2 of 3 scenarios proved in 1 min 05 s`.
 fn subline(report: &Report) -> String {
-    let proved = report.scenarios.iter().filter(|scenario| scenario.verdict == Verdict::Proved).count();
-    let of = text::count(report.scenarios.len(), "scenario");
-    let line = format!("{proved} of {of} proved in {}", text::duration(report.timings.total));
+    let of = |verdict| report.scenarios.iter().filter(|scenario| scenario.verdict == verdict).count();
+    let mut line =
+        format!("{} of {} proved", of(Verdict::Proved), text::count(report.scenarios.len(), "scenario"));
+    for verdict in [Verdict::Partly, Verdict::Measured, Verdict::Waived] {
+        if of(verdict) > 0 {
+            line.push_str(&format!(", {} {verdict}", of(verdict)));
+        }
+    }
+    line.push_str(&format!(" in {}", text::duration(report.timings.total)));
     if report.verdict.is_none() { format!("{line}; the run was broken off") } else { line }
 }
 

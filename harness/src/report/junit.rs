@@ -72,7 +72,8 @@ fn suite(scenario: &ScenarioResult) -> TestSuite {
 
 fn case(scenario: &ScenarioResult, step: &StepResult) -> TestCase {
     let mut status = match step.verdict {
-        Verdict::Proved => TestCaseStatus::success(),
+        // A case is good or it is not; how good is a property.
+        Verdict::Proved | Verdict::Partly | Verdict::Measured => TestCaseStatus::success(),
         Verdict::Skipped | Verdict::Waived => TestCaseStatus::skipped(),
         Verdict::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Verdict::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
@@ -94,6 +95,12 @@ fn case(scenario: &ScenarioResult, step: &StepResult) -> TestCase {
     let mut case = TestCase::new(format!("{:02} {}", step.info.index + 1, step.info.name), status);
     case.set_classname(scenario.name());
     case.set_time(Duration::from_millis(step.duration_ms));
+    case.add_property(Property::new("verdict", step.verdict.to_string()));
+    for (name, ids) in [("proves", &step.info.proves), ("does not prove", &step.info.sets_aside)] {
+        if !ids.is_empty() {
+            case.add_property(Property::new(name, ids.join(" ")));
+        }
+    }
     let mut out = step.observed.summary.clone();
     if let Some(instead) = &step.info.instead {
         out.push_str(&format!("\ninstead {}", in_other_words(instead)));

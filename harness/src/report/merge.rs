@@ -211,10 +211,11 @@ fn is_below(path: &Path) -> bool {
 fn judge(merged: &mut Report, parts: &[Report]) {
     let broken_off = parts.iter().any(|part| part.verdict.is_none());
     let incomplete = broken_off || !merged.not_run().is_empty() || merged.errors.contains_key("shares");
-    let worst =
-        parts.iter().filter_map(|part| part.verdict).chain([verdict::of_run(&merged.scenarios)]).max();
-    let worst =
-        worst.unwrap_or(Verdict::Proved).max(if incomplete { Verdict::Error } else { Verdict::Proved });
+    let scenarios = verdict::of_run(&merged.scenarios);
+    // What went wrong outside of any scenario stands in the verdict of the part alone.
+    let outside = parts.iter().filter_map(|part| part.verdict).filter(|verdict| !verdict.is_good());
+    let incomplete = incomplete.then_some(Verdict::Error);
+    let worst = outside.chain(incomplete).fold(scenarios, Verdict::max);
     // Other codes than those of a verdict (an unfit host, say) are kept: they tell more.
     let told = parts.iter().filter_map(|part| part.exit_code).max().filter(|code| *code > 1);
     merged.verdict = Some(worst);

@@ -20,6 +20,7 @@ fn info(index: usize, kind: StepKind, word: &str, name: &str, proves: &[&str]) -
         cites: None,
         proves: proves.iter().map(ToString::to_string).collect(),
         waives: vec![],
+        sets_aside: vec![],
         errata: vec![],
         line: 6 + 4 * index,
         must_fail: None,
@@ -303,7 +304,7 @@ fn run(results: &[ScenarioResult], exit_code: u8) -> Vec<Event> {
         events.push(Event::ScenarioStarted { scenario: plan(result) });
         for step in &result.steps {
             let scenario = result.id.clone();
-            if !matches!(step.verdict, Verdict::Skipped | Verdict::Waived) {
+            if step.verdict.is_taken() {
                 let started_ms = step.started_ms;
                 events.push(Event::StepStarted {
                     scenario: scenario.clone(),
@@ -323,7 +324,7 @@ fn run(results: &[ScenarioResult], exit_code: u8) -> Vec<Event> {
         }
         events.push(Event::ScenarioFinished { result: Box::new(result.clone()) });
     }
-    let verdict = results.iter().map(|result| result.verdict).max().unwrap_or(Verdict::Proved);
+    let verdict = crate::runner::verdict::of_run(results);
     events.push(Event::RunFinished { verdict, exit_code, total_ms: 61_377 });
     events
 }

@@ -156,11 +156,15 @@ impl Terminal {
         let proves = step.info.proves.join(" ");
         let mut line =
             format!("  {} {} {}", self.paint.sign(step.verdict), self.paint.dim(&number), step.info.name);
-        if !matches!(step.verdict, Verdict::Skipped | Verdict::Waived) {
+        if step.verdict.is_taken() {
             line.push_str(&format!("  {}", self.paint.dim(&text::duration(step.duration_ms))));
         }
         if !proves.is_empty() {
             line.push_str(&format!("  {}", self.paint.verdict(step.verdict, &proves)));
+        }
+        if !step.info.sets_aside.is_empty() && step.info.waived.is_none() {
+            let not = format!("does not prove {}", step.info.sets_aside.join(" "));
+            line.push_str(&format!("  {}", self.paint.dim(&not)));
         }
         if !step.info.waives.is_empty() && step.info.waived.is_none() {
             line.push_str(&format!(
@@ -196,17 +200,12 @@ impl Terminal {
     fn scenario_finished(&self, state: &mut State, result: &ScenarioResult) {
         *state.tally.entry(result.verdict).or_default() += 1;
         state.rounds.add(result);
-        let proved = result.requirements.iter().filter(|r| r.verdict == Verdict::Proved).count();
         let mut line = format!(
-            "  {} in {}: {proved} of {}",
+            "  {} in {}: {}",
             self.paint.verdict(result.verdict, &result.verdict.to_string()),
             text::duration(result.duration_ms),
-            text::count(result.requirements.len(), "requirement"),
+            text::requirements(&result.requirements),
         );
-        let waived = result.requirements.iter().filter(|r| r.verdict == Verdict::Waived).count();
-        if waived > 0 {
-            line.push_str(&format!(", {waived} waived"));
-        }
         if !result.errata.is_empty() {
             let ids: Vec<&str> = result.errata.iter().map(|erratum| erratum.id.as_str()).collect();
             line.push_str(&format!("; errata met: {}", ids.join(", ")));

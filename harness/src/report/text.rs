@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{AnswerGroup, Instead, Verdict};
+use crate::event::{AnswerGroup, Instead, RequirementResult, Verdict};
 
 /// `312 ms`, `4.2 s`, `2 min 05 s`.
 pub(super) fn duration(ms: u64) -> String {
@@ -60,8 +60,10 @@ pub(super) fn answer(group: &AnswerGroup) -> String {
 /// A sign for a verdict, one column wide.
 pub(super) fn sign(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Waived => "○",
         Verdict::Proved => "✓",
+        Verdict::Partly => "◐",
+        Verdict::Measured => "≈",
+        Verdict::Waived => "○",
         Verdict::Failed => "✗",
         Verdict::Error => "!",
         Verdict::Skipped => "–",
@@ -74,6 +76,18 @@ pub(super) fn in_other_words(instead: &Instead) -> String {
         Some(of) => format!("of `{of}`: {}", instead.because),
         None => format!("of what the scenario says: {}", instead.because),
     }
+}
+
+/// `29 of 32 requirements proved, 2 partly, 1 waived`.
+pub(super) fn requirements(requirements: &[RequirementResult]) -> String {
+    let of = |verdict| requirements.iter().filter(|requirement| requirement.verdict == verdict).count();
+    let mut text = format!("{} of {} proved", of(Verdict::Proved), count(requirements.len(), "requirement"));
+    for verdict in [Verdict::Partly, Verdict::Measured, Verdict::Waived] {
+        if of(verdict) > 0 {
+            text.push_str(&format!(", {} {verdict}", of(verdict)));
+        }
+    }
+    text
 }
 
 /// `1 step`, `2 steps`.

@@ -70,6 +70,9 @@ struct Step<'a> {
     proves: Vec<Id<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waives: Vec<Id<'a>>,
+    /// Requirements it would prove, were it not read otherwise for the implementation.
+    #[serde(rename = "sets-aside", skip_serializing_if = "Vec::is_empty")]
+    sets_aside: Vec<Id<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errata: Vec<Id<'a>>,
     /// What the scenario says, where the implementation is asked for something else, and why.
@@ -143,6 +146,7 @@ fn step(result: &StepResult) -> Step<'_> {
         cites: result.info.cites.as_deref(),
         proves: result.info.proves.iter().map(|id| Id::from(id.as_str())).collect(),
         waives: result.info.waives.iter().map(|id| Id::from(id.as_str())).collect(),
+        sets_aside: result.info.sets_aside.iter().map(|id| Id::from(id.as_str())).collect(),
         errata: result.info.errata.iter().map(|id| Id::from(id.as_str())).collect(),
         instead: result.info.instead.as_ref(),
         // What answered is listed below, without the numbers a summary holds.

@@ -1,8 +1,20 @@
 //! Claims that must fail, because the document's text cannot hold, and claims about what the document leaves open.
 
 use super::context::Trouble;
-use crate::event::{Failure, Observed, Verdict};
+use crate::event::{Failure, Observed, StepInfo, Verdict};
 use crate::scenario::Step;
+
+/// What a step comes to that held. Read otherwise for the implementation it is less than what the scenario says, unless the
+/// implementation's file says that it proves as much.
+pub(super) fn held(info: &StepInfo) -> Verdict {
+    match info {
+        info if info.measured => Verdict::Measured,
+        info if info.instead.is_some() && (info.proves.is_empty() || !info.sets_aside.is_empty()) => {
+            Verdict::Partly
+        }
+        _ => Verdict::Proved,
+    }
+}
 
 /// A claim that did not hold is as it should be, if it was to fail, and for this reason.
 pub(super) fn verdict(step: &Step, trouble: &Trouble) -> Verdict {

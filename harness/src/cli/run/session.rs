@@ -59,6 +59,7 @@ pub(super) async fn prove(
         Ok(()) => {
             let wanted = scenarios.len() * args.repeat as usize;
             let incomplete = if done.len() == wanted { Verdict::Proved } else { Verdict::Error };
+            // Good as they may be: those that did not run are not.
             let verdict = verdict::of_run(&done).max(incomplete);
             (verdict, verdict::exit_code(verdict))
         }
