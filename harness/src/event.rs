@@ -9,6 +9,7 @@ mod answers;
 mod sink;
 mod verdict;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,31 @@ pub struct RequirementInfo {
     pub waived: Option<String>,
 }
 
+/// With what a claim must fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MustFail {
+    /// Id of the diagnosis.
+    pub diagnosis: String,
+    /// What is to be seen instead, in one line.
+    pub sees: String,
+}
+
+impl std::fmt::Display for MustFail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, and seen: {}", self.diagnosis, self.sees)
+    }
+}
+
+/// How a world that is broken on purpose has to show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// Index of the step that has to fail.
+    pub step: usize,
+    /// With what.
+    #[serde(flatten)]
+    pub with: MustFail,
+}
+
 /// What is expected of a step instead of what the scenario says, because the implementation is another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instead {
@@ -86,6 +112,9 @@ pub struct Instead {
     pub of: Option<String>,
     /// Why, in a sentence.
     pub because: String,
+    /// Requirements that the step proves all the same, by id, each with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub still_proves: BTreeMap<String, String>,
 }
 
 /// A step, before it runs.
@@ -111,6 +140,9 @@ pub struct StepInfo {
     /// Requirement ids it would prove, which the implementation does not promise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waives: Vec<String>,
+    /// Requirement ids the claim is about, in a world that is broken on purpose: it proves none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaks: Vec<String>,
     /// Requirement ids it would prove as the scenario says it; as it is read for this implementation it does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sets_aside: Vec<String>,
@@ -119,9 +151,9 @@ pub struct StepInfo {
     pub errata: Vec<String>,
     /// Line of the step in `scenario.yaml`, from 1.
     pub line: usize,
-    /// Id of the diagnosis with which the claim must fail, because the document's text cannot hold.
+    /// With what the claim must fail, because the document's text cannot hold or the world is broken on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub must_fail: Option<String>,
+    pub must_fail: Option<MustFail>,
     /// The document does not say what happens: whatever does is recorded, and right.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub measured: bool,
@@ -153,6 +185,9 @@ pub struct ScenarioInfo {
     /// Which repetition of it this is, from 1; nothing if it runs once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round: Option<u32>,
+    /// Only if the world is broken on purpose: how it has to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Broken>,
 }
 
 /// Which share of the selected scenarios a run is to prove; other runs prove the others.
@@ -311,8 +346,11 @@ pub struct ScenarioResult {
     pub round: Option<u32>,
     /// Name and edition of the document.
     pub document: String,
-    /// The verdict, honest also for scenarios that are broken on purpose.
+    /// The verdict. What is broken on purpose is proved if it turned red as it has to, see `broken`.
     pub verdict: Verdict,
+    /// Only if the world is broken on purpose: how it has to show. It proves that the harness can fail, and no requirement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Broken>,
     /// How long its steps took.
     pub duration_ms: u64,
     /// How long it took to clean up after them; 0 if everything was kept.
@@ -335,6 +373,17 @@ impl ScenarioResult {
     /// Its name among the results, see [`result_name`].
     pub fn name(&self) -> String {
         result_name(&self.id, self.round)
+    }
+
+    /// Whether a world that is broken on purpose turned red, for the reason it had to.
+    pub fn is_red_as_expected(&self) -> bool {
+        self.broken.is_some() && self.verdict == Verdict::Proved
+    }
+
+    /// The step that turned a broken world red, as it had to.
+    pub fn red(&self) -> Option<&StepResult> {
+        let broken = self.broken.as_ref().filter(|_| self.is_red_as_expected())?;
+        self.steps.iter().find(|step| step.info.index == broken.step)
     }
 
     /// The step that decided a verdict other than proved.

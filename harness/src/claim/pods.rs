@@ -12,7 +12,8 @@ use crate::ports::Query;
 use crate::probe::deployment_of;
 use crate::runner::context::{Context, Trouble};
 use crate::scenario::kinds::Kind;
-use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::node::{Data, Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Staying, Word};
 
 /// The word.
@@ -51,13 +52,18 @@ struct Pods {
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     let namespace = subject.text()?.to_owned();
-    let rows = fields.need("become")?.list()?.iter().map(row).collect::<Result<_, _>>()?;
+    let become_ = fields.need("become")?;
+    let rows = match &become_.data {
+        // No pod at all: said in a word, for an empty list may be a slip.
+        Data::Text(text) if text == "none" => Vec::new(),
+        _ => become_.list()?.iter().map(row).collect::<Result<_, _>>()?,
+    };
     Ok(Box::new(Pods { namespace, rows }))
 }
 
 fn row(node: &Node) -> Result<Row, Problem> {
     let mut fields = node.fields()?;
-    let prefix = fields.need("prefix")?.text()?.to_owned();
+    let prefix = stated::text(fields.need("prefix")?)?.to_owned();
     let count = fields.need("count")?.number()?;
     let place = fields.need("ready")?;
     let ready = place.text()?.to_owned();
@@ -76,6 +82,9 @@ fn row(node: &Node) -> Result<Row, Problem> {
 
 impl Word for Pods {
     fn name(&self) -> String {
+        if self.rows.is_empty() {
+            return format!("there are no pods in {}", self.namespace);
+        }
         let rows = self.rows.iter().map(|row| format!("{} × {}… {}", row.count, row.prefix, row.ready));
         format!("pods of {} become {}", self.namespace, rows.collect::<Vec<_>>().join(", "))
     }

@@ -22,6 +22,7 @@ use crate::probe::strip::{Strip, own_word};
 use crate::runner::context::{Context, Trouble, millis};
 use crate::scenario::limits::{CONSECUTIVE, PACE, Stays};
 use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Staying, Word};
 
 /// The word.
@@ -58,7 +59,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
 
     let mut becomes = fields.need("becomes")?.fields()?;
     let status = becomes.need("status")?;
-    let backend = becomes.take("backend").map(Node::text).transpose()?;
+    let backend = becomes.take("backend").map(stated::text).transpose()?;
     let (backend_namespace, backend) = match backend.and_then(|backend| backend.split_once('/')) {
         Some((namespace, workload)) => (Some(namespace), Some(workload)),
         None => (None, backend),
@@ -70,7 +71,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
         },
         backend: backend.map(str::to_owned),
         backend_namespace: backend_namespace.map(str::to_owned),
-        reason: becomes.take("reason").map(Node::text).transpose()?.map(str::to_owned),
+        reason: becomes.take("reason").map(stated::text).transpose()?.map(str::to_owned),
     };
     becomes.finish()?;
     let may_waver = fields.take("may-waver").map_or(Ok(false), Node::bool)?;
@@ -348,6 +349,10 @@ impl Word for Request {
     fn name(&self) -> String {
         let (target, from) = (&self.target, self.target.from);
         format!("{} from {from} becomes {}", target.in_words(), self.wanted.in_words())
+    }
+
+    fn forgives(&self) -> Option<String> {
+        self.may_waver.then(|| "until its limit the answer may go back and forth".to_owned())
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use super::{explain::explain, json::Report, text::in_other_words};
+use super::{
+    explain::explain,
+    json::Report,
+    text::{in_other_words, outcome},
+};
 use crate::event::{ScenarioResult, StepResult, Verdict};
 
 /// The run in JUnit's format.
@@ -54,6 +58,9 @@ fn suite(scenario: &ScenarioResult) -> TestSuite {
     suite.add_property(Property::new("title", scenario.title.as_str()));
     suite.add_property(Property::new("document", scenario.document.as_str()));
     suite.add_property(Property::new("verdict", scenario.verdict.to_string()));
+    if scenario.broken.is_some() {
+        suite.add_property(Property::new("broken on purpose", outcome(scenario)));
+    }
     for requirement in &scenario.requirements {
         suite.add_property(Property::new(requirement.id.as_str(), requirement.verdict.to_string()));
     }
@@ -96,7 +103,11 @@ fn case(scenario: &ScenarioResult, step: &StepResult) -> TestCase {
     case.set_classname(scenario.name());
     case.set_time(Duration::from_millis(step.duration_ms));
     case.add_property(Property::new("verdict", step.verdict.to_string()));
-    for (name, ids) in [("proves", &step.info.proves), ("does not prove", &step.info.sets_aside)] {
+    for (name, ids) in [
+        ("proves", &step.info.proves),
+        ("does not prove", &step.info.sets_aside),
+        ("breaks", &step.info.breaks),
+    ] {
         if !ids.is_empty() {
             case.add_property(Property::new(name, ids.join(" ")));
         }
@@ -134,6 +145,17 @@ mod tests {
         let xml = render(&Report::from_events(&sample::waived_run())).unwrap();
         assert!(xml.contains(r#"<skipped message="waived: It has no extension."/>"#), "{xml}");
         assert!(xml.contains("It announces an Istio ALPN."), "{xml}");
+    }
+
+    #[test]
+    fn a_broken_world_that_turned_red_is_a_success_and_says_so() {
+        let mut report = Report::from_events(&sample::proved_run());
+        report.scenarios = vec![sample::red()];
+        let xml = render(&report).unwrap();
+        assert!(xml.contains("failures=\"0\"") && xml.contains("errors=\"0\""), "{xml}");
+        let said = "red as expected: step 5 failed with gateway-sends-istio-alpn";
+        assert!(xml.contains(said) && !xml.contains("name=\"R45\""), "{xml}");
+        assert!(xml.contains("name=\"breaks\" value=\"R45\""), "{xml}");
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl Terminal {
             "  {} in {}: {}",
             self.paint.verdict(result.verdict, &result.verdict.to_string()),
             text::duration(result.duration_ms),
-            text::requirements(&result.requirements),
+            text::outcome(result),
         );
         if !result.errata.is_empty() {
             let ids: Vec<&str> = result.errata.iter().map(|erratum| erratum.id.as_str()).collect();

@@ -70,6 +70,9 @@ struct Step<'a> {
     proves: Vec<Id<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waives: Vec<Id<'a>>,
+    /// What a claim that must fail has to see instead.
+    #[serde(rename = "must-see", skip_serializing_if = "Option::is_none")]
+    must_see: Option<&'a str>,
     /// Requirements it would prove, were it not read otherwise for the implementation.
     #[serde(rename = "sets-aside", skip_serializing_if = "Vec::is_empty")]
     sets_aside: Vec<Id<'a>>,
@@ -146,6 +149,7 @@ fn step(result: &StepResult) -> Step<'_> {
         cites: result.info.cites.as_deref(),
         proves: result.info.proves.iter().map(|id| Id::from(id.as_str())).collect(),
         waives: result.info.waives.iter().map(|id| Id::from(id.as_str())).collect(),
+        must_see: result.info.must_fail.as_ref().map(|must_fail| must_fail.sees.as_str()),
         sets_aside: result.info.sets_aside.iter().map(|id| Id::from(id.as_str())).collect(),
         errata: result.info.errata.iter().map(|id| Id::from(id.as_str())).collect(),
         instead: result.info.instead.as_ref(),

@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) logged: Vec<Logged>,
     /// Answers 200 so far; nothing if the proxies do not log them.
     pub(crate) good: Option<Mutex<usize>>,
+    /// What is found to be the cause of a failure.
+    pub(crate) diagnosis: &'static str,
     /// The call that fails, as it stands in the log.
     pub(crate) broken: Option<&'static str>,
     /// Whether no request can be sent any more.
@@ -63,6 +65,7 @@ impl Default for World {
             testimony: true,
             logged: Vec::new(),
             good: Some(Mutex::default()),
+            diagnosis: "the-cause",
             broken: None,
             unplugged: Mutex::default(),
             sticky: None,
@@ -246,7 +249,7 @@ impl EvidenceCollector for World {
         let namespaces = request.namespaces.join(",");
         self.log.lock().unwrap().push(format!("collect evidence of {namespaces}"));
         let diagnosis =
-            Diagnosis { id: "the-cause".into(), title: "t".into(), because: Vec::new(), next: "n".into() };
+            Diagnosis { id: self.diagnosis.into(), title: "t".into(), because: Vec::new(), next: "n".into() };
         let evidence =
             Evidence { files: vec!["a.yaml".into()], diagnosis: Some(diagnosis), missing: Vec::new() };
         future::ready(evidence).boxed()

@@ -21,7 +21,7 @@ pub(super) struct Scenario {
     pub(super) clean_up: String,
     pub(super) transcript: String,
     pub(super) verdict: Sign,
-    /// `32 of 32 requirements proved`.
+    /// `32 of 32 requirements proved`, or whether it is red as expected.
     pub(super) requirements: String,
     pub(super) errata: Vec<Erratum>,
     pub(super) problems: Vec<String>,
@@ -103,7 +103,7 @@ impl Scenario {
                 String::new()
             },
             verdict: scenario.verdict.into(),
-            requirements: text::requirements(&scenario.requirements),
+            requirements: text::outcome(scenario),
             errata: scenario.errata.iter().map(Erratum::new).collect(),
             problems: scenario.problems.clone(),
             kept: scenario.kept.clone(),
@@ -206,8 +206,8 @@ fn fields(step: &StepResult) -> Vec<Named> {
     if let Some(lines) = &step.info.cites {
         fields.push(named("document", lines));
     }
-    if let Some(diagnosis) = &step.info.must_fail {
-        fields.push(named("must fail", format!("with the diagnosis {diagnosis}")));
+    if let Some(must_fail) = &step.info.must_fail {
+        fields.push(named("must fail", format!("with the diagnosis {must_fail}")));
     }
     if step.info.measured {
         fields.push(named("measured", "the document does not say what happens; whatever does is recorded"));
@@ -217,6 +217,9 @@ fn fields(step: &StepResult) -> Vec<Named> {
     }
     if !step.info.waives.is_empty() {
         fields.push(named("waived", step.info.waives.join(", ")));
+    }
+    if !step.info.breaks.is_empty() {
+        fields.push(named("broken on purpose", step.info.breaks.join(", ")));
     }
     if !step.info.sets_aside.is_empty() {
         fields.push(named("does not prove", step.info.sets_aside.join(", ")));

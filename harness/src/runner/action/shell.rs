@@ -12,6 +12,7 @@ use crate::runner::context::{Context, Trouble};
 use crate::runner::ledger::Entry;
 use crate::scenario::limits;
 use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::substitution::{Here, Substitutions};
 use crate::scenario::word::{Definition, Scope, Word};
 
@@ -39,7 +40,8 @@ enum Outcome {
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     let (file, _, text) = scope.file(subject)?;
     let table = fields.take("substitute").map(|node| Substitutions::read(node, scope)).transpose()?;
-    let text_of = |node: Option<&Node>| node.map(Node::text).transpose().map(|text| text.map(str::to_owned));
+    let text_of =
+        |node: Option<&Node>| node.map(stated::text).transpose().map(|text| text.map(str::to_owned));
     let outcome = match (text_of(fields.take("says"))?, text_of(fields.take("fails"))?) {
         (None, None) => Outcome::Succeeds,
         (Some(says), None) => Outcome::Says(says),

@@ -14,6 +14,7 @@ use crate::runner::context::{Context, Trouble};
 use crate::scenario::limits;
 use crate::scenario::node::{Data, Fields, Node, Problem};
 use crate::scenario::placeholder::fill_text;
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Word};
 
 /// What kubectl does that changes nothing. Anything else is taken for a change.
@@ -60,8 +61,8 @@ fn parse(tool: Tool, subject: &Node, fields: &mut Fields<'_>) -> Result<Box<dyn 
     if args.is_empty() {
         return Err(subject.problem("no arguments"));
     }
-    let fails = fields.take("fails").map(Node::text).transpose()?.map(str::to_owned);
-    let says = fields.take("says").map(Node::text).transpose()?.map(str::to_owned);
+    let fails = fields.take("fails").map(stated::text).transpose()?.map(str::to_owned);
+    let says = fields.take("says").map(stated::text).transpose()?.map(str::to_owned);
     if fails.is_some() && says.is_some() {
         let problem = subject.problem("what fails says only why");
         return Err(problem.help("leave `says` out"));

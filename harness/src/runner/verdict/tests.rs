@@ -20,6 +20,7 @@ fn step(kind: StepKind, verdict: Verdict) -> StepResult {
         errata: vec![],
         line: 1,
         must_fail: None,
+        breaks: vec![],
         measured: verdict == Measured,
         waived: (verdict == Waived).then(|| "there is none".to_owned()),
         instead: None,
@@ -34,7 +35,8 @@ fn claim(verdict: Verdict) -> StepResult {
 /// The same as another gateway is asked; `still` if its file says that R1 is proved by it all the same.
 fn otherwise(verdict: Verdict, still: bool) -> StepResult {
     let mut step = claim(verdict);
-    step.info.instead = Some(Instead { of: None, because: "it is another".into() });
+    step.info.instead =
+        Some(Instead { of: None, because: "it is another".into(), still_proves: Default::default() });
     if !still {
         step.info.sets_aside = std::mem::take(&mut step.info.proves);
     }
