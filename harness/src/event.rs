@@ -1,11 +1,14 @@
 //! The one stream of events of a run. Reporters (terminal, transcript, JUnit XML, HTML, JSON) only listen to it.
 //!
-//! Order: `RunStarted`, phases of setting up, `ClusterReady`, then per scenario `ScenarioStarted`, its steps
+//! Order: `RunStarted`, what is asked of the run and what is known of scenarios
+//! that ran before, phases of setting up, `ClusterReady`, then per scenario `ScenarioStarted`, its steps
 //! (`StepStarted`, any number of `Observed`, `StepFinished`), clean-up phases, `ScenarioFinished`; at last
 //! `RunFinished`. Phases may nest and may stand anywhere. All times are milliseconds; `started_ms` counts from the
 //! start of the scenario. Nothing here holds key material.
 
+mod again;
 mod answers;
+mod basis;
 mod sink;
 mod verdict;
 
@@ -14,12 +17,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::again::{Arguments, Attempt};
 pub use self::answers::{AnswerGroup, Hop, Stretch, Traffic, TrafficFailure};
+pub use self::basis::{Basis, DigestSet, Digests, Harness, MeshInfo, Named};
 pub use self::sink::{EventSink, Fanout, PhaseEvents, Recorder};
 pub use self::verdict::Verdict;
 
 /// Version of the shape of `report.json`; grows when a field changes its meaning or goes away.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Whether a step changes the world or says something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -409,6 +414,34 @@ pub enum Event {
         /// Which share of a selection they are, if other runs have the others.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         partition: Option<Partition>,
+    },
+    /// What was asked of the run.
+    Asked {
+        /// That.
+        arguments: Box<Arguments>,
+        /// The run it follows, of which it runs again what was not proved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rerun_of: Option<String>,
+    },
+    /// Something is known of what the run rests on.
+    RestsOn {
+        /// That; several such events tell more and more.
+        basis: Box<Basis>,
+    },
+    /// A scenario that the run it follows has proved, and that does not run again.
+    CarriedOver {
+        /// How it ended there.
+        result: Box<ScenarioResult>,
+        /// How it had ended before, if it was proved only after that.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attempts: Vec<Attempt>,
+    },
+    /// A scenario was not proved and runs again; what it ended with before counts no more.
+    Attempted {
+        /// Id of the scenario.
+        scenario: String,
+        /// How it ended.
+        attempt: Attempt,
     },
     /// Something slow begins.
     PhaseStarted {

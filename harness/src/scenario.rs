@@ -222,7 +222,12 @@ impl Scenario {
     ) -> Result<Vec<Self>, Problems> {
         let mut all = Vec::new();
         let mut problems = implementation.names_steps_of(&labels::all(root)).err().unwrap_or_default();
-        for id in discover::all(root).unwrap_or_default() {
+        let ids = discover::all(root).map_err(|error| {
+            let source = Arc::new(Source { path: root.to_owned(), text: String::new() });
+            let start = node::Span { source, start: 0, length: 0 };
+            Problems::from(start.problem(format!("cannot be looked through for scenarios: {error}")))
+        })?;
+        for id in ids {
             match Self::load_below(root, &id, catalogue, implementation) {
                 Ok(scenario) => all.push(scenario),
                 Err(found) => problems.extend(found.0),

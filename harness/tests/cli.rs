@@ -149,6 +149,66 @@ fn a_document_is_compared_with_its_data_and_the_exit_code_tells_drift() {
 }
 
 #[test]
+fn a_page_beside_the_document_is_no_edition_of_it_and_named_after_itself() {
+    let folder = documented();
+    let root = folder.path().join("scenarios");
+    let page = |name: &str| folder.path().join(name).display().to_string();
+    let doc = |what: &str, file: &str| meshproof(&["doc", what, file, "--scenarios", root.to_str().unwrap()]);
+    let more = "\n```bash\nkubectl get pods -n quay-one\n```\n\nIt must be ready within 5 minutes. Nothing else is supported.\n";
+    let own = fs::read_to_string(page("page.md")).unwrap() + more;
+    fs::write(page("page.md"), own).unwrap();
+    let printed = doc("fingerprint", &page("page.md"));
+    let data = String::from_utf8(printed.stdout).unwrap().replace("says: ''", "says: ours");
+    fs::create_dir_all(root.join("documents")).unwrap();
+    fs::write(root.join("documents/page.yaml"), data).unwrap();
+    let sibling = "# How to rewrite\n\nPaths can be rewritten.\n\n```yaml\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: quay-one\n```\n";
+    fs::write(page("rewrite.md"), sibling).unwrap();
+    let checked = doc("check", &page("rewrite.md"));
+    assert_eq!(checked.status.code(), Some(2), "{}", said(&checked));
+    assert!(said(&checked).contains("hardly an edition of page: it says 20 % of what"), "{}", said(&checked));
+    assert!(checked.stdout.is_empty());
+    let printed = doc("fingerprint", &page("rewrite.md"));
+    assert_eq!(printed.status.code(), Some(2));
+    assert!(said(&printed).contains("hardly an edition of page"), "{}", said(&printed));
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("name: rewrite\n"));
+}
+
+#[test]
+fn a_hostile_page_does_nothing_to_a_terminal() {
+    let folder = documented();
+    let (page, root) = (folder.path().join("page.md"), folder.path().join("scenarios"));
+    let doc = |what: &str, more: &[&str]| {
+        let mut arguments = vec!["doc", what, page.to_str().unwrap(), "--scenarios", root.to_str().unwrap()];
+        arguments.extend(more);
+        meshproof(&arguments)
+    };
+    let data = String::from_utf8(doc("fingerprint", &[]).stdout).unwrap().replace("says: ''", "says: ours");
+    fs::create_dir_all(root.join("documents")).unwrap();
+    fs::write(root.join("documents/page.yaml"), data).unwrap();
+    let hostile = "\n## \u{1b}]0;owned\u{7}\n\nYou must \u{1b}[2J never \u{202e}turn `a\u{9b}b` \u{fffe}.\n\n```bash\nkubectl get \u{1b}[31mpods -n x\u{2066}\n```\n";
+    let text = fs::read_to_string(&page).unwrap() + hostile;
+    fs::write(&page, text).unwrap();
+    for (what, more) in
+        [("check", &[][..]), ("check", &["--all"]), ("check", &["--json"]), ("fingerprint", &[])]
+    {
+        let output = doc(what, more);
+        for (door, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+            let text = String::from_utf8_lossy(bytes);
+            let odd = |c: &char| {
+                (c.is_control() && *c != '\n') || matches!(c, '\u{202e}' | '\u{2066}' | '\u{fffe}')
+            };
+            let odd: Vec<char> = text.chars().filter(odd).collect();
+            assert!(odd.is_empty(), "doc {what} {more:?}, {door}: {odd:?}\n{text}");
+        }
+        if more == ["--json"] {
+            assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok());
+        }
+    }
+    let shown = String::from_utf8(doc("check", &[]).stdout).unwrap();
+    assert!(shown.contains("\\u{1b}[2J") && shown.contains("\\u{202e}turn"), "{shown}");
+}
+
+#[test]
 fn a_document_that_cannot_be_read_is_a_usage_error() {
     let folder = documented();
     let root = folder.path().join("scenarios");

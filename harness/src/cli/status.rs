@@ -118,7 +118,7 @@ impl GatewayStatus {
 pub async fn run(args: &StatusArgs) -> Result<(), ClusterError> {
     let status = status(&args.cluster.cluster).await?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&status).unwrap_or_default());
+        println!("{}", crate::visible::pretty(&status).unwrap_or_default());
     } else {
         print!("{}", text(&status));
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::redact;
-use crate::{event::Diagnosis, ports::EvidenceRequest};
+use crate::{event::Diagnosis, ports::EvidenceRequest, visible};
 
 /// A file is cut at this size: its end is kept, which for logs is what matters.
 const FILE: usize = 4 * 1024 * 1024;
@@ -33,7 +33,7 @@ impl Folder {
         if text.trim().is_empty() {
             return;
         }
-        let text = cut(&redact::text(text));
+        let text = cut(&visible::file(path, &redact::text(text)));
         if self.total + text.len() > TOTAL {
             self.missing(format!("{path}: there are {} MB of evidence already", TOTAL / 1024 / 1024));
             return;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     event::{Instead, ScenarioResult, StepKind, StepResult, Testimony, Verdict},
-    yaml,
+    visible, yaml,
 };
 
 #[derive(Serialize)]
@@ -111,6 +111,10 @@ struct Failure<'a> {
 /// The transcript of a scenario, as YAML. Equal for runs that behaved equally: no addresses, generated
 /// names, times or counts of attempts are in it.
 pub fn transcript(result: &ScenarioResult) -> String {
+    let result = &match visible::of(result) {
+        Ok(result) => result,
+        Err(error) => return format!("# transcript could not be written: {error}\n"),
+    };
     let corrections =
         result.errata.iter().filter_map(|e| Some((Id::from(e.id.as_str()), e.correction.as_deref()?)));
     let transcript = Transcript {
