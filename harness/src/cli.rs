@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod down;
 pub mod exit;
 pub mod list;
+pub mod mutants;
 pub mod report;
 pub mod run;
 pub mod status;
@@ -47,6 +48,8 @@ enum Command {
     Run(run::RunArgs),
     /// List scenarios, and what proves each requirement
     List(list::ListArgs),
+    /// Put gateways that are wrong on purpose to the test: each must turn a scenario red, for the right reason
+    Mutants(mutants::MutantsArgs),
     /// Compare runs, or make one report of several
     Report(report::ReportArgs),
     /// Say what this host has, what will be used, what is missing
@@ -118,6 +121,7 @@ pub async fn main(cli: Cli) -> u8 {
         Command::Bench(args) => ended(bench::run(args, progress).await),
         Command::Run(args) => run::run(args).await,
         Command::List(args) => list::run(args),
+        Command::Mutants(args) => mutants::run(args).await,
         Command::Report(args) => report::run(args),
         Command::Doc(args) => doc::run(args),
     }

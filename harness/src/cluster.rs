@@ -397,7 +397,7 @@ impl Cluster {
     }
 
     /// Puts those of the images into every node that are not there.
-    async fn load_missing(
+    pub(crate) async fn load_missing(
         &self,
         images: &[supply::LoadImage],
         progress: &dyn Progress,

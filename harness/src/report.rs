@@ -78,7 +78,7 @@ fn transcript_path(results: &Path, name: &str) -> PathBuf {
 
 /// Points `latest`, in the folder of `results`, at `results`: replaced by a rename, so that it never
 /// dangles and two runs that end together do not trip over each other.
-fn link_latest(results: &Path) -> io::Result<()> {
+pub(crate) fn link_latest(results: &Path) -> io::Result<()> {
     let (Some(parent), Some(run)) = (results.parent(), results.file_name()) else { return Ok(()) };
     #[cfg(unix)]
     {

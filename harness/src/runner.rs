@@ -60,6 +60,16 @@ impl Runner {
 
     /// The same as one of several repetitions, counted from 1.
     pub async fn run_round(&self, scenario: &Scenario, round: Option<u32>) -> ScenarioResult {
+        self.run_looked_at(scenario, round, std::future::ready(())).await
+    }
+
+    /// The same, with a look at the world after the last step that is taken and before anything is cleaned up.
+    pub async fn run_looked_at(
+        &self,
+        scenario: &Scenario,
+        round: Option<u32>,
+        look: impl Future<Output = ()> + Send,
+    ) -> ScenarioResult {
         let provided = self.provide(scenario).await;
         let info = ScenarioInfo { round, ..scenario.info() };
         self.sink.emit(&Event::ScenarioStarted { scenario: info.clone() });
@@ -99,6 +109,7 @@ impl Runner {
         let requirements = verdict::of_requirements(&info.requirements, &steps);
         let verdict = verdict::of_scenario(&requirements, &steps);
         let steps_ms = millis(begun.elapsed());
+        look.await;
         let keep = match self.keep {
             Keep::Always => true,
             Keep::Failed => !verdict.is_good(),

@@ -3,8 +3,10 @@
 mod choose;
 mod selection;
 mod session;
-mod stop;
+pub(super) mod stop;
 mod watch;
+
+pub(super) use session::run_name;
 
 use std::path::PathBuf;
 use std::sync::Arc;

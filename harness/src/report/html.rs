@@ -2,6 +2,7 @@
 //! artifacts are shown without scripts.
 
 mod evidence;
+mod mutants;
 mod requirements;
 mod scenario;
 mod strip;
@@ -16,6 +17,7 @@ use super::json::Report;
 use super::rounds::Rounds;
 use super::text;
 use crate::event::{ScenarioResult, StepResult, Verdict};
+use crate::mutant::table::Table;
 
 /// The page. `results` is the folder it will stand in: evidence found there is linked.
 pub(super) fn render(report: &Report, results: &Path) -> Result<String, askama::Error> {
@@ -38,6 +40,7 @@ struct Page {
     scenarios: Vec<Scenario>,
     rounds: Vec<String>,
     phases: Vec<Phase>,
+    mutants: Option<mutants::Mutants>,
 }
 
 struct Named {
@@ -107,6 +110,7 @@ impl Page {
             scenarios: report.scenarios.iter().map(|scenario| Scenario::new(scenario, results)).collect(),
             rounds: rounds.lines(),
             phases: phases(report),
+            mutants: mutants::of(&Table::last_measured()),
         }
     }
 }

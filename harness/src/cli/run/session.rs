@@ -268,7 +268,7 @@ async fn attach(
 }
 
 /// Name of a run: sorts by time, and two that start together differ.
-fn run_name() -> String {
+pub(in crate::cli) fn run_name() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     format!("{now}-{}", process::id())
 }
