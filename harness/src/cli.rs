@@ -1,6 +1,7 @@
 //! Commands.
 
 pub mod bench;
+pub mod clean;
 pub mod doc;
 pub mod doctor;
 pub mod down;
@@ -42,6 +43,8 @@ enum Command {
     Up(up::UpArgs),
     /// Remove everything `up` made
     Down(down::DownArgs),
+    /// Remove what runs that were killed, or kept something, have left in a cluster
+    Clean(clean::CleanArgs),
     /// Say what is running, and how to curl it
     Status(status::StatusArgs),
     /// Prove scenarios
@@ -116,6 +119,7 @@ pub async fn main(cli: Cli) -> u8 {
     match &cli.command {
         Command::Up(args) => up::run(args, progress).await,
         Command::Down(args) => ended(down::run(args, progress).await),
+        Command::Clean(args) => ended(clean::run(args).await),
         Command::Status(args) => ended(status::run(args).await),
         Command::Doctor(args) => diagnosed(doctor::run(args).await),
         Command::Bench(args) => ended(bench::run(args, progress).await),

@@ -12,12 +12,14 @@ use std::time::Duration;
 use kube::Client;
 
 use crate::engine::{self, Engine};
+use crate::evidence::Keeping;
 use crate::progress::{Phase, Progress};
 use crate::supply::cache::{Cache, CacheError};
 use crate::supply::{self, Artifacts, ImageSource, SupplyOptions};
 
 pub(crate) mod addons;
 pub(crate) mod api;
+pub mod clean;
 pub(crate) mod consent;
 mod create;
 pub mod definition;
@@ -31,11 +33,13 @@ pub mod implementation;
 mod inotify;
 pub mod istio;
 pub mod kind;
+pub mod lease;
 mod machines;
 mod mesh;
 pub(crate) mod namespaces;
 pub mod network;
 mod node;
+pub mod owner;
 pub mod phases;
 pub mod plain;
 mod remove;
@@ -378,6 +382,8 @@ impl Cluster {
             helm: self.artifacts.helm.clone(),
             images: self.artifacts.images.clone(),
             local: true,
+            keeping: Keeping::All,
+            run: owner::UP.to_owned(),
             definitions: Vec::new(),
             state: self.state.clone(),
             own: Some(Box::new(self.clone())),

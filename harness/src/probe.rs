@@ -148,18 +148,19 @@ pub struct Prober {
 impl Prober {
     /// A prober for a cluster. `image` is the echo image's reference for the vantage pods; `local_only`
     /// refuses addresses that only the default route reaches (true for kind clusters); `resolution` is how the gateways'
-    /// names lead to addresses.
+    /// names lead to addresses; `run` is the id of the run, which what is made gets as label.
     pub fn new(
         client: kube::Client,
         image: impl Into<String>,
         local_only: bool,
         resolution: Resolution,
+        run: &str,
     ) -> Self {
         Self {
             local_only,
             resolution,
             outside: Outside::new(local_only),
-            pods: VantagePods::new(client.clone(), image.into()),
+            pods: VantagePods::new(client.clone(), image.into(), run),
             client,
         }
     }

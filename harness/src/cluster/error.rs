@@ -3,6 +3,7 @@
 use super::api::ApiError;
 use super::implementation::InstallError;
 use super::istio::IstioError;
+use super::lease::LeaseError;
 use super::network::SubnetError;
 use super::state::StateError;
 use crate::engine::EngineError;
@@ -111,6 +112,14 @@ pub enum ClusterError {
         /// The command that makes it again.
         command: String,
     },
+    /// Another run works with the cluster, or it cannot be said that this one does.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The Lease was lost on the way.
+    #[error(
+        "somebody else took the cluster meanwhile: what is left of the work was not done; try again when they have ended"
+    )]
+    Interrupted,
     /// There is no such context.
     #[error("the kubeconfig {path} has no context {name}; it has: {known}")]
     NoContext {
@@ -149,6 +158,8 @@ impl ClusterError {
             Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio(_) => true,
             Self::NoContext { .. } | Self::Refused { .. } => true,
             Self::Silent { .. } | Self::WouldLose { .. } => true,
+            Self::Lease(LeaseError::Held(_) | LeaseError::Denied(_)) => true,
+            Self::Install(InstallError::NotOurs(_) | InstallError::Left(_)) => true,
             _ => false,
         }
     }

@@ -5,12 +5,15 @@ mod images;
 pub mod refusal;
 
 use kube::config::Kubeconfig;
+use tokio_util::sync::CancellationToken;
 
 use super::api::{self, ApiError};
 use super::implementation::Implementation;
-use super::state::StateDir;
+use super::lease::{self, Held};
+use super::state::{StateDir, StateError};
 use super::target::{Provider, Target};
 use super::{ClusterError, InstallError};
+use crate::evidence::Keeping;
 use crate::progress::{Phase, Progress};
 use crate::scenario::Scenario;
 use crate::supply::cache::Cache;
@@ -27,45 +30,100 @@ pub struct ExistingSpec {
     pub context: String,
     /// Where its nodes pull the images of this workspace from: what stands before `/<name>:<tag>`.
     pub images_from: Option<String>,
+    /// Id of the run.
+    pub run: String,
     /// Where kubectl and helm come from.
     pub image_source: ImageSource,
 }
 
 /// Makes sure that the scenarios can be run on an existing cluster: it has what they need and nothing they would overwrite,
-/// and its nodes have the images, or know where to pull them. Nothing in it is changed, but for images that are loaded into
-/// the nodes of a kind cluster.
+/// and its nodes have the images, or know where to pull them. Nothing in it is changed, but for the Lease that says that this run
+/// works with it (which is `lost` if it can no longer be held) and images that are loaded into the nodes of a kind cluster.
 ///
 /// # Errors
-/// [`ClusterError::Refused`] lists everything that speaks against it; others when it cannot be asked.
+/// [`ClusterError::Refused`] lists everything that speaks against it; others when it cannot be asked. Nothing of it is kept then.
 pub async fn attach(
     spec: &ExistingSpec,
     implementation: &Implementation,
     scenarios: &[Scenario],
+    lost: CancellationToken,
     progress: &dyn Progress,
-) -> Result<Target, ClusterError> {
+) -> Result<(Target, Held), ClusterError> {
     let cache = Cache::open_default()?;
     let state = StateDir::new(&cache.root().join(FOLDER), &folder_name(&spec.context));
-    let (config, server) = one_context(&spec.context)?;
-    let kubeconfig = state.write_file("kubeconfig", config.as_bytes())?;
-    let client = api::client(&kubeconfig).await?;
+    let attached = async {
+        let (config, server) = one_context(&spec.context)?;
+        state.create()?;
+        let kubeconfig = state.write_file("kubeconfig", config.as_bytes())?;
+        let client = api::client(&kubeconfig).await?;
+        let held = lease::hold(&client, &spec.run, lost).await?;
+        let looked =
+            look(spec, implementation, scenarios, &cache, &state, (&client, &server), progress).await;
+        match looked {
+            Ok(target) => Ok((target, held)),
+            Err(error) => {
+                // Whoever comes next need not wait for it to run out.
+                let _ = held.release().await;
+                Err(error)
+            }
+        }
+    };
+    let attached = attached.await;
+    if attached.is_err() {
+        // Credentials are in it.
+        state.remove()?;
+    }
+    attached
+}
 
+/// A client for a context of the user's kubeconfig, and whoever made the cluster it leads to. Nothing of it is written where it
+/// would stay.
+///
+/// # Errors
+/// There is no such context, or it cannot be used.
+pub async fn reach(context: &str) -> Result<kube::Client, ClusterError> {
+    let (config, _) = one_context(context)?;
+    let failed = |source| StateError { doing: "writing", path: std::env::temp_dir(), source };
+    let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
+    std::io::Write::write_all(&mut file, config.as_bytes()).map_err(failed)?;
+    Ok(api::client(file.path()).await?)
+}
+
+/// Removes what this program has kept about an existing cluster.
+///
+/// # Errors
+/// The file system refuses.
+pub fn forget(context: &str) -> Result<(), ClusterError> {
+    let cache = Cache::open_default()?;
+    Ok(StateDir::new(&cache.root().join(FOLDER), &folder_name(context)).remove()?)
+}
+
+async fn look(
+    spec: &ExistingSpec,
+    implementation: &Implementation,
+    scenarios: &[Scenario],
+    cache: &Cache,
+    state: &StateDir,
+    (client, server): (&kube::Client, &str),
+    progress: &dyn Progress,
+) -> Result<Target, ClusterError> {
     let phase = Phase::start(progress, format!("look at {}", spec.context), None);
     let plan = Plan::new(scenarios, implementation);
-    let found = facts::found(&client, &plan).await?;
+    let found = facts::found(client, &plan).await?;
     let refused = |reasons: Vec<String>| ClusterError::Refused { context: spec.context.clone(), reasons };
     let against = reasons(&plan, &found);
     if !against.is_empty() {
         phase.fail("it is refused");
         return Err(refused(against));
     }
-    let (kubernetes, nodes) = facts::kubernetes(&client).await?;
-    let istio = facts::istio(&client).await?;
-    let definitions = facts::new_definitions(&client, implementation).await?;
+    let (kubernetes, nodes) = facts::kubernetes(client).await?;
+    let istio = facts::istio(client).await?;
+    let definitions = facts::new_definitions(client, implementation).await?;
     phase.done();
 
-    let kind = images::kind_nodes(&cache, &spec.context, &server).await?;
-    let programs = supply::clients(&cache, spec.image_source, progress).await?;
-    let built = supply::workspace::images(&cache, &supply::workspace::root()?, progress).await?;
+    let kind = images::kind_nodes(cache, &spec.context, server).await?;
+    let programs = supply::clients(cache, spec.image_source, progress).await?;
+    let built = supply::workspace::images(cache, &supply::workspace::root()?, progress).await?;
     let needed = images::needed(implementation, built)?;
     let images = match (&spec.images_from, &kind) {
         (Some(prefix), _) => images::from(prefix, needed),
@@ -80,7 +138,7 @@ pub async fn attach(
     Ok(Target {
         name: spec.context.clone(),
         provider: Provider::Existing,
-        kubeconfig,
+        kubeconfig: state.kubeconfig(),
         kubernetes,
         istio,
         nodes,
@@ -88,8 +146,10 @@ pub async fn attach(
         helm: programs.helm,
         images,
         local: kind.is_some(),
+        keeping: Keeping::Own,
+        run: spec.run.clone(),
         definitions,
-        state,
+        state: state.clone(),
         own: None,
     })
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::context::Outside;
+use crate::cluster::owner;
 use crate::event::{Diagnosis, Testimony};
 use crate::ports::*;
 use crate::probe::{Answer, Ask, Echo, FailureKind, Vantage};
@@ -45,6 +46,17 @@ pub(crate) struct World {
     pub(crate) unplugged: Mutex<bool>,
     /// Objects that stay although deleted.
     pub(crate) sticky: Option<&'static str>,
+    /// How many objects were made.
+    pub(crate) made: Mutex<usize>,
+    /// Objects that commands in a shell make, by id.
+    pub(crate) by_shell: Vec<&'static str>,
+}
+
+/// Id of the run.
+pub(crate) const RUN: &str = "r-2";
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 impl Default for World {
@@ -69,6 +81,8 @@ impl Default for World {
             broken: None,
             unplugged: Mutex::default(),
             sticky: None,
+            made: Mutex::default(),
+            by_shell: Vec::new(),
         }
     }
 }
@@ -107,6 +121,13 @@ impl World {
         self.objects.send_modify(|objects| change(objects.get_mut(id).unwrap()));
     }
 
+    /// A uid that no object has had.
+    fn uid(&self) -> Value {
+        let mut made = self.made.lock().unwrap();
+        *made += 1;
+        format!("uid-{made}").into()
+    }
+
     pub(crate) fn insert(&self, id: &str, object: Value) {
         self.objects.send_modify(|objects| drop(objects.insert(id.to_owned(), object)));
     }
@@ -124,12 +145,14 @@ impl Objects for World {
     fn apply<'a>(&'a self, id: &'a ObjectRef, object: &'a Value) -> PortFuture<'a, Applied> {
         async move {
             self.call(format!("apply {id}"))?;
-            let mut object = object.clone();
+            let before = self.objects.borrow().get(&id.to_string()).cloned();
+            let mut object = owner::labelled(object, RUN);
             object["metadata"]["name"] = id.name.clone().into();
+            let uid = before.as_ref().map_or_else(|| self.uid(), |before| before["metadata"]["uid"].clone());
+            object["metadata"]["uid"] = uid.clone();
             (self.controller)(&mut object);
-            let mut before = None;
-            self.objects.send_modify(|objects| before = objects.insert(id.to_string(), object));
-            Ok(if before.is_some() { Applied::Configured } else { Applied::Created })
+            self.objects.send_modify(|objects| drop(objects.insert(id.to_string(), object)));
+            Ok(Applied { uid: text(&uid), created: before.is_none(), refused: None })
         }
         .boxed()
     }
@@ -143,15 +166,39 @@ impl Objects for World {
         .boxed()
     }
 
-    fn delete<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, bool> {
+    /// As the real one, by label and uid; what is within a namespace is anybody's to delete.
+    fn delete<'a>(&'a self, id: &'a ObjectRef, whose: Whose<'a>) -> PortFuture<'a, Deleted> {
         async move {
             self.call(format!("delete {id}"))?;
-            if self.sticky == Some(id.kind.word) {
-                return Ok(self.objects.borrow().contains_key(&id.to_string()));
+            let Some(before) = self.objects.borrow().get(&id.to_string()).cloned() else {
+                return Ok(Deleted::NotThere);
+            };
+            let (uid, run) = (text(&before["metadata"]["uid"]), &before["metadata"]["labels"][owner::LABEL]);
+            let other = match whose {
+                Whose::Made(made) => uid != made || run != RUN,
+                Whose::Marked => run.is_null(),
+                Whose::Within => false,
+            };
+            if other {
+                return Ok(Deleted::Left(format!("{id} is left alone")));
             }
-            let mut before = None;
-            self.objects.send_modify(|objects| before = objects.remove(&id.to_string()));
-            Ok(before.is_some())
+            if self.sticky != Some(id.kind.word) {
+                self.objects.send_modify(|objects| drop(objects.remove(&id.to_string())));
+            }
+            Ok(Deleted::Going(uid))
+        }
+        .boxed()
+    }
+
+    fn adopt<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, Option<String>> {
+        async move {
+            let Some(mut object) = self.objects.borrow().get(&id.to_string()).cloned() else {
+                return Ok(None);
+            };
+            let uid = text(&object["metadata"]["uid"]);
+            object = owner::labelled(&object, RUN);
+            self.objects.send_modify(|objects| drop(objects.insert(id.to_string(), object)));
+            Ok(Some(uid))
         }
         .boxed()
     }
@@ -353,6 +400,9 @@ impl Tools for World {
     fn shell<'a>(&'a self, script: &'a Script) -> PortFuture<'a, ToolOutput> {
         async move {
             self.call(format!("shell {}", script.text.trim_end()))?;
+            for id in &self.by_shell {
+                self.insert(id, json!({"metadata": {"uid": self.uid()}}));
+            }
             let files = script.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
             // `exit 1` is enough of a shell.
             let code = i32::from(script.text.contains("exit 1"));

@@ -24,6 +24,7 @@ mod leads;
 mod limit;
 mod must_fail;
 mod node;
+mod owner;
 mod shell;
 mod traffic;
 mod value;
@@ -93,6 +94,11 @@ async fn run_until(world: Arc<World>, steps: &str, keep: Keep, stop: Cancellatio
         world.calls().into_iter().skip_while(|call| call.starts_with("delete")).filter(|call| call != "send");
     let calls = calls.collect();
     Ran { result, calls, events: sink.events() }
+}
+
+/// An object that an earlier run left.
+fn left(name: &str) -> serde_json::Value {
+    json!({"metadata": {"name": name, "uid": "old", "labels": {crate::cluster::owner::LABEL: "r-1"}}})
 }
 
 fn verdicts(result: &ScenarioResult) -> Vec<String> {
@@ -364,7 +370,7 @@ async fn pods_are_remembered_and_compared() {
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_run_left_is_removed_first() {
     let world = Arc::new(World::default());
-    world.insert("namespace/ns", json!({"metadata": {"name": "ns"}}));
+    world.insert("namespace/ns", left("ns"));
     let ran = run_until(world.clone(), SETUP, Keep::Never, CancellationToken::new()).await;
     assert_eq!(ran.result.verdict, Verdict::Proved);
     assert_eq!(world.calls()[..3], ["delete gateway/g in ns", "delete namespace/ns", "uninstall"]);
@@ -374,7 +380,7 @@ async fn what_an_earlier_run_left_is_removed_first() {
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_run_left_and_does_not_go_away_is_an_error() {
     let world = Arc::new(World { sticky: Some("namespace"), ..World::default() });
-    world.insert("namespace/ns", json!({"metadata": {"name": "ns"}}));
+    world.insert("namespace/ns", left("ns"));
     let ran = run_until(world, SETUP, Keep::Never, CancellationToken::new()).await;
     assert_eq!(ran.result.verdict, Verdict::Error);
     assert_eq!(ran.result.steps[1].verdict, Verdict::Skipped);

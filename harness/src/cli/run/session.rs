@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunArgs;
 use crate::cli::exit;
+use crate::cluster::lease::{self, Held};
 use crate::cluster::{
     Cluster, ClusterError, ExistingSpec, Target, ensure_cluster, existing, remove_cluster, run_lock,
 };
 use crate::event::{Event, EventSink, Fanout, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict};
+use crate::evidence::Keeping;
 use crate::implementation::Implementation;
 use crate::progress::{Phase, Progress};
 use crate::report;
@@ -46,14 +48,14 @@ pub(super) async fn prove(
     let name = run_name();
     let results = args.results.join(&name);
     sink.emit(&Event::RunStarted {
-        run: name,
+        run: name.clone(),
         started: jiff::Timestamp::now().to_string(),
         results: results.clone(),
         scenarios: scenarios.iter().map(Scenario::info).collect(),
         partition,
     });
     let mut done = Vec::new();
-    let runs = Runs { results: results.clone(), stop };
+    let runs = Runs { run: name, results: results.clone(), stop };
     let ran = on_clusters(args, implementation, scenarios, &sink, &runs, &mut done).await;
     let (verdict, mut code) = match ran {
         Ok(()) => {
@@ -87,9 +89,13 @@ async fn on_clusters(
 ) -> Result<(), u8> {
     if let Some(context) = &args.context {
         let all: Vec<_> = scenarios.iter().collect();
-        let ready = existing(args, context, implementation, scenarios, sink);
-        let (target, _lock) = in_time(ready, runs).await?;
-        return on_cluster(args, implementation, &target, &all, sink, runs, done).await;
+        let ready = existing(args, context, implementation, scenarios, sink, runs);
+        let (target, held, _lock) = in_time(ready, runs).await?;
+        let ran = on_cluster(args, implementation, &target, &all, sink, runs, done).await;
+        let given = give_back(held).await;
+        // Credentials are in what was written about it; what is kept in the cluster needs none of it.
+        let forgotten = existing::forget(context).map_err(|error| failed(&error));
+        return ran.and(given).and(forgotten);
     }
     let needs: Vec<_> = scenarios.iter().map(|scenario| &scenario.needs).collect();
     let groups = groups(&args.spec.asked(), &needs);
@@ -104,10 +110,11 @@ async fn on_clusters(
         if groups.len() > 1 || group.extra {
             eprintln!("{}", group.headline(&ids));
         }
-        let (target, _lock) = in_time(own(group, sink), runs).await?;
+        let (target, held, _lock) = in_time(own(group, sink, runs), runs).await?;
         let cluster = target.own().map_err(|error| failed(&error))?;
         made |= cluster.made.is_some();
         let ran = on_cluster(args, implementation, &target, &chosen, sink, runs, done).await;
+        let ran = ran.and(give_back(held).await);
         let last = groups.get(at + 1).is_none_or(|next| next.spec.name != group.spec.name);
         let tidied = match is_kept(done) {
             false if last => tidy(cluster, group, made, &PhaseEvents(sink.as_ref())).await,
@@ -153,6 +160,11 @@ async fn on_cluster(
 ) -> Result<(), u8> {
     let scenarios_of_this = scenarios.iter().copied();
     target.will_make(scenarios_of_this, implementation).map_err(|error| failed(&error))?;
+    let mut target = target.clone();
+    if !args.evidence_of.is_empty() {
+        target.keeping = Keeping::Only(args.evidence_of.clone());
+    }
+    let target = &target;
     let live = attach(target, implementation, sink).await?;
     let unfit: Vec<_> = scenarios.iter().filter_map(|scenario| live.unfit_for(scenario)).collect();
     let fit = if unfit.is_empty() {
@@ -192,11 +204,16 @@ fn failed(error: &ClusterError) -> u8 {
 
 /// Makes a cluster of ours ready, and keeps other runs from it: scenarios install and remove the one implementation, and
 /// Istio may be out of it.
-async fn own(group: &Group, sink: &Arc<dyn EventSink>) -> Result<(Target, Lock), ClusterError> {
+async fn own(
+    group: &Group,
+    sink: &Arc<dyn EventSink>,
+    runs: &Runs,
+) -> Result<(Target, Held, Lock), ClusterError> {
     let name = &group.spec.name;
     let lock = lock(name, name).await?;
     let target = ensure_cluster(&group.spec, &PhaseEvents(sink.as_ref())).await?.target();
-    Ok((target, lock))
+    let held = lease::hold(&target.client().await?, &runs.run, runs.stop.clone()).await?;
+    Ok((Target { run: runs.run.clone(), ..target }, held, lock))
 }
 
 /// Makes an existing cluster ready, and keeps other runs from it.
@@ -206,16 +223,27 @@ async fn existing(
     implementation: &Implementation,
     scenarios: &[Scenario],
     sink: &Arc<dyn EventSink>,
-) -> Result<(Target, Lock), ClusterError> {
+    runs: &Runs,
+) -> Result<(Target, Held, Lock), ClusterError> {
     let spec = ExistingSpec {
         context: context.to_owned(),
         images_from: args.images_from.clone(),
+        run: runs.run.clone(),
         image_source: args.spec.image_source,
     };
     // Before it is looked at: what another run has there would speak against it.
     let lock = lock(&existing::folder_name(context), context).await?;
-    let target = existing::attach(&spec, implementation, scenarios, &PhaseEvents(sink.as_ref())).await?;
-    Ok((target, lock))
+    let progress = PhaseEvents(sink.as_ref());
+    let attached = existing::attach(&spec, implementation, scenarios, runs.stop.clone(), &progress).await?;
+    Ok((attached.0, attached.1, lock))
+}
+
+/// Says in the cluster that nobody works with it any more.
+async fn give_back(held: Held) -> Result<(), u8> {
+    held.release().await.map_err(|error| {
+        eprintln!("{error}; it runs out by itself");
+        exit::SETUP
+    })
 }
 
 async fn lock(name: &str, shown: &str) -> Result<Lock, ClusterError> {
@@ -225,6 +253,8 @@ async fn lock(name: &str, shown: &str) -> Result<Lock, ClusterError> {
 
 /// Where results go, and what ends a run early.
 struct Runs {
+    /// Id of the run: label of everything it makes.
+    run: String,
     results: PathBuf,
     stop: CancellationToken,
 }
@@ -235,7 +265,7 @@ async fn run_all(
     live: &Live,
     scenarios: &[&Scenario],
     sink: &Arc<dyn EventSink>,
-    Runs { results, stop }: &Runs,
+    Runs { results, stop, .. }: &Runs,
     done: &mut Vec<ScenarioResult>,
 ) {
     let (outside, sink, keep) = (live.outside.clone(), sink.clone(), args.keep);

@@ -6,6 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
+use super::made;
 use crate::event::Observed;
 use crate::ports::{ObjectRef, PortError, Script, ToolOutput};
 use crate::runner::context::{Context, Trouble};
@@ -108,9 +109,10 @@ impl Word for Shell {
                 )
             })?;
             // Noted first: commands that stop half-way have to be undone as well.
-            self.creates().into_iter().for_each(|id| context.ledger.note(Entry::Created(id)));
+            self.creates().into_iter().for_each(|id| context.ledger.note(Entry::Named(id)));
             let script = Script { text: substituted.text, files: substituted.files };
             let output = context.outside.tools.shell(&script).await?;
+            made::note(context, &output.stdout).await?;
             let seen = self.judge(&output).map_err(|(expected, seen)| {
                 Trouble::failed(format!("running {}", self.file), expected, seen)
             })?;
