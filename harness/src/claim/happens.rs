@@ -40,6 +40,11 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
         }
     }
     becomes.finish()?;
+    if wanted.is_empty() {
+        return Err(subject
+            .problem("any event would do")
+            .help("say in `becomes` which one: its type, reason or message"));
+    }
     Ok(Box::new(Happens { about: ObjectRef { kind, namespace: Some(namespace), name }, wanted }))
 }
 
@@ -126,7 +131,7 @@ impl Word for Happens {
             };
             let all = |kind| Query { kind, namespace: self.about.namespace.clone(), name: None };
             let objects = &context.outside.objects;
-            let seen = both(objects.observe(&all(kind)), objects.observe(&all(self.about.kind)));
+            let seen = || both(objects.observe(&all(kind)), objects.observe(&all(self.about.kind)));
             let doing = format!("waiting for an event about {}", self.about);
             let held = seen_in(context, seen, &doing, &self.name(), |seen| self.judge(seen)).await?;
             let event = held.found;

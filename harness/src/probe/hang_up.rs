@@ -52,8 +52,8 @@ pub(super) async fn hang_up(
 
 fn beginning(host: &str, path: &str) -> String {
     format!(
-        "POST {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: meshproof\r\ncontent-type: text/plain\r\n\
-         content-length: {ANNOUNCED}\r\n\r\n{SENT}"
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nContent-Type: text/plain\r\n\
+         Content-Length: {ANNOUNCED}\r\n\r\n{SENT}"
     )
 }
 

@@ -43,6 +43,20 @@ pub(crate) struct World {
     pub(crate) unplugged: Mutex<bool>,
     /// Objects that stay although deleted.
     pub(crate) sticky: Option<&'static str>,
+    /// Watches that are open break whenever this changes.
+    pub(crate) torn: watch::Sender<Torn>,
+}
+
+/// What becomes of watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Torn {
+    /// New ones tell how things are.
+    #[default]
+    Renewed,
+    /// New ones tell nothing.
+    Silent,
+    /// Those that are open end without a word, and new ones as well.
+    Ended,
 }
 
 impl Default for World {
@@ -66,6 +80,7 @@ impl Default for World {
             broken: None,
             unplugged: Mutex::default(),
             sticky: None,
+            torn: watch::channel(Torn::default()).0,
         }
     }
 }
@@ -176,7 +191,16 @@ impl Objects for World {
             let fits = |id: &String| id.starts_with(&prefix) && id.ends_with(&suffix);
             Ok(objects.iter().filter(|(id, _)| fits(id)).map(|(_, object)| object.clone()).collect())
         });
-        snapshots.boxed()
+        let torn = self.torn.subscribe();
+        if *torn.borrow() == Torn::Silent {
+            return stream::pending().boxed();
+        }
+        let breaks = stream::unfold(torn, |mut torn| async {
+            torn.changed().await.ok()?;
+            let now = *torn.borrow_and_update();
+            Some(((now != Torn::Ended).then(|| Err(PortError::new("watching", "it broke"))), torn))
+        });
+        stream::select(snapshots.map(Some), breaks).scan((), |(), item| future::ready(item)).boxed()
     }
 }
 
