@@ -75,7 +75,7 @@ mod tests {
         });
         hang_up(address, "fe.example", "/", true).await.unwrap();
         let text = server.await.unwrap();
-        assert!(text.starts_with("POST / HTTP/1.1\r\nhost: fe.example\r\n"), "{text}");
+        assert!(text.starts_with("POST / HTTP/1.1\r\nHost: fe.example\r\n"), "{text}");
         assert!(text.split_once("\r\n\r\n").unwrap().1.len() < ANNOUNCED);
     }
 }
