@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use uuid::Uuid;
 
 /// Header by which a tracing client names its request (W3C, Trace Context, 3.2). Proxies pass it on and keep the trace's id.
-pub const TRACEPARENT: &str = "traceparent";
+const TRACEPARENT: &str = "traceparent";
 
 /// Headers of clients that many people use, in the order in which those send them; `Host` comes first with all of them. None
 /// asks for compression, which the harness could not undo.
