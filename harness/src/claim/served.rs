@@ -2,17 +2,22 @@
 //! what is said to be programmed is served from the first request on. Nothing is tried twice; the first answers, each over a
 //! connection of its own, so that every replica of the data plane has its turn, are all as wanted. The time from the start of
 //! the step to the first answer is measured.
+//!
+//! `new-address: true` is for an address or a port that has just been made: the nodes learn of it when they learn of it, which is
+//! no gateway's doing. Until then a connection is refused; the first request that is not counts as the first.
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use serde_json::json;
+use tokio::time::interval;
 
 use super::request::Wanted;
 use super::tally::Tally;
 use super::target::Target;
 use crate::event::Observed;
-use crate::runner::context::{Context, Trouble};
-use crate::scenario::limits::WIDTH;
+use crate::probe::FailureKind;
+use crate::runner::context::{Context, Trouble, millis};
+use crate::scenario::limits::{LED_WITHIN, PACE, WIDTH};
 use crate::scenario::node::{Fields, Node, Problem};
 use crate::scenario::word::{Definition, Scope, Staying, Word};
 
@@ -27,6 +32,8 @@ const FIRST: usize = 20;
 struct Served {
     target: Target,
     wanted: Wanted,
+    /// Its address or port has just been made.
+    new_address: bool,
 }
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
@@ -38,7 +45,8 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     if wanted.reason.is_some() {
         return Err(becomes.problem("a reason is found in a log, later").help("leave it out here"));
     }
-    Ok(Box::new(Served { target, wanted }))
+    let new_address = fields.take("new-address").map_or(Ok(false), Node::bool)?;
+    Ok(Box::new(Served { target, wanted, new_address }))
 }
 
 impl Served {
@@ -47,7 +55,17 @@ impl Served {
         let ask = &self.target.ask(context, &fqdn).await?;
         let asked_ms = context.elapsed_ms();
         let (requests, from, mut tally) = (&context.outside.requests, self.target.from, Tally::default());
-        let first = requests.send(from, ask).await?;
+        let mut pace = interval(PACE);
+        let mut refused: usize = 0;
+        let first = loop {
+            pace.tick().await;
+            let answer = requests.send(from, ask).await?;
+            let unled = answer.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Refused);
+            if !(self.new_address && unled && context.elapsed_ms() < millis(LED_WITHIN)) {
+                break answer;
+            }
+            refused += 1;
+        };
         let gap_ms = context.elapsed_ms();
         let others = stream::iter((1..FIRST).map(|_| requests.send(from, ask))).buffered(WIDTH);
         let mut answers = stream::once(async { Ok(first) }).chain(others).boxed();
@@ -62,7 +80,7 @@ impl Served {
             }
         }
         drop(answers);
-        let detail = json!({"requests": number, "measured": {"asked_ms": asked_ms, "gap_ms": gap_ms}});
+        let detail = json!({"requests": number, "measured": {"asked_ms": asked_ms, "gap_ms": gap_ms, "refused_before": refused}});
         let groups = tally.groups();
         let summary = format!("{number} × {}, from the first on", self.wanted.in_words());
         let observed =

@@ -32,6 +32,8 @@ pub const PACE: Duration = Duration::from_millis(10);
 /// How long the gateway's own account of an answer may take to appear in its log.
 pub const ACCOUNT: Duration = Duration::from_secs(5);
 
+/// How long the nodes of a cluster may take to lead connections to an address or a port that has just been made.
+pub const LED_WITHIN: Duration = Duration::from_secs(5);
 /// Requests that a claim has under way at once, where it takes many.
 pub const WIDTH: usize = 16;
 /// From so many requests on, a claim sends several at once and says how small a share of other answers it could have missed.

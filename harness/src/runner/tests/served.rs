@@ -1,6 +1,7 @@
 //! What is said to be programmed is served at once.
 
 use super::*;
+use crate::probe::{FailureKind, Vantage};
 
 const SERVED: &str = "- served: {gateway: g}\n  becomes: {status: 200, backend: backend-v1}\n  within: 5s\n";
 
@@ -30,4 +31,19 @@ async fn a_replica_that_lags_behind_is_found() {
             .await;
     let failure = ran.result.culprit().and_then(|step| step.failure.clone()).unwrap();
     assert_eq!(failure.seen, "request 8 after it was said to be programmed: the answer is 404");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_new_address_may_refuse_connections_for_a_moment() {
+    let refused = || Answer::failed(Vantage::Outside, FailureKind::Refused, "refused", Duration::ZERO);
+    let world =
+        || World { answers: given([refused(), refused(), answer(200, "backend-v1")]), ..World::default() };
+    let ran = run(world(), &format!("{SETUP}{SERVED}"), Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Failed);
+    let ran = run(world(), &format!("{SETUP}{SERVED}  new-address: true\n"), Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
+    assert_eq!(ran.result.steps[2].observed.detail["measured"]["refused_before"], 2);
+    let never = World { answers: given([refused()]), ..World::default() };
+    let ran = run(never, &format!("{SETUP}{SERVED}  new-address: true\n"), Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Failed, "it is not for ever");
 }
