@@ -342,7 +342,7 @@ struct SoFar {
     /// Why nothing can begin.
     blocked: Option<PortError>,
     ledger: Ledger,
-    pods: BTreeMap<String, Vec<crate::claim::pods::Pod>>,
+    pods: BTreeMap<crate::claim::of_implementation::Share, Vec<crate::claim::pods::Pod>>,
     values: BTreeMap<String, String>,
     fallen: HashMap<ObjectRef, String>,
     traffic: Option<traffic::Traffic>,

@@ -177,6 +177,7 @@ impl Scenario {
                 Err(problem) => problems.push(problem),
             }
         }
+        problems.extend(traffic_unjudged(steps, &parsed));
         if problems.is_empty() && parsed.is_empty() && !about_another {
             problems.push(steps.problem("a scenario needs at least one step"));
         }
@@ -546,11 +547,31 @@ fn which<'a>(node: &Node, fields: &mut Fields<'a>) -> Result<(&'static Definitio
 
 fn stays(node: &Node, definition: &Definition) -> Result<Stays, Problem> {
     match (limits::stays(node)?, definition.stays) {
-        (Stays::Requests(_), word::Staying::Time) => Err(node
+        (Stays::Requests(_) | Stays::Drains(_), word::Staying::Time) => Err(node
             .problem(format!("`{}` sends no requests", definition.word))
             .help("write a duration, e.g. `5s`")),
         (stays, _) => Ok(stays),
     }
+}
+
+/// Constant traffic that no later step judges: what it saw would be dropped in silence.
+fn traffic_unjudged(steps: &Node, parsed: &[Step]) -> Option<Problem> {
+    let mut unjudged: Option<&Step> = None;
+    for step in parsed {
+        match step.info.word.as_str() {
+            "traffic" if unjudged.is_some() => break,
+            "traffic" => unjudged = Some(step),
+            "unbroken" => unjudged = None,
+            _ => {}
+        }
+    }
+    let step = unjudged?;
+    let problem = steps.problem(format!(
+        "nobody judges the traffic of step {} ({})",
+        step.info.index + 1,
+        step.info.name
+    ));
+    Some(problem.help("end it with a step `unbroken: traffic`"))
 }
 
 /// Reads one id or a list of them, each of which must be known.

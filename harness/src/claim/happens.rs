@@ -133,7 +133,7 @@ impl Word for Happens {
             };
             let all = |kind| Query { kind, namespace: self.about.namespace.clone(), name: None };
             let objects = &context.outside.objects;
-            let seen = both(objects.observe(&all(kind)), objects.observe(&all(self.about.kind)));
+            let seen = || both(objects.observe(&all(kind)), objects.observe(&all(self.about.kind)));
             let doing = format!("waiting for an event about {}", self.about);
             let held = seen_in(context, seen, &doing, &self.name(), |seen| self.judge(seen)).await?;
             let event = held.found;

@@ -50,6 +50,20 @@ pub(crate) struct World {
     pub(crate) made: Mutex<usize>,
     /// Objects that commands in a shell make, by id.
     pub(crate) by_shell: Vec<&'static str>,
+    /// Watches that are open break whenever this changes.
+    pub(crate) torn: watch::Sender<Torn>,
+}
+
+/// What becomes of watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Torn {
+    /// New ones tell how things are.
+    #[default]
+    Renewed,
+    /// New ones tell nothing.
+    Silent,
+    /// Those that are open end without a word, and new ones as well.
+    Ended,
 }
 
 /// Id of the run.
@@ -83,6 +97,7 @@ impl Default for World {
             sticky: None,
             made: Mutex::default(),
             by_shell: Vec::new(),
+            torn: watch::channel(Torn::default()).0,
         }
     }
 }
@@ -226,7 +241,16 @@ impl Objects for World {
             let fits = |id: &String| id.starts_with(&prefix) && id.ends_with(&suffix);
             Ok(objects.iter().filter(|(id, _)| fits(id)).map(|(_, object)| object.clone()).collect())
         });
-        snapshots.boxed()
+        let torn = self.torn.subscribe();
+        if *torn.borrow() == Torn::Silent {
+            return stream::pending().boxed();
+        }
+        let breaks = stream::unfold(torn, |mut torn| async {
+            torn.changed().await.ok()?;
+            let now = *torn.borrow_and_update();
+            Some(((now != Torn::Ended).then(|| Err(PortError::new("watching", "it broke"))), torn))
+        });
+        stream::select(snapshots.map(Some), breaks).scan((), |(), item| future::ready(item)).boxed()
     }
 }
 

@@ -22,12 +22,15 @@ mod event;
 mod istio;
 mod leads;
 mod limit;
+mod many;
 mod must_fail;
 mod node;
 mod owner;
+mod served;
 mod shell;
 mod traffic;
 mod value;
+mod watch;
 
 const HEAD: &str = "title: t\ndocument: {name: d, edition: e}\nnamespace: ns\nsteps:\n";
 const SETUP: &str = "- install: implementation\n  proves: [R10]\n- apply: [ns.yaml, gateway.yaml]\n";
