@@ -31,6 +31,9 @@ pub struct Echo {
     /// The body it received, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Received>,
+    /// Other end of the connection, as the program that answered saw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
     /// The TLS of the connection it answered on; `None` in clear text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<EchoTls>,
@@ -48,6 +51,9 @@ pub struct EchoTls {
     pub negotiated_protocol: String,
     /// Cipher suite.
     pub cipher_suite: String,
+    /// Certificates that the client showed, its own first, as PEM.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peer_certificates: Vec<String>,
 }
 
 /// One or several values of a header: echo backends differ in how they print a single one.

@@ -117,7 +117,7 @@ impl Program {
         match (line["request"].as_str(), line["path"].is_string()) {
             (Some(id), _) => drop(self.requests.insert(untraced(id))),
             (None, true) => self.nameless += 1,
-            (None, false) => self.tls |= line["connection"].is_string(),
+            (None, false) => self.tls |= line["connection"]["begins_with"] == "tls",
         }
     }
 
@@ -206,7 +206,8 @@ mod tests {
     }
 
     const SEEN: &str = r#"{"request": "a", "path": "/"}"#;
-    const TLS: &str = r#"{"connection": "TLS where clear text is spoken"}"#;
+    const TLS: &str =
+        r#"{"connection": {"peer": "127.0.0.6:4711", "port": 3000, "begins_with": "tls", "alpn": []}}"#;
 
     #[test]
     fn mutual_tls_that_was_answered_or_refused_is_borne_out() {
