@@ -58,6 +58,97 @@ fn an_istio_that_is_too_old_is_refused_by_name_before_anything_is_made() {
     assert!(!cache.path().join("entries").exists() && !cache.path().join("clusters").exists());
 }
 
+/// A run on the context `c` of a kubeconfig with this text, through no proxy but that of `https_proxy`; with where its results
+/// are.
+fn run_on(kubeconfig: &str, https_proxy: Option<&str>) -> (Output, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    fs::write(&file, kubeconfig).unwrap();
+    (run_with(&file, folder.path(), https_proxy), folder)
+}
+
+fn run_with(kubeconfig: &std::path::Path, folder: &std::path::Path, https_proxy: Option<&str>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshproof"));
+    for variable in ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"] {
+        command.env_remove(variable);
+    }
+    if let Some(proxy) = https_proxy {
+        command.env("HTTPS_PROXY", proxy);
+    }
+    let results = folder.join("results");
+    command
+        .args(["run", "unlabelled", "--context", "c", "--results", results.to_str().unwrap()])
+        .env("KUBECONFIG", kubeconfig)
+        .env("MESHPROOF_CACHE", folder.join("cache"))
+        .output()
+        .unwrap()
+}
+
+/// A kubeconfig whose context `c` leads to this server.
+fn leading_to(server: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters: [{{name: k, cluster: {{server: '{server}'}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: k, user: u}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
+    )
+}
+
+#[test]
+fn what_is_wrong_with_a_kubeconfig_is_the_environments_fault_and_said_with_its_place() {
+    let no_server = leading_to("s").replace("cluster: {server: 's'}", "cluster: {}");
+    let no_user = leading_to("https://127.0.0.1:1").replace("users: [{name: u,", "users: [{name: v,");
+    for (text, words) in [
+        ("contexts: [\n  - {", "kubeconfig"),
+        ("", "has no context c; it has: none"),
+        (&leading_to("s").replace("name: c,", "name: d,"), "has no context c; it has: d"),
+        (&no_server, "has no server"),
+        (&no_user, "user u"),
+    ] {
+        let (output, folder) = run_on(text, None);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        let file = folder.path().join("kubeconfig");
+        assert!(said.contains(words) && said.contains(file.to_str().unwrap()), "{said}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (unreadable, words) in [("none", "No such file"), (".", "irectory")] {
+        let output = run_with(&folder.path().join(unreadable), folder.path(), None);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_server_that_refuses_is_named_with_the_reason_on_the_terminal_and_in_every_report() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = format!("https://{free}");
+    // What is on this host is asked without a proxy, whatever the environment says.
+    let (output, folder) = run_on(&leading_to(&server), Some("http://127.0.0.1:9"));
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let latest = folder.path().join("results/latest");
+    let told = ["junit.xml", "report.json", "report.html"]
+        .map(|name| fs::read_to_string(latest.join(name)).unwrap());
+    for text in told.iter().chain([&said(&output)]) {
+        for word in [&server, "refused", "context c"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        assert!(!text.contains("ServiceError") && !text.contains("HTTPS_PROXY"), "{text}");
+    }
+}
+
+#[test]
+fn a_proxy_that_stands_in_the_way_is_named_with_its_variable() {
+    // Nobody has this address; it is never dialled but through the proxy, and that refuses.
+    let (output, _folder) =
+        run_on(&leading_to("https://192.0.2.1:6443"), Some("http://me:secret@127.0.0.1:9"));
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for word in ["HTTPS_PROXY", "NO_PROXY", "127.0.0.1:9", "https://192.0.2.1:6443", "refused"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(!said.contains("secret"), "{said}");
+}
+
 #[test]
 fn the_scenarios_of_this_workspace_are_listed() {
     let output = meshproof(&["list"]);

@@ -121,7 +121,10 @@ pub enum ClusterError {
     )]
     Interrupted,
     /// There is no such context.
-    #[error("the kubeconfig {path} has no context {name}; it has: {known}")]
+    #[error(
+        "the kubeconfig {path} has no context {name}; it has: {known}. Name one of those with --context, or another file with \
+         KUBECONFIG"
+    )]
     NoContext {
         /// Its name.
         name: String,
@@ -129,6 +132,24 @@ pub enum ClusterError {
         path: String,
         /// Those there are.
         known: String,
+    },
+    /// The API server of an existing cluster could not be asked.
+    #[error(
+        "the API server {server} of context {context} (in {path}) could not be asked{by}: {seen}. {advice}"
+    )]
+    Unreachable {
+        /// The context.
+        context: String,
+        /// The kubeconfig that has it.
+        path: String,
+        /// The server's address.
+        server: String,
+        /// The proxy by which it was asked, with a space before it; else empty.
+        by: String,
+        /// What became of it.
+        seen: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// An existing cluster is not fit for the scenarios.
     #[error("the scenarios are not run on {context}:\n  - {}", reasons.join("\n  - "))]
@@ -157,6 +178,7 @@ impl ClusterError {
             Self::Supply(error) => error.is_unfit_host(),
             Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio(_) => true,
             Self::NoContext { .. } | Self::Refused { .. } => true,
+            Self::Unreachable { .. } | Self::Api(ApiError::Kubeconfig { .. }) => true,
             Self::Silent { .. } | Self::WouldLose { .. } => true,
             Self::Lease(LeaseError::Held(_) | LeaseError::Denied(_)) => true,
             Self::Install(InstallError::NotOurs(_) | InstallError::Left(_)) => true,

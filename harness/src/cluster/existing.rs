@@ -4,10 +4,14 @@ pub(crate) mod facts;
 mod images;
 pub mod refusal;
 
+use std::time::Duration;
+
 use kube::config::Kubeconfig;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::api::{self, ApiError};
+use super::api::proxy::Proxy;
+use super::api::{self, ApiError, trouble};
 use super::implementation::Implementation;
 use super::lease::{self, Held};
 use super::state::{StateDir, StateError};
@@ -22,6 +26,12 @@ use refusal::{Plan, reasons};
 
 /// Folder of the kubeconfigs and helm homes, below the cache. Not the one of the clusters that `down --all` removes.
 const FOLDER: &str = "existing";
+
+/// For an API server to say its version; one far away and busy takes seconds.
+const ANSWERS: Duration = Duration::from_secs(30);
+/// What to do about one that does not.
+const REACH: &str =
+    "See that the cluster runs and that this host reaches it: `kubectl --context NAME version` must answer";
 
 /// Which cluster, and how it gets images.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +65,9 @@ pub async fn attach(
         let (config, server) = one_context(&spec.context)?;
         state.create()?;
         let kubeconfig = state.write_file("kubeconfig", config.as_bytes())?;
-        let client = api::client(&kubeconfig).await?;
+        let (client, proxy) =
+            api::client_by_way(&kubeconfig).await.map_err(|error| as_users(error, &spec.context))?;
+        must_answer(&client, proxy.as_ref(), &spec.context, &server).await?;
         let held = lease::hold(&client, &spec.run, lost).await?;
         let looked =
             look(spec, implementation, scenarios, &cache, &state, (&client, &server), progress).await;
@@ -82,11 +94,13 @@ pub async fn attach(
 /// # Errors
 /// There is no such context, or it cannot be used.
 pub async fn reach(context: &str) -> Result<kube::Client, ClusterError> {
-    let (config, _) = one_context(context)?;
+    let (config, server) = one_context(context)?;
     let failed = |source| StateError { doing: "writing", path: std::env::temp_dir(), source };
     let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
     std::io::Write::write_all(&mut file, config.as_bytes()).map_err(failed)?;
-    Ok(api::client(file.path()).await?)
+    let (client, proxy) = api::client_by_way(file.path()).await.map_err(|error| as_users(error, context))?;
+    must_answer(&client, proxy.as_ref(), context, &server).await?;
+    Ok(client)
 }
 
 /// Removes what this program has kept about an existing cluster.
@@ -160,22 +174,80 @@ pub(crate) fn folder_name(context: &str) -> String {
     context.chars().map(plain).take(100).collect()
 }
 
+/// Makes sure that the API server answers, and takes the credentials.
+///
+/// # Errors
+/// [`ClusterError::Unreachable`] says what became of it.
+async fn must_answer(
+    client: &kube::Client,
+    proxy: Option<&Proxy>,
+    context: &str,
+    server: &str,
+) -> Result<(), ClusterError> {
+    let asked = timeout(ANSWERS, client.apiserver_version()).await;
+    let (seen, advice) = match &asked {
+        Ok(Ok(_)) => return Ok(()),
+        // Who it is was accepted, and may just not ask for this.
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => return Ok(()),
+        Ok(Err(error @ kube::Error::Api(status))) if status.code == 401 => {
+            (trouble::why(error), "Its credentials are not, or no longer, valid there: get new ones")
+        }
+        Ok(Err(error)) => (trouble::why(error), REACH),
+        Err(_) => (format!("timed out: no answer within {} s", ANSWERS.as_secs()), REACH),
+    };
+    Err(ClusterError::Unreachable {
+        context: context.to_owned(),
+        path: users_path(),
+        server: server.to_owned(),
+        by: proxy.map(|proxy| format!(" {}", proxy.in_words())).unwrap_or_default(),
+        seen,
+        advice,
+    })
+}
+
+/// What is wrong with a copy of the user's kubeconfig is wrong with that.
+fn as_users(error: ApiError, context: &str) -> ApiError {
+    match error {
+        ApiError::Kubeconfig { reason, .. } => {
+            ApiError::Kubeconfig { path: format!("{} (context {context})", users_path()), reason }
+        }
+        other => other,
+    }
+}
+
+/// Where the user's kubeconfig is.
+fn users_path() -> String {
+    let set = std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty());
+    set.unwrap_or_else(|| "~/.kube/config".to_owned())
+}
+
 /// The user's kubeconfig with this context alone in it, and its server.
 fn one_context(name: &str) -> Result<(String, String), ClusterError> {
-    let path = || std::env::var("KUBECONFIG").unwrap_or_else(|_| "~/.kube/config".to_owned());
-    let broken = |reason: String| ApiError::Kubeconfig { path: path(), reason };
-    let mut config = Kubeconfig::read().map_err(|error| broken(error.to_string()))?;
-    let known = || config.contexts.iter().map(|context| context.name.clone()).collect::<Vec<_>>().join(", ");
-    let context = config.contexts.iter().find(|context| context.name == name).and_then(|c| c.context.clone());
+    let broken = |reason: String| ApiError::Kubeconfig { path: users_path(), reason };
+    let mut config = Kubeconfig::read().map_err(|error| broken(trouble::of_chain(&error)))?;
+    let names: Vec<_> = config.contexts.iter().map(|context| context.name.clone()).collect();
+    let known = || if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let context = config.contexts.iter().find(|context| context.name == name);
     let Some(context) = context else {
-        return Err(ClusterError::NoContext { name: name.to_owned(), path: path(), known: known() });
+        return Err(ClusterError::NoContext { name: name.to_owned(), path: users_path(), known: known() });
+    };
+    let Some(context) = context.context.clone() else {
+        return Err(broken(format!("context {name} is empty: it names no cluster")).into());
     };
     config.contexts.retain(|known| known.name == name);
     config.clusters.retain(|known| known.name == context.cluster);
     config.auth_infos.retain(|known| Some(&known.name) == context.user.as_ref());
     config.current_context = Some(name.to_owned());
     let cluster = config.clusters.first().and_then(|named| named.cluster.as_ref());
-    let server = cluster.and_then(|cluster| cluster.server.clone()).unwrap_or_default();
+    let Some(server) = cluster.and_then(|cluster| cluster.server.clone()).filter(|server| !server.is_empty())
+    else {
+        let reason =
+            format!("context {name} leads to cluster {}, for which it has no server", context.cluster);
+        return Err(broken(reason).into());
+    };
+    if let Some(user) = context.user.as_ref().filter(|_| config.auth_infos.is_empty()) {
+        return Err(broken(format!("context {name} is for user {user}, of whom it says nothing")).into());
+    }
     let text = serde_json::to_string_pretty(&config).map_err(|error| broken(error.to_string()))?;
     Ok((text, server))
 }
@@ -189,6 +261,25 @@ impl From<images::NoImage> for ClusterError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_waited_for_and_told() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kubeconfig");
+        let text = serde_json::json!({
+            "clusters": [{"name": "k", "cluster": {"server": server}}],
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+            "users": [{"name": "u", "user": {}}],
+            "current-context": "c",
+        });
+        std::fs::write(&file, text.to_string()).unwrap();
+        let (client, proxy) = api::client_by_way(&file).await.unwrap();
+        let error = must_answer(&client, proxy.as_ref(), "c", &server).await.unwrap_err();
+        let said = error.to_string();
+        assert!(error.is_unfit_host() && said.contains("timed out") && said.contains(&server), "{said}");
+    }
 
     #[test]
     fn a_context_called_by_an_address_is_still_a_folder() {

@@ -16,14 +16,15 @@ pub(super) fn render(report: &Report) -> Result<String, SerializeError> {
     let mut junit = quick_junit::Report::new("meshproof");
     junit.set_time(Duration::from_millis(report.timings.total));
     junit.add_test_suites(report.scenarios.iter().map(suite));
-    if report.scenarios.is_empty() {
+    // A phase that failed and was made good says nothing, where scenarios ran.
+    if report.scenarios.is_empty() || report.exit_code.is_some_and(|code| code > 1) {
         junit.add_test_suites(setup(report));
     }
     junit.add_test_suites(not_run(report));
     junit.to_string()
 }
 
-/// A run that never came to a scenario: its failed phases stand for it.
+/// A run that did not come to all of its scenarios: its failed phases say why.
 fn setup(report: &Report) -> Option<TestSuite> {
     if report.errors.is_empty() {
         return None;

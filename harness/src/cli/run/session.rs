@@ -90,11 +90,11 @@ async fn on_clusters(
     if let Some(context) = &args.context {
         let all: Vec<_> = scenarios.iter().collect();
         let ready = existing(args, context, implementation, scenarios, sink, runs);
-        let (target, held, _lock) = in_time(ready, runs).await?;
+        let (target, held, _lock) = in_time(ready, sink, runs).await?;
         let ran = on_cluster(args, implementation, &target, &all, sink, runs, done).await;
         let given = give_back(held).await;
         // Credentials are in what was written about it; what is kept in the cluster needs none of it.
-        let forgotten = existing::forget(context).map_err(|error| failed(&error));
+        let forgotten = existing::forget(context).map_err(|error| failed(&error, sink));
         return ran.and(given).and(forgotten);
     }
     let needs: Vec<_> = scenarios.iter().map(|scenario| &scenario.needs).collect();
@@ -110,8 +110,8 @@ async fn on_clusters(
         if groups.len() > 1 || group.extra {
             eprintln!("{}", group.headline(&ids));
         }
-        let (target, held, _lock) = in_time(own(group, sink, runs), runs).await?;
-        let cluster = target.own().map_err(|error| failed(&error))?;
+        let (target, held, _lock) = in_time(own(group, sink, runs), sink, runs).await?;
+        let cluster = target.own().map_err(|error| failed(&error, sink))?;
         made |= cluster.made.is_some();
         let ran = on_cluster(args, implementation, &target, &chosen, sink, runs, done).await;
         let ran = ran.and(give_back(held).await);
@@ -121,7 +121,7 @@ async fn on_clusters(
             _ => Ok(()),
         };
         made &= !last;
-        ran.and(tidied.map_err(|error| failed(&error)))?;
+        ran.and(tidied.map_err(|error| failed(&error, sink)))?;
     }
     Ok(())
 }
@@ -159,7 +159,7 @@ async fn on_cluster(
     done: &mut Vec<ScenarioResult>,
 ) -> Result<(), u8> {
     let scenarios_of_this = scenarios.iter().copied();
-    target.will_make(scenarios_of_this, implementation).map_err(|error| failed(&error))?;
+    target.will_make(scenarios_of_this, implementation).map_err(|error| failed(&error, sink))?;
     let mut target = target.clone();
     if !args.evidence_of.is_empty() {
         target.keeping = Keeping::Only(args.evidence_of.clone());
@@ -171,35 +171,43 @@ async fn on_cluster(
         run_all(args, &live, scenarios, sink, runs, done).await;
         Ok(())
     } else {
-        eprintln!("the cluster {} or the implementation is not fit: {}", target.name, unfit.join("; "));
-        Err(exit::UNFIT)
+        let unfit =
+            format!("the cluster {} or the implementation is not fit: {}", target.name, unfit.join("; "));
+        Err(not_set_up(&unfit, exit::UNFIT, sink))
     };
     // What was kept on purpose goes on needing what it stands on.
     if done.iter().any(|result| !result.kept.is_empty()) {
         return fit;
     }
-    let left = live.leave().await.map_err(|error| {
-        eprintln!("{error}");
-        exit::SETUP
-    });
+    let left = live.leave().await.map_err(|error| not_set_up(&error.to_string(), exit::SETUP, sink));
     fit.and(left)
 }
 
 /// What comes of making a cluster ready, unless the run is interrupted before. The exit code otherwise.
-async fn in_time<T>(ready: impl Future<Output = Result<T, ClusterError>>, runs: &Runs) -> Result<T, u8> {
+async fn in_time<T>(
+    ready: impl Future<Output = Result<T, ClusterError>>,
+    sink: &Arc<dyn EventSink>,
+    runs: &Runs,
+) -> Result<T, u8> {
     tokio::select! {
         biased;
         () = runs.stop.cancelled() => {
-            eprintln!("interrupted while the cluster was being made ready; `meshproof down` removes one that is its own");
-            Err(exit::SETUP)
+            let interrupted = "interrupted while the cluster was being made ready; `meshproof down` removes one that is its own";
+            Err(not_set_up(interrupted, exit::SETUP, sink))
         }
-        ready = ready => ready.map_err(|error| failed(&error)),
+        ready = ready => ready.map_err(|error| failed(&error, sink)),
     }
 }
 
-fn failed(error: &ClusterError) -> u8 {
-    eprintln!("the cluster is not there: {error}");
-    exit::of(error)
+fn failed(error: &ClusterError, sink: &Arc<dyn EventSink>) -> u8 {
+    not_set_up(&format!("the cluster is not there: {error}"), exit::of(error), sink)
+}
+
+/// Tells on the terminal and in all reports why the run did not come to its scenarios.
+fn not_set_up(reason: &str, code: u8, sink: &Arc<dyn EventSink>) -> u8 {
+    let phase = "set-up".to_owned();
+    sink.emit(&Event::PhaseFinished { phase, elapsed_ms: 0, error: Some(reason.to_owned()) });
+    code
 }
 
 /// Makes a cluster of ours ready, and keeps other runs from it: scenarios install and remove the one implementation, and
@@ -288,10 +296,8 @@ async fn attach(
     implementation: &Arc<Implementation>,
     sink: &Arc<dyn EventSink>,
 ) -> Result<Live, u8> {
-    let live = Live::attach(target, implementation.clone(), sink.clone()).await.map_err(|error| {
-        eprintln!("{error}");
-        exit::SETUP
-    })?;
+    let live = Live::attach(target, implementation.clone(), sink.clone()).await;
+    let live = live.map_err(|error| not_set_up(&error.to_string(), exit::SETUP, sink))?;
     let (info, implementation) = (live.cluster.clone(), live.implementation.clone());
     sink.emit(&Event::ClusterReady { cluster: info, implementation });
     Ok(live)

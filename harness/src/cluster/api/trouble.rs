@@ -12,7 +12,7 @@ pub(crate) fn why(error: &kube::Error) -> String {
 }
 
 /// The kind of trouble and the innermost words of a chain of errors. The outer ones name the layers of a library.
-fn of_chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn of_chain(error: &(dyn Error + 'static)) -> String {
     let chain: Vec<&(dyn Error + 'static)> =
         std::iter::successors(Some(error), |error| (*error).source()).collect();
     let innermost = chain.last().map(ToString::to_string).unwrap_or_default();
