@@ -7,7 +7,7 @@ MESHPROOF := cargo run --quiet --package meshproof --bin meshproof --
 # Snapshots are reviewed in pull requests; a run never writes them.
 export INSTA_UPDATE ?= no
 
-.PHONY: help e2e test lint up down status doctor bench-startup bench-routes
+.PHONY: help e2e mutants test lint up down status doctor bench-startup bench-routes
 
 help: ## what can be done here
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -15,12 +15,17 @@ help: ## what can be done here
 e2e: ## the main job: cluster, Istio, extension, every scenario, verdict (KEEP=1 leaves the cluster)
 	@./kind-config/e2e
 
+mutants: ## gateways that are wrong on purpose: each must turn a scenario red, for the right reason
+	@$(MESHPROOF) mutants
+
 test: ## rungs 1 and 2: no Docker, no network but loopback
 	cargo test --workspace --locked
 
 lint: ## rustfmt and clippy, warnings are errors
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --features e2e --locked -- -D warnings
+	cargo clippy --package alb-proxy --package alb-controller --package alb-controller-istio-extension \
+	  --lib --bins --features alb-proxy/faults,alb-controller/faults,alb-controller-istio-extension/faults --locked -- -D warnings
 
 up: ## a cluster with Istio and the extension, ready to try things on
 	@$(MESHPROOF) up

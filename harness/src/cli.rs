@@ -1,11 +1,13 @@
 //! Commands.
 
 pub mod bench;
+pub mod clean;
 pub mod doc;
 pub mod doctor;
 pub mod down;
 pub mod exit;
 pub mod list;
+pub mod mutants;
 pub mod report;
 pub mod run;
 pub mod status;
@@ -41,12 +43,16 @@ enum Command {
     Up(up::UpArgs),
     /// Remove everything `up` made
     Down(down::DownArgs),
+    /// Remove what runs that were killed, or kept something, have left in a cluster
+    Clean(clean::CleanArgs),
     /// Say what is running, and how to curl it
     Status(status::StatusArgs),
     /// Prove scenarios
     Run(run::RunArgs),
     /// List scenarios, and what proves each requirement
     List(list::ListArgs),
+    /// Put gateways that are wrong on purpose to the test: each must turn a scenario red, for the right reason
+    Mutants(mutants::MutantsArgs),
     /// Compare runs, or make one report of several
     Report(report::ReportArgs),
     /// Say what this host has, what will be used, what is missing
@@ -113,11 +119,13 @@ pub async fn main(cli: Cli) -> u8 {
     match &cli.command {
         Command::Up(args) => up::run(args, progress).await,
         Command::Down(args) => ended(down::run(args, progress).await),
+        Command::Clean(args) => ended(clean::run(args).await),
         Command::Status(args) => ended(status::run(args).await),
         Command::Doctor(args) => diagnosed(doctor::run(args).await),
         Command::Bench(args) => ended(bench::run(args, progress).await),
         Command::Run(args) => run::run(args).await,
         Command::List(args) => list::run(args),
+        Command::Mutants(args) => mutants::run(args).await,
         Command::Report(args) => report::run(args),
         Command::Doc(args) => doc::run(args),
     }

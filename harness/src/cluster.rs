@@ -2,8 +2,9 @@
 //! should be.
 //!
 //! [`ensure_cluster`] is idempotent. A lock of the cache guards each name; the record in `<cache>/clusters/<name>/` says
-//! what the cluster is made of. A cluster with another definition, one whose making was interrupted, and one that died
-//! with its engine or machine are removed and made again; nobody waits for the dead.
+//! what the cluster is made of. A cluster whose making was interrupted, and one that is proved to have died with its engine or
+//! machine, are removed and made again, as is one with another definition; but none in which anything was seen that meshproof had
+//! not made, unless somebody agrees. A cluster that is merely silent is waited for, then told of, and never touched.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,27 +12,34 @@ use std::time::Duration;
 use kube::Client;
 
 use crate::engine::{self, Engine};
+use crate::evidence::Keeping;
 use crate::progress::{Phase, Progress};
 use crate::supply::cache::{Cache, CacheError};
 use crate::supply::{self, Artifacts, ImageSource, SupplyOptions};
 
 pub(crate) mod addons;
 pub(crate) mod api;
+pub mod clean;
+pub(crate) mod consent;
 mod create;
 pub mod definition;
 pub(crate) mod dns;
 mod docker;
 mod error;
 pub mod existing;
+mod health;
+pub mod holdings;
 pub mod implementation;
 mod inotify;
 pub mod istio;
 pub mod kind;
+pub mod lease;
 mod machines;
 mod mesh;
 pub(crate) mod namespaces;
 pub mod network;
 mod node;
+pub mod owner;
 pub mod phases;
 pub mod plain;
 mod remove;
@@ -48,8 +56,9 @@ pub use target::{Provider, Target};
 
 use create::Creation;
 use definition::{Definition, fingerprint};
+use holdings::Holdings;
 use network::{Pool, Subnet};
-use state::{Record, Stage, StateDir, Verdict, assess};
+use state::{Because, Record, Stage, StateDir, Verdict, assess};
 
 /// Name of the cluster when none is given.
 pub const DEFAULT_NAME: &str = "meshproof";
@@ -59,10 +68,12 @@ pub fn default_name() -> String {
     let named = std::env::var("MESHPROOF_CLUSTER").ok().filter(|name| !name.is_empty());
     named.unwrap_or_else(|| DEFAULT_NAME.to_owned())
 }
+/// Lock that a run holds on a cluster of this name (or of a context that is a folder of this name).
+pub fn run_lock(name: &str) -> String {
+    format!("scenarios-{name}")
+}
 /// Lock that guards starting and stopping of the engine.
 const ENGINE_LOCK: &str = "clusters";
-/// A living API server answers in milliseconds; a loaded machine may take longer.
-const ALIVE: Duration = Duration::from_secs(10);
 
 /// Which Istio a cluster gets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -99,8 +110,29 @@ pub struct ClusterSpec {
     pub istio: IstioChoice,
     /// Istio is out of it for now, though it belongs there.
     pub without_istio: bool,
+    /// It is made again, whatever is in it.
+    pub recreate: bool,
     /// Where images and programs come from.
     pub image_source: ImageSource,
+}
+
+impl ClusterSpec {
+    /// The command that makes such a cluster, whatever is there.
+    pub fn command(&self) -> String {
+        let mut command = "meshproof up --recreate".to_owned();
+        if self.name != default_name() {
+            command += &format!(" --cluster {}", self.name);
+        }
+        if self.nodes > 1 {
+            command += &format!(" --nodes {}", self.nodes);
+        }
+        match &self.istio {
+            IstioChoice::Pinned => {}
+            IstioChoice::Version(version) => command += &format!(" --istio {version}"),
+            IstioChoice::None => command += " --istio none",
+        }
+        command
+    }
 }
 
 impl Default for ClusterSpec {
@@ -110,6 +142,7 @@ impl Default for ClusterSpec {
             nodes: 1,
             istio: IstioChoice::default(),
             without_istio: false,
+            recreate: false,
             image_source: ImageSource::default(),
         }
     }
@@ -227,8 +260,16 @@ async fn ensure(
     };
     let kind_config = kind::config(options, &state.path().join(kind::PATCHES));
     let definition = define(spec, &artifacts, &kind_config);
-    let seen = docker::containers(&engine, &spec.name).await?;
-    let record = state.read();
+    let seen = docker::containers(&engine, &spec.name)
+        .await
+        .map_err(|error| health::silent_engine(&spec.name, &engine, &error))?;
+    let recorded = state.recorded();
+    let elsewhere = health::elsewhere(&cache, recorded.known(), &engine);
+    let network = network::network_name(&spec.name);
+    let mut verdict = assess(&recorded, &seen, &definition, &network, elsewhere.as_deref());
+    if spec.recreate && !matches!(verdict, Verdict::Create | Verdict::Foreign(_) | Verdict::Elsewhere(_)) {
+        verdict = Verdict::Replace(Because::Asked, "it was asked for".to_owned());
+    }
     let mut cluster = Cluster {
         name: spec.name.clone(),
         kubeconfig: state.kubeconfig(),
@@ -241,24 +282,42 @@ async fn ensure(
         made: None,
         state,
     };
-    let reason = match assess(record.as_ref(), &seen, &definition, &network::network_name(&spec.name)) {
+    let stopped = match verdict {
+        Verdict::Use => Some(Vec::new()),
+        Verdict::Start(nodes) => Some(nodes),
+        Verdict::Create => {
+            cluster.made = Some("there was none".to_owned());
+            None
+        }
+        Verdict::Replace(because, reason) => {
+            cluster.may_be_replaced(spec, because, &reason, progress).await?;
+            let removal = format!("remove cluster {}, to make it again: {reason}", spec.name);
+            let phase = Phase::start(progress, removal, None);
+            remove::nodes_and_network(&cluster.engine, &spec.name).await?;
+            phase.done();
+            cluster.made = Some(reason);
+            None
+        }
         Verdict::Foreign(container) => return Err(ClusterError::Foreign(container)),
-        Verdict::Create => "there was none".to_owned(),
-        Verdict::Replace(reason) => reason,
-        Verdict::Use => match cluster.alive().await {
-            Ok(()) => {
-                cluster.refresh(record, progress).await?;
-                cluster.have_istio(!spec.without_istio, progress).await?;
-                return Ok(cluster);
-            }
-            Err(error) => format!("its API server does not answer ({error})"),
-        },
+        Verdict::Paused(nodes) => return Err(health::paused(&spec.name, &nodes)),
+        Verdict::Elsewhere(engine) => {
+            return Err(health::is_elsewhere(&spec.name, &engine, cluster.engine.host()));
+        }
     };
-    if !seen.is_empty() || record.is_some() {
-        progress.note("cluster", &format!("making cluster {} again: {reason}", spec.name));
+    if let Some(stopped) = stopped {
+        let client = cluster.answering(progress).await?;
+        for node in stopped {
+            let phase = Phase::start(progress, format!("start node {node}, which had stopped"), None);
+            cluster.start_node(&node).await?;
+            phase.done();
+        }
+        Holdings::look(&client, &cluster.state).await?;
+        cluster.refresh(cluster.state.read(), progress).await?;
+        cluster.have_istio(!spec.without_istio, progress).await?;
+        return Ok(cluster);
     }
+    // What an interrupted removal left, say a network.
     remove::nodes_and_network(&cluster.engine, &spec.name).await?;
-    cluster.made = Some(reason);
     // On the heap: whoever holds this future would hold the 100 kB of making a cluster, and tests have small stacks.
     Box::pin(cluster.create(&cache, definition, &kind_config, with_implementation, progress)).await?;
     cluster.have_istio(!spec.without_istio, progress).await?;
@@ -323,6 +382,8 @@ impl Cluster {
             helm: self.artifacts.helm.clone(),
             images: self.artifacts.images.clone(),
             local: true,
+            keeping: Keeping::All,
+            run: owner::UP.to_owned(),
             definitions: Vec::new(),
             state: self.state.clone(),
             own: Some(Box::new(self.clone())),
@@ -342,7 +403,7 @@ impl Cluster {
     }
 
     /// Puts those of the images into every node that are not there.
-    async fn load_missing(
+    pub(crate) async fn load_missing(
         &self,
         images: &[supply::LoadImage],
         progress: &dyn Progress,
@@ -374,15 +435,14 @@ impl Cluster {
         InstallOptions { without_extension: self.istio.is_none(), ..InstallOptions::default() }
     }
 
-    async fn alive(&self) -> Result<(), ApiError> {
-        let client = self.client().await?;
-        api::wait_until_serving(&client, ALIVE).await
-    }
-
     /// Brings a cluster that is in use up to date: egress, images of the workspace, the load balancer.
     async fn refresh(&self, record: Option<Record>, progress: &dyn Progress) -> Result<(), ClusterError> {
         engine::egress::block(&self.engine, &network::network_name(&self.name)).await?;
         let Some(mut record) = record else { return Ok(()) };
+        if record.engine.as_deref() != Some(self.engine.host()) {
+            record.engine = Some(self.engine.host().to_owned());
+            self.state.write(&record)?;
+        }
         let missing: Vec<supply::LoadImage> = self
             .artifacts
             .images
@@ -428,8 +488,10 @@ impl Cluster {
             images: vec![],
             istio,
             istio_out: false,
+            engine: Some(self.engine.host().to_owned()),
         };
         self.state.write(&record)?;
+        Holdings::forget(&self.state)?;
         let clusters = cache.dir("clusters")?;
         let others = StateDir::list(cache.root()).len() > 1;
         if let Some(note) = inotify::raise(&clusters, self.nodes, others) {

@@ -32,6 +32,11 @@ const fn rule(ids: &'static [&'static str], recognise: fn(&Facts) -> Option<Diag
     Rule { ids, recognise }
 }
 
+/// Ids of every cause that can be named.
+pub fn ids() -> impl Iterator<Item = &'static str> {
+    RULES.iter().flat_map(|rule| rule.ids.iter().copied())
+}
+
 /// Every rule, in the order in which they are tried.
 const RULES: &[Rule] = &[
     // Pods that are not there, or do not start.

@@ -17,8 +17,10 @@ mod leftovers;
 mod private;
 mod process;
 
-/// An engine that runs answers in less.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// An engine that runs answers in less, on a busy machine, too.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+/// How a program's failure says that its limit passed.
+const LATE: &str = "exceeded its limit";
 
 /// There is no engine to be had.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,18 @@ pub enum EngineError {
         lacking: String,
         /// The commands to run.
         advice: String,
+    },
+    /// An engine is there and does not answer. It may be stopped, or the machine busy: it is not replaced, since what runs in it
+    /// would be lost.
+    #[error(
+        "the Docker Engine at {host} is there and does not answer: {reason}. Nothing was started in its place; see what keeps it \
+         busy and try again"
+    )]
+    Silent {
+        /// Where.
+        host: String,
+        /// What was seen.
+        reason: String,
     },
     /// The private engine did not come up.
     #[error("the private Docker Engine did not start: {reason}; its log: {}", log.display())]
@@ -75,7 +89,13 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the host is not fit (exit code 3), as opposed to something having failed on it.
     pub fn is_unfit_host(&self) -> bool {
-        matches!(self, Self::Named { .. } | Self::None { .. } | Self::Host(HostError::Missing { .. }))
+        matches!(
+            self,
+            Self::Named { .. }
+                | Self::None { .. }
+                | Self::Silent { .. }
+                | Self::Host(HostError::Missing { .. })
+        )
     }
 }
 
@@ -159,6 +179,10 @@ pub async fn ensure_engine(cache: &Cache, progress: &dyn Progress) -> Result<Eng
     }
     let reason = match users_engine().await {
         Ok(engine) => return Ok(engine),
+        // One that is there and busy has what was made in it.
+        Err(reason) if reason.contains(LATE) => {
+            return Err(EngineError::Silent { host: DEFAULT_SOCKET.to_owned(), reason });
+        }
         Err(reason) => reason,
     };
     if !host::is_root() || (on_path("apt-get").is_none() && !host::missing(host::ENGINE).is_empty()) {
@@ -168,11 +192,21 @@ pub async fn ensure_engine(cache: &Cache, progress: &dyn Progress) -> Result<Eng
     private::start(cache, progress).await
 }
 
+/// The address of the private engine of this cache, whether it runs or not.
+pub(crate) fn private_host(cache: &Cache) -> String {
+    private::host(cache)
+}
+
+/// Whether the private engine of this cache runs, whether it answers or not.
+pub(crate) fn private_runs(cache: &Cache) -> bool {
+    private::runs(cache)
+}
+
 /// The engine that answers now, without starting one: the one `DOCKER_HOST` names, else the private one (what
 /// runs in it should be found again), else docker's own choice.
 ///
 /// # Errors
-/// `DOCKER_HOST` names an engine that does not answer.
+/// `DOCKER_HOST` names an engine that does not answer, or the private one runs and does not.
 pub async fn find(cache: &Cache) -> Result<Option<Engine>, EngineError> {
     // People may have been told the private engine's address; it may be gone since.
     let named =
@@ -231,6 +265,7 @@ async fn server_version(docker: &Path, host: Option<&str>) -> Result<String, Str
     }
     match tool.run().await {
         Ok(version) => Ok(version.trim().to_owned()),
+        Err(error) if error.outcome.contains(LATE) => Err(error.outcome.clone()),
         Err(error) => {
             Err(error.tail.lines().last().map_or(error.outcome.clone(), |line| line.trim().to_owned()))
         }

@@ -1,57 +1,30 @@
 //! The one stream of events of a run. Reporters (terminal, transcript, JUnit XML, HTML, JSON) only listen to it.
 //!
-//! Order: `RunStarted`, phases of setting up, `ClusterReady`, then per scenario `ScenarioStarted`, its steps
+//! Order: `RunStarted`, what is asked of the run and what is known of scenarios
+//! that ran before, phases of setting up, `ClusterReady`, then per scenario `ScenarioStarted`, its steps
 //! (`StepStarted`, any number of `Observed`, `StepFinished`), clean-up phases, `ScenarioFinished`; at last
 //! `RunFinished`. Phases may nest and may stand anywhere. All times are milliseconds; `started_ms` counts from the
 //! start of the scenario. Nothing here holds key material.
 
+mod again;
 mod answers;
+mod basis;
 mod sink;
+mod verdict;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::again::{Arguments, Attempt};
 pub use self::answers::{AnswerGroup, Hop, Stretch, Traffic, TrafficFailure};
+pub use self::basis::{Basis, DigestSet, Digests, Harness, MeshInfo, Named};
 pub use self::sink::{EventSink, Fanout, PhaseEvents, Recorder};
+pub use self::verdict::Verdict;
 
 /// Version of the shape of `report.json`; grows when a field changes its meaning or goes away.
-pub const SCHEMA: u32 = 1;
-
-/// What is known of a requirement, step, scenario or run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Not put to the test: the implementation does not promise it. Neither good nor bad.
-    Waived,
-    /// Every claim held (for an action: it was done).
-    Proved,
-    /// Not reached, because an earlier step did not end well.
-    Skipped,
-    /// Something that is no claim went wrong: set-up, a tool, the API server. Says nothing about the implementation.
-    Error,
-    /// A claim did not hold.
-    Failed,
-}
-
-impl Verdict {
-    /// Whether nothing went wrong.
-    pub fn is_good(self) -> bool {
-        matches!(self, Self::Proved | Self::Waived)
-    }
-}
-
-impl std::fmt::Display for Verdict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Waived => "waived",
-            Self::Proved => "proved",
-            Self::Skipped => "skipped",
-            Self::Error => "error",
-            Self::Failed => "failed",
-        })
-    }
-}
+pub const SCHEMA: u32 = 2;
 
 /// Whether a step changes the world or says something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +84,31 @@ pub struct RequirementInfo {
     pub waived: Option<String>,
 }
 
+/// With what a claim must fail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MustFail {
+    /// Id of the diagnosis.
+    pub diagnosis: String,
+    /// What is to be seen instead, in one line.
+    pub sees: String,
+}
+
+impl std::fmt::Display for MustFail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, and seen: {}", self.diagnosis, self.sees)
+    }
+}
+
+/// How a world that is broken on purpose has to show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    /// Index of the step that has to fail.
+    pub step: usize,
+    /// With what.
+    #[serde(flatten)]
+    pub with: MustFail,
+}
+
 /// What is expected of a step instead of what the scenario says, because the implementation is another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instead {
@@ -119,6 +117,9 @@ pub struct Instead {
     pub of: Option<String>,
     /// Why, in a sentence.
     pub because: String,
+    /// Requirements that the step proves all the same, by id, each with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub still_proves: BTreeMap<String, String>,
 }
 
 /// A step, before it runs.
@@ -144,14 +145,20 @@ pub struct StepInfo {
     /// Requirement ids it would prove, which the implementation does not promise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waives: Vec<String>,
+    /// Requirement ids the claim is about, in a world that is broken on purpose: it proves none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaks: Vec<String>,
+    /// Requirement ids it would prove as the scenario says it; as it is read for this implementation it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sets_aside: Vec<String>,
     /// Errata it meets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errata: Vec<String>,
     /// Line of the step in `scenario.yaml`, from 1.
     pub line: usize,
-    /// Id of the diagnosis with which the claim must fail, because the document's text cannot hold.
+    /// With what the claim must fail, because the document's text cannot hold or the world is broken on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub must_fail: Option<String>,
+    pub must_fail: Option<MustFail>,
     /// The document does not say what happens: whatever does is recorded, and right.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub measured: bool,
@@ -183,6 +190,9 @@ pub struct ScenarioInfo {
     /// Which repetition of it this is, from 1; nothing if it runs once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round: Option<u32>,
+    /// Only if the world is broken on purpose: how it has to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Broken>,
 }
 
 /// Which share of the selected scenarios a run is to prove; other runs prove the others.
@@ -322,7 +332,7 @@ pub struct RequirementResult {
     pub id: String,
     /// What is promised, in our words.
     pub text: String,
-    /// Proved only if every step that cites it held.
+    /// Proved only if every step that cites it held as the scenario says.
     pub verdict: Verdict,
     /// Why the implementation does not promise it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -341,8 +351,11 @@ pub struct ScenarioResult {
     pub round: Option<u32>,
     /// Name and edition of the document.
     pub document: String,
-    /// The verdict, honest also for scenarios that are broken on purpose.
+    /// The verdict. What is broken on purpose is proved if it turned red as it has to, see `broken`.
     pub verdict: Verdict,
+    /// Only if the world is broken on purpose: how it has to show. It proves that the harness can fail, and no requirement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Broken>,
     /// How long its steps took.
     pub duration_ms: u64,
     /// How long it took to clean up after them; 0 if everything was kept.
@@ -365,6 +378,17 @@ impl ScenarioResult {
     /// Its name among the results, see [`result_name`].
     pub fn name(&self) -> String {
         result_name(&self.id, self.round)
+    }
+
+    /// Whether a world that is broken on purpose turned red, for the reason it had to.
+    pub fn is_red_as_expected(&self) -> bool {
+        self.broken.is_some() && self.verdict == Verdict::Proved
+    }
+
+    /// The step that turned a broken world red, as it had to.
+    pub fn red(&self) -> Option<&StepResult> {
+        let broken = self.broken.as_ref().filter(|_| self.is_red_as_expected())?;
+        self.steps.iter().find(|step| step.info.index == broken.step)
     }
 
     /// The step that decided a verdict other than proved.
@@ -390,6 +414,34 @@ pub enum Event {
         /// Which share of a selection they are, if other runs have the others.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         partition: Option<Partition>,
+    },
+    /// What was asked of the run.
+    Asked {
+        /// That.
+        arguments: Box<Arguments>,
+        /// The run it follows, of which it runs again what was not proved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rerun_of: Option<String>,
+    },
+    /// Something is known of what the run rests on.
+    RestsOn {
+        /// That; several such events tell more and more.
+        basis: Box<Basis>,
+    },
+    /// A scenario that the run it follows has proved, and that does not run again.
+    CarriedOver {
+        /// How it ended there.
+        result: Box<ScenarioResult>,
+        /// How it had ended before, if it was proved only after that.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attempts: Vec<Attempt>,
+    },
+    /// A scenario was not proved and runs again; what it ended with before counts no more.
+    Attempted {
+        /// Id of the scenario.
+        scenario: String,
+        /// How it ended.
+        attempt: Attempt,
     },
     /// Something slow begins.
     PhaseStarted {

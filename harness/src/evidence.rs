@@ -10,7 +10,7 @@
 //!   access-log.jsonl                the proxies' access log
 //! ```
 //!
-//! Collecting takes bounded time and space, and never keeps a private key. What cannot be had is listed,
+//! Collecting takes bounded time and space, and never keeps what looks like a credential. What cannot be had is listed,
 //! not an error: a failure must be told even where the API server is half dead.
 
 mod admin;
@@ -34,6 +34,9 @@ use crate::{
     probe::ProxyLogs,
 };
 
+/// Istio's own namespace: that of everybody in the mesh.
+const ISTIO: &str = "istio-system";
+
 /// Collecting takes no longer than this in all.
 const LIMIT: Duration = Duration::from_secs(45);
 
@@ -50,12 +53,36 @@ const RECENT: Duration = Duration::from_secs(180);
 pub struct Collector {
     client: Client,
     implementation: Arc<Implementation>,
+    keep: Keeping,
+}
+
+/// Of which namespaces something is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Keeping {
+    /// All that are looked into: on a cluster of our own.
+    #[default]
+    All,
+    /// The scenario's, the implementation's and the harness's: on somebody else's cluster.
+    Own,
+    /// Only these.
+    Only(Vec<String>),
 }
 
 impl Collector {
-    /// A collector for the cluster of `client`.
-    pub fn new(client: Client, implementation: Arc<Implementation>) -> Self {
-        Self { client, implementation }
+    /// A collector for the cluster of `client`. What the diagnosis needs is looked at in any case, and not kept.
+    pub fn new(client: Client, implementation: Arc<Implementation>, keep: Keeping) -> Self {
+        Self { client, implementation, keep }
+    }
+
+    fn kept(&self, namespaces: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+        match &self.keep {
+            Keeping::All => None,
+            Keeping::Own => {
+                let own = namespaces.iter().filter(|namespace| *namespace != ISTIO);
+                Some(own.cloned().collect())
+            }
+            Keeping::Only(only) => Some(only.iter().cloned().collect()),
+        }
     }
 
     /// Namespaces to look into: the scenario's, the implementation's, Istio's and the harness's.
@@ -66,20 +93,22 @@ impl Collector {
             witness.into_iter().flat_map(|about| [about.namespace.as_str(), about.namespace_of_backend()]);
         let all = request.namespaces.iter().chain(own).map(String::as_str).chain(about).map(str::to_owned);
         // Where kind's load-balancer addresses come from, next to Istio.
-        let others = ["istio-system", "meshproof-system"].map(String::from);
+        let others = [ISTIO, "meshproof-system"].map(String::from);
         all.chain(others).filter(|namespace| !namespace.is_empty()).collect()
     }
 
     async fn collect(&self, request: &EvidenceRequest) -> Evidence {
-        let mut folder = Folder::new(&request.directory);
         let mut facts = Facts { claim: claim(request), ..Facts::default() };
         let namespaces = self.namespaces(request);
+        let mut folder = Folder::new(&request.directory, self.kept(&namespaces));
         // What the diagnosis needs comes first, what is bulky last: time may run out.
         let gathering = async {
             objects::collect(&self.client, &namespaces, &mut facts.objects, &mut folder).await;
             self.access_log(request, &mut facts, &mut folder).await;
             logs::collect(&self.client, &mut facts, &mut folder).await;
-            admin::collect(&self.client, &self.implementation.namespaces, &facts, &mut folder).await;
+            let own: Vec<_> =
+                self.implementation.namespaces.iter().filter(|ns| folder.keeps(ns)).cloned().collect();
+            admin::collect(&self.client, &own, &facts, &mut folder).await;
             envoy::collect(&self.client, request, &facts, &mut folder).await;
         };
         let in_time = tokio::time::timeout(LIMIT, gathering).await.is_ok();
@@ -108,7 +137,10 @@ impl Collector {
             Ok(Ok(entries)) => {
                 let lines: Vec<String> =
                     entries.iter().filter_map(|entry| serde_json::to_string(entry).ok()).collect();
-                folder.write("access-log.jsonl", &lines.join("\n"));
+                // It is the log of the implementation's pods.
+                if folder.keeps(&proxies.namespace.replace("${gateway.namespace}", namespace)) {
+                    folder.write("access-log.jsonl", &lines.join("\n"));
+                }
                 facts.access_log = entries;
             }
             Ok(Err(error)) => folder.missing(format!("access-log.jsonl: {error}")),

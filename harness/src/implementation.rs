@@ -15,7 +15,8 @@ use serde_json::Value;
 use crate::probe::access_log::LogFormat;
 use crate::probe::frontend::Resolution;
 use crate::requirement::Catalogue;
-use crate::scenario::node::Problem;
+use crate::scenario::labels::Labels;
+use crate::scenario::node::{self, Key, Problem};
 use crate::scenario::placeholder::substitute_by;
 use crate::supply::workspace;
 pub use expectation::{Expectation, Waived};
@@ -52,6 +53,8 @@ pub struct Implementation {
     pub messages: BTreeMap<String, String>,
     /// What it does not promise.
     pub waived: Waived,
+    /// Every label of a step that its file names, where it names it.
+    labels: Vec<Key>,
     /// What is expected instead of what the scenarios say, by the step's label.
     pub expectations: BTreeMap<String, Expectation>,
 }
@@ -181,6 +184,31 @@ impl Implementation {
             }));
         }
         names
+    }
+
+    /// Whether every step it names is one of these, the labels of all scenarios, and proves what it is said to prove still.
+    ///
+    /// # Errors
+    /// Each label that no step has, and each requirement that no step of the label proves, at its place: what it says would be
+    /// about nothing.
+    pub fn names_steps_of(&self, labels: &Labels) -> Result<(), Vec<Problem>> {
+        let all: Vec<&str> = labels.keys().map(String::as_str).collect();
+        let unknown = self.labels.iter().filter(|key| !labels.contains_key(&key.name)).map(|key| {
+            let problem = key.span.problem(format!("no scenario has a step `{}`", key.name));
+            match node::closest(&key.name, &all) {
+                Some(near) => problem.help(format!("did you mean `{near}`?")),
+                None => problem.help(format!("labels (`as:`) there are: {}", all.join(", "))),
+            }
+        });
+        let beside = self.expectations.iter().flat_map(|(label, expectation)| {
+            let proves = labels.get(label).cloned().unwrap_or_default();
+            let others = expectation.still_proves.iter().filter(move |(key, _)| !proves.contains(&key.name));
+            others.filter(|_| labels.contains_key(label)).map(move |(key, _)| {
+                key.span.problem(format!("no step `{label}` is to prove {}, whoever is asked", key.name))
+            })
+        });
+        let unknown: Vec<Problem> = unknown.chain(beside).collect();
+        if unknown.is_empty() { Ok(()) } else { Err(unknown) }
     }
 
     /// Why a claim about these requirements cannot be put to this gateway: it promises none of them.

@@ -1,11 +1,16 @@
 //! Proves, on a real cluster, what a document promises about a gateway in front of an Istio mesh.
 
+// First: its macros stand for the standard ones in every module after it.
+#[macro_use]
+mod visible;
+
 mod chain;
 pub mod claim;
 pub mod cli;
 pub mod cluster;
 pub mod coverage;
 pub mod diagnosis;
+pub mod digest;
 pub mod doctor;
 pub mod document;
 pub mod engine;
@@ -13,6 +18,7 @@ pub mod event;
 pub mod evidence;
 pub mod implementation;
 pub mod mesh;
+pub mod mutant;
 pub mod ports;
 pub mod probe;
 pub mod progress;

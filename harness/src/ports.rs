@@ -74,22 +74,50 @@ pub struct Query {
 }
 
 /// What applying an object did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The object's uid.
+    pub uid: String,
+    /// Whether it did not exist before, or was left by an earlier run; if not, it was only given our fields.
+    pub created: bool,
+    /// What the API server said before it took the object, if it had to be offered more than once.
+    pub refused: Option<String>,
+}
+
+/// Which object of a name is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Applied {
-    /// It did not exist before.
-    Created,
-    /// It existed and was given our fields.
-    Configured,
+pub enum Whose<'a> {
+    /// The one with this uid, which this run has made.
+    Made(&'a str),
+    /// One that bears the label of this run or of one before.
+    Marked,
+    /// The same, or any one in a namespace that bears it.
+    Within,
+}
+
+/// What came of deleting an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deleted {
+    /// There is no such object.
+    NotThere,
+    /// The one with this uid goes; finalizers may hold it.
+    Going(String),
+    /// It is somebody else's, or holds something that is, and is left alone: why.
+    Left(String),
 }
 
 /// The API server's objects.
 pub trait Objects: Send + Sync {
-    /// Server-side apply, as field manager `meshproof`.
+    /// Server-side apply, as field manager `meshproof`, with the run's label. An object that somebody else made is an error.
     fn apply<'a>(&'a self, id: &'a ObjectRef, object: &'a Value) -> PortFuture<'a, Applied>;
     /// Merge-patches an object that must exist; returns what it was before.
     fn patch<'a>(&'a self, id: &'a ObjectRef, patch: &'a Value) -> PortFuture<'a, Value>;
-    /// Deletes; says whether it existed. Does not wait for finalizers.
-    fn delete<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, bool>;
+    /// Deletes an object if it is the one meant, by its uid. Does not wait for finalizers. A namespace that holds what somebody
+    /// else made is left alone.
+    fn delete<'a>(&'a self, id: &'a ObjectRef, whose: Whose<'a>) -> PortFuture<'a, Deleted>;
+    /// Gives an object that literal commands of this run have made its label; returns its uid. Nothing if there is none, or
+    /// another run has made it.
+    fn adopt<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, Option<String>>;
     /// Ends the pods of a namespace that is going away at once: nobody waits for their grace period.
     fn end_pods<'a>(&'a self, namespace: &'a str) -> PortFuture<'a, ()>;
     /// Does what it can so that namespaces that were deleted are gone soon. What holds them shows when they are waited for.

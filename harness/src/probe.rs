@@ -6,6 +6,8 @@
 
 pub mod access_log;
 mod answer;
+mod body;
+mod client;
 pub mod continuity;
 pub mod envoy;
 mod error;
@@ -23,9 +25,11 @@ use std::{fmt, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use self::client::Client;
 pub use self::{
     access_log::{AccessLogEntry, LivingLog, ProxyLogs, UpstreamTls},
     answer::{Answer, Echo, EchoTls, Failure, FailureKind, MAX_BODY, Values, deployment_of},
+    body::Body,
     continuity::{Continuity, ContinuityReport},
     error::ProbeError,
     frontend::{Frontend, Resolution},
@@ -82,13 +86,23 @@ pub struct Ask {
     pub timeout: Duration,
     /// New connection, or one of a pool.
     pub connection: Connection,
+    /// Version of HTTP. Only `outside` speaks the second.
+    pub http: Http,
+    /// What to send along.
+    pub body: Option<Body>,
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Http {
+    /// HTTP/1.1.
+    #[default]
+    One,
+    /// HTTP/2 in clear text, begun without asking (RFC 9113, 3.3).
+    Two,
 }
 
 impl Ask {
-    /// Header with a name for each request. Gateways give ids of their own, which an answer that no backend gave may not
-    /// carry; a gateway's log that keeps this header can be searched all the same.
-    pub const NAME: &str = "x-meshproof-request";
-
     /// How long an exchange may take unless told otherwise. The gateway itself answers 504 later than
     /// this only when a route asks for it.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,6 +116,8 @@ impl Ask {
             headers: Vec::new(),
             timeout: Self::TIMEOUT,
             connection: Connection::Fresh,
+            http: Http::One,
+            body: None,
         }
     }
 
@@ -148,18 +164,19 @@ pub struct Prober {
 impl Prober {
     /// A prober for a cluster. `image` is the echo image's reference for the vantage pods; `local_only`
     /// refuses addresses that only the default route reaches (true for kind clusters); `resolution` is how the gateways'
-    /// names lead to addresses.
+    /// names lead to addresses; `run` is the id of the run, which what is made gets as label.
     pub fn new(
         client: kube::Client,
         image: impl Into<String>,
         local_only: bool,
         resolution: Resolution,
+        run: &str,
     ) -> Self {
         Self {
             local_only,
             resolution,
             outside: Outside::new(local_only),
-            pods: VantagePods::new(client.clone(), image.into()),
+            pods: VantagePods::new(client.clone(), image.into(), run),
             client,
         }
     }
@@ -170,13 +187,13 @@ impl Prober {
     /// When the question cannot be asked: no vantage pod, no exec, a URL that is none. An unreachable
     /// target is an [`Answer`] with a [`Failure`].
     pub async fn send(&self, vantage: Vantage, ask: &Ask) -> Result<Answer, ProbeError> {
-        let name = uuid::Uuid::new_v4().to_string();
-        let ask = &ask.clone().header(Ask::NAME, name.as_str());
+        let client = Client::any();
+        let ask = &Ask { headers: client.headers(&ask.headers), ..ask.clone() };
         let answer = match vantage {
             Vantage::Outside => self.outside.send(ask).await,
             Vantage::Plain | Vantage::Mesh => self.pods.send(vantage, ask).await,
         };
-        Ok(Answer { sent_as: Some(name), ..answer? })
+        Ok(Answer { sent_as: Some(client.trace), ..answer? })
     }
 
     /// The load-balancer address behind a frontend's name, see [`Frontend`]. Without a `port`, the first

@@ -13,6 +13,7 @@
 
 mod diff;
 mod explain;
+mod fit;
 mod html;
 mod json;
 mod junit;
@@ -35,6 +36,7 @@ pub(crate) use self::text::count;
 pub use self::{
     diff::{Aspect, Change, Diff, Grade, NOISE, Noise, Side, Subject, diff},
     explain::explain,
+    fit::Unfit,
     json::{Part, Report, Timings},
     merge::{MergeError, merge_into},
     normalise::normalise,
@@ -43,6 +45,7 @@ pub use self::{
     transcript::transcript,
 };
 use crate::event::Event;
+use crate::visible;
 
 /// Writes everything but the evidence (which is collected while a scenario runs) below `results`, and
 /// points `latest`, next to it, at it.
@@ -56,6 +59,8 @@ pub fn write_all(results: &Path, events: &[Event]) -> io::Result<()> {
 
 /// The same for a report that is there, without `latest`.
 fn write_report(results: &Path, report: &Report) -> io::Result<()> {
+    fit::check(report).map_err(|unfit| io::Error::new(io::ErrorKind::InvalidInput, unfit))?;
+    let report = &visible::of(report).map_err(io::Error::other)?;
     let json = serde_json::to_string_pretty(report).map_err(io::Error::other)?;
     write(&results.join("report.json"), &(json + "\n"))?;
     write(&results.join("junit.xml"), &junit::render(report).map_err(io::Error::other)?)?;
@@ -73,7 +78,7 @@ fn transcript_path(results: &Path, name: &str) -> PathBuf {
 
 /// Points `latest`, in the folder of `results`, at `results`: replaced by a rename, so that it never
 /// dangles and two runs that end together do not trip over each other.
-fn link_latest(results: &Path) -> io::Result<()> {
+pub(crate) fn link_latest(results: &Path) -> io::Result<()> {
     let (Some(parent), Some(run)) = (results.parent(), results.file_name()) else { return Ok(()) };
     #[cfg(unix)]
     {
@@ -100,28 +105,4 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_run_is_written_and_linked_as_latest() {
-        let folder = tempfile::tempdir().unwrap();
-        for run in ["one", "two"] {
-            write_all(&folder.path().join(run), &sample::failed_run()).unwrap();
-        }
-        let latest = folder.path().join("latest");
-        assert_eq!(fs::read_link(&latest).unwrap(), Path::new("two"));
-        for file in ["report.json", "junit.xml", "report.html", "transcript/broken/istio-alpn.yaml"] {
-            assert!(latest.join(file).is_file(), "{file}");
-        }
-    }
-
-    #[test]
-    fn an_error_names_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let occupied = folder.path().join("occupied");
-        fs::write(&occupied, "a file where a folder is needed").unwrap();
-        let error = write_all(&occupied, &[]).unwrap_err();
-        assert!(error.to_string().contains("occupied"), "{error}");
-    }
-}
+mod tests;

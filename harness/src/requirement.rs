@@ -35,6 +35,9 @@ pub struct Requirement {
     /// Why it is not proved here at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waived: Option<String>,
+    /// It says that no request fails: claims that forgive some prove nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unbroken: bool,
     /// Why it is only measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<String>,

@@ -60,6 +60,16 @@ impl Runner {
 
     /// The same as one of several repetitions, counted from 1.
     pub async fn run_round(&self, scenario: &Scenario, round: Option<u32>) -> ScenarioResult {
+        self.run_looked_at(scenario, round, std::future::ready(())).await
+    }
+
+    /// The same, with a look at the world after the last step that is taken and before anything is cleaned up.
+    pub async fn run_looked_at(
+        &self,
+        scenario: &Scenario,
+        round: Option<u32>,
+        look: impl Future<Output = ()> + Send,
+    ) -> ScenarioResult {
         let provided = self.provide(scenario).await;
         let info = ScenarioInfo { round, ..scenario.info() };
         self.sink.emit(&Event::ScenarioStarted { scenario: info.clone() });
@@ -73,7 +83,13 @@ impl Runner {
         let below = PathBuf::from("evidence").join(result_name(&scenario.id, round));
         for step in order(&scenario.steps) {
             let result = match so_far.blocked.take_if(|_| step.info.waived.is_none()) {
-                _ if step.info.waived.is_some() => waived(step, begun),
+                _ if step.info.waived.is_some() => {
+                    if step.info.word == "unbroken" {
+                        // The traffic that it would judge ends here all the same.
+                        so_far.traffic = None;
+                    }
+                    waived(step, begun)
+                }
                 // Nothing can be put to the test on a cluster that is not as it should be.
                 Some(error) => not_begun(step, error, begun),
                 None if so_far.steps.iter().all(|done| done.verdict.is_good()) => {
@@ -85,32 +101,41 @@ impl Runner {
             self.sink.emit(&event);
             so_far.steps.push(result);
         }
+        let unjudged = so_far.traffic.is_some();
         let SoFar { mut ledger, mut steps, traffic, .. } = so_far;
         steps.sort_by_key(|step| step.info.index);
         // Traffic that no step ended would see the clean-up.
         drop(traffic);
-        let verdict = verdict::of_scenario(&steps);
+        let requirements = verdict::of_requirements(&info.requirements, &steps);
+        let verdict = verdict::of_scenario(&requirements, &steps);
         let steps_ms = millis(begun.elapsed());
+        look.await;
         let keep = match self.keep {
             Keep::Always => true,
             Keep::Failed => !verdict.is_good(),
             Keep::Never => false,
         };
-        let (kept, problems) = if keep {
+        let (kept, mut problems) = if keep {
             (ledger.kept(), Vec::new())
         } else {
             (Vec::new(), self.clean_up(&scenario.id, &mut ledger).await)
         };
+        if unjudged && verdict.is_good() {
+            problems.push(
+                "constant traffic was under way at the end, and no step judged how it fared".to_owned(),
+            );
+        }
         let result = ScenarioResult {
             id: info.id,
             title: info.title,
             round,
             document: info.document,
-            // What stays behind would stand in the next one's way.
+            broken: info.broken,
+            // What stays behind would stand in the next one's way; what nobody judged may be anything.
             verdict: if verdict.is_good() && !problems.is_empty() { Verdict::Error } else { verdict },
             duration_ms: steps_ms,
             cleanup_ms: millis(begun.elapsed()).saturating_sub(steps_ms),
-            requirements: verdict::of_requirements(&info.requirements, &steps),
+            requirements,
             errata: met(info.errata, &steps),
             steps,
             kept,
@@ -162,35 +187,33 @@ impl Runner {
         so_far: &mut SoFar,
         evidence: PathBuf,
     ) -> StepResult {
-        let SoFar { ledger, pods, values, fallen, traffic, .. } = so_far;
         let started = Instant::now();
         let started_ms = millis(started.duration_since(begun));
         let (id, info) = (scenario.id.clone(), step.info.clone());
         self.sink.emit(&Event::StepStarted { scenario: id, step: info, started_ms });
-        if let (StepKind::Action, Some(traffic)) = (step.info.kind, traffic.as_mut()) {
+        if let (StepKind::Action, Some(traffic)) = (step.info.kind, so_far.traffic.as_mut()) {
             traffic.action(&step.info.name);
         }
-        let mut context = Context {
-            outside: &self.outside,
-            ledger,
-            pods,
-            values,
-            fallen,
-            traffic,
-            sink: self.sink.as_ref(),
-            scenario: &scenario.id,
-            namespace: &scenario.namespace,
-            step: step.info.index,
-            begun,
-            started,
-            within: step.within,
-            stays: step.stays,
-            witnesses: &step.witnesses,
+        let outcome = {
+            let mut context = self.context(scenario, step, begun, so_far);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => Err(interrupted(step)),
+                outcome = in_time(step, &mut context) => outcome,
+            }
         };
-        let outcome = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => Err(interrupted(step)),
-            outcome = in_time(step, &mut context) => outcome,
+        let sees = match (&step.sees, &outcome) {
+            (Some(sees), Err(trouble)) if trouble.verdict == Verdict::Failed => {
+                let mut context = self.context(scenario, step, begun, so_far);
+                context.stays = None;
+                context.witnesses = &[];
+                Some(tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => Err(interrupted(step)),
+                    seen = sees.run(&mut context) => seen,
+                })
+            }
+            _ => None,
         };
         let duration_ms = millis(started.elapsed());
         let result = |verdict, observed, failure| StepResult {
@@ -203,22 +226,50 @@ impl Runner {
         };
         match outcome {
             Ok(observed) => match &step.info.must_fail {
-                None => result(Verdict::Proved, observed, None),
-                Some(diagnosis) => {
-                    let failure = expectation::unexpected_success(step, diagnosis, &observed);
+                None => result(expectation::held(&step.info), observed, None),
+                Some(wanted) => {
+                    let failure = expectation::unexpected_success(step, wanted, &observed);
                     result(Verdict::Failed, observed, Some(failure))
                 }
             },
             Err(trouble) if step.info.measured && trouble.verdict == Verdict::Failed => {
-                result(Verdict::Proved, expectation::measured(trouble), None)
+                result(Verdict::Measured, expectation::measured(trouble), None)
             }
             Err(mut trouble) => {
                 if !self.stop.is_cancelled() {
-                    self.evidence(scenario, step, ledger, evidence, &mut trouble).await;
+                    self.evidence(scenario, step, &so_far.ledger, evidence, &mut trouble).await;
                 }
-                let verdict = expectation::verdict(step, &trouble);
+                let verdict = expectation::verdict(step, &mut trouble, sees);
                 result(verdict, trouble.observed, Some(trouble.failure))
             }
+        }
+    }
+
+    /// What a step, or a claim in its place, gets to work with from now on.
+    fn context<'a>(
+        &'a self,
+        scenario: &'a Scenario,
+        step: &'a Step,
+        begun: Instant,
+        so_far: &'a mut SoFar,
+    ) -> Context<'a> {
+        let SoFar { ledger, pods, values, fallen, traffic, .. } = so_far;
+        Context {
+            outside: &self.outside,
+            ledger,
+            pods,
+            values,
+            fallen,
+            traffic,
+            sink: self.sink.as_ref(),
+            scenario: &scenario.id,
+            namespace: &scenario.namespace,
+            step: step.info.index,
+            begun,
+            started: Instant::now(),
+            within: step.within,
+            stays: step.stays,
+            witnesses: &step.witnesses,
         }
     }
 
@@ -291,7 +342,7 @@ struct SoFar {
     /// Why nothing can begin.
     blocked: Option<PortError>,
     ledger: Ledger,
-    pods: BTreeMap<String, Vec<crate::claim::pods::Pod>>,
+    pods: BTreeMap<crate::claim::of_implementation::Share, Vec<crate::claim::pods::Pod>>,
     values: BTreeMap<String, String>,
     fallen: HashMap<ObjectRef, String>,
     traffic: Option<traffic::Traffic>,

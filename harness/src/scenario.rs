@@ -3,12 +3,15 @@
 
 pub mod discover;
 pub mod kinds;
+pub mod labels;
 pub mod limits;
 pub mod manifest;
+mod must_fail;
 pub mod needs;
 pub mod node;
 pub mod parse;
 pub mod placeholder;
+pub mod stated;
 pub mod substitution;
 pub mod vocabulary;
 pub mod word;
@@ -17,22 +20,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{ErratumInfo, Instead, RequirementInfo, ScenarioInfo, StepInfo, StepKind};
+use crate::event::{
+    Broken, ErratumInfo, Instead, MustFail, RequirementInfo, ScenarioInfo, StepInfo, StepKind,
+};
 use crate::implementation::{Expectation, Implementation};
-use crate::requirement::{Catalogue, Document, Erratum};
+use crate::requirement::{Catalogue, Document, Erratum, Kind};
 use limits::Stays;
 use needs::Needs;
-use node::{Fields, Node, Problem, Source};
+use node::{Data, Fields, Node, Problem, Source};
 use word::{Definition, Reader, Scope, Word};
 
 /// The file that makes a folder a scenario.
 pub const FILE: &str = "scenario.yaml";
 
-/// What a scenario that breaks the world on purpose must end in. The runner's verdict does not change by it: a test compares.
+/// How a scenario that breaks the world on purpose has to show it: one step fails, with this diagnosis, and this is seen. If so,
+/// the harness has proved that it can fail; if not, the run is red.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expects {
     /// Id of the diagnosis.
     pub diagnosis: String,
+    /// Label of the step that fails.
+    pub step: String,
 }
 
 /// One step, ready to run.
@@ -44,6 +52,8 @@ pub struct Step {
     pub within: Duration,
     /// How a claim must go on holding.
     pub stays: Option<Stays>,
+    /// For a claim that must fail: the one that has to hold instead.
+    pub sees: Option<Box<dyn Word>>,
     /// Witnesses to hear once a claim holds.
     pub witnesses: Vec<String>,
     /// A claim that is awaited while objects are applied and statuses read: in time for the first step that is more.
@@ -98,6 +108,16 @@ impl Scenario {
         catalogue: &Catalogue,
         implementation: &Implementation,
     ) -> Result<Self, Problems> {
+        implementation.names_steps_of(&labels::all(root)).map_err(Problems)?;
+        Self::load_below(root, id, catalogue, implementation)
+    }
+
+    fn load_below(
+        root: &Path,
+        id: &str,
+        catalogue: &Catalogue,
+        implementation: &Implementation,
+    ) -> Result<Self, Problems> {
         let directory = id.split('/').fold(root.to_owned(), |path, part| path.join(part));
         Self::load_with(&directory, id, catalogue, implementation, &|path| std::fs::read_to_string(path))
     }
@@ -129,30 +149,46 @@ impl Scenario {
         let document = document(fields.need("document")?)?;
         let needs = fields.take("needs").map_or(Ok(Needs::default()), Needs::parse)?;
         let namespace = fields.need("namespace")?.text()?.to_owned();
-        let expects = fields.take("expects").map(expects).transpose()?;
+        let expects_node = fields.take("expects");
+        let expects = expects_node.map(expects).transpose()?;
         let steps = fields.need("steps")?;
         fields.finish()?;
+        let broken = match (expects_node, &expects) {
+            (Some(node), Some(expects)) => Some(breaking(steps, node, expects)?),
+            _ => None,
+        };
+        let steps = broken.as_ref().unwrap_or(steps);
 
         let scope = Scope { namespace: &namespace, catalogue, implementation, read };
-        let mut problems = Vec::new();
+        let mut problems = labels::twice(steps.list()?);
+        problems.extend(unjudged(steps.list()?));
         let mut parsed: Vec<Step> = Vec::new();
         // The words of another implementation (its releases, its messages) mean nothing here.
         let about_another = needs.implementation.as_ref().is_some_and(|name| *name != implementation.name);
         for node in steps.list()?.iter().filter(|_| !about_another) {
             match expected_step(node, parsed.len(), &scope) {
-                Ok(step) => parsed.push(step),
+                Ok(mut step) => {
+                    if expects.is_some() {
+                        // That something fails in a broken world proves nothing of the gateway.
+                        step.info.breaks = std::mem::take(&mut step.info.proves);
+                    }
+                    parsed.push(step);
+                }
                 Err(problem) => problems.push(problem),
             }
         }
+        problems.extend(traffic_unjudged(steps, &parsed));
         if problems.is_empty() && parsed.is_empty() && !about_another {
             problems.push(steps.problem("a scenario needs at least one step"));
         }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        let proves = |id: &str| {
-            parsed.iter().any(|step| step.info.proves.iter().chain(&step.info.waives).any(|r| r == id))
+        let about = |step: &Step, id: &str| {
+            let StepInfo { proves, waives, sets_aside, .. } = &step.info;
+            proves.iter().chain(waives).chain(sets_aside).any(|r| r == id)
         };
+        let proves = |id: &str| parsed.iter().any(|step| about(step, id));
         let meets = |id: &str| parsed.iter().any(|step| step.info.errata.iter().any(|e| e == id));
         let requirements = catalogue.requirements.iter().filter(|r| proves(&r.id));
         let errata = catalogue.errata.iter().filter(|e| meets(&e.id));
@@ -186,9 +222,14 @@ impl Scenario {
         implementation: &Implementation,
     ) -> Result<Vec<Self>, Problems> {
         let mut all = Vec::new();
-        let mut problems = Vec::new();
-        for id in discover::all(root).unwrap_or_default() {
-            match Self::load(root, &id, catalogue, implementation) {
+        let mut problems = implementation.names_steps_of(&labels::all(root)).err().unwrap_or_default();
+        let ids = discover::all(root).map_err(|error| {
+            let source = Arc::new(Source { path: root.to_owned(), text: String::new() });
+            let start = node::Span { source, start: 0, length: 0 };
+            Problems::from(start.problem(format!("cannot be looked through for scenarios: {error}")))
+        })?;
+        for id in ids {
+            match Self::load_below(root, &id, catalogue, implementation) {
                 Ok(scenario) => all.push(scenario),
                 Err(found) => problems.extend(found.0),
             }
@@ -228,6 +269,10 @@ impl Scenario {
             errata: self.errata.clone(),
             steps: self.steps.iter().map(|step| step.info.clone()).collect(),
             round: None,
+            broken: self.expects.as_ref().and(self.steps.iter().find_map(|step| {
+                let with = step.info.must_fail.clone()?;
+                Some(Broken { step: step.info.index, with })
+            })),
         }
     }
 }
@@ -254,9 +299,53 @@ fn expects(node: &Node) -> Result<Expects, Problem> {
     if verdict.text()? != "failed" {
         return Err(verdict.problem("only `failed` can be expected").help("leave `expects` out otherwise"));
     }
+    let step = fields.need("step")?.text()?.to_owned();
     let diagnosis = fields.need("diagnosis")?.text()?.to_owned();
+    fields.need("sees")?;
     fields.finish()?;
-    Ok(Expects { diagnosis })
+    Ok(Expects { diagnosis, step })
+}
+
+/// The steps of a scenario that breaks the world on purpose: the one that has to fail is said to.
+fn breaking(steps: &Node, said: &Node, expects: &Expects) -> Result<Node, Problem> {
+    let (Data::Map(fields), Some(place)) = (&said.data, said.get("step")) else {
+        return Err(said.problem("what is to fail, and how?"));
+    };
+    let with = fields.iter().filter(|(key, _)| matches!(key.name.as_str(), "diagnosis" | "sees")).cloned();
+    let with: Vec<_> = with.collect();
+    let label = |step: &Node| step.get("as").and_then(|node| node.text().ok()).map(str::to_owned);
+    let mut list = steps.list()?.to_vec();
+    let Some(step) = list.iter_mut().find(|step| label(step).as_ref() == Some(&expects.step)) else {
+        let labels: Vec<String> = steps.list()?.iter().filter_map(label).collect();
+        let help = match labels.is_empty() {
+            true => format!("give the step that fails a label: `as: {}`", expects.step),
+            false => format!("labels there are: {}", labels.join(", ")),
+        };
+        return Err(place.problem(format!("no step has the label `{}`", expects.step)).help(help));
+    };
+    *step = must_fail::onto(step, said, with)?;
+    Ok(Node { data: Data::List(list), span: steps.span.clone() })
+}
+
+/// Constant traffic that no later step judges: whatever it saw would be lost.
+fn unjudged(steps: &[Node]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut started: Option<&Node> = None;
+    for step in steps {
+        if step.get("unbroken").is_some() {
+            started = None;
+        }
+        if step.get("traffic").is_some() {
+            problems.extend(started.replace(step).map(nobody_judges));
+        }
+    }
+    problems.extend(started.map(nobody_judges));
+    problems
+}
+
+fn nobody_judges(step: &Node) -> Problem {
+    let problem = step.problem("nobody judges this traffic");
+    problem.help("a later step, before other traffic begins, says how it fared: `unbroken: traffic`")
 }
 
 /// Reads a step, with what the implementation expects instead if it has a word on it.
@@ -274,12 +363,16 @@ fn step(
     instead: Option<(&Node, &Expectation)>,
 ) -> Result<Step, Problem> {
     let node = &scope.fill(node)?;
+    stated::fields(node)?;
     let mut fields = node.fields()?;
     let label = fields.take("as").map(Node::text).transpose()?.map(str::to_owned);
     let (definition, subject) = which(node, &mut fields)?;
     let line = node.span.position().0;
     let cites = fields.take("cites").map(Node::text).transpose()?.map(str::to_owned);
     let proves = ids(fields.take("proves"), "requirement", &|id| scope.catalogue.requirement(id).is_some())?;
+    if let Some((_, expectation)) = instead {
+        expectation.fits(&proves, &|id| scope.implementation.waived.requirements.contains_key(id))?;
+    }
     let errata = ids(fields.take("erratum"), "erratum", &|id| scope.catalogue.erratum(id).is_some())?;
     let name = fields.take("name").map(Node::text).transpose()?.map(str::to_owned);
 
@@ -304,7 +397,7 @@ fn step(
     };
     let (must_fail, measured, meanwhile) = match definition.kind {
         StepKind::Claim => (
-            fields.take("must-fail").map(Node::text).transpose()?.map(str::to_owned),
+            fields.take(must_fail::KEY),
             fields.take("measured").map_or(Ok(false), Node::bool)?,
             fields.take("meanwhile").map_or(Ok(false), Node::bool)?,
         ),
@@ -312,14 +405,29 @@ fn step(
     };
     let word = (definition.parse)(subject, &mut fields, scope)?;
     fields.finish()?;
+    if measured {
+        may_measure(node, &proves, &errata, scope.catalogue)?;
+    }
+    may_forgive(node, word.as_ref(), &proves, scope.catalogue)?;
+    let (must_fail, sees) = match must_fail {
+        None => (None, None),
+        Some(said) => {
+            let must_fail = must_fail::parse(said)?;
+            let sees = must_fail::instead(node, must_fail.sees)?;
+            let word = seen_instead(&sees, scope)?;
+            (Some(MustFail { diagnosis: must_fail.diagnosis, sees: word.name() }), Some(word))
+        }
+    };
     let expected = (definition.kind == StepKind::Claim).then(|| expected(word.as_ref(), within, stays));
     let name = name.unwrap_or_else(|| word.name());
     let name = match &must_fail {
-        Some(diagnosis) => format!("{name} (must fail: {diagnosis})"),
+        Some(MustFail { diagnosis, .. }) => format!("{name} (must fail: {diagnosis})"),
         None => name,
     };
     let promised = |id: &String| !scope.implementation.waived.requirements.contains_key(id);
     let (proves, waives): (Vec<_>, Vec<_>) = proves.into_iter().partition(promised);
+    let still = |id: &String| instead.is_none_or(|(_, expectation)| expectation.still_proves(id));
+    let (proves, sets_aside): (Vec<_>, Vec<_>) = proves.into_iter().partition(still);
     let by_label = label.as_ref().and_then(|label| scope.implementation.waived.steps.get(label)).cloned();
     // An action is taken whatever it proves: later steps build on it.
     let pointless = definition.kind == StepKind::Claim && proves.is_empty() && instead.is_none();
@@ -333,6 +441,8 @@ fn step(
         cites,
         proves,
         waives,
+        breaks: Vec::new(),
+        sets_aside,
         errata,
         line,
         must_fail,
@@ -342,9 +452,67 @@ fn step(
             // What the scenario says may hold words that only its own implementation has.
             of: step(node, index, scope, None).ok().map(|step| step.word.name()),
             because: expectation.because.clone(),
+            still_proves: expectation
+                .still_proves
+                .iter()
+                .map(|(id, why)| (id.name.clone(), why.clone()))
+                .collect(),
         }),
     };
-    Ok(Step { info, within, stays, witnesses, meanwhile, word })
+    Ok(Step { info, within, stays, sees, witnesses, meanwhile, word })
+}
+
+/// Reads a claim that stands for what is seen instead of one that must fail.
+fn seen_instead(node: &Node, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let mut fields = node.fields()?;
+    let (definition, subject) = which(node, &mut fields)?;
+    fields.take("within");
+    let word = (definition.parse)(subject, &mut fields, scope)?;
+    fields.finish()?;
+    Ok(word)
+}
+
+/// Only what the document leaves open is measured: a promise is judged.
+fn may_measure(
+    node: &Node,
+    proves: &[String],
+    errata: &[String],
+    catalogue: &Catalogue,
+) -> Result<(), Problem> {
+    let place = |key: &str| node.get(key).unwrap_or(node);
+    if node.get(must_fail::KEY).is_some() {
+        return Err(place("measured").problem("what must fail is judged, not measured"));
+    }
+    if !errata.is_empty() {
+        let problem = place("measured").problem("an erratum is met by a claim that is judged, not measured");
+        return Err(problem.help("leave `measured` out, or `erratum`"));
+    }
+    let promised = |id: &&String| catalogue.requirement(id).is_some_and(|r| r.kind != Kind::U);
+    match proves.iter().find(promised) {
+        None => Ok(()),
+        Some(id) => Err(place("proves")
+            .problem(format!("{id} is promised, so a claim about it is judged, not measured"))
+            .help("leave `measured` out; only requirements of kind U are measured")),
+    }
+}
+
+/// What a requirement says is to happen without a failed request is proved by claims that forgive none.
+fn may_forgive(
+    node: &Node,
+    word: &dyn Word,
+    proves: &[String],
+    catalogue: &Catalogue,
+) -> Result<(), Problem> {
+    let Some(forgiven) = word.forgives() else { return Ok(()) };
+    let unbroken = |id: &&String| catalogue.requirement(id).is_some_and(|r| r.unbroken);
+    match proves.iter().find(unbroken) {
+        None => Ok(()),
+        Some(id) => Err(node
+            .get("proves")
+            .unwrap_or(node)
+            .problem(format!("{id} promises that no request fails, and this claim forgives some: {forgiven}"))
+            .help("what is forgiven is a claim of its own, that proves something else or nothing")),
+    }
 }
 
 /// What a claim says, with its limits.
@@ -379,11 +547,31 @@ fn which<'a>(node: &Node, fields: &mut Fields<'a>) -> Result<(&'static Definitio
 
 fn stays(node: &Node, definition: &Definition) -> Result<Stays, Problem> {
     match (limits::stays(node)?, definition.stays) {
-        (Stays::Requests(_), word::Staying::Time) => Err(node
+        (Stays::Requests(_) | Stays::Drains(_), word::Staying::Time) => Err(node
             .problem(format!("`{}` sends no requests", definition.word))
             .help("write a duration, e.g. `5s`")),
         (stays, _) => Ok(stays),
     }
+}
+
+/// Constant traffic that no later step judges: what it saw would be dropped in silence.
+fn traffic_unjudged(steps: &Node, parsed: &[Step]) -> Option<Problem> {
+    let mut unjudged: Option<&Step> = None;
+    for step in parsed {
+        match step.info.word.as_str() {
+            "traffic" if unjudged.is_some() => break,
+            "traffic" => unjudged = Some(step),
+            "unbroken" => unjudged = None,
+            _ => {}
+        }
+    }
+    let step = unjudged?;
+    let problem = steps.problem(format!(
+        "nobody judges the traffic of step {} ({})",
+        step.info.index + 1,
+        step.info.name
+    ));
+    Some(problem.help("end it with a step `unbroken: traffic`"))
 }
 
 /// Reads one id or a list of them, each of which must be known.

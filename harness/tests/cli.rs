@@ -58,6 +58,97 @@ fn an_istio_that_is_too_old_is_refused_by_name_before_anything_is_made() {
     assert!(!cache.path().join("entries").exists() && !cache.path().join("clusters").exists());
 }
 
+/// A run on the context `c` of a kubeconfig with this text, through no proxy but that of `https_proxy`; with where its results
+/// are.
+fn run_on(kubeconfig: &str, https_proxy: Option<&str>) -> (Output, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kubeconfig");
+    fs::write(&file, kubeconfig).unwrap();
+    (run_with(&file, folder.path(), https_proxy), folder)
+}
+
+fn run_with(kubeconfig: &std::path::Path, folder: &std::path::Path, https_proxy: Option<&str>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshproof"));
+    for variable in ["HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"] {
+        command.env_remove(variable);
+    }
+    if let Some(proxy) = https_proxy {
+        command.env("HTTPS_PROXY", proxy);
+    }
+    let results = folder.join("results");
+    command
+        .args(["run", "unlabelled", "--context", "c", "--results", results.to_str().unwrap()])
+        .env("KUBECONFIG", kubeconfig)
+        .env("MESHPROOF_CACHE", folder.join("cache"))
+        .output()
+        .unwrap()
+}
+
+/// A kubeconfig whose context `c` leads to this server.
+fn leading_to(server: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters: [{{name: k, cluster: {{server: '{server}'}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: k, user: u}}}}]\nusers: [{{name: u, user: {{token: t}}}}]\n"
+    )
+}
+
+#[test]
+fn what_is_wrong_with_a_kubeconfig_is_the_environments_fault_and_said_with_its_place() {
+    let no_server = leading_to("s").replace("cluster: {server: 's'}", "cluster: {}");
+    let no_user = leading_to("https://127.0.0.1:1").replace("users: [{name: u,", "users: [{name: v,");
+    for (text, words) in [
+        ("contexts: [\n  - {", "kubeconfig"),
+        ("", "has no context c; it has: none"),
+        (&leading_to("s").replace("name: c,", "name: d,"), "has no context c; it has: d"),
+        (&no_server, "has no server"),
+        (&no_user, "user u"),
+    ] {
+        let (output, folder) = run_on(text, None);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        let file = folder.path().join("kubeconfig");
+        assert!(said.contains(words) && said.contains(file.to_str().unwrap()), "{said}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (unreadable, words) in [("none", "No such file"), (".", "irectory")] {
+        let output = run_with(&folder.path().join(unreadable), folder.path(), None);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_server_that_refuses_is_named_with_the_reason_on_the_terminal_and_in_every_report() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = format!("https://{free}");
+    // What is on this host is asked without a proxy, whatever the environment says.
+    let (output, folder) = run_on(&leading_to(&server), Some("http://127.0.0.1:9"));
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let latest = folder.path().join("results/latest");
+    let told = ["junit.xml", "report.json", "report.html"]
+        .map(|name| fs::read_to_string(latest.join(name)).unwrap());
+    for text in told.iter().chain([&said(&output)]) {
+        for word in [&server, "refused", "context c"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        assert!(!text.contains("ServiceError") && !text.contains("HTTPS_PROXY"), "{text}");
+    }
+}
+
+#[test]
+fn a_proxy_that_stands_in_the_way_is_named_with_its_variable() {
+    // Nobody has this address; it is never dialled but through the proxy, and that refuses.
+    let (output, _folder) =
+        run_on(&leading_to("https://192.0.2.1:6443"), Some("http://me:secret@127.0.0.1:9"));
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for word in ["HTTPS_PROXY", "NO_PROXY", "127.0.0.1:9", "https://192.0.2.1:6443", "refused"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(!said.contains("secret"), "{said}");
+}
+
 #[test]
 fn the_scenarios_of_this_workspace_are_listed() {
     let output = meshproof(&["list"]);
@@ -146,6 +237,66 @@ fn a_document_is_compared_with_its_data_and_the_exit_code_tells_drift() {
     let other = doc("check", &[]);
     assert_eq!(other.status.code(), Some(2));
     assert!(said(&other).contains("is it the right document?"), "{}", said(&other));
+}
+
+#[test]
+fn a_page_beside_the_document_is_no_edition_of_it_and_named_after_itself() {
+    let folder = documented();
+    let root = folder.path().join("scenarios");
+    let page = |name: &str| folder.path().join(name).display().to_string();
+    let doc = |what: &str, file: &str| meshproof(&["doc", what, file, "--scenarios", root.to_str().unwrap()]);
+    let more = "\n```bash\nkubectl get pods -n quay-one\n```\n\nIt must be ready within 5 minutes. Nothing else is supported.\n";
+    let own = fs::read_to_string(page("page.md")).unwrap() + more;
+    fs::write(page("page.md"), own).unwrap();
+    let printed = doc("fingerprint", &page("page.md"));
+    let data = String::from_utf8(printed.stdout).unwrap().replace("says: ''", "says: ours");
+    fs::create_dir_all(root.join("documents")).unwrap();
+    fs::write(root.join("documents/page.yaml"), data).unwrap();
+    let sibling = "# How to rewrite\n\nPaths can be rewritten.\n\n```yaml\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: quay-one\n```\n";
+    fs::write(page("rewrite.md"), sibling).unwrap();
+    let checked = doc("check", &page("rewrite.md"));
+    assert_eq!(checked.status.code(), Some(2), "{}", said(&checked));
+    assert!(said(&checked).contains("hardly an edition of page: it says 20 % of what"), "{}", said(&checked));
+    assert!(checked.stdout.is_empty());
+    let printed = doc("fingerprint", &page("rewrite.md"));
+    assert_eq!(printed.status.code(), Some(2));
+    assert!(said(&printed).contains("hardly an edition of page"), "{}", said(&printed));
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("name: rewrite\n"));
+}
+
+#[test]
+fn a_hostile_page_does_nothing_to_a_terminal() {
+    let folder = documented();
+    let (page, root) = (folder.path().join("page.md"), folder.path().join("scenarios"));
+    let doc = |what: &str, more: &[&str]| {
+        let mut arguments = vec!["doc", what, page.to_str().unwrap(), "--scenarios", root.to_str().unwrap()];
+        arguments.extend(more);
+        meshproof(&arguments)
+    };
+    let data = String::from_utf8(doc("fingerprint", &[]).stdout).unwrap().replace("says: ''", "says: ours");
+    fs::create_dir_all(root.join("documents")).unwrap();
+    fs::write(root.join("documents/page.yaml"), data).unwrap();
+    let hostile = "\n## \u{1b}]0;owned\u{7}\n\nYou must \u{1b}[2J never \u{202e}turn `a\u{9b}b` \u{fffe}.\n\n```bash\nkubectl get \u{1b}[31mpods -n x\u{2066}\n```\n";
+    let text = fs::read_to_string(&page).unwrap() + hostile;
+    fs::write(&page, text).unwrap();
+    for (what, more) in
+        [("check", &[][..]), ("check", &["--all"]), ("check", &["--json"]), ("fingerprint", &[])]
+    {
+        let output = doc(what, more);
+        for (door, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+            let text = String::from_utf8_lossy(bytes);
+            let odd = |c: &char| {
+                (c.is_control() && *c != '\n') || matches!(c, '\u{202e}' | '\u{2066}' | '\u{fffe}')
+            };
+            let odd: Vec<char> = text.chars().filter(odd).collect();
+            assert!(odd.is_empty(), "doc {what} {more:?}, {door}: {odd:?}\n{text}");
+        }
+        if more == ["--json"] {
+            assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok());
+        }
+    }
+    let shown = String::from_utf8(doc("check", &[]).stdout).unwrap();
+    assert!(shown.contains("\\u{1b}[2J") && shown.contains("\\u{202e}turn"), "{shown}");
 }
 
 #[test]

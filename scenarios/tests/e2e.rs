@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use meshproof::cluster::{ClusterSpec, default_name, ensure_cluster, nodes_of};
+use meshproof::cluster::{ClusterSpec, default_name, ensure_cluster, nodes_of, run_lock};
 use meshproof::event::{Event, EventSink, Fanout, PhaseEvents, Recorder, ScenarioResult, Verdict};
 use meshproof::implementation::Implementation;
 use meshproof::report;
@@ -79,8 +79,10 @@ async fn prove(file: &Path, implementation: Implementation) -> Result<()> {
     settings.set_snapshot_path(format!("../snapshots{folder}"));
     settings.set_prepend_module_to_snapshot(false);
     settings.bind(|| insta::assert_snapshot!(result.id.replace('/', "--"), report::transcript(&result)));
-    if result.verdict != Verdict::Proved {
-        bail!("{}", report::explain(&result));
+    // Of another gateway some of it is waived.
+    let wanted = if built_in { Verdict::Proved } else { Verdict::Partly };
+    if result.verdict != wanted {
+        bail!("{}, wanted {wanted}\n{}", result.verdict, report::explain(&result));
     }
     Ok(())
 }
@@ -90,10 +92,10 @@ async fn prove(file: &Path, implementation: Implementation) -> Result<()> {
 async fn broken_on_purpose_is_red(#[files("broken/*/scenario.yaml")] file: PathBuf) -> Result<()> {
     let (scenario, result) = run(&file, Implementation::built_in()?).await?;
     let wanted = scenario.expects.context("it expects no diagnosis")?.diagnosis;
-    let failure = result.culprit().and_then(|step| step.failure.as_ref());
+    let failure = result.red().and_then(|step| step.failure.as_ref());
     let found = failure.and_then(|failure| failure.diagnosis.as_ref()).map(|diagnosis| diagnosis.id.as_str());
-    if (result.verdict, found) != (Verdict::Failed, Some(wanted.as_str())) {
-        bail!("wanted a red verdict with diagnosis {wanted}, got {found:?}\n{}", report::explain(&result));
+    if !result.is_red_as_expected() || found != Some(wanted.as_str()) {
+        bail!("wanted it to turn red with diagnosis {wanted}\n{}", report::explain(&result));
     }
     Ok(())
 }
@@ -137,8 +139,8 @@ struct Session {
 }
 
 /// The session of the scenarios to prove with the built-in gateway, with another one, or of those that are broken on purpose:
-/// their red verdicts would make the report of a good run look bad, and the same scenario with two gateways would stand there
-/// twice. So each has a folder, and a `latest`, of its own.
+/// these prove nothing of a gateway, and the same scenario with two gateways would stand there twice. So each has a folder, and a
+/// `latest`, of its own.
 fn session(scenario: &Scenario, implementation: &Implementation) -> Result<Arc<Session>> {
     static SESSIONS: Mutex<BTreeMap<String, Arc<Session>>> = Mutex::new(BTreeMap::new());
     let built_in = implementation.name == Implementation::built_in()?.name;
@@ -210,10 +212,11 @@ async fn run(file: &Path, implementation: Implementation) -> Result<(Scenario, S
     let name = default_name();
     let spec = cluster_for(&scenario, name, &implementation)?;
     // Tests run as threads of one process or as processes of their own: the lock is good for both.
-    let lock = Cache::open_default()?.lock(&format!("scenarios-{}", spec.name), || {}).await?;
+    let lock = Cache::open_default()?.lock(&run_lock(&spec.name), || {}).await?;
     let session = session(&scenario, &implementation)?;
     // Also puts Istio back that a scenario before this one needed gone.
     let cluster = ensure_cluster(&spec, &PhaseEvents(session.sink.as_ref())).await?;
+    cluster.target().will_make([&scenario], &implementation)?;
     let live = Live::attach(&cluster.target(), Arc::new(implementation), session.sink.clone()).await?;
     let (info, implementation) = (live.cluster.clone(), live.implementation.clone());
     session.sink.emit(&Event::ClusterReady { cluster: info, implementation });

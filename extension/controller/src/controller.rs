@@ -174,18 +174,30 @@ impl Controller {
             }
         }
         state.untranslated = Difference::None;
-        if !self.leadership.is_leader() {
+        #[cfg(not(feature = "faults"))]
+        let writes_too = false;
+        #[cfg(feature = "faults")]
+        let writes_too = alb_runtime::faults::is("standby-writes");
+        if !self.leadership.is_leader() && !writes_too {
             return None;
         }
         let reported = self.reporter.report(&state.translation.warnings);
         let plan = plan(&state.world, &state.translation, jiff::Timestamp::now());
         let due = state.schedule.due(plan, Instant::now());
+        #[cfg(feature = "faults")]
+        let due = match self.leadership.is_leader() {
+            true => due,
+            false => crate::schedule::Due { writes: crate::faults::of_standby(due.writes), ..due },
+        };
         for write in due.writes {
             let (client, leadership) = (self.client.clone(), self.leadership.clone());
             state.writes.spawn(async move {
                 // The lease may have run out between the plan and now.
-                let outcome =
-                    if leadership.is_leader() { apply(client, &write).await } else { Outcome::Stale };
+                let outcome = if leadership.is_leader() || writes_too {
+                    apply(client, &write).await
+                } else {
+                    Outcome::Stale
+                };
                 (write, outcome)
             });
         }

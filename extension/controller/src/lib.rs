@@ -9,6 +9,8 @@ pub mod authority;
 pub mod cli;
 pub mod controller;
 pub mod events;
+#[cfg(feature = "faults")]
+mod faults;
 pub mod leader;
 pub mod metrics;
 pub mod plan;

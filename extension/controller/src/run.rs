@@ -35,6 +35,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 async fn start(args: Args) -> anyhow::Result<()> {
     alb_runtime::telemetry::init(&args.log).context("setting up logs")?;
+    #[cfg(feature = "faults")]
+    crate::faults::begin();
     let shutdown = alb_runtime::shutdown_on_signals().context("handling signals")?;
     let readiness = Readiness::new();
     let blocker = readiness.block("watches", "waiting for the API server");

@@ -74,6 +74,8 @@ pub fn translate(world: &World, settings: &Settings, progress: &dyn Progress) ->
     }
     for route in &routes {
         for (load_balancer, name, rule) in rules::resources(route, &gateways) {
+            #[cfg(feature = "faults")]
+            let rule = crate::faults::rule(rule, world);
             let resources = resources.entry(load_balancer).or_default();
             backends.collect(&rule, resources);
             resources.insert(name, Kind::RouteRule(rule));
@@ -85,6 +87,8 @@ pub fn translate(world: &World, settings: &Settings, progress: &dyn Progress) ->
     let evidence = progress::Evidence { world, snapshots: &snapshots, progress };
     let policy_statuses = policies.statuses(&gateways, &concerned);
     let statuses = status::collect(world, &load_balancers, &gateways, &routes, policy_statuses, &evidence);
+    #[cfg(feature = "faults")]
+    let statuses = crate::faults::statuses(statuses);
     Translation {
         deployments: data_plane::deployments(&load_balancers, world, settings),
         services: frontends::services(&gateways, world),

@@ -106,7 +106,10 @@ async fn watch_surroundings(
         let files = certificate.borrow_and_update().clone();
         let now = Timestamp::now();
         let verdict = judge(&known, &names);
-        let valid = files.identity.clone().filter(|identity| identity.leaf.expires_after(now));
+        let newest = files.identity.clone();
+        #[cfg(feature = "faults")]
+        let newest = crate::faults::identity(newest);
+        let valid = newest.filter(|identity| identity.leaf.expires_after(now));
         let publication = match (&verdict, &valid) {
             (Verdict::Integrated(istio), Some(identity)) => {
                 Some(Publication { identity: identity.clone(), istio: *istio })

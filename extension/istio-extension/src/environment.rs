@@ -110,6 +110,8 @@ pub fn judge(facts: &Facts, names: &Names) -> Verdict {
         }
         (true, true) => None,
     };
+    #[cfg(feature = "faults")]
+    let missing = missing.filter(|_| !crate::faults::fault("controller-not-needed"));
     if let Some(missing) = missing {
         let message = format!(
             "ALB Controller is missing: {missing}. Install the chart alb-controller; this extension then goes on by itself."
@@ -135,6 +137,11 @@ fn judge_istio(injection: &Injection, planes: &[ControlPlane], names: &Names) ->
     };
     let supported: Vec<&ControlPlane> =
         ours.iter().copied().filter(|plane| plane.namespace != ADD_ON_NAMESPACE).collect();
+    #[cfg(feature = "faults")]
+    let supported = match supported.is_empty() && !ours.is_empty() {
+        true if crate::faults::fault("add-on-taken-for-istio") => ours.clone(),
+        _ => supported,
+    };
     if supported.is_empty() && !ours.is_empty() {
         let message = format!(
             "Only the AKS Istio add-on is installed (Deployment {} in {ADD_ON_NAMESPACE}), and it is not supported. \
@@ -145,7 +152,10 @@ fn judge_istio(injection: &Injection, planes: &[ControlPlane], names: &Names) ->
     }
     // A version that cannot be told is given the benefit of the doubt.
     let newest = supported.iter().max_by_key(|plane| plane.version.map_or((1, None), |v| (0, Some(v))));
-    if let Some((plane, version)) = newest.and_then(|plane| Some((plane, plane.version?)))
+    let known = newest.and_then(|plane| Some((plane, plane.version?)));
+    #[cfg(feature = "faults")]
+    let known = known.filter(|(_, version)| *version >= MINIMUM || !crate::faults::fault("any-version"));
+    if let Some((plane, version)) = known
         && version < MINIMUM
     {
         let message = format!(

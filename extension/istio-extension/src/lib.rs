@@ -9,6 +9,8 @@ pub mod app;
 pub mod certificate;
 pub mod cli;
 pub mod environment;
+#[cfg(feature = "faults")]
+mod faults;
 pub mod files;
 pub mod metrics;
 pub mod publish;

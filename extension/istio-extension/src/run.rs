@@ -18,6 +18,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 async fn start(args: Args) -> anyhow::Result<()> {
     alb_runtime::telemetry::init(&args.log)?;
+    #[cfg(feature = "faults")]
+    crate::faults::begin();
     let shutdown = alb_runtime::shutdown_on_signals().context("listening for signals")?;
     let admin = TcpListener::bind(args.admin_address)
         .await

@@ -47,14 +47,31 @@ pub(crate) async fn handle(
     let version = request.version();
     let upload = Arc::new(Upload::default());
     let record = record(shared, &client, &request);
-    let mut exchange =
-        Exchange::start(record, upload.clone(), client.progress.clone(), shared.reporter.clone());
+    let exchange = Exchange::start(record, upload.clone(), client.progress.clone(), shared.reporter.clone());
+    #[cfg(feature = "faults")]
+    let exchange = match crate::faults::remembered(exchange) {
+        Ok(response) => return response,
+        Err(exchange) => exchange,
+    };
+    let mut exchange = exchange;
     let mut response = match forward(shared, &client, request, &upload, &mut exchange).await {
         Ok(response) => {
+            #[cfg(feature = "faults")]
+            let (response, exchange) = match crate::faults::copied(response, exchange).await {
+                Ok(response) => return response,
+                Err(both) => both,
+            };
             let stall = shared.settings.stream_idle_timeout;
             response.map(|body| ResponseBody::upstream(body, exchange, stall))
         }
-        Err(error) => answer(error, exchange),
+        Err(error) => {
+            #[cfg(feature = "faults")]
+            let exchange = match crate::faults::instead_of(&error, exchange) {
+                Ok(response) => return response,
+                Err(exchange) => exchange,
+            };
+            answer(error, exchange)
+        }
     };
     let draining = shared.draining.is_cancelled();
     if draining && version < Version::HTTP_2 {

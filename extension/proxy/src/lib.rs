@@ -9,6 +9,8 @@ mod client;
 mod config;
 mod error;
 mod exchange;
+#[cfg(feature = "faults")]
+mod faults;
 mod handle;
 mod headers;
 mod metrics;

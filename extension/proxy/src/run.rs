@@ -24,6 +24,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
 /// When the program cannot start: logging, ports, threads.
 pub fn run(options: Options) -> anyhow::Result<()> {
     telemetry::init(&options.log)?;
+    #[cfg(feature = "faults")]
+    crate::faults::begin();
     install_crypto_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(options.workers.max(1))
@@ -70,7 +72,14 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         let (proxy, end, options) = (proxy.clone(), end.clone(), options.client());
         async move {
             let mut store = Store::default();
-            follow(options, &mut store, |resources| proxy.apply(resources), &state, end).await;
+            let apply = |resources: &_| {
+                #[cfg(feature = "faults")]
+                if let Some(applied) = crate::faults::later(&proxy, resources) {
+                    return applied;
+                }
+                proxy.apply(resources)
+            };
+            follow(options, &mut store, apply, &state, end).await;
         }
     });
     loop {
@@ -82,6 +91,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         if state.configured {
             configured.clear();
         }
+        #[cfg(feature = "faults")]
+        crate::faults::connected(state.connected);
         tell(&controller, &state);
     }
 

@@ -7,6 +7,8 @@ mod security;
 mod send;
 mod verify;
 
+#[cfg(feature = "faults")]
+pub(crate) use connect::clear_text;
 pub(crate) use connect::{Connection, TlsInfo};
 pub(crate) use security::{Identity, Mode, Security, server_tls};
 pub(crate) use send::{Outcome, Sender};

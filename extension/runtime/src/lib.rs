@@ -12,6 +12,8 @@ pub mod telemetry;
 
 #[cfg(feature = "fake-api")]
 pub mod fake_api;
+#[cfg(feature = "faults")]
+pub mod faults;
 #[cfg(feature = "lease")]
 pub mod lease;
 

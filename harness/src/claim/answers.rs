@@ -83,7 +83,14 @@ fn cell(
         backend_namespace: None,
         reason: reason.map(str::to_owned),
     };
-    Ok(Request { target, wanted, about: Some(row.to_owned()), may_waver: false })
+    Ok(Request {
+        target,
+        wanted,
+        about: Some(row.to_owned()),
+        may_waver: false,
+        never: None,
+        manners: Vec::new(),
+    })
 }
 
 impl Answers {

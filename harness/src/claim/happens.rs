@@ -16,6 +16,7 @@ use crate::ports::{ObjectRef, PortError, Query};
 use crate::runner::context::{Context, Trouble};
 use crate::scenario::kinds::Kind;
 use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Staying, Word};
 
 /// The word.
@@ -32,14 +33,20 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     let (kind, name) = Kind::and_name(subject)?;
     let namespace =
         fields.take("namespace").map(Node::text).transpose()?.unwrap_or(scope.namespace).to_owned();
-    let mut becomes = fields.need("becomes")?.fields()?;
+    let place = fields.need("becomes")?;
+    let mut becomes = place.fields()?;
     let mut wanted = Vec::new();
     for field in ["type", "reason", "message"] {
         if let Some(node) = becomes.take(field) {
-            wanted.push((field, node.text()?.to_owned()));
+            wanted.push((field, stated::text(node)?.to_owned()));
         }
     }
     becomes.finish()?;
+    // Every Event has a type, and any Warning would do for one.
+    if !wanted.iter().any(|(field, _)| *field != "type") {
+        let problem = place.problem("any event about it would do");
+        return Err(problem.help("name its `reason` or a part of its `message`"));
+    }
     Ok(Box::new(Happens { about: ObjectRef { kind, namespace: Some(namespace), name }, wanted }))
 }
 
@@ -126,7 +133,7 @@ impl Word for Happens {
             };
             let all = |kind| Query { kind, namespace: self.about.namespace.clone(), name: None };
             let objects = &context.outside.objects;
-            let seen = both(objects.observe(&all(kind)), objects.observe(&all(self.about.kind)));
+            let seen = || both(objects.observe(&all(kind)), objects.observe(&all(self.about.kind)));
             let doing = format!("waiting for an event about {}", self.about);
             let held = seen_in(context, seen, &doing, &self.name(), |seen| self.judge(seen)).await?;
             let event = held.found;

@@ -1,11 +1,12 @@
-//! `not-restarted: [azure-alb-system, isto-example-namespace]`: the pods are those of the last `pods` claim about each
-//! namespace, with no more restarts.
+//! `not-restarted: [implementation, isto-example-namespace]`: the pods are those of the last `pods` claim about each, with no
+//! more restarts: of a namespace, or of the gateway under test wherever its pods are, the data plane's namespace included.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
 use super::becomes::{Judgement, becomes};
+use super::of_implementation::{self, Share};
 use super::pods::Pod;
 use crate::event::Observed;
 use crate::ports::Query;
@@ -18,16 +19,31 @@ use crate::scenario::word::{Definition, Scope, Staying, Word};
 pub const WORD: Definition = Definition::claim("not-restarted", Staying::No, parse);
 
 #[derive(Debug)]
-struct NotRestarted(Vec<String>);
+struct NotRestarted {
+    /// As the scenario says it.
+    subjects: Vec<String>,
+    shares: Vec<Share>,
+}
 
-fn parse(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
-    let namespaces = subject.one_or_more().iter().map(|node| node.text().map(str::to_owned));
-    Ok(Box::new(NotRestarted(namespaces.collect::<Result<_, _>>()?)))
+fn parse(subject: &Node, _: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let (mut subjects, mut shares) = (Vec::new(), Vec::new());
+    for node in subject.one_or_more() {
+        let name = node.text()?;
+        subjects.push(name.to_owned());
+        match name {
+            of_implementation::WORD => shares.extend(Share::of(scope.implementation, scope.namespace)),
+            namespace => shares.push(Share::all(namespace)),
+        }
+    }
+    if subjects.is_empty() {
+        return Err(subject.problem("nothing to compare").help("name namespaces, or `implementation`"));
+    }
+    Ok(Box::new(NotRestarted { subjects, shares }))
 }
 
 impl Word for NotRestarted {
     fn name(&self) -> String {
-        format!("nothing was restarted in {}", self.0.join(", "))
+        format!("nothing was restarted in {}", self.subjects.join(", "))
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
@@ -36,27 +52,29 @@ impl Word for NotRestarted {
                 return Err(Trouble::error("looking for pods", "to know the kind", "it is unknown"));
             };
             let mut counted = Vec::new();
-            for namespace in &self.0 {
-                let doing = format!("comparing the pods of {namespace}");
-                let Some(before) = context.pods.get(namespace).cloned() else {
+            for share in &self.shares {
+                let doing = format!("comparing the pods of {share}");
+                let Some(before) = context.pods.get(share).cloned() else {
                     let trouble = Trouble::error(doing, "an earlier `pods` claim about it", "there was none");
                     return Err(trouble.next("add a `pods` step before this one"));
                 };
-                let query = Query { kind, namespace: Some(namespace.clone()), name: None };
+                let query = Query { kind, namespace: Some(share.namespace.clone()), name: None };
                 becomes(context, &query, &doing, &self.name(), |objects| {
-                    let now: Vec<_> = objects.iter().map(Pod::of).collect();
+                    let now: Vec<_> = objects.iter().filter(|pod| share.has(pod)).map(Pod::of).collect();
                     match changes(&before, &now) {
                         None => Judgement::Holds(()),
                         Some(change) => Judgement::NotYet(change),
                     }
                 })
                 .await?;
-                counted.push((namespace, before.len()));
+                counted.push((share, before.len()));
             }
             let each: Vec<_> =
                 counted.iter().map(|(ns, count)| format!("the same {count} pods in {ns}")).collect();
-            let detail =
-                counted.iter().map(|(ns, count)| json!({"namespace": ns, "same_pods": count})).collect();
+            let detail = counted
+                .iter()
+                .map(|(of, count)| json!({"namespace": of.to_string(), "same_pods": count}))
+                .collect();
             let became_ms = Some(context.elapsed_ms());
             Ok(Observed { summary: each.join("; "), detail, became_ms, ..Observed::default() })
         }
@@ -86,7 +104,8 @@ mod tests {
     use super::*;
 
     fn pod(uid: &str, restarts: u64) -> Pod {
-        Pod { name: uid.into(), uid: uid.into(), ready: "1/1".into(), status: "Running".into(), restarts }
+        let pod = Pod::of(&json!({"metadata": {"name": uid, "uid": uid}}));
+        Pod { restarts, ..pod }
     }
 
     #[test]

@@ -1,19 +1,28 @@
 //! `pods: azure-alb-system` with `become:` a table as `kubectl get pods` prints it. The namespace must hold these pods and
-//! no others.
+//! no others. A row that gives `containers` says which the READY column counts; an `istio-proxy` among them is a sidecar only
+//! if Istio has injected it.
+//!
+//! `pods: implementation` with `become: ready`: every pod of the gateway under test, its data plane's too, whichever
+//! namespaces they are in.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::becomes::{Judgement, becomes};
+use self::sidecar::SIDECAR;
+use super::becomes::{Held, Judgement, becomes};
+use super::of_implementation::{self, Share};
 use crate::event::Observed;
 use crate::ports::Query;
 use crate::probe::deployment_of;
 use crate::runner::context::{Context, Trouble};
 use crate::scenario::kinds::Kind;
-use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::node::{Data, Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Staying, Word};
+
+mod sidecar;
 
 /// The word.
 pub const WORD: Definition = Definition::claim("pods", Staying::Time, parse);
@@ -31,6 +40,12 @@ pub struct Pod {
     pub status: String,
     /// Of all containers that run on.
     pub restarts: u64,
+    /// Names of the containers that `ready` counts, in order; nothing where nobody asked for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<String>,
+    /// Why a container called `istio-proxy` is none that Istio has injected; nothing if it is, or if there is none.
+    #[serde(skip)]
+    pub not_injected: Option<String>,
 }
 
 /// Pods of one prefix.
@@ -41,6 +56,8 @@ struct Row {
     ready: String,
     restarts: Option<u64>,
     status: String,
+    /// Names of the containers, in any order, if that matters.
+    containers: Option<Vec<String>>,
 }
 
 #[derive(Debug)]
@@ -49,15 +66,23 @@ struct Pods {
     rows: Vec<Row>,
 }
 
-fn parse(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    if subject.text()? == of_implementation::WORD {
+        return of_implementation::parse(fields, scope);
+    }
     let namespace = subject.text()?.to_owned();
-    let rows = fields.need("become")?.list()?.iter().map(row).collect::<Result<_, _>>()?;
+    let become_ = fields.need("become")?;
+    let rows = match &become_.data {
+        // No pod at all: said in a word, for an empty list may be a slip.
+        Data::Text(text) if text == "none" => Vec::new(),
+        _ => become_.list()?.iter().map(row).collect::<Result<_, _>>()?,
+    };
     Ok(Box::new(Pods { namespace, rows }))
 }
 
 fn row(node: &Node) -> Result<Row, Problem> {
     let mut fields = node.fields()?;
-    let prefix = fields.need("prefix")?.text()?.to_owned();
+    let prefix = stated::text(fields.need("prefix")?)?.to_owned();
     let count = fields.need("count")?.number()?;
     let place = fields.need("ready")?;
     let ready = place.text()?.to_owned();
@@ -70,12 +95,29 @@ fn row(node: &Node) -> Result<Row, Problem> {
     }
     let restarts = fields.take("restarts").map(Node::number).transpose()?;
     let status = fields.take("status").map(Node::text).transpose()?.unwrap_or("Running").to_owned();
+    let containers = fields.take("containers").map(|node| containers(node, &ready)).transpose()?;
     fields.finish()?;
-    Ok(Row { prefix, count, ready, restarts, status })
+    Ok(Row { prefix, count, ready, restarts, status, containers })
+}
+
+/// Names of the containers of a pod whose READY column is `ready`.
+fn containers(node: &Node, ready: &str) -> Result<Vec<String>, Problem> {
+    let names: Vec<String> =
+        node.list()?.iter().map(|node| node.text().map(str::to_owned)).collect::<Result<_, _>>()?;
+    let of = ready.split_once('/').and_then(|(_, of)| of.parse().ok());
+    match of == Some(names.len()) {
+        true => Ok(names),
+        false => Err(node
+            .problem(format!("{} names for the containers of a pod that is {ready}", names.len()))
+            .help("name each container that READY counts, sidecars included")),
+    }
 }
 
 impl Word for Pods {
     fn name(&self) -> String {
+        if self.rows.is_empty() {
+            return format!("there are no pods in {}", self.namespace);
+        }
         let rows = self.rows.iter().map(|row| format!("{} × {}… {}", row.count, row.prefix, row.ready));
         format!("pods of {} become {}", self.namespace, rows.collect::<Vec<_>>().join(", "))
     }
@@ -88,7 +130,7 @@ impl Word for Pods {
             let query = Query { kind, namespace: Some(self.namespace.clone()), name: None };
             let doing = format!("waiting for the pods of {}", self.namespace);
             let expected = self.name();
-            let held = becomes(context, &query, &doing, &expected, |objects| {
+            let held: Held<Vec<Pod>> = becomes(context, &query, &doing, &expected, |objects| {
                 let mut pods: Vec<_> = objects.iter().map(Pod::of).collect();
                 pods.sort_by(|one, other| one.place().cmp(&other.place()));
                 match judge(&self.rows, &pods) {
@@ -97,28 +139,53 @@ impl Word for Pods {
                 }
             })
             .await?;
+            let with_sidecar: Vec<&str> = held
+                .found
+                .iter()
+                .filter(|pod| self.wants_sidecar(pod))
+                .map(|pod| pod.name.as_str())
+                .collect();
+            if !with_sidecar.is_empty() {
+                sidecar::not_from_template(context, &self.namespace, &with_sidecar, &doing).await?;
+            }
             let summary = held.found.iter().map(|p| format!("{} {} {}", p.name, p.ready, p.status));
+            let told = held.found.iter().map(|pod| {
+                let row = home(&self.rows, pod).and_then(|at| self.rows.get(at));
+                let asked = row.is_some_and(|row| row.containers.is_some());
+                Pod { containers: if asked { pod.containers.clone() } else { Vec::new() }, ..pod.clone() }
+            });
             let observed = Observed {
                 summary: summary.collect::<Vec<_>>().join("; "),
-                detail: json!({"namespace": self.namespace, "pods": held.found}),
+                detail: json!({"namespace": self.namespace, "pods": told.collect::<Vec<_>>()}),
                 became_ms: Some(held.became_ms),
                 stayed: held.stayed,
                 ..Observed::default()
             };
-            context.pods.insert(self.namespace.clone(), held.found);
+            context.pods.insert(Share::all(&self.namespace), held.found);
             Ok(observed)
         }
         .boxed()
     }
 }
 
+impl Pods {
+    /// Whether a row about this pod names a sidecar.
+    fn wants_sidecar(&self, pod: &Pod) -> bool {
+        let row = home(&self.rows, pod).and_then(|at| self.rows.get(at));
+        row.and_then(|row| row.containers.as_ref())
+            .is_some_and(|names| names.iter().any(|name| name == SIDECAR))
+    }
+}
+
+/// The row a pod belongs to, that of the longest prefix that fits: one workload's name may begin with another's.
+fn home(rows: &[Row], pod: &Pod) -> Option<usize> {
+    let fitting = rows.iter().enumerate().filter(|(_, row)| pod.name.starts_with(&row.prefix));
+    fitting.max_by_key(|(_, row)| row.prefix.len()).map(|(at, _)| at)
+}
+
 /// Why the pods are not as the rows say.
 fn judge(rows: &[Row], pods: &[Pod]) -> Option<String> {
-    // A pod belongs to the longest prefix that fits: one workload's name may begin with another's.
-    let home = |pod: &Pod| {
-        let fitting = rows.iter().enumerate().filter(|(_, row)| pod.name.starts_with(&row.prefix));
-        fitting.max_by_key(|(_, row)| row.prefix.len()).map(|(at, _)| at)
-    };
+    let home = |pod: &Pod| home(rows, pod);
     let mut problems = Vec::new();
     for (at, row) in rows.iter().enumerate() {
         let own: Vec<_> = pods.iter().filter(|pod| home(pod) == Some(at)).collect();
@@ -135,6 +202,7 @@ fn judge(rows: &[Row], pods: &[Pod]) -> Option<String> {
             if let Some(most) = row.restarts.filter(|restarts| pod.restarts != *restarts) {
                 problems.push(format!("{} was restarted {} times, wanted {most}", pod.name, pod.restarts));
             }
+            problems.extend(row.containers.as_ref().and_then(|wanted| wrong_containers(pod, wanted)));
         }
     }
     let strangers: Vec<_> =
@@ -143,6 +211,20 @@ fn judge(rows: &[Row], pods: &[Pod]) -> Option<String> {
         problems.push(format!("nobody expects {}", strangers.join(", ")));
     }
     (!problems.is_empty()).then(|| problems.join("; "))
+}
+
+/// Why a pod's containers are not those of these names.
+fn wrong_containers(pod: &Pod, wanted: &[String]) -> Option<String> {
+    let in_order = |names: &[String]| {
+        let mut names = names.to_vec();
+        names.sort();
+        names
+    };
+    if in_order(&pod.containers) != in_order(wanted) {
+        let (are, wanted) = (pod.containers.join(", "), wanted.join(", "));
+        return Some(format!("the containers of {} are {are}, wanted {wanted}", pod.name));
+    }
+    pod.not_injected.as_ref().map(|because| format!("{SIDECAR} of {} is no sidecar: {because}", pod.name))
 }
 
 impl Pod {
@@ -179,7 +261,11 @@ impl Pod {
             waiting.map_or_else(|| text(&pod["status"]["phase"]), str::to_owned)
         };
         let metadata = &pod["metadata"];
+        let names = list("initContainers", "spec").iter().filter(|c| c["restartPolicy"] == "Always");
+        let names = list("containers", "spec").iter().chain(names).map(|c| text(&c["name"]));
         Self {
+            containers: names.collect(),
+            not_injected: sidecar::not_injected(pod),
             name: text(&metadata["name"]),
             uid: text(&metadata["uid"]),
             ready: format!("{ready}/{total}"),
@@ -200,6 +286,8 @@ mod tests {
             ready: ready.into(),
             status: "Running".into(),
             restarts: 0,
+            containers: Vec::new(),
+            not_injected: None,
         }
     }
 
@@ -210,6 +298,7 @@ mod tests {
             ready: ready.into(),
             restarts: Some(0),
             status: "Running".into(),
+            containers: None,
         };
         vec![row("alb-controller-", "1/1"), row("alb-controller-istio-extension-", "2/2")]
     }
@@ -238,6 +327,24 @@ mod tests {
             "there are 0 pods alb-controller-…, wanted 1; alb-controller-istio-extension-y-1 is 1/2 Running, wanted 2/2 \
              Running; nobody expects stranger"
         );
+    }
+
+    #[test]
+    fn a_second_container_is_a_sidecar_only_if_istio_has_injected_it() {
+        let pod = |second: &str, annotations: Value| {
+            Pod::of(&json!({
+                "metadata": {"name": "p", "annotations": annotations},
+                "spec": {"containers": [{"name": "app"}, {"name": second}]},
+                "status": {"phase": "Running", "containerStatuses": [{"ready": true}, {"ready": true}]}}))
+        };
+        let wanted = ["istio-proxy".to_owned(), "app".to_owned()];
+        let status =
+            json!({"sidecar.istio.io/status": "{\"containers\":[\"istio-proxy\"],\"revision\":\"default\"}"});
+        assert_eq!(wrong_containers(&pod("istio-proxy", status.clone()), &wanted), None);
+        let other = wrong_containers(&pod("helper", status), &wanted).unwrap();
+        assert_eq!(other, "the containers of p are app, helper, wanted istio-proxy, app");
+        let other = wrong_containers(&pod("istio-proxy", json!({})), &wanted).unwrap();
+        assert!(other.starts_with("istio-proxy of p is no sidecar: "), "{other}");
     }
 
     #[test]

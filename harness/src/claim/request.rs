@@ -6,23 +6,31 @@
 //! the gateway's log.
 //!
 //! `stays: 20 requests` is over in a moment. `stays: 2s` asks on for so long, and every answer of that time has to be as
-//! wanted; together with `may-waver` that tells a change from what only seemed to be one.
+//! wanted; together with `may-waver` that tells a change from what only seemed to be one. `stays: 2x drain` is twice as long as
+//! the mesh keeps connections from before. Many requests, `stays: 2000 requests`, are sent several at once.
+//!
+//! `never: {backend: backend-v2}` is an answer that must not be given at all, by no request of the claim, those before the
+//! wanted ones included. `with: [GET, POST 1 MiB]` makes the requests in these ways in turn, see [`super::manner`].
 
-use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
+use super::drain;
+use super::manner::{self, Manner};
+use super::never::Never;
 use super::tally::Tally;
 use super::target::Target;
 use crate::event::{AnswerGroup, Observed, Stayed, Testimony};
-use crate::ports::{Account, WitnessContext};
-use crate::probe::Answer;
+use crate::ports::{Account, PortError, Requests, WitnessContext};
 use crate::probe::strip::{Strip, own_word};
+use crate::probe::{Answer, Ask, Vantage};
 use crate::runner::context::{Context, Trouble, millis};
-use crate::scenario::limits::{CONSECUTIVE, PACE, Stays};
+use crate::scenario::limits::{CONSECUTIVE, MANY, PACE, Stays, WIDTH};
 use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Staying, Word};
 
 /// The word.
@@ -40,6 +48,10 @@ pub(super) struct Request {
     /// Until the time limit the answer may go back and forth; what counts is the last change. For changes that pooled
     /// connections outlive: the gateway answers by them and by new ones in turn.
     pub(super) may_waver: bool,
+    /// What none of its answers may be.
+    pub(super) never: Option<Never>,
+    /// How the requests are made, in turn; GET if nothing is said.
+    pub(super) manners: Vec<Manner>,
 }
 
 #[derive(Debug)]
@@ -56,29 +68,45 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     let mut request = subject.fields()?;
     let target = Target::parse(&mut request, scope)?;
     request.finish()?;
-
-    let mut becomes = fields.need("becomes")?.fields()?;
-    let status = becomes.need("status")?;
-    let backend = becomes.take("backend").map(Node::text).transpose()?;
-    let (backend_namespace, backend) = match backend.and_then(|backend| backend.split_once('/')) {
-        Some((namespace, workload)) => (Some(namespace), Some(workload)),
-        None => (None, backend),
-    };
-    let wanted = Wanted {
-        status: match status.number()? {
-            number @ 100..=599 => number,
-            other => return Err(status.problem(format!("{other} is no HTTP status"))),
-        },
-        backend: backend.map(str::to_owned),
-        backend_namespace: backend_namespace.map(str::to_owned),
-        reason: becomes.take("reason").map(Node::text).transpose()?.map(str::to_owned),
-    };
-    becomes.finish()?;
+    let wanted = Wanted::parse(fields.need("becomes")?)?;
     let may_waver = fields.take("may-waver").map_or(Ok(false), Node::bool)?;
-    Ok(Box::new(Request { target, wanted, about: None, may_waver }))
+    let never = fields.take("never").map(Never::parse).transpose()?;
+    let manners = manner::parse(fields.take("with"), target.from)?;
+    Ok(Box::new(Request { target, wanted, about: None, may_waver, never, manners }))
 }
 
 impl Wanted {
+    /// Reads `{status: 200, backend: backend-v1, reason: ok}`.
+    pub(super) fn parse(node: &Node) -> Result<Self, Problem> {
+        let mut becomes = node.fields()?;
+        let status = becomes.need("status")?;
+        let backend = becomes.take("backend").map(stated::text).transpose()?;
+        let (backend_namespace, backend) = match backend.and_then(|backend| backend.split_once('/')) {
+            Some((namespace, workload)) => (Some(namespace), Some(workload)),
+            None => (None, backend),
+        };
+        let wanted = Wanted {
+            status: match status.number()? {
+                number @ 100..=599 => number,
+                other => return Err(status.problem(format!("{other} is no HTTP status"))),
+            },
+            backend: backend.map(str::to_owned),
+            backend_namespace: backend_namespace.map(str::to_owned),
+            reason: becomes.take("reason").map(stated::text).transpose()?.map(str::to_owned),
+        };
+        becomes.finish()?;
+        Ok(wanted)
+    }
+
+    /// Why the answer to this request is not the one wanted.
+    pub(super) fn differs_for(&self, ask: &Ask, answer: &Answer) -> Option<String> {
+        if manner::tells_who(ask) {
+            return self.differs(answer).or_else(|| manner::differs(ask, answer));
+        }
+        (answer.complete() != Some(self.status))
+            .then(|| format!("the answer to {} is {}", ask.method, answer.summary()))
+    }
+
     /// Why this answer is not the one wanted.
     fn differs(&self, answer: &Answer) -> Option<String> {
         let right_backend = self.backend.as_ref().is_none_or(|backend| answer.is_from(backend));
@@ -107,18 +135,30 @@ impl Wanted {
     }
 }
 
+/// Why a claim about many requests does not hold.
+struct Against {
+    because: String,
+    /// It cannot come to hold any more.
+    for_good: bool,
+}
+
 /// The answers of one claim so far.
 #[derive(Default)]
 struct Answers {
+    count: usize,
     all: Tally,
     over_time: Strip,
     latest: Vec<Answer>,
 }
 
 impl Answers {
-    fn add(&mut self, at_ms: u64, answer: Answer) {
+    fn add(&mut self, at_ms: u64, ask: &Ask, answer: Answer) {
+        self.count += 1;
         self.all.count(&answer);
         self.over_time.add(at_ms, &answer);
+        if !manner::tells_who(ask) {
+            return;
+        }
         if self.latest.len() >= KEPT {
             self.latest.remove(0);
         }
@@ -153,6 +193,8 @@ impl Run {
             None => true,
             Some(Stays::Requests(count)) => self.answers.len() >= count,
             Some(Stays::Time(time)) => self.since.elapsed() >= time,
+            // Said in time before anything is asked.
+            Some(Stays::Drains(_)) => false,
         }
     }
 }
@@ -200,7 +242,10 @@ impl Request {
 
     pub(super) async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
         let fqdn = self.target.fqdn(context).await?;
-        let ask = self.target.ask(context, &fqdn).await?;
+        let asks = manner::asks(&self.manners, self.target.ask(context, &fqdn).await?);
+        if let Some(Stays::Drains(times)) = context.stays {
+            context.stays = Some(Stays::Time(drain::time(context).await? * times));
+        }
         let deadline = context.deadline();
         let mut answers = Answers::default();
         let mut pace = interval(PACE);
@@ -216,17 +261,41 @@ impl Request {
                 let expected = format!("{} within {:?}", self.wanted.in_words(), context.within);
                 return Err(self.failed(context, &fqdn, answers, expected, last));
             }
-            let answer = context.outside.requests.send(self.target.from, &ask).await?;
-            answers.add(millis(sent.duration_since(context.started)), answer.clone());
-            let (because, may_waver) = match self.wanted.differs(&answer) {
-                Some(because) => (Some(because), self.may_waver),
-                // Right by chance, before the gateway has heard of a policy, say: it may have no endpoint yet.
-                None => (self.wanted.differs_in_reason(&answer), true),
+            let Some(ask) = asks.get(answers.count % asks.len().max(1)) else {
+                return Err(Trouble::error(self.doing(), "a request", "there is nothing to ask"));
             };
+            let answer = context.outside.requests.send(self.target.from, ask).await?;
+            answers.add(millis(sent.duration_since(context.started)), ask, answer.clone());
+            if let Some(given) = self.given_although_never(&answer) {
+                let expected = format!("{}, and never an answer {}", self.wanted.in_words(), given.0);
+                return Err(self.failed(context, &fqdn, answers, expected, given.1));
+            }
+            let (because, may_waver) = self.against(ask, &answer);
             match (because, run.take()) {
                 (None, so_far) => {
                     first.get_or_insert(sent);
-                    let so_far = so_far.unwrap_or_else(|| Run::since(sent)).and(answer);
+                    let mut so_far = so_far.unwrap_or_else(|| Run::since(sent)).and(answer);
+                    let many = context
+                        .stays
+                        .filter(|stays| matches!(stays, Stays::Requests(count) if *count >= MANY));
+                    if let (Some(Stays::Requests(count)), true) = (many, so_far.became()) {
+                        match self.many(context, &asks, &mut answers, &mut so_far, count).await? {
+                            None => {}
+                            Some(Against { because, for_good: false }) if Instant::now() < deadline => {
+                                context.not_yet(&because);
+                                last = because;
+                                continue;
+                            }
+                            Some(Against { because, .. }) => {
+                                let expected = format!(
+                                    "{}, and to stay so for {count} requests",
+                                    self.wanted.in_words()
+                                );
+                                let seen = format!("after {} such answers {because}", so_far.answers.len());
+                                return Err(self.failed(context, &fqdn, answers, expected, seen));
+                            }
+                        }
+                    }
                     if !(so_far.became() && so_far.stayed(context.stays)) {
                         run = Some(so_far);
                         continue;
@@ -270,7 +339,7 @@ impl Request {
             trouble.observed.witnesses = witnesses;
             return Err(trouble);
         }
-        Ok(Observed {
+        let mut observed = Observed {
             summary: in_words(&groups),
             detail,
             became_ms: Some(became_ms),
@@ -281,7 +350,80 @@ impl Request {
             stretches: answers.over_time.stretches(),
             witnesses,
             traffic: None,
-        })
+        };
+        self.tell_how_sure(context.stays, answers.count, run.answers.len(), &mut observed);
+        Ok(observed)
+    }
+
+    /// Says how small a share of other answers the claim could have missed, where it is about many requests.
+    fn tell_how_sure(&self, stays: Option<Stays>, all: usize, run: usize, observed: &mut Observed) {
+        match stays {
+            Some(Stays::Requests(count)) if count >= MANY => {
+                if let Some(bound) = manner::bound(count) {
+                    manner::tell(observed, &bound);
+                }
+            }
+            // How many there were is another number in each run.
+            Some(Stays::Time(_)) => {
+                if observed.detail.is_null() {
+                    observed.detail = json!({});
+                }
+                observed.detail["measured"] = json!({"requests": run, "bound": manner::bound(run)});
+            }
+            _ => {}
+        }
+        if let Some(never) = &self.never {
+            if observed.detail.is_null() {
+                observed.detail = json!({});
+            }
+            observed.detail["never"] = never.to_string().into();
+            observed.detail["measured"] = json!({"requests": all, "bound": manner::bound(all)});
+        }
+    }
+
+    /// What must never be answered, and what was, if this answer is that.
+    fn given_although_never(&self, answer: &Answer) -> Option<(String, String)> {
+        let never = self.never.as_ref().filter(|never| never.is(answer))?;
+        Some((never.to_string(), format!("the answer is {}", answer.summary())))
+    }
+
+    /// Why the answer to this request is not as wanted, and whether that may pass.
+    fn against(&self, ask: &Ask, answer: &Answer) -> (Option<String>, bool) {
+        match self.wanted.differs_for(ask, answer) {
+            Some(because) => (Some(because), self.may_waver),
+            // Right by chance, before the gateway has heard of a policy, say: it may have no endpoint yet.
+            None => (self.wanted.differs_in_reason(answer), true),
+        }
+    }
+
+    /// Goes on to `count` requests, several at once. Every answer counts: the first one that is not as wanted is returned.
+    async fn many(
+        &self,
+        context: &Context<'_>,
+        asks: &[Ask],
+        answers: &mut Answers,
+        run: &mut Run,
+        count: usize,
+    ) -> Result<Option<Against>, Trouble> {
+        let first = answers.count;
+        let rest = count.saturating_sub(run.answers.len());
+        let turns = (first..first + rest).filter_map(|turn| asks.get(turn % asks.len().max(1)));
+        let requests = context.outside.requests.as_ref();
+        let all: Vec<_> = turns.map(|ask| send(requests, self.target.from, ask)).collect();
+        let mut sending = stream::iter(all).buffered(WIDTH);
+        while let Some((sent, ask, answer)) = sending.next().await {
+            let answer = answer?;
+            answers.add(millis(sent.duration_since(context.started)), ask, answer.clone());
+            if let Some((never, seen)) = self.given_although_never(&answer) {
+                let because = format!("{seen}, and never may an answer be {never}");
+                return Ok(Some(Against { because, for_good: true }));
+            }
+            match self.against(ask, &answer) {
+                (None, _) => run.answers.push(answer),
+                (Some(because), may_pass) => return Ok(Some(Against { because, for_good: !may_pass })),
+            }
+        }
+        Ok(None)
     }
 
     /// The answers by the gateway's reasons for them, and its account of the last one. A reason that was wanted and not
@@ -351,10 +493,27 @@ impl Request {
     }
 }
 
+/// Sends a request, when its turn comes.
+fn send<'a>(
+    requests: &'a dyn Requests,
+    from: Vantage,
+    ask: &'a Ask,
+) -> BoxFuture<'a, (Instant, &'a Ask, Result<Answer, PortError>)> {
+    async move { (Instant::now(), ask, requests.send(from, ask).await) }.boxed()
+}
+
 impl Word for Request {
     fn name(&self) -> String {
         let (target, from) = (&self.target, self.target.from);
-        format!("{} from {from} becomes {}", target.in_words(), self.wanted.in_words())
+        let never = self.never.as_ref().map(|never| format!(", never {never}")).unwrap_or_default();
+        let manners: Vec<_> = self.manners.iter().map(ToString::to_string).collect();
+        let with =
+            if manners.is_empty() { String::new() } else { format!(", asked with {}", manners.join(", ")) };
+        format!("{} from {from} becomes {}{never}{with}", target.in_words(), self.wanted.in_words())
+    }
+
+    fn forgives(&self) -> Option<String> {
+        self.may_waver.then(|| "until its limit the answer may go back and forth".to_owned())
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {

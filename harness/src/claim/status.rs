@@ -15,6 +15,7 @@ use crate::runner::context::{Context, Trouble};
 use crate::scenario::kinds::Kind;
 use crate::scenario::node::{Data, Fields, Node, Problem, Source};
 use crate::scenario::parse;
+use crate::scenario::stated;
 use crate::scenario::substitution::Substitutions;
 use crate::scenario::word::{Definition, Scope, Staying, Word};
 
@@ -55,6 +56,7 @@ fn only_status(node: &Node) -> Result<Value, Problem> {
     let status = fields.need("status")?;
     fields.finish()?;
     status.fields()?;
+    stated::piece(status)?;
     Ok(status.value())
 }
 

@@ -27,6 +27,7 @@ use crate::runner::context::{Context, Trouble, millis};
 use crate::runner::traffic::{Begun, LONGEST, Wanted};
 use crate::scenario::limits::Stays;
 use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Staying, Word};
 
 /// The word.
@@ -61,10 +62,19 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<d
 
 fn but_for(node: &Node) -> Result<ButFor, Problem> {
     let mut fields = node.fields()?;
-    let most = fields.need("most")?.number()?;
-    let because = fields.need("because")?.text()?.to_owned();
-    let seen = fields.need("seen")?.one_or_more().iter().map(|node| node.text().map(str::to_owned));
-    let seen = seen.collect::<Result<_, _>>()?;
+    let most = match fields.need("most")?.number()? {
+        0 => {
+            return Err(node.problem("nothing is forgiven").help("leave `but-for` out, or most: 1 and more"));
+        }
+        most => most,
+    };
+    let because = stated::text(fields.need("because")?)?.to_owned();
+    let place = fields.need("seen")?;
+    let seen = place.one_or_more().iter().map(|node| stated::text(node).map(str::to_owned));
+    let seen = seen.collect::<Result<Vec<_>, _>>()?;
+    if seen.is_empty() {
+        return Err(place.problem("no kind of failure is forgiven").help("e.g. [reset, refused]"));
+    }
     fields.finish()?;
     Ok(ButFor { most, because, seen })
 }
@@ -310,6 +320,11 @@ impl Word for Unbroken {
                 format!("the constant traffic was broken at most {} times, {}", but_for.most, but_for.because)
             }
         }
+    }
+
+    fn forgives(&self) -> Option<String> {
+        let ButFor { most, because, .. } = self.but_for.as_ref()?;
+        Some(format!("{most} at most, {because}"))
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {

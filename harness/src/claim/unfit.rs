@@ -14,6 +14,7 @@ use crate::runner::context::{Context, Trouble};
 use crate::scenario::kinds::Kind;
 use crate::scenario::needs::Needs;
 use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Staying, Word};
 
 /// The word.
@@ -30,7 +31,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<d
     let deployments =
         Kind::by_word("deployment").ok_or_else(|| subject.problem("deployments are unknown"))?;
     let needs = Needs::parse(subject)?;
-    let because = fields.need("because")?.text()?.to_owned();
+    let because = stated::text(fields.need("because")?)?.to_owned();
     Ok(Box::new(Unfit { deployments, needs, because }))
 }
 

@@ -17,6 +17,7 @@ use crate::ports::{ObjectRef, Query};
 use crate::runner::context::{Context, Trouble};
 use crate::scenario::kinds::Kind;
 use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Staying, Word};
 
 /// The word.
@@ -43,7 +44,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
         problem.help("names joined by dots, positions in brackets: status.addresses[0].value")
     })?;
     let mut becomes = fields.need("becomes")?.fields()?;
-    let named = becomes.need("named")?.text()?.to_owned();
+    let named = stated::text(becomes.need("named")?)?.to_owned();
     let like = becomes.take("like").map(Node::text).transpose()?.map(str::to_owned);
     becomes.finish()?;
     let id = ObjectRef { kind, namespace: kind.namespaced.then(|| namespace.to_owned()), name };

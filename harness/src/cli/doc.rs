@@ -15,6 +15,7 @@ use crate::document::{Fragment, extract, hints, input, report};
 use crate::implementation::Implementation;
 use crate::requirement::{Catalogue, Document};
 use crate::scenario::Scenario;
+use crate::visible;
 
 /// Folder below the scenarios' with the data of each edition.
 const DOCUMENTS: &str = "documents";
@@ -38,7 +39,7 @@ pub struct DocArgs {
 pub enum DocCommand {
     /// Say what of it is covered, changed, new or gone; 0 if everything is covered, 1 if not
     Check(CheckArgs),
-    /// Print the data of this edition, for `scenarios/documents/`
+    /// Print the data of this edition, for `scenarios/documents/`; 2 if there are documents already and it is an edition of none
     Fingerprint(FingerprintArgs),
 }
 
@@ -98,13 +99,8 @@ fn check(args: &CheckArgs) -> Result<u8, String> {
             folder.display()
         ));
     };
-    if compare::familiarity(known, &read.fragments) == 0 {
-        let file = args.page.file.display();
-        return Err(format!(
-            "nothing in {file} is known from {}, edition {}: is it the right document? \
-             (`meshproof doc fingerprint {file}` prints the data of a new one)",
-            known.document.name, known.document.edition
-        ));
+    if let Some(stranger) = read.stranger(known, &args.page.file) {
+        return Err(stranger);
     }
     // The document is about this one.
     let implementation = Implementation::built_in().map_err(|problem| problem.to_string())?;
@@ -117,7 +113,7 @@ fn check(args: &CheckArgs) -> Result<u8, String> {
     let comparison = compare::compare(&read.page, &read.fragments, known, &world, &files);
     let comparison = relative(comparison);
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&comparison).map_err(|error| error.to_string())?);
+        println!("{}", visible::pretty(&comparison).map_err(|error| error.to_string())?);
     } else {
         print!("{}", report::text(&comparison, &args.page.file.display().to_string(), args.all));
     }
@@ -126,13 +122,17 @@ fn check(args: &CheckArgs) -> Result<u8, String> {
 
 fn fingerprint(args: &FingerprintArgs) -> Result<u8, String> {
     let read = Reading::of(&args.page)?;
-    let stem = args.page.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let before = read.known.as_ref().filter(|known| compare::familiarity(known, &read.fragments) > 0);
-    let name = before.map(|known| known.document.name.clone()).or(stem).unwrap_or_default();
+    let stranger = read.known.as_ref().and_then(|known| read.stranger(known, &args.page.file));
+    let before = read.known.as_ref().filter(|_| stranger.is_none());
+    let name = before.map_or_else(|| read.name(&args.page.file), |known| known.document.name.clone());
     let edition = read.page.edition.clone().unwrap_or_else(|| "undated".to_owned());
     let hints = hints::hints(&read.fragments, before, Document { name, edition });
-    print!("{}", hints.to_yaml().map_err(|error| error.to_string())?);
-    Ok(exit::PROVED)
+    print!("{}", visible::yaml(&hints.to_yaml().map_err(|error| error.to_string())?));
+    // What is printed is right for a document of its own; whoever meant another edition has the wrong page.
+    match stranger {
+        Some(stranger) => Err(stranger),
+        None => Ok(exit::PROVED),
+    }
 }
 
 /// A document that was read, with the data it is compared with.
@@ -159,6 +159,38 @@ impl Reading {
             .into_iter()
             .max_by_key(|known| (compare::familiarity(known, &fragments), known.document.edition.clone()));
         Ok(Self { root, catalogue, page, fragments, known: nearest })
+    }
+
+    /// Why the page is no edition of what is known, if it is none.
+    fn stranger(&self, known: &Known, file: &Path) -> Option<String> {
+        let (likeness, file) = (compare::likeness(known, &self.fragments), file.display());
+        let Document { name, edition } = &known.document;
+        let what = match likeness {
+            likeness if likeness >= compare::EDITION => return None,
+            0.0 => format!("nothing in {file} is known from {name}, edition {edition}"),
+            // Rounded down: what is refused is never told as what would not be.
+            likeness => format!(
+                "{file} is hardly an edition of {name}: it says {:.0} % of what edition {edition} says, an edition says {:.0} % \
+                 and more",
+                (likeness * 100.0).floor(),
+                compare::EDITION * 100.0
+            ),
+        };
+        Some(format!(
+            "{what}: is it the right document? (`meshproof doc fingerprint {file}` prints the data of a new one)"
+        ))
+    }
+
+    /// What a document of its own is called: after its file, or its title if it came without one.
+    fn name(&self, file: &Path) -> String {
+        let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let titled = || {
+            let title = self.page.title.as_deref().unwrap_or("untitled").to_lowercase();
+            let words: Vec<_> =
+                title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+            words.join("-")
+        };
+        stem.filter(|stem| stem != "-").unwrap_or_else(titled)
     }
 }
 

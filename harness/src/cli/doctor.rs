@@ -25,7 +25,7 @@ pub async fn run(args: &DoctorArgs) -> Result<DoctorReport, CacheError> {
     let report = doctor::run(args.image_source).await?;
     if args.json {
         // Nothing in the report can fail to serialise: no maps with other keys than text, no custom code.
-        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+        println!("{}", crate::visible::pretty(&report).unwrap_or_default());
     } else {
         print!("{report}");
     }

@@ -77,7 +77,7 @@ pub fn run(args: &ListArgs) -> u8 {
     let coverage: Vec<_> = coverage.into_iter().map(|one| one.with(&implementation)).collect();
     if args.json {
         let listing = listing(&scenarios, &coverage);
-        println!("{}", serde_json::to_string_pretty(&listing).unwrap_or_default());
+        println!("{}", crate::visible::pretty(&listing).unwrap_or_default());
         return exit::PROVED;
     }
     if !args.requirements {

@@ -71,7 +71,7 @@ fn compare(args: &DiffArgs) -> u8 {
     };
     let diff = diff(&a, &b);
     if args.json {
-        match serde_json::to_string_pretty(&diff) {
+        match crate::visible::pretty(&diff) {
             Ok(json) => println!("{json}"),
             Err(error) => {
                 eprintln!("writing the difference as JSON: {error}");

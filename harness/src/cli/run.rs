@@ -3,8 +3,10 @@
 mod choose;
 mod selection;
 mod session;
-mod stop;
+pub(super) mod stop;
 mod watch;
+
+pub(super) use session::run_name;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +58,10 @@ pub struct RunArgs {
     /// Where the nodes of an existing cluster pull this workspace's images from: what stands before /NAME:TAG
     #[arg(long, value_name = "PREFIX", requires = "context")]
     pub images_from: Option<String>,
+    /// Keep evidence of these namespaces only; without it, of all that a failure concerns, and on an existing cluster of the
+    /// scenario's own and the gateway's. Credentials are never kept
+    #[arg(long, value_name = "NAMESPACE", value_delimiter = ',')]
+    pub evidence_of: Vec<String>,
     /// The gateway under test
     #[command(flatten)]
     pub implementation: super::ImplementationArgs,

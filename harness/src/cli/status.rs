@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use clap::Args;
 use gateway_api::apis::standard::gateways::Gateway;
@@ -11,11 +12,14 @@ use kube::{Client, ResourceExt};
 use serde::Serialize;
 
 use super::up::ClusterArgs;
-use crate::cluster::state::{Stage, StateDir};
-use crate::cluster::{ClusterError, api};
+use crate::cluster::holdings::Holdings;
+use crate::cluster::state::{Because, Recorded, Stage, StateDir, Verdict};
+use crate::cluster::{Cluster, ClusterError, api};
 use crate::implementation::Implementation;
 use crate::supply::cache::Cache;
 
+/// `status` is asked by people who wait: a cluster that says nothing for so long is `unknown`.
+const ANSWER: Duration = Duration::from_secs(10);
 /// Label on a frontend's Service: the frontend's name.
 const FRONTEND_LABEL: &str = "alb.networking.azure.io/frontend";
 
@@ -35,8 +39,13 @@ pub struct StatusArgs {
 pub struct Status {
     /// The cluster's name.
     pub cluster: String,
-    /// `absent`, `incomplete` (being made, or its making was interrupted), `dead` or `running`.
+    /// `absent`, `incomplete` (being made, or its making was interrupted), `dead` (its containers are gone or have ended),
+    /// `unknown` (it could not be looked at, which is no sign of death) or `running`.
     pub state: &'static str,
+    /// Why it is dead or incomplete, or what kept anybody from looking at it.
+    pub reason: Option<String>,
+    /// Namespaces in it that meshproof had not made, as of the last look: it is not made again unasked.
+    pub foreign_namespaces: Vec<String>,
     /// Kubeconfig with this cluster alone.
     pub kubeconfig: Option<String>,
     /// Context in it.
@@ -109,7 +118,7 @@ impl GatewayStatus {
 pub async fn run(args: &StatusArgs) -> Result<(), ClusterError> {
     let status = status(&args.cluster.cluster).await?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&status).unwrap_or_default());
+        println!("{}", crate::visible::pretty(&status).unwrap_or_default());
     } else {
         print!("{}", text(&status));
     }
@@ -121,10 +130,13 @@ pub async fn run(args: &StatusArgs) -> Result<(), ClusterError> {
 /// # Errors
 /// See [`run`].
 pub async fn status(name: &str) -> Result<Status, ClusterError> {
-    let state = StateDir::new(Cache::open_default()?.root(), name);
+    let cache = Cache::open_default()?;
+    let state = StateDir::new(cache.root(), name);
     let mut status = Status {
         cluster: name.to_owned(),
         state: "absent",
+        reason: None,
+        foreign_namespaces: Vec::new(),
         kubeconfig: None,
         context: None,
         nodes: None,
@@ -132,25 +144,90 @@ pub async fn status(name: &str) -> Result<Status, ClusterError> {
         implementation: None,
         gateways: Vec::new(),
     };
-    let Some(record) = state.read() else { return Ok(status) };
-    if record.stage != Stage::Ready {
-        status.state = "incomplete";
+    let recorded = state.recorded();
+    let (state_word, reason) = look(&cache, &state, name, &recorded).await;
+    (status.state, status.reason) = (state_word, reason);
+    status.foreign_namespaces = Holdings::read(&state).foreign.into_iter().collect();
+    let Some(record) = recorded.known().filter(|record| record.stage == Stage::Ready) else {
         return Ok(status);
-    }
+    };
     status.kubeconfig = Some(state.kubeconfig().display().to_string());
     status.context = Some(format!("kind-{name}"));
     status.nodes = Some(record.definition.nodes);
-    status.versions.kubernetes = Some(record.definition.kubernetes);
-    status.versions.istio = record.istio;
-    status.state = "dead";
-    let client = match api::client(&state.kubeconfig()).await {
-        Ok(client) if api::readyz(&client).await.is_ok() => client,
-        _ => return Ok(status),
+    status.versions.kubernetes = Some(record.definition.kubernetes.clone());
+    status.versions.istio = record.istio.clone();
+    if status.state != "running" {
+        return Ok(status);
+    }
+    let client = match answering(&state).await {
+        Ok(client) => client,
+        Err(seen) => {
+            let server =
+                api::server_of(&state.kubeconfig()).unwrap_or_else(|| "an unknown address".to_owned());
+            (status.state, status.reason) =
+                ("unknown", Some(format!("its nodes run; its API server at {server}: {seen}")));
+            return Ok(status);
+        }
     };
-    status.state = "running";
+    let holdings = Holdings::look(&client, &state).await?;
+    status.foreign_namespaces = holdings.foreign.into_iter().collect();
     status.implementation = installed(&client).await?;
     status.gateways = gateways(&client).await?;
     Ok(status)
+}
+
+/// What the records and the engine say of a cluster; `running` means no more than that its nodes run.
+async fn look(
+    cache: &Cache,
+    state: &StateDir,
+    name: &str,
+    recorded: &Recorded,
+) -> (&'static str, Option<String>) {
+    if *recorded == Recorded::Nothing && !state.path().exists() {
+        return ("absent", None);
+    }
+    let seen = match Cluster::condition(cache, state, name).await {
+        Ok(seen) => seen,
+        Err(error) => return ("unknown", Some(error.to_string())),
+    };
+    in_a_word(seen)
+}
+
+/// A cluster's condition in the word that `status` has for it, and why.
+fn in_a_word(condition: Verdict) -> (&'static str, Option<String>) {
+    match condition {
+        Verdict::Create => ("absent", None),
+        Verdict::Use => ("running", None),
+        Verdict::Start(nodes) => {
+            ("running", Some(format!("{} stopped; `meshproof up` starts it", nodes.join(", "))))
+        }
+        Verdict::Replace(Because::Dead, reason) => ("dead", Some(reason)),
+        Verdict::Replace(Because::Unfinished | Because::Incomplete, reason) => ("incomplete", Some(reason)),
+        Verdict::Replace(_, reason) => ("unknown", Some(reason)),
+        Verdict::Paused(nodes) => {
+            let nodes = nodes.join(" ");
+            ("unknown", Some(format!("paused: {nodes}; `docker unpause {nodes}` lets it go on")))
+        }
+        Verdict::Elsewhere(engine) => {
+            let reason = format!(
+                "it was made in the Docker Engine at {engine}, which is not the one in use: DOCKER_HOST={engine}"
+            );
+            ("unknown", Some(reason))
+        }
+        Verdict::Foreign(container) => {
+            ("unknown", Some(format!("container {container} of that name is not meshproof's")))
+        }
+    }
+}
+
+/// A client, if the API server calls itself ready within [`ANSWER`].
+async fn answering(state: &StateDir) -> Result<Client, String> {
+    let client = api::client(&state.kubeconfig()).await.map_err(|error| error.to_string())?;
+    let limit = format!("no answer within {} s", ANSWER.as_secs());
+    match tokio::time::timeout(ANSWER, api::readyz(&client)).await {
+        Ok(answer) => answer.map(|()| client).map_err(|error| error.to_string()),
+        Err(_) => Err(limit),
+    }
 }
 
 fn asking(doing: &str) -> impl FnOnce(kube::Error) -> api::ApiError {
@@ -229,11 +306,17 @@ fn text(status: &Status) -> String {
     match status.state {
         "absent" => text += "  `meshproof up` makes it\n",
         "incomplete" => text += "  `meshproof up` makes it whole, `meshproof down` removes it\n",
-        "dead" => {
-            text += "  its API server does not answer: `meshproof up` makes it again, `meshproof down` removes it\n"
+        "dead" => text += "  `meshproof up` makes it again, `meshproof down` removes it\n",
+        "unknown" => {
+            text +=
+                "  that it could not be looked at does not mean that it is dead: nothing is done about it\n"
         }
         _ => {}
     }
+    if let Some(reason) = &status.reason {
+        text += &format!("  {reason}\n");
+    }
+    let foreign = (!status.foreign_namespaces.is_empty()).then(|| status.foreign_namespaces.join(", "));
     let mut line = |name: &str, value: &Option<String>| {
         if let Some(value) = value {
             text += &format!("  {name:<15} {value}\n");
@@ -244,6 +327,7 @@ fn text(status: &Status) -> String {
     line("kubernetes", &status.versions.kubernetes);
     line("istio", &status.versions.istio);
     line("nodes", &status.nodes.map(|nodes| nodes.to_string()));
+    line("not meshproof's", &foreign);
     line("implementation", &status.implementation.as_ref().map(|installed| installed.releases.join(", ")));
     for gateway in &status.gateways {
         text += &format!("  gateway {}/{} ({})\n", gateway.namespace, gateway.name, gateway.class);
@@ -312,18 +396,43 @@ mod tests {
         assert_eq!((status.fqdn.clone(), status.address.clone(), status.curl()), (None, None, None));
     }
 
-    #[test]
-    fn the_text_says_what_to_do_about_a_dead_cluster() {
-        let status = Status {
+    fn status(state: &'static str, reason: Option<String>) -> Status {
+        Status {
             cluster: "m".into(),
-            state: "dead",
+            state,
+            reason,
+            foreign_namespaces: vec!["mine".into()],
             kubeconfig: None,
             context: None,
             nodes: None,
             versions: Versions::default(),
             implementation: None,
             gateways: Vec::new(),
-        };
-        assert!(text(&status).contains("meshproof up"));
+        }
+    }
+
+    #[test]
+    fn the_text_says_what_to_do_about_a_dead_cluster_and_what_would_be_lost() {
+        let text = text(&status("dead", Some("node m is gone".into())));
+        assert!(
+            text.contains("meshproof up") && text.contains("node m is gone") && text.contains("mine"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_not_dead() {
+        for condition in [
+            Verdict::Paused(vec!["m-control-plane".into()]),
+            Verdict::Elsewhere("unix:///other".into()),
+            Verdict::Replace(Because::Unrecorded, "no record".into()),
+            Verdict::Foreign("m".into()),
+        ] {
+            let (word, reason) = in_a_word(condition.clone());
+            assert_eq!(word, "unknown", "{condition:?}");
+            assert!(text(&status(word, reason)).contains("does not mean that it is dead"));
+        }
+        assert_eq!(in_a_word(Verdict::Replace(Because::Dead, "gone".into())).0, "dead");
+        assert!(in_a_word(Verdict::Paused(vec!["m-1".into()])).1.unwrap().contains("docker unpause m-1"));
     }
 }

@@ -8,13 +8,14 @@ use super::{RootArgs, catalogue, ended, exit, tell};
 use crate::cluster::phases::{PhaseRecorder, table};
 use crate::cluster::{
     Cluster, ClusterError, ClusterSpec, IstioChoice, default_name, ensure_cluster,
-    ensure_cluster_with_implementation, nodes_of,
+    ensure_cluster_with_implementation, nodes_of, run_lock,
 };
 use crate::implementation::Implementation;
 use crate::progress::Progress;
 use crate::runner::groups::Asked;
 use crate::scenario::Scenario;
 use crate::supply::ImageSource;
+use crate::supply::cache::Cache;
 
 /// Which cluster, for all commands that have one.
 #[derive(Debug, Clone, Args)]
@@ -57,6 +58,7 @@ impl ClusterSpecArgs {
             nodes: nodes.unwrap_or(1),
             istio: self.istio.clone(),
             without_istio: false,
+            recreate: false,
             image_source: self.image_source,
         };
         Asked { spec, may_grow: nodes.is_none() }
@@ -75,6 +77,9 @@ pub struct UpArgs {
     /// With as many nodes as any scenario needs
     #[arg(long, conflicts_with = "nodes")]
     pub for_scenarios: bool,
+    /// Make it again, whatever is in it
+    #[arg(long)]
+    pub recreate: bool,
     /// Where scenarios are
     #[command(flatten)]
     pub root: RootArgs,
@@ -86,6 +91,7 @@ pub struct UpArgs {
 /// Runs `meshproof up`: prints to standard output what is there and what to do next; the exit code.
 pub async fn run(args: &UpArgs, progress: &dyn Progress) -> u8 {
     let mut spec = args.spec.spec();
+    spec.recreate = args.recreate;
     if args.for_scenarios {
         match most_nodes(&args.root) {
             Some(nodes) => spec.nodes = spec.nodes.max(nodes),
@@ -96,6 +102,9 @@ pub async fn run(args: &UpArgs, progress: &dyn Progress) -> u8 {
 }
 
 async fn up(args: &UpArgs, spec: &ClusterSpec, progress: &dyn Progress) -> Result<(), ClusterError> {
+    // A cluster on which scenarios run is neither made again nor given a gateway meanwhile.
+    let waiting = || eprintln!("waiting for a run on cluster {}", spec.name);
+    let _run = Cache::open_default()?.lock(&run_lock(&spec.name), waiting).await?;
     let since = Instant::now();
     let recorder = PhaseRecorder::new(progress);
     let cluster = if args.without_implementation {

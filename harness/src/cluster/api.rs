@@ -18,12 +18,17 @@ use super::kind::STARTING;
 use crate::yaml;
 
 mod connect;
+pub(crate) mod proxy;
 mod readiness;
+pub(crate) mod trouble;
 
+use proxy::{Proxy, Unusable};
 pub(crate) use readiness::{deployment_shortfall, node_is_ready, pod_is_ready, pod_troubles, pods_shortfall};
 
 /// Our name as the owner of fields.
 const FIELD_MANAGER: &str = "meshproof";
+/// To an API server near or far; what takes longer is not there.
+const CONNECTED: Duration = Duration::from_secs(5);
 /// Objects applied at the same time.
 const APPLY_WIDTH: usize = 6;
 
@@ -31,7 +36,7 @@ const APPLY_WIDTH: usize = 6;
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The kubeconfig cannot be used.
-    #[error("reading the kubeconfig {path}: {reason}")]
+    #[error("the kubeconfig {path} cannot be used: {reason}. Mend it, or name another one with KUBECONFIG")]
     Kubeconfig {
         /// Which one.
         path: String,
@@ -39,7 +44,7 @@ pub enum ApiError {
         reason: String,
     },
     /// A request failed.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", trouble::why(source))]
     Request {
         /// What was being done.
         doing: String,
@@ -74,14 +79,31 @@ pub(crate) fn request(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> A
 
 /// A client for a kubeconfig file.
 pub(crate) async fn client(kubeconfig: &Path) -> Result<Client, ApiError> {
+    Ok(client_by_way(kubeconfig).await?.0)
+}
+
+/// The same, and the proxy by which it reaches the server.
+pub(crate) async fn client_by_way(kubeconfig: &Path) -> Result<(Client, Option<Proxy>), ApiError> {
     let broken = |reason: String| ApiError::Kubeconfig { path: kubeconfig.display().to_string(), reason };
-    let file = Kubeconfig::read_from(kubeconfig).map_err(|error| broken(error.to_string()))?;
-    let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-        .await
-        .map_err(|error| broken(error.to_string()))?;
-    // The API server is on this host; what takes longer than this is not there.
-    config.connect_timeout = Some(Duration::from_secs(5));
-    connect::connect(config).map_err(|error| broken(error.to_string()))
+    let mut file = Kubeconfig::read_from(kubeconfig).map_err(|error| broken(trouble::of_chain(&error)))?;
+    // kube refuses some values that need not be used at all.
+    let clusters = file.clusters.iter_mut().filter_map(|named| named.cluster.as_mut());
+    let own: Vec<_> = clusters.filter_map(|cluster| cluster.proxy_url.take()).collect();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(file, &options).await;
+    let mut config = config.map_err(|error| broken(trouble::of_chain(&error)))?;
+    let environment = |name: &str| std::env::var(name).ok();
+    let proxy = proxy::for_server(&config.cluster_url, own.first().map(String::as_str), environment);
+    let proxy = proxy.map_err(|Unusable(why)| broken(why))?;
+    config.connect_timeout = Some(CONNECTED);
+    let client = connect::connect(config, proxy.clone()).map_err(|error| broken(trouble::why(&error)))?;
+    Ok((client, proxy))
+}
+
+/// Address of the API server that a kubeconfig file leads to, if it says so.
+pub(crate) fn server_of(kubeconfig: &Path) -> Option<String> {
+    let config = Kubeconfig::read_from(kubeconfig).ok()?;
+    config.clusters.into_iter().find_map(|named| named.cluster?.server)
 }
 
 /// The node's own administrator kubeconfig, rewritten for use from the host. It works from the API server's first

@@ -19,7 +19,7 @@ use super::implementation::{
 use super::network::{Pool, network_name};
 use super::node::{self, Node, Starts};
 use super::state::StateDir;
-use super::{ClusterError, addons, docker, kind};
+use super::{ClusterError, addons, docker, kind, owner};
 use crate::engine::{self, Engine};
 use crate::progress::Progress;
 use crate::supply::cache::Cache;
@@ -168,7 +168,7 @@ impl Creation<'_> {
     async fn running(&self) -> Result<Vec<String>, ClusterError> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let nodes = docker::containers(self.engine, self.name).await?;
-        Ok(nodes.into_iter().filter(|node| node.running).map(|node| node.name).collect())
+        Ok(nodes.into_iter().filter(|node| node.state.runs()).map(|node| node.name).collect())
     }
 
     async fn pod_network(&self, name: &str) -> Result<Node, ClusterError> {
@@ -270,7 +270,7 @@ impl Creation<'_> {
         gates.images.wait().await;
         gates.definitions.wait().await;
         gates.services.wait().await;
-        let helm = Helm::new(&self.artifacts.helm, self.state, kubeconfig);
+        let helm = Helm::new(&self.artifacts.helm, self.state, kubeconfig, owner::UP);
         for release in &releases {
             self.release(&helm, client, release, gates).await?;
         }

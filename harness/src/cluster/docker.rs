@@ -1,14 +1,19 @@
 //! What is asked of the docker engine about one cluster: its containers and its network.
 
+use std::time::Duration;
+
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::network::{NETWORK_LABEL, network_name};
-use super::state::NodeContainer;
+use super::state::{ContainerState, NodeContainer};
 use crate::engine::Engine;
-use crate::supply::command::{CommandError, Tool};
+use crate::supply::command::{CommandError, Failure, Tool};
 
 /// kind's label on the containers of a cluster.
 const KIND_LABEL: &str = "io.x-k8s.kind.cluster";
+/// An engine that has not said by then which containers there are says nothing; a busy machine takes seconds.
+const LISTED: Duration = Duration::from_secs(120);
 
 /// A docker command line; `doing` says what for.
 pub(crate) fn docker(engine: &Engine, doing: impl Into<String>, args: &[&str]) -> Tool {
@@ -19,36 +24,45 @@ pub(crate) fn docker(engine: &Engine, doing: impl Into<String>, args: &[&str]) -
 pub(crate) async fn containers(engine: &Engine, name: &str) -> Result<Vec<NodeContainer>, CommandError> {
     let filter = format!("label={KIND_LABEL}={name}");
     let list = ["ps", "--all", "--no-trunc", "--quiet", "--filter", &filter];
-    let ids = docker(engine, "listing the nodes of the cluster", &list).run().await?;
+    let ids = docker(engine, "listing the nodes of the cluster", &list).limit(LISTED).run().await?;
     if ids.trim().is_empty() {
         return Ok(Vec::new());
     }
     let mut inspect = vec!["inspect", "--type", "container"];
     inspect.extend(ids.split_whitespace());
-    let json = docker(engine, "looking at the nodes of the cluster", &inspect).run().await?;
-    Ok(parse_containers(&json))
+    let doing = "looking at the nodes of the cluster";
+    let json = docker(engine, doing, &inspect).limit(LISTED).run().await?;
+    parse_containers(&json).ok_or_else(|| {
+        // Nodes that were not understood are not nodes that are gone.
+        let argv = format!("docker {}", inspect.join(" "));
+        let outcome = "gave an answer that does not describe containers".to_owned();
+        let tail = format!("\n{}", json.chars().take(400).collect::<String>());
+        let (elapsed, advice) = (Duration::ZERO, String::new());
+        Box::new(Failure { doing: doing.to_owned(), argv, outcome, elapsed, tail, advice }).into()
+    })
 }
 
-/// Reads `docker inspect`'s answer; what has no id or name is left out.
-fn parse_containers(json: &str) -> Vec<NodeContainer> {
-    let all: Vec<Value> = serde_json::from_str(json).unwrap_or_default();
-    let mut nodes: Vec<NodeContainer> = all
+/// Reads `docker inspect`'s answer; nothing if it is not one.
+fn parse_containers(json: &str) -> Option<Vec<NodeContainer>> {
+    let all: Vec<Value> = serde_json::from_str(json).ok()?;
+    let mut nodes = all
         .iter()
-        .filter_map(|container| {
+        .map(|container| {
+            let state = &container["State"]["Status"];
             Some(NodeContainer {
                 name: container["Name"].as_str()?.trim_start_matches('/').to_owned(),
                 id: container["Id"].as_str()?.to_owned(),
                 started_at: container["State"]["StartedAt"].as_str().unwrap_or_default().to_owned(),
-                running: container["State"]["Running"].as_bool().unwrap_or_default(),
+                state: ContainerState::deserialize(state).unwrap_or(ContainerState::Unknown),
                 networks: container["NetworkSettings"]["Networks"]
                     .as_object()
                     .map(|networks| networks.keys().cloned().collect())
                     .unwrap_or_default(),
             })
         })
-        .collect();
+        .collect::<Option<Vec<NodeContainer>>>()?;
     nodes.sort_by(|a, b| a.name.cmp(&b.name));
-    nodes
+    Some(nodes)
 }
 
 /// Stops and removes containers with their anonymous volumes.
@@ -116,22 +130,36 @@ mod tests {
     #[test]
     fn inspected_containers_are_read_and_sorted() {
         let json = r#"[
-          {"Id": "2", "Name": "/m-worker", "State": {"Running": false, "StartedAt": "t2"},
+          {"Id": "2", "Name": "/m-worker", "State": {"Status": "exited", "StartedAt": "t2"},
            "NetworkSettings": {"Networks": {"meshproof-m": {}}}},
-          {"Id": "1", "Name": "/m-control-plane", "State": {"Running": true, "StartedAt": "t1"},
+          {"Id": "1", "Name": "/m-control-plane", "State": {"Status": "paused", "Running": true, "StartedAt": "t1"},
            "NetworkSettings": {"Networks": {"meshproof-m": {}, "other": {}}}}
         ]"#;
-        let nodes = parse_containers(json);
+        let nodes = parse_containers(json).unwrap();
         assert_eq!(
             nodes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(),
             ["m-control-plane", "m-worker"]
         );
-        assert!(nodes[0].running && !nodes[1].running);
+        assert_eq!(
+            nodes.iter().map(|n| n.state).collect::<Vec<_>>(),
+            [ContainerState::Paused, ContainerState::Exited]
+        );
         assert_eq!(nodes[0].networks, ["meshproof-m", "other"]);
     }
 
     #[test]
-    fn an_answer_that_is_no_json_means_no_containers() {
-        assert!(parse_containers("").is_empty());
+    fn an_answer_that_is_not_understood_does_not_mean_that_there_are_no_containers() {
+        for answer in ["", "{}", "[{}]", r#"[{"Id": "1"}]"#] {
+            assert_eq!(parse_containers(answer), None, "{answer}");
+        }
+        assert_eq!(parse_containers("[]"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_state_that_is_not_known_proves_nothing() {
+        let json =
+            r#"[{"Id": "1", "Name": "/m", "State": {"Status": "stopping"}}, {"Id": "2", "Name": "/n"}]"#;
+        let nodes = parse_containers(json).unwrap();
+        assert!(nodes.iter().all(|node| node.state == ContainerState::Unknown && !node.state.has_ended()));
     }
 }

@@ -3,6 +3,7 @@
 use super::api::ApiError;
 use super::implementation::InstallError;
 use super::istio::IstioError;
+use super::lease::LeaseError;
 use super::network::SubnetError;
 use super::state::StateError;
 use crate::engine::EngineError;
@@ -82,8 +83,48 @@ pub enum ClusterError {
              give another name with --cluster, or remove it with `kind delete cluster`"
     )]
     Foreign(String),
+    /// Nobody could look at a cluster that is there. That it is silent does not mean that it is dead.
+    #[error(
+        "nobody could look at cluster {name}, so nothing in it was touched.\n  tried   {tried}\n  seen    {seen}\n  do      \
+         put that right and try again; if nothing in the cluster is wanted any more, \
+         `meshproof up --recreate --cluster {name}` makes it again"
+    )]
+    Silent {
+        /// The cluster's name.
+        name: String,
+        /// What was asked.
+        tried: String,
+        /// What came of it.
+        seen: String,
+    },
+    /// A cluster would have to be made again, and nobody agreed to what would be lost.
+    #[error(
+        "cluster {name} would have to be made again: {reason}. It is left as it is: {loss}.\n  do      save what is wanted of \
+         it, then `{command}`; or use another one with --cluster NAME"
+    )]
+    WouldLose {
+        /// The cluster's name.
+        name: String,
+        /// Why it cannot be used as it is.
+        reason: String,
+        /// What would be lost.
+        loss: String,
+        /// The command that makes it again.
+        command: String,
+    },
+    /// Another run works with the cluster, or it cannot be said that this one does.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The Lease was lost on the way.
+    #[error(
+        "somebody else took the cluster meanwhile: what is left of the work was not done; try again when they have ended"
+    )]
+    Interrupted,
     /// There is no such context.
-    #[error("the kubeconfig {path} has no context {name}; it has: {known}")]
+    #[error(
+        "the kubeconfig {path} has no context {name}; it has: {known}. Name one of those with --context, or another file with \
+         KUBECONFIG"
+    )]
     NoContext {
         /// Its name.
         name: String,
@@ -91,6 +132,24 @@ pub enum ClusterError {
         path: String,
         /// Those there are.
         known: String,
+    },
+    /// The API server of an existing cluster could not be asked.
+    #[error(
+        "the API server {server} of context {context} (in {path}) could not be asked{by}: {seen}. {advice}"
+    )]
+    Unreachable {
+        /// The context.
+        context: String,
+        /// The kubeconfig that has it.
+        path: String,
+        /// The server's address.
+        server: String,
+        /// The proxy by which it was asked, with a space before it; else empty.
+        by: String,
+        /// What became of it.
+        seen: String,
+        /// What to do.
+        advice: &'static str,
     },
     /// An existing cluster is not fit for the scenarios.
     #[error("the scenarios are not run on {context}:\n  - {}", reasons.join("\n  - "))]
@@ -119,6 +178,10 @@ impl ClusterError {
             Self::Supply(error) => error.is_unfit_host(),
             Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio(_) => true,
             Self::NoContext { .. } | Self::Refused { .. } => true,
+            Self::Unreachable { .. } | Self::Api(ApiError::Kubeconfig { .. }) => true,
+            Self::Silent { .. } | Self::WouldLose { .. } => true,
+            Self::Lease(LeaseError::Held(_) | LeaseError::Denied(_)) => true,
+            Self::Install(InstallError::NotOurs(_) | InstallError::Left(_)) => true,
             _ => false,
         }
     }

@@ -4,13 +4,20 @@ pub(crate) mod facts;
 mod images;
 pub mod refusal;
 
-use kube::config::Kubeconfig;
+use std::time::Duration;
 
-use super::api::{self, ApiError};
+use kube::config::Kubeconfig;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::api::proxy::Proxy;
+use super::api::{self, ApiError, trouble};
 use super::implementation::Implementation;
-use super::state::StateDir;
+use super::lease::{self, Held};
+use super::state::{StateDir, StateError};
 use super::target::{Provider, Target};
 use super::{ClusterError, InstallError};
+use crate::evidence::Keeping;
 use crate::progress::{Phase, Progress};
 use crate::scenario::Scenario;
 use crate::supply::cache::Cache;
@@ -20,6 +27,12 @@ use refusal::{Plan, reasons};
 /// Folder of the kubeconfigs and helm homes, below the cache. Not the one of the clusters that `down --all` removes.
 const FOLDER: &str = "existing";
 
+/// For an API server to say its version; one far away and busy takes seconds.
+const ANSWERS: Duration = Duration::from_secs(30);
+/// What to do about one that does not.
+const REACH: &str =
+    "See that the cluster runs and that this host reaches it: `kubectl --context NAME version` must answer";
+
 /// Which cluster, and how it gets images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingSpec {
@@ -27,45 +40,104 @@ pub struct ExistingSpec {
     pub context: String,
     /// Where its nodes pull the images of this workspace from: what stands before `/<name>:<tag>`.
     pub images_from: Option<String>,
+    /// Id of the run.
+    pub run: String,
     /// Where kubectl and helm come from.
     pub image_source: ImageSource,
 }
 
 /// Makes sure that the scenarios can be run on an existing cluster: it has what they need and nothing they would overwrite,
-/// and its nodes have the images, or know where to pull them. Nothing in it is changed, but for images that are loaded into
-/// the nodes of a kind cluster.
+/// and its nodes have the images, or know where to pull them. Nothing in it is changed, but for the Lease that says that this run
+/// works with it (which is `lost` if it can no longer be held) and images that are loaded into the nodes of a kind cluster.
 ///
 /// # Errors
-/// [`ClusterError::Refused`] lists everything that speaks against it; others when it cannot be asked.
+/// [`ClusterError::Refused`] lists everything that speaks against it; others when it cannot be asked. Nothing of it is kept then.
 pub async fn attach(
     spec: &ExistingSpec,
     implementation: &Implementation,
     scenarios: &[Scenario],
+    lost: CancellationToken,
     progress: &dyn Progress,
-) -> Result<Target, ClusterError> {
+) -> Result<(Target, Held), ClusterError> {
     let cache = Cache::open_default()?;
     let state = StateDir::new(&cache.root().join(FOLDER), &folder_name(&spec.context));
-    let (config, server) = one_context(&spec.context)?;
-    let kubeconfig = state.write_file("kubeconfig", config.as_bytes())?;
-    let client = api::client(&kubeconfig).await?;
+    let attached = async {
+        let (config, server) = one_context(&spec.context)?;
+        state.create()?;
+        let kubeconfig = state.write_file("kubeconfig", config.as_bytes())?;
+        let (client, proxy) =
+            api::client_by_way(&kubeconfig).await.map_err(|error| as_users(error, &spec.context))?;
+        must_answer(&client, proxy.as_ref(), &spec.context, &server).await?;
+        let held = lease::hold(&client, &spec.run, lost).await?;
+        let looked =
+            look(spec, implementation, scenarios, &cache, &state, (&client, &server), progress).await;
+        match looked {
+            Ok(target) => Ok((target, held)),
+            Err(error) => {
+                // Whoever comes next need not wait for it to run out.
+                let _ = held.release().await;
+                Err(error)
+            }
+        }
+    };
+    let attached = attached.await;
+    if attached.is_err() {
+        // Credentials are in it.
+        state.remove()?;
+    }
+    attached
+}
 
+/// A client for a context of the user's kubeconfig, and whoever made the cluster it leads to. Nothing of it is written where it
+/// would stay.
+///
+/// # Errors
+/// There is no such context, or it cannot be used.
+pub async fn reach(context: &str) -> Result<kube::Client, ClusterError> {
+    let (config, server) = one_context(context)?;
+    let failed = |source| StateError { doing: "writing", path: std::env::temp_dir(), source };
+    let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
+    std::io::Write::write_all(&mut file, config.as_bytes()).map_err(failed)?;
+    let (client, proxy) = api::client_by_way(file.path()).await.map_err(|error| as_users(error, context))?;
+    must_answer(&client, proxy.as_ref(), context, &server).await?;
+    Ok(client)
+}
+
+/// Removes what this program has kept about an existing cluster.
+///
+/// # Errors
+/// The file system refuses.
+pub fn forget(context: &str) -> Result<(), ClusterError> {
+    let cache = Cache::open_default()?;
+    Ok(StateDir::new(&cache.root().join(FOLDER), &folder_name(context)).remove()?)
+}
+
+async fn look(
+    spec: &ExistingSpec,
+    implementation: &Implementation,
+    scenarios: &[Scenario],
+    cache: &Cache,
+    state: &StateDir,
+    (client, server): (&kube::Client, &str),
+    progress: &dyn Progress,
+) -> Result<Target, ClusterError> {
     let phase = Phase::start(progress, format!("look at {}", spec.context), None);
     let plan = Plan::new(scenarios, implementation);
-    let found = facts::found(&client, &plan).await?;
+    let found = facts::found(client, &plan).await?;
     let refused = |reasons: Vec<String>| ClusterError::Refused { context: spec.context.clone(), reasons };
     let against = reasons(&plan, &found);
     if !against.is_empty() {
         phase.fail("it is refused");
         return Err(refused(against));
     }
-    let (kubernetes, nodes) = facts::kubernetes(&client).await?;
-    let istio = facts::istio(&client).await?;
-    let definitions = facts::new_definitions(&client, implementation).await?;
+    let (kubernetes, nodes) = facts::kubernetes(client).await?;
+    let istio = facts::istio(client).await?;
+    let definitions = facts::new_definitions(client, implementation).await?;
     phase.done();
 
-    let kind = images::kind_nodes(&cache, &spec.context, &server).await?;
-    let programs = supply::clients(&cache, spec.image_source, progress).await?;
-    let built = supply::workspace::images(&cache, &supply::workspace::root()?, progress).await?;
+    let kind = images::kind_nodes(cache, &spec.context, server).await?;
+    let programs = supply::clients(cache, spec.image_source, progress).await?;
+    let built = supply::workspace::images(cache, &supply::workspace::root()?, progress).await?;
     let needed = images::needed(implementation, built)?;
     let images = match (&spec.images_from, &kind) {
         (Some(prefix), _) => images::from(prefix, needed),
@@ -80,7 +152,7 @@ pub async fn attach(
     Ok(Target {
         name: spec.context.clone(),
         provider: Provider::Existing,
-        kubeconfig,
+        kubeconfig: state.kubeconfig(),
         kubernetes,
         istio,
         nodes,
@@ -88,8 +160,10 @@ pub async fn attach(
         helm: programs.helm,
         images,
         local: kind.is_some(),
+        keeping: Keeping::Own,
+        run: spec.run.clone(),
         definitions,
-        state,
+        state: state.clone(),
         own: None,
     })
 }
@@ -100,22 +174,80 @@ pub(crate) fn folder_name(context: &str) -> String {
     context.chars().map(plain).take(100).collect()
 }
 
+/// Makes sure that the API server answers, and takes the credentials.
+///
+/// # Errors
+/// [`ClusterError::Unreachable`] says what became of it.
+async fn must_answer(
+    client: &kube::Client,
+    proxy: Option<&Proxy>,
+    context: &str,
+    server: &str,
+) -> Result<(), ClusterError> {
+    let asked = timeout(ANSWERS, client.apiserver_version()).await;
+    let (seen, advice) = match &asked {
+        Ok(Ok(_)) => return Ok(()),
+        // Who it is was accepted, and may just not ask for this.
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => return Ok(()),
+        Ok(Err(error @ kube::Error::Api(status))) if status.code == 401 => {
+            (trouble::why(error), "Its credentials are not, or no longer, valid there: get new ones")
+        }
+        Ok(Err(error)) => (trouble::why(error), REACH),
+        Err(_) => (format!("timed out: no answer within {} s", ANSWERS.as_secs()), REACH),
+    };
+    Err(ClusterError::Unreachable {
+        context: context.to_owned(),
+        path: users_path(),
+        server: server.to_owned(),
+        by: proxy.map(|proxy| format!(" {}", proxy.in_words())).unwrap_or_default(),
+        seen,
+        advice,
+    })
+}
+
+/// What is wrong with a copy of the user's kubeconfig is wrong with that.
+fn as_users(error: ApiError, context: &str) -> ApiError {
+    match error {
+        ApiError::Kubeconfig { reason, .. } => {
+            ApiError::Kubeconfig { path: format!("{} (context {context})", users_path()), reason }
+        }
+        other => other,
+    }
+}
+
+/// Where the user's kubeconfig is.
+fn users_path() -> String {
+    let set = std::env::var("KUBECONFIG").ok().filter(|path| !path.is_empty());
+    set.unwrap_or_else(|| "~/.kube/config".to_owned())
+}
+
 /// The user's kubeconfig with this context alone in it, and its server.
 fn one_context(name: &str) -> Result<(String, String), ClusterError> {
-    let path = || std::env::var("KUBECONFIG").unwrap_or_else(|_| "~/.kube/config".to_owned());
-    let broken = |reason: String| ApiError::Kubeconfig { path: path(), reason };
-    let mut config = Kubeconfig::read().map_err(|error| broken(error.to_string()))?;
-    let known = || config.contexts.iter().map(|context| context.name.clone()).collect::<Vec<_>>().join(", ");
-    let context = config.contexts.iter().find(|context| context.name == name).and_then(|c| c.context.clone());
+    let broken = |reason: String| ApiError::Kubeconfig { path: users_path(), reason };
+    let mut config = Kubeconfig::read().map_err(|error| broken(trouble::of_chain(&error)))?;
+    let names: Vec<_> = config.contexts.iter().map(|context| context.name.clone()).collect();
+    let known = || if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let context = config.contexts.iter().find(|context| context.name == name);
     let Some(context) = context else {
-        return Err(ClusterError::NoContext { name: name.to_owned(), path: path(), known: known() });
+        return Err(ClusterError::NoContext { name: name.to_owned(), path: users_path(), known: known() });
+    };
+    let Some(context) = context.context.clone() else {
+        return Err(broken(format!("context {name} is empty: it names no cluster")).into());
     };
     config.contexts.retain(|known| known.name == name);
     config.clusters.retain(|known| known.name == context.cluster);
     config.auth_infos.retain(|known| Some(&known.name) == context.user.as_ref());
     config.current_context = Some(name.to_owned());
     let cluster = config.clusters.first().and_then(|named| named.cluster.as_ref());
-    let server = cluster.and_then(|cluster| cluster.server.clone()).unwrap_or_default();
+    let Some(server) = cluster.and_then(|cluster| cluster.server.clone()).filter(|server| !server.is_empty())
+    else {
+        let reason =
+            format!("context {name} leads to cluster {}, for which it has no server", context.cluster);
+        return Err(broken(reason).into());
+    };
+    if let Some(user) = context.user.as_ref().filter(|_| config.auth_infos.is_empty()) {
+        return Err(broken(format!("context {name} is for user {user}, of whom it says nothing")).into());
+    }
     let text = serde_json::to_string_pretty(&config).map_err(|error| broken(error.to_string()))?;
     Ok((text, server))
 }
@@ -129,6 +261,25 @@ impl From<images::NoImage> for ClusterError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_waited_for_and_told() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kubeconfig");
+        let text = serde_json::json!({
+            "clusters": [{"name": "k", "cluster": {"server": server}}],
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+            "users": [{"name": "u", "user": {}}],
+            "current-context": "c",
+        });
+        std::fs::write(&file, text.to_string()).unwrap();
+        let (client, proxy) = api::client_by_way(&file).await.unwrap();
+        let error = must_answer(&client, proxy.as_ref(), "c", &server).await.unwrap_err();
+        let said = error.to_string();
+        assert!(error.is_unfit_host() && said.contains("timed out") && said.contains(&server), "{said}");
+    }
 
     #[test]
     fn a_context_called_by_an_address_is_still_a_folder() {

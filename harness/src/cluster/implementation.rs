@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gateway_api::apis::standard::gatewayclasses::GatewayClass;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::addons::image;
 use super::api::{ApiError, deployment_shortfall, pods_shortfall, wait, wait_for_replicas};
 use super::namespaces::outlast_removal;
+use super::owner;
 use super::state::{StateDir, StateError};
 pub use crate::implementation::{Implementation, Release};
 use crate::scenario::placeholder::substitute_by;
@@ -64,6 +65,14 @@ pub enum InstallError {
     /// The API server refused, or pods did not become ready.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Somebody else's things.
+    #[error(
+        "{0}: no run of meshproof made it, and it is left alone; rename or remove it, or use another cluster"
+    )]
+    NotOurs(String),
+    /// Somebody else's things are in what would be removed.
+    #[error("{0}")]
+    Left(String),
     /// Something is still there after removal.
     #[error(
         "{0} is still there {1} s after its removal; `kubectl get -o yaml` says what holds it, finalizers perhaps"
@@ -162,11 +171,14 @@ pub(crate) struct Helm {
     program: PathBuf,
     kubeconfig: PathBuf,
     state: StateDir,
+    run: String,
 }
 
 impl Helm {
-    pub(crate) fn new(program: &Path, state: &StateDir, kubeconfig: &Path) -> Self {
-        Self { program: program.to_owned(), kubeconfig: kubeconfig.to_owned(), state: state.clone() }
+    /// For whoever installs: the id of a run, or [`owner::UP`].
+    pub(crate) fn new(program: &Path, state: &StateDir, kubeconfig: &Path, run: &str) -> Self {
+        let (program, kubeconfig) = (program.to_owned(), kubeconfig.to_owned());
+        Self { program, kubeconfig, state: state.clone(), run: run.to_owned() }
     }
 
     /// Environment of helm: which cluster, and a home of its own.
@@ -187,6 +199,9 @@ impl Helm {
 
     /// Installs a release, or brings it to these values if it is there. Does not wait for pods.
     pub(crate) async fn install(&self, client: &Client, release: &Release) -> Result<String, InstallError> {
+        if let Some(namespace) = owner::releases::foreign(client, &release.name).await?.pop() {
+            return Err(InstallError::NotOurs(format!("helm release {} in {namespace}", release.name)));
+        }
         let status = status(client, release).await?;
         let values = self.state.write_file(&values_file(release), &values_text(release))?;
         if status.as_deref().is_some_and(|status| status != "deployed") {
@@ -207,9 +222,11 @@ impl Helm {
             .arg(values);
         if verb == "install" {
             outlast_removal(client, &release.namespace).await?;
-            tool = tool.arg("--create-namespace");
+            owner::releases::make_namespace(client, &release.namespace, &self.run).await?;
+            tool = tool.arg("--labels").arg(format!("{}={}", owner::LABEL, self.run));
         }
         tool.run().await?;
+        owner::releases::label_namespaces(client, &release.name, &release.namespace, &self.run).await?;
         Ok(format!("{done} {} {} in {}", release.name, release.version, release.namespace))
     }
 
@@ -263,17 +280,6 @@ async fn records(secrets: Api<Secret>, name: &str) -> Result<Vec<PartialObjectMe
         source: Box::new(source),
     })?;
     Ok(list.items)
-}
-
-/// Whether helm made this namespace for a release: with `--create-namespace` it labels it with its own name.
-pub(crate) async fn made_by_helm(client: &Client, name: &str) -> Result<bool, ApiError> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let found = api.get_metadata_opt(name).await.map_err(|source| ApiError::Request {
-        doing: format!("looking at namespace {name}"),
-        source: Box::new(source),
-    })?;
-    let label = found.as_ref().and_then(|namespace| namespace.labels().get("name"));
-    Ok(label.is_some_and(|label| label == name))
 }
 
 /// Waits until every Deployment of the release is ready.

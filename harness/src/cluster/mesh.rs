@@ -9,7 +9,7 @@ use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use super::api::request;
-use super::{Cluster, ClusterError, Provider, istio, namespaces};
+use super::{Cluster, ClusterError, Provider, istio, namespaces, owner};
 use crate::progress::{Phase, Progress};
 use crate::supply;
 use crate::supply::cache::Cache;
@@ -86,6 +86,8 @@ impl Cluster {
         version: Option<&str>,
         progress: &dyn Progress,
     ) -> Result<String, ClusterError> {
+        // istioctl would make it as well, and nothing would tell that it is not somebody's own.
+        owner::releases::make_namespace(&self.client().await?, namespace, owner::UP).await?;
         let Some(version) = version else {
             istio::install_into(&self.artifacts, &self.state, &self.kubeconfig, namespace, revision).await?;
             return Ok(format!("installed Istio in {namespace}"));
@@ -141,9 +143,10 @@ impl Cluster {
     pub async fn uninstall_istio(&self, namespaces: &[String]) -> Result<(), ClusterError> {
         self.purge_istio().await?;
         // With its own stays the key of the mesh's authority: certificates issued before are good afterwards.
-        let others: Vec<_> =
-            namespaces.iter().filter(|namespace| *namespace != istio::NAMESPACE).cloned().collect();
-        namespaces::remove(&self.client().await?, Provider::Kind, &others).await?;
+        let client = self.client().await?;
+        for namespace in namespaces.iter().filter(|namespace| *namespace != istio::NAMESPACE) {
+            namespaces::remove_ours(&client, Provider::Kind, namespace).await?;
+        }
         Ok(())
     }
 

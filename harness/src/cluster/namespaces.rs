@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{Namespace, NamespaceSpec, Pod};
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, PostParams, Preconditions};
 use kube::discovery::{ApiResource, Discovery, Scope, verbs};
 use kube::{Client, ResourceExt};
 use tokio::time::Instant;
 
 use super::api::{ApiError, request, wait};
 use super::implementation::InstallError;
+use super::owner;
 use super::target::Provider;
 
 /// How long what is deleted may take to be gone.
@@ -32,34 +33,65 @@ pub(super) async fn outlast_removal(client: &Client, name: &str) -> Result<(), I
     }
 }
 
-/// Removes namespaces and waits until they are gone; returns those that were there.
-pub(super) async fn remove(
+/// Removes the namespace of this uid and waits until it is gone; says whether it was there.
+pub(super) async fn remove_one(
     client: &Client,
     provider: Provider,
-    names: &[String],
-) -> Result<Vec<String>, InstallError> {
+    name: &str,
+    uid: Option<&str>,
+) -> Result<bool, InstallError> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let mut removed = Vec::new();
-    for name in names {
-        match api.delete(name, &DeleteParams::default()).await {
-            Ok(_) => {
-                // Trouble shows in the waiting.
-                if let Err(error) = end_pods(client, name).await {
-                    tracing::debug!(%error, "its pods take their time");
-                }
-                removed.push(name.clone());
-            }
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
-            Err(source) => return Err(request(format!("removing namespace {name}"))(source).into()),
+    let same = Preconditions { uid: uid.map(str::to_owned), resource_version: None };
+    match api.delete(name, &DeleteParams::default().preconditions(same)).await {
+        Ok(_) => {}
+        // Another one of that name is not meant.
+        Err(kube::Error::Api(status))
+            if matches!(status.code, 404 | 409) && !is_going(&api, name, uid).await? =>
+        {
+            return Ok(false);
         }
+        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        Err(source) => return Err(request(format!("removing namespace {name}"))(source).into()),
     }
-    finish(client, provider, &removed).await;
-    for name in &removed {
-        if !wait(api.clone(), name, |object: Option<&Namespace>| object.is_none(), GONE).await? {
-            return Err(remains(&format!("namespace {name}")));
-        }
+    // Trouble shows in the waiting.
+    if let Err(error) = end_pods(client, name).await {
+        tracing::debug!(%error, "its pods take their time");
     }
-    Ok(removed)
+    finish(client, provider, std::slice::from_ref(&name.to_owned())).await;
+    let gone = |object: Option<&Namespace>| object.is_none_or(|object| object.uid().as_deref() != uid);
+    match wait(api, name, gone, GONE).await? {
+        true => Ok(true),
+        false => Err(remains(&format!("namespace {name}"))),
+    }
+}
+
+/// Whether the namespace of this uid is being removed already.
+async fn is_going(api: &Api<Namespace>, name: &str, uid: Option<&str>) -> Result<bool, ApiError> {
+    let found = api.get_metadata_opt(name).await.map_err(request(format!("looking at namespace {name}")))?;
+    Ok(found
+        .is_some_and(|found| found.uid().as_deref() == uid && found.metadata.deletion_timestamp.is_some()))
+}
+
+/// Removes a namespace that a run of meshproof, or `up`, has made for the gateway, with all the gateway has left in it; says
+/// whether it was there.
+///
+/// # Errors
+/// It holds what people have put there: that is not removed, nor is the namespace.
+pub(super) async fn remove_ours(
+    client: &Client,
+    provider: Provider,
+    name: &str,
+) -> Result<bool, InstallError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let found = api.get_metadata_opt(name).await.map_err(request(format!("looking at namespace {name}")))?;
+    let Some(found) = found.filter(|found| owner::run_of(&found.metadata).is_some()) else {
+        return Ok(false);
+    };
+    let people = owner::people(client, name).await?;
+    if !people.is_empty() {
+        return Err(InstallError::Left(owner::holds(name, &people)));
+    }
+    remove_one(client, provider, name, found.uid().as_deref()).await
 }
 
 /// Does what is left to do for namespaces that were deleted, until they are gone.
@@ -101,28 +133,29 @@ async fn release(client: &Client, name: &str) -> Result<(), InstallError> {
     }
 }
 
-/// Removes everything from namespaces but what the cluster itself keeps in each, and waits until it is gone. An empty
-/// namespace is as good as none for whoever installs into it, and in any cluster sooner had than a new one.
+/// Removes everything from namespaces but what the cluster itself keeps in each and what people have put there, and waits until
+/// it is gone. An empty namespace is as good as none for whoever installs into it, and in any cluster sooner had than a new one.
 pub(super) async fn empty(client: &Client, names: &[String]) -> Result<(), InstallError> {
     let kinds = kinds(client).await?;
     for name in names {
+        let people = owner::people(client, name).await?;
         let deadline = Instant::now() + GONE;
-        clear(client, name, kinds.clone(), Keeping::TheClusters, deadline).await?;
+        clear(client, name, kinds.clone(), Keeping::TheClusters(&people), deadline).await?;
     }
     Ok(())
 }
 
 /// What stays when a namespace is cleared.
 #[derive(Clone, Copy, PartialEq)]
-enum Keeping {
-    /// What Kubernetes and Istio put into every namespace, and events.
-    TheClusters,
+enum Keeping<'a> {
+    /// What Kubernetes and Istio put into every namespace, events, and these objects (`configmap/notes`).
+    TheClusters(&'a [String]),
     /// Nothing.
     Nothing,
 }
 
 /// Kinds whose objects live in namespaces and can be removed.
-async fn kinds(client: &Client) -> Result<Vec<ApiResource>, ApiError> {
+pub(crate) async fn kinds(client: &Client) -> Result<Vec<ApiResource>, ApiError> {
     let discovery = Discovery::new(client.clone()).run_aggregated().await;
     let discovery = discovery.map_err(request("asking for the kinds of objects"))?;
     let kinds = discovery.groups().flat_map(|group| group.recommended_resources());
@@ -138,7 +171,7 @@ async fn clear(
     client: &Client,
     name: &str,
     mut left: Vec<ApiResource>,
-    keeping: Keeping,
+    keeping: Keeping<'_>,
     deadline: Instant,
 ) -> Result<(), InstallError> {
     left.retain(|kind| keeping == Keeping::Nothing || kind.kind != "Event");
@@ -157,7 +190,7 @@ async fn empty_of(
     client: &Client,
     namespace: &str,
     kinds: Vec<ApiResource>,
-    keeping: Keeping,
+    keeping: Keeping<'_>,
     deadline: Instant,
 ) -> Result<Vec<ApiResource>, InstallError> {
     let deleted: Vec<_> = futures::stream::iter(kinds)
@@ -188,9 +221,9 @@ async fn delete_all(
     api: &Api<DynamicObject>,
     kind: &ApiResource,
     namespace: &str,
-    keeping: Keeping,
+    keeping: Keeping<'_>,
 ) -> Result<Vec<(String, Option<String>)>, ApiError> {
-    let which = match kept(&kind.kind, keeping) {
+    let which = match kept(&kind.kind, keeping).as_slice() {
         [] => ListParams::default(),
         kept => {
             let others: Vec<_> = kept.iter().map(|name| format!("metadata.name!={name}")).collect();
@@ -201,7 +234,7 @@ async fn delete_all(
         Ok(deleted) => {
             let deleted = deleted.left();
             let objects = deleted.iter().flat_map(|list| &list.items);
-            let stays = |name: &str| keeping == Keeping::TheClusters && ISTIOS.contains(&name);
+            let stays = |name: &str| matches!(keeping, Keeping::TheClusters(_)) && ISTIOS.contains(&name);
             let objects = objects.filter(|object| !stays(&object.name_any()));
             Ok(objects.map(|object| (object.name_any(), object.uid())).collect())
         }
@@ -215,13 +248,19 @@ async fn delete_all(
 /// What Istio puts into every namespace at once. Only one that is made anew is sure to be of the Istio that is there now.
 const ISTIOS: [&str; 2] = ["istio-ca-root-cert", "istio-ca-crl"];
 
-/// What Kubernetes puts into every namespace, and would put there again.
-fn kept(kind: &str, keeping: Keeping) -> &'static [&'static str] {
-    match (keeping, kind) {
-        (Keeping::TheClusters, "ConfigMap") => &["kube-root-ca.crt"],
-        (Keeping::TheClusters, "ServiceAccount") => &["default"],
-        _ => &[],
-    }
+/// Names that stay of a kind: what Kubernetes puts into every namespace, and would put there again, and what people have put
+/// there.
+fn kept<'a>(kind: &str, keeping: Keeping<'a>) -> Vec<&'a str> {
+    let Keeping::TheClusters(people) = keeping else { return Vec::new() };
+    let word = kind.to_lowercase();
+    let of_people = people.iter().filter_map(|object| object.split_once('/'));
+    let of_people = of_people.filter(|(kind, _)| *kind == word).map(|(_, name)| name);
+    let everywhere = match kind {
+        "ConfigMap" => Some("kube-root-ca.crt"),
+        "ServiceAccount" => Some("default"),
+        _ => None,
+    };
+    everywhere.into_iter().chain(of_people).collect()
 }
 
 /// Ends the pods of a namespace that goes away: nobody waits for their grace period.
@@ -302,6 +341,15 @@ mod tests {
         assert!(second.starts_with("DELETE /api/v1/namespaces/a/configmaps"), "{second}");
         assert!(release.starts_with("PUT /api/v1/namespaces/a/finalize"), "{release}");
         assert!(release.contains(r#""finalizers":[]"#), "{release}");
+    }
+
+    #[test]
+    fn what_people_have_put_into_a_namespace_stays_when_it_is_emptied() {
+        let people = ["configmap/notes".to_owned(), "secret/theirs".to_owned()];
+        assert_eq!(kept("ConfigMap", Keeping::TheClusters(&people)), ["kube-root-ca.crt", "notes"]);
+        assert_eq!(kept("Secret", Keeping::TheClusters(&people)), ["theirs"]);
+        assert_eq!(kept("Pod", Keeping::TheClusters(&people)), [""; 0]);
+        assert_eq!(kept("ConfigMap", Keeping::Nothing), [""; 0]);
     }
 
     #[tokio::test]

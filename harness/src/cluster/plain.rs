@@ -11,7 +11,7 @@ use super::implementation::{Helm, Implementation, InstallOptions, Release};
 use super::network::{Pool, Subnet, network_name};
 use super::node::{self, Node};
 use super::state::StateDir;
-use super::{Cluster, ClusterError, ClusterSpec, addons, docker, istio, kind, remove};
+use super::{Cluster, ClusterError, ClusterSpec, addons, docker, istio, kind, owner, remove};
 use crate::engine;
 use crate::progress::Progress;
 use crate::supply::cache::Cache;
@@ -162,7 +162,7 @@ impl Way<'_> {
     async fn helm(&self, release: &Release) -> Result<(), ClusterError> {
         let values = serde_json::to_vec(&release.values).unwrap_or_default();
         let values = self.state.write_file("values.json", &values)?;
-        let helm = Helm::new(&self.like.artifacts.helm, self.state, &self.state.kubeconfig());
+        let helm = Helm::new(&self.like.artifacts.helm, self.state, &self.state.kubeconfig(), owner::UP);
         let install = helm
             .tool(format!("installing release {}", release.name))
             .args(["install", &release.name, &release.chart, "--version", &release.version])

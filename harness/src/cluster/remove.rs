@@ -2,8 +2,8 @@
 
 use super::network::network_name;
 use super::state::StateDir;
-use super::{ClusterError, ENGINE_LOCK, docker, lock};
-use crate::engine::{self, Engine};
+use super::{ClusterError, ENGINE_LOCK, docker, health, lock};
+use crate::engine::{self, Engine, EngineError};
 use crate::progress::Progress;
 use crate::supply::cache::Cache;
 
@@ -36,13 +36,22 @@ pub async fn remove_cluster(name: &str, progress: &dyn Progress) -> Result<Remov
     let _engines = cache.lock(ENGINE_LOCK, || {}).await?;
     let state = StateDir::new(cache.root(), name);
     let mut removed = Removed { traces: state.path().exists(), ..Removed::default() };
-    let engine = match engine::find(&cache).await? {
+    let last = StateDir::list(cache.root()).iter().all(|other| other == name);
+    let engine = match engine::find(&cache).await {
         // Our containers may lie in a private engine that died; they would come back with the next one.
-        None if removed.traces => engine::ensure_engine(&cache, progress).await.ok(),
-        found => found,
+        Ok(None) if removed.traces => engine::ensure_engine(&cache, progress).await.ok(),
+        // The nodes go with the engine, which nobody else needs.
+        Err(EngineError::Silent { host, .. }) if last && host == engine::private_host(&cache) => None,
+        found => found?,
     };
     if let Some(engine) = engine {
         let seen = docker::containers(&engine, name).await?;
+        // Its nodes would run on, and nobody would know whose they are.
+        if let (Some(other), true) =
+            (health::elsewhere(&cache, state.read().as_ref(), &engine), seen.is_empty())
+        {
+            return Err(health::is_elsewhere(name, &other, engine.host()));
+        }
         let network = network_name(name);
         // A cluster that others made with kind alone is none of our business.
         if let Some(stranger) = seen.iter().find(|node| !node.networks.contains(&network)) {

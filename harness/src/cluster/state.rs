@@ -1,5 +1,8 @@
 //! What is written down about a cluster, and what to make of it when a process, an engine or the machine died.
 //!
+//! A cluster is made again without a question only if it is proved that nothing of it can be lost: it was never finished, or its
+//! containers have ended. That somebody could not look at it proves nothing.
+//!
 //! `<cache>/clusters/<name>/` holds the record and the kubeconfig. Whoever changes a cluster holds the cache's lock
 //! `cluster-<name>`, which the kernel releases with the process: a killed one leaves nothing to wait for.
 
@@ -33,6 +36,42 @@ pub enum Stage {
     Ready,
 }
 
+/// What docker says of a container (`State.Status`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerState {
+    /// Made and never started.
+    Created,
+    /// Its process runs.
+    #[default]
+    Running,
+    /// Its processes are there and do nothing until somebody lets them (`docker unpause`).
+    Paused,
+    /// It has ended and is being started again.
+    Restarting,
+    /// It is being removed.
+    Removing,
+    /// Its process has ended.
+    Exited,
+    /// Its process has ended and docker could not remove it.
+    Dead,
+    /// Another word, which proves nothing.
+    #[serde(other)]
+    Unknown,
+}
+
+impl ContainerState {
+    /// Whether something can be asked of its processes now.
+    pub fn runs(self) -> bool {
+        self == Self::Running
+    }
+
+    /// Whether its processes are gone, and with them everything that they kept in memory.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Exited | Self::Dead | Self::Removing)
+    }
+}
+
 /// A node's container as recorded or seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeContainer {
@@ -42,8 +81,9 @@ pub struct NodeContainer {
     pub id: String,
     /// When its process started, as docker prints it. A restarted node has lost its etcd (tmpfs) and its addresses.
     pub started_at: String,
-    /// Whether it runs.
-    pub running: bool,
+    /// Whether it runs, and what else may be the case.
+    #[serde(default)]
+    pub state: ContainerState,
     /// Names of the docker networks it is on.
     pub networks: Vec<String>,
 }
@@ -66,6 +106,47 @@ pub struct Record {
     /// Istio belongs into it, and was taken out for scenarios that begin without.
     #[serde(default)]
     pub istio_out: bool,
+    /// The engine in which its nodes run, as `DOCKER_HOST` has it.
+    #[serde(default)]
+    pub engine: Option<String>,
+}
+
+/// What was found written down about a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    /// There is no record.
+    Nothing,
+    /// There is one that cannot be read, for this reason: it may be a newer meshproof's.
+    Unreadable(String),
+    /// This.
+    Known(Box<Record>),
+}
+
+impl Recorded {
+    /// The record, if it could be read.
+    pub fn known(&self) -> Option<&Record> {
+        match self {
+            Self::Known(record) => Some(record),
+            _ => None,
+        }
+    }
+}
+
+/// Why a cluster may have to be made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Because {
+    /// Somebody said so (`up --recreate`).
+    Asked,
+    /// Its making was interrupted.
+    Unfinished,
+    /// Its containers are gone or have ended, and with them what was in it.
+    Dead,
+    /// Another cluster is wanted under its name. It may be well.
+    Different,
+    /// One of its nodes is gone. The others may be well.
+    Incomplete,
+    /// Nothing is known about containers that run.
+    Unrecorded,
 }
 
 /// What to do about a cluster.
@@ -75,49 +156,108 @@ pub enum Verdict {
     Create,
     /// It looks as it should; its API must still answer.
     Use,
-    /// Something of ours is there and cannot be used, for this reason.
-    Replace(String),
+    /// The same, but for these nodes beside the control plane, which have to be started.
+    Start(Vec<String>),
+    /// Something of ours is there and cannot be used as it is.
+    Replace(Because, String),
+    /// These nodes are paused: what they would say is not known.
+    Paused(Vec<String>),
+    /// Its nodes are in this engine, which is not the one in use: they cannot be looked at.
+    Elsewhere(String),
     /// Containers of this name exist that are not ours.
     Foreign(String),
 }
 
-/// Decides from the record and the containers seen what to do to have `wanted`. Only containers on `network` are ours.
+/// Decides from the record and the containers seen what to do to have `wanted`. Only containers on `network` are ours. `elsewhere`
+/// is the engine that was recorded, if that is not the one in which was looked and may still run.
 pub fn assess(
-    record: Option<&Record>,
+    recorded: &Recorded,
     seen: &[NodeContainer],
     wanted: &Definition,
     network: &str,
+    elsewhere: Option<&str>,
+) -> Verdict {
+    let condition = condition(recorded, seen, network, elsewhere);
+    let difference = recorded.known().and_then(|record| record.definition.difference(wanted));
+    match (condition, difference) {
+        (Verdict::Use | Verdict::Start(_) | Verdict::Replace(Because::Incomplete, _), Some(difference)) => {
+            Verdict::Replace(Because::Different, format!("its definition changed ({difference})"))
+        }
+        (condition, _) => condition,
+    }
+}
+
+/// The same for a cluster that need only be what it was made as.
+pub fn condition(
+    recorded: &Recorded,
+    seen: &[NodeContainer],
+    network: &str,
+    elsewhere: Option<&str>,
 ) -> Verdict {
     if let Some(stranger) = seen.iter().find(|node| !node.networks.iter().any(|name| name == network)) {
         return Verdict::Foreign(stranger.name.clone());
     }
-    let Some(record) = record else {
-        return match seen.first() {
-            None => Verdict::Create,
-            Some(node) => {
-                Verdict::Replace(format!("container {} is left of a cluster without a record", node.name))
-            }
-        };
+    if let (Some(engine), true) = (elsewhere, seen.is_empty()) {
+        return Verdict::Elsewhere(engine.to_owned());
+    }
+    let record = match recorded {
+        Recorded::Known(record) => record,
+        Recorded::Nothing if seen.is_empty() => return Verdict::Create,
+        _ => return unrecorded(recorded, seen),
     };
     if record.stage == Stage::Creating {
-        return Verdict::Replace("its creation was interrupted".to_owned());
+        return Verdict::Replace(Because::Unfinished, "its creation was interrupted".to_owned());
     }
-    if let Some(difference) = record.definition.difference(wanted) {
-        return Verdict::Replace(format!("its definition changed ({difference})"));
-    }
-    for node in &record.nodes {
-        match seen.iter().find(|other| other.id == node.id) {
-            None => return Verdict::Replace(format!("node {} is gone", node.name)),
-            Some(other) if !other.running => {
-                return Verdict::Replace(format!("node {} does not run", node.name));
+    let paused: Vec<_> = seen.iter().filter(|node| node.state == ContainerState::Paused).collect();
+    let mut stopped = Vec::new();
+    let mut lost = None;
+    for (at, node) in record.nodes.iter().enumerate() {
+        // kind's names are such that the control plane comes first. All state of a cluster is in its memory.
+        let kept = at > 0;
+        let now = seen.iter().find(|other| other.id == node.id);
+        match now {
+            None if kept => lost = Some(format!("node {} is gone", node.name)),
+            None => return dead(format!("node {} is gone", node.name)),
+            Some(other) if other.state.has_ended() && kept => stopped.push(node.name.clone()),
+            Some(other) if other.state.has_ended() => {
+                return dead(format!("node {} does not run", node.name));
             }
+            Some(other) if other.started_at != node.started_at && kept => stopped.push(node.name.clone()),
             Some(other) if other.started_at != node.started_at => {
-                return Verdict::Replace(format!("node {} was restarted and has lost its state", node.name));
+                return dead(format!("node {} was restarted and has lost its state", node.name));
             }
             Some(_) => {}
         }
     }
-    Verdict::Use
+    if !paused.is_empty() {
+        return Verdict::Paused(paused.into_iter().map(|node| node.name.clone()).collect());
+    }
+    match lost {
+        Some(lost) => Verdict::Replace(Because::Incomplete, lost),
+        None if stopped.is_empty() => Verdict::Use,
+        None => Verdict::Start(stopped),
+    }
+}
+
+fn dead(reason: String) -> Verdict {
+    Verdict::Replace(Because::Dead, reason)
+}
+
+/// Of containers without a record it is only known whether they run.
+fn unrecorded(recorded: &Recorded, seen: &[NodeContainer]) -> Verdict {
+    let record = match recorded {
+        Recorded::Unreadable(why) => format!("whose record cannot be read ({why})"),
+        _ => "without a record".to_owned(),
+    };
+    let (because, node) = match seen.iter().find(|node| !node.state.has_ended()) {
+        Some(node) => (Because::Unrecorded, Some(node)),
+        None => (Because::Dead, seen.first()),
+    };
+    let reason = match node {
+        Some(node) => format!("container {} is left of a cluster {record}", node.name),
+        None => format!("nothing is left of a cluster {record}"),
+    };
+    Verdict::Replace(because, reason)
 }
 
 /// The files of one cluster.
@@ -166,10 +306,24 @@ impl StateDir {
             .map_err(|source| StateError { doing: "creating", path: self.path(), source })
     }
 
-    /// Reads the record. A record that cannot be read counts as none: what it describes is then replaced.
+    /// Reads the record; nothing if there is none or it cannot be read (see [`Self::recorded`]).
     pub fn read(&self) -> Option<Record> {
-        let text = std::fs::read(self.path().join("cluster.json")).ok()?;
-        serde_json::from_slice(&text).ok()
+        self.recorded().known().cloned()
+    }
+
+    /// Reads the record, and tells one that cannot be read from none.
+    pub fn recorded(&self) -> Recorded {
+        let path = self.path().join("cluster.json");
+        let unreadable =
+            |why: &dyn std::fmt::Display| Recorded::Unreadable(format!("{}: {why}", path.display()));
+        match std::fs::read(&path) {
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(record) => Recorded::Known(Box::new(record)),
+                Err(error) => unreadable(&error),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Recorded::Nothing,
+            Err(error) => unreadable(&error),
+        }
     }
 
     /// Writes the record so that a reader sees the old or the new one, never half of it.
@@ -202,4 +356,4 @@ impl StateDir {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,13 +7,17 @@ use kube::Client;
 use kube::api::{Api, DeleteParams};
 
 use super::api::{self, ApiError};
+use super::existing::refusal::Plan;
+use super::holdings::Holdings;
 use super::implementation::{
-    Helm, Implementation, InstallError, InstallOptions, Release, installed_in, made_by_helm, wait_for_class,
+    Helm, Implementation, InstallError, InstallOptions, Release, installed_in, wait_for_class,
     wait_until_ready,
 };
 use super::state::StateDir;
-use super::{Cluster, ClusterError, dns, namespaces};
+use super::{Cluster, ClusterError, dns, namespaces, owner};
+use crate::evidence::Keeping;
 use crate::progress::{Phase, Progress};
+use crate::scenario::Scenario;
 use crate::supply::LoadImage;
 
 /// Who made a cluster.
@@ -57,6 +61,10 @@ pub struct Target {
     pub images: Vec<LoadImage>,
     /// Whether its load-balancer addresses are on this host, so that requests to others must not be made.
     pub local: bool,
+    /// Of which namespaces evidence is kept.
+    pub keeping: Keeping,
+    /// Id of the run that works with it, or [`owner::UP`]: what is made in it gets this label.
+    pub run: String,
     /// Resource definitions that the implementation's charts bring and that were not there before. helm leaves them behind;
     /// what was found without them is left without them.
     pub definitions: Vec<String>,
@@ -142,6 +150,7 @@ impl Target {
         for release in &releases {
             let phase = Phase::start(progress, format!("helm install {}", release.name), None);
             lines.push(helm.install(&client, release).await?);
+            owner::releases::label_definitions(&client, &self.definitions, &self.run).await?;
             phase.done();
         }
         if !options.no_wait && !releases.is_empty() {
@@ -175,6 +184,7 @@ impl Target {
             if !helm.is_current(&client, release).await? {
                 let phase = Phase::start(progress, format!("helm install {}", release.name), None);
                 helm.install(&client, release).await?;
+                owner::releases::label_definitions(&client, &self.definitions, &self.run).await?;
                 phase.done();
             }
         }
@@ -192,6 +202,23 @@ impl Target {
             Some(zone) if self.provider == Provider::Kind => dns::lead_to(client, &zone).await,
             _ => Ok(()),
         }
+    }
+
+    /// Writes down which namespaces these scenarios and this implementation make, so that a cluster of ours is not taken for
+    /// one in which somebody has something. Nothing to do for somebody else's.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn will_make<'a>(
+        &self,
+        scenarios: impl IntoIterator<Item = &'a Scenario>,
+        implementation: &Implementation,
+    ) -> Result<(), ClusterError> {
+        if self.provider == Provider::Kind {
+            let plan = Plan::new(scenarios, implementation);
+            Holdings::will_make(&self.state, plan.namespaces)?;
+        }
+        Ok(())
     }
 
     /// The cluster with its nodes, for what is done only to one of ours.
@@ -216,20 +243,35 @@ impl Target {
         let helm = self.releases();
         let mut gone = Vec::new();
         let everything = InstallOptions { without_extension: false, ..options.clone() };
+        let releases = implementation.selected(&everything, &self.images)?;
+        for release in &releases {
+            if let Some(namespace) = owner::releases::foreign(&client, &release.name).await?.pop() {
+                return Err(InstallError::NotOurs(format!("helm release {} in {namespace}", release.name)));
+            }
+        }
         let mut others = Vec::new();
-        for release in implementation.selected(&everything, &self.images)?.iter().rev() {
+        for release in releases.iter().rev() {
             for namespace in installed_in(&client, &release.name).await? {
-                if made_by_helm(&client, &namespace).await? && !implementation.namespaces.contains(&namespace)
-                {
+                let made = owner::releases::is_ours(&client, &namespace).await? == Some(true);
+                if made && !implementation.namespaces.contains(&namespace) {
                     others.push(namespace.clone());
                 }
                 helm.uninstall(&Release { namespace, ..release.clone() }).await?;
                 gone.push(format!("release {}", release.name));
             }
         }
-        namespaces::empty(&client, &implementation.namespaces).await?;
-        let removed = namespaces::remove(&client, self.provider, &others).await?;
-        gone.extend(removed.into_iter().map(|name| format!("namespace {name}")));
+        let mut own = Vec::new();
+        for namespace in &implementation.namespaces {
+            if owner::releases::is_ours(&client, namespace).await? == Some(true) {
+                own.push(namespace.clone());
+            }
+        }
+        namespaces::empty(&client, &own).await?;
+        for name in others {
+            if namespaces::remove_ours(&client, self.provider, &name).await? {
+                gone.push(format!("namespace {name}"));
+            }
+        }
         Ok(gone)
     }
 
@@ -244,9 +286,17 @@ impl Target {
         }
         self.uninstall(implementation, &InstallOptions::default()).await?;
         let client = self.client().await?;
-        namespaces::remove(&client, self.provider, &implementation.namespaces).await?;
-        let definitions: Api<CustomResourceDefinition> = Api::all(client);
+        for namespace in &implementation.namespaces {
+            namespaces::remove_ours(&client, self.provider, namespace).await?;
+        }
+        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
         for name in &self.definitions {
+            let others = owner::of_definition(&client, name).await?;
+            if !others.is_empty() {
+                let with = others.join(", ");
+                let why = format!("the definition {name} is left alone: with it would go {with}");
+                return Err(InstallError::Left(why).into());
+            }
             match definitions.delete(name, &DeleteParams::default()).await {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.is_not_found() => {}
@@ -261,6 +311,6 @@ impl Target {
     }
 
     fn releases(&self) -> Helm {
-        Helm::new(&self.helm, &self.state, &self.kubeconfig)
+        Helm::new(&self.helm, &self.state, &self.kubeconfig, &self.run)
     }
 }

@@ -1,5 +1,7 @@
 //! Which fragment of a page is which known one. Place does not count, likeness does.
 
+use std::collections::BTreeSet;
+
 use super::facts::{self, Facts};
 use super::known::KnownFragment;
 use super::sentence::Shingles;
@@ -10,6 +12,9 @@ const ALIKE: f64 = 0.5;
 
 /// The likeness of fragments that are the same.
 const SAME: f64 = 2.0;
+
+/// What the same values are worth in choosing among sentences that are alike: more than most rewordings take away.
+const VALUES: f64 = 0.5;
 
 /// From here on a new fragment may be what became of one that is gone: a sentence that was split, say.
 const RESEMBLES: f64 = 0.25;
@@ -35,15 +40,18 @@ pub(super) fn pair(known: &[KnownFragment], found: &[Fragment]) -> Pairing {
         for (f, new) in found.iter().enumerate() {
             let score = likeness(old, shingles, new);
             if score >= ALIKE {
+                // Of two sentences that are alike, the one that says the same values is the same: that the other took its
+                // place would be a change that nobody made.
+                let rank = score + if old.kind.is_prose() { VALUES * same_values(old, new) } else { 0.0 };
                 let distance = (k as f64 / known.len() as f64 - f as f64 / found.len() as f64).abs();
-                candidates.push((k, f, score, distance));
+                candidates.push((k, f, score, rank, distance));
             }
         }
     }
-    candidates.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.3.total_cmp(&b.3)));
+    candidates.sort_by(|a, b| b.3.total_cmp(&a.3).then(a.4.total_cmp(&b.4)));
     let (mut of_known, mut of_found) = (vec![false; known.len()], vec![false; found.len()]);
     let mut pairing = Pairing::default();
-    for (k, f, score, _) in &candidates {
+    for (k, f, score, ..) in &candidates {
         if let (Some(a), Some(b)) = (of_known.get_mut(*k), of_found.get_mut(*f))
             && !*a
             && !*b
@@ -52,7 +60,7 @@ pub(super) fn pair(known: &[KnownFragment], found: &[Fragment]) -> Pairing {
             pairing.pairs.push((*k, *f, score.min(1.0)));
         }
     }
-    for (_, f, _, _) in candidates.iter().filter(|(_, _, score, _)| *score >= SAME) {
+    for (_, f, ..) in candidates.iter().filter(|(_, _, score, ..)| *score >= SAME) {
         if let Some(b) = of_found.get_mut(*f).filter(|b| !**b) {
             *b = true;
             pairing.repeated += 1;
@@ -72,6 +80,16 @@ pub(super) fn nearest(known: &[KnownFragment], gone: &[usize], new: &Fragment) -
         (score >= RESEMBLES).then_some((*k, score))
     });
     scored.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(k, _)| k)
+}
+
+/// Which share of a sentence's values (its code, numbers and versions) another has, from 0 to 1; 0 if it has none.
+fn same_values(old: &KnownFragment, new: &Fragment) -> f64 {
+    let values = |facts: &Facts| {
+        let values = facts.iter().filter(|(key, _)| !key.starts_with("sense"));
+        values.map(|(_, value)| facts::kept(value)).collect::<BTreeSet<_>>()
+    };
+    let (old, new) = (values(&old.facts), values(&new.facts));
+    old.intersection(&new).count() as f64 / old.len().max(1) as f64
 }
 
 fn likeness(old: &KnownFragment, shingles: &Shingles, new: &Fragment) -> f64 {

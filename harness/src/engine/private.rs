@@ -93,14 +93,40 @@ pub(super) fn host(cache: &Cache) -> String {
     format!("unix://{}", layout(cache).socket().display())
 }
 
-/// The private engine, if it runs and answers.
+/// Whether its process runs, whether it answers or not.
+pub(super) fn runs(cache: &Cache) -> bool {
+    layout(cache).state().is_some_and(|state| state.process.is_alive())
+}
+
+/// The private engine, if it runs. One that has just been started, or has much to do, is waited for.
+///
+/// # Errors
+/// It runs and does not answer.
 pub(super) async fn find(cache: &Cache) -> Result<Option<Engine>, EngineError> {
-    let layout = layout(cache);
-    let Some(state) = layout.state().filter(|state| state.process.is_alive()) else { return Ok(None) };
-    let Some(docker) = on_path("docker") else { return Ok(None) };
+    let until = Instant::now() + START_LIMIT;
+    loop {
+        let (process, reason) = match ask(cache).await {
+            None => return Ok(None),
+            Some((_, Ok(engine))) => return Ok(Some(engine)),
+            Some((process, Err(reason))) => (process, reason),
+        };
+        if Instant::now() > until {
+            let reason = format!("{reason}; it is process {}", process.pid);
+            return Err(EngineError::Silent { host: host(cache), reason });
+        }
+        // Nothing announces to strangers that a socket is listened on; the end of the process ends this, too.
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// What the private engine answers, if its process runs.
+async fn ask(cache: &Cache) -> Option<(ProcessId, Result<Engine, String>)> {
+    let state = layout(cache).state().filter(|state| state.process.is_alive())?;
+    let docker = on_path("docker")?;
     let host = host(cache);
-    let version = server_version(&docker, Some(&host)).await.ok();
-    Ok(version.map(|version| Engine { docker, host, version, private: true, shim: state.shim }))
+    let version = server_version(&docker, Some(&host)).await;
+    let engine = version.map(|version| Engine { docker, host, version, private: true, shim: state.shim });
+    Some((state.process, engine))
 }
 
 /// Starts the private engine, after removing what a dead one left.
@@ -125,7 +151,7 @@ pub(super) async fn start(cache: &Cache, progress: &dyn Progress) -> Result<Engi
 
 async fn start_locked(cache: &Cache) -> Result<Engine, EngineError> {
     let layout = layout(cache);
-    // Alive but not answering is as good as dead.
+    // One that is alive was found before, or refused.
     leftovers::remove(&layout).await?;
     for dir in [&layout.data, &layout.run] {
         std::fs::create_dir_all(dir).map_err(io("create", dir))?;
@@ -228,7 +254,8 @@ async fn wait_ready(
                 &format!("dockerd ended with {status}; {}", last_error(&layout.log)),
             ));
         }
-        if let Some(engine) = find(cache).await? {
+        // While it starts it need not answer.
+        if let Some((_, Ok(engine))) = ask(cache).await {
             return Ok(engine);
         }
         if Instant::now() > until {
@@ -297,8 +324,12 @@ pub(super) async fn stop(cache: &Cache, progress: &dyn Progress) -> Result<bool,
 }
 
 async fn stop_locked(cache: &Cache, layout: &Layout) -> Result<(), EngineError> {
-    let mut running = find(cache).await?;
-    if running.is_none() && holds_containers(layout) {
+    let mut running = match find(cache).await {
+        // It is to go, whatever it says.
+        Err(EngineError::Silent { .. }) => None,
+        found => found?,
+    };
+    if running.is_none() && !runs(cache) && holds_containers(layout) {
         // Only an engine can take its containers, volumes and networks apart. If it cannot be started any
         // more, they stay as files in the cache.
         running = start_locked(cache).await.ok();

@@ -1,13 +1,14 @@
 //! The folder that evidence is written to, within limits.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
 
 use super::redact;
-use crate::{event::Diagnosis, ports::EvidenceRequest};
+use crate::{event::Diagnosis, ports::EvidenceRequest, visible};
 
 /// A file is cut at this size: its end is kept, which for logs is what matters.
 const FILE: usize = 4 * 1024 * 1024;
@@ -18,22 +19,30 @@ const TOTAL: usize = 96 * 1024 * 1024;
 /// Writes files below a directory and keeps account of them.
 pub(super) struct Folder {
     directory: PathBuf,
+    /// Namespaces of which files are kept; all if nothing is said.
+    only: Option<BTreeSet<String>>,
     files: Vec<(PathBuf, usize)>,
     missing: Vec<String>,
     total: usize,
 }
 
 impl Folder {
-    pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.into(), files: Vec::new(), missing: Vec::new(), total: 0 }
+    pub(super) fn new(directory: &Path, only: Option<BTreeSet<String>>) -> Self {
+        Self { directory: directory.into(), only, files: Vec::new(), missing: Vec::new(), total: 0 }
     }
 
-    /// Writes a file, without private keys. What does not fit is cut or left out, and said so.
+    /// Whether anything of this namespace is kept.
+    pub(super) fn keeps(&self, namespace: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(namespace))
+    }
+
+    /// Writes a file, without credentials. What does not fit is cut or left out, and said so; what is of a namespace of which
+    /// nothing is to be kept is not written.
     pub(super) fn write(&mut self, path: &str, text: &str) {
-        if text.trim().is_empty() {
+        if text.trim().is_empty() || namespace_of(path).is_some_and(|namespace| !self.keeps(namespace)) {
             return;
         }
-        let text = cut(&redact::text(text));
+        let text = cut(&visible::file(path, &redact::text(text)));
         if self.total + text.len() > TOTAL {
             self.missing(format!("{path}: there are {} MB of evidence already", TOTAL / 1024 / 1024));
             return;
@@ -67,6 +76,15 @@ impl Folder {
     pub(super) fn into_parts(self) -> (Vec<PathBuf>, Vec<String>) {
         (self.files.into_iter().map(|(path, _)| path).collect(), self.missing)
     }
+}
+
+/// The namespace that a file is about.
+fn namespace_of(path: &str) -> Option<&str> {
+    let mut parts = path.split('/');
+    let sort = parts.next().filter(|sort| matches!(*sort, "objects" | "logs" | "envoy"));
+    // Objects outside of namespaces have a folder beside theirs.
+    sort.and_then(|_| parts.next())
+        .filter(|namespace| !(path.starts_with("objects/cluster/") && *namespace == "cluster"))
 }
 
 fn cut(text: &str) -> String {
@@ -123,7 +141,11 @@ mod tests {
     #[test]
     fn files_are_written_redacted_and_listed() {
         let directory = tempfile::tempdir().unwrap();
-        let mut folder = Folder::new(directory.path());
+        let only = Some(["ns".to_owned()].into());
+        let mut folder = Folder::new(directory.path(), only);
+        for path in ["logs/other/pod/c.log", "objects/other/pods.yaml", "envoy/other/pod/stats.txt"] {
+            folder.write(path, "theirs");
+        }
         folder.write("logs/ns/pod/c.log", "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----");
         folder.write("empty.log", " \n");
         folder.missing("envoy/ns/pod: no answer in time");

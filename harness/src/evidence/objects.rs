@@ -50,8 +50,13 @@ pub(super) async fn collect(
         match listed {
             Ok(objects) if objects.is_empty() => {}
             Ok(objects) => {
+                // Who else is in the cluster is nobody's business.
+                let about = |object: &&Value| {
+                    plural != "namespaces"
+                        || object["metadata"]["name"].as_str().is_some_and(|name| namespaces.contains(name))
+                };
                 let text: Vec<String> =
-                    objects.iter().filter_map(|object| yaml::to_string(object).ok()).collect();
+                    objects.iter().filter(about).filter_map(|object| yaml::to_string(object).ok()).collect();
                 folder.write(&path, &text.join("---\n"));
                 all.entry(plural.to_string()).or_default().extend(objects);
             }

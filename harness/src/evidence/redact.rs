@@ -1,11 +1,14 @@
-//! What must not be kept: private keys, tokens, the content of Secrets.
+//! What must not be kept: the content of Secrets, and everything that looks like a credential.
+
+mod names;
+mod patterns;
 
 use serde_json::{Value, json};
 
-const INSTEAD: &str = "(removed: private key)";
+use names::is_sensitive;
 
-/// Removes managed fields and the content of Secrets from an object. Of a Secret's keys their size is told,
-/// and certificates stay: they are public, and often the point.
+/// Removes managed fields, the content of Secrets, and values that by their names are credentials, from an object. Of what is
+/// removed the size is told, and certificates stay: they are public, and often the point.
 pub(super) fn object(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
@@ -13,17 +16,48 @@ pub(super) fn object(object: &mut Value) {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    if object.get("kind").and_then(Value::as_str) != Some("Secret") {
-        return;
-    }
-    for field in ["data", "stringData"] {
+    let is_secret = object.get("kind").and_then(Value::as_str) == Some("Secret");
+    for field in ["data", "stringData", "binaryData"] {
         for (key, value) in object.get_mut(field).and_then(Value::as_object_mut).into_iter().flatten() {
-            if !is_certificate(key) {
-                let size = value.as_str().map_or(0, str::len);
-                *value = json!(format!("(removed: {size} characters)"));
+            if !is_certificate(key) && (is_secret || is_sensitive(key)) {
+                remove(value);
             }
         }
     }
+    if !is_secret {
+        pairs(object);
+    }
+}
+
+/// Removes what stands beside a name that says what it is: environment variables and headers (`{name: DB_PASSWORD, value: …}`),
+/// and arguments after a flag (`--password`, `…`).
+fn pairs(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let named = fields.get("name").and_then(Value::as_str).is_some_and(is_sensitive);
+            if let Some(value) = fields.get_mut("value").filter(|value| named && value.is_string()) {
+                remove(value);
+            }
+            fields.values_mut().for_each(pairs);
+        }
+        Value::Array(list) => {
+            let mut after_flag = false;
+            for item in list {
+                if after_flag && item.is_string() {
+                    remove(item);
+                }
+                let flag = item.as_str().and_then(|text| text.strip_prefix('-'));
+                after_flag = flag.is_some_and(|flag| !flag.contains('=') && is_sensitive(flag));
+                pairs(item);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn remove(value: &mut Value) {
+    let size = value.as_str().map_or(0, |text| text.chars().count());
+    *value = json!(format!("(removed: {size} characters)"));
 }
 
 /// Keys that hold certificates and nothing else, by convention of Kubernetes and Istio.
@@ -31,125 +65,10 @@ fn is_certificate(key: &str) -> bool {
     matches!(key, "tls.crt" | "ca.crt" | "root-cert.pem" | "cert-chain.pem" | "ca-cert.pem")
 }
 
-/// Text without private keys (PEM) and bearer tokens.
+/// Text without what looks like a credential, whatever it is part of: an object, a log, a configuration, a command's output.
 pub(super) fn text(text: &str) -> String {
-    let text = blocks(text);
-    tokens(&text)
-}
-
-/// Replaces PEM blocks of private keys; a block that does not end is removed to the end. JSON and YAML spell
-/// line breaks as `\n`, which makes no difference here.
-fn blocks(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(begin) = find_begin(rest) {
-        kept.push_str(&rest[..begin]);
-        kept.push_str(INSTEAD);
-        let block = &rest[begin..];
-        rest = match block.find("-----END ") {
-            Some(end) => {
-                let tail = &block[end + "-----END ".len()..];
-                tail.find("-----").map_or("", |dashes| &tail[dashes + "-----".len()..])
-            }
-            None => "",
-        };
-    }
-    kept.push_str(rest);
-    kept
-}
-
-/// Where a PEM block of a private key begins, whatever kind of key it is.
-fn find_begin(text: &str) -> Option<usize> {
-    const BEGIN: &str = "-----BEGIN ";
-    let mut from = 0;
-    while let Some(at) = text[from..].find(BEGIN).map(|at| from + at) {
-        let label = &text[at + BEGIN.len()..];
-        let end = label.find("-----").unwrap_or(label.len());
-        if label[..end].ends_with("PRIVATE KEY") {
-            return Some(at);
-        }
-        from = at + BEGIN.len();
-    }
-    None
-}
-
-/// Replaces JSON Web Tokens: three base64url parts, the first of which begins with `{"`.
-fn tokens(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("eyJ") {
-        let candidate = &rest[at..];
-        let end = candidate
-            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
-            .unwrap_or(candidate.len());
-        kept.push_str(&rest[..at]);
-        if candidate[..end].matches('.').count() == 2 && end > 60 {
-            kept.push_str("(removed: token)");
-        } else {
-            kept.push_str(&candidate[..end]);
-        }
-        rest = &candidate[end..];
-    }
-    kept.push_str(rest);
-    kept
+    patterns::removed(text)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const KEY: &str = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----\n";
-
-    #[test]
-    fn private_keys_go_and_certificates_stay() {
-        let certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
-        let kept = text(&format!("before\n{certificate}{KEY}after"));
-        assert_eq!(kept, format!("before\n{certificate}{INSTEAD}\nafter"));
-    }
-
-    #[test]
-    fn a_key_that_is_cut_off_goes_as_well() {
-        assert_eq!(text("log: -----BEGIN PRIVATE KEY-----\\nMHcCAQ"), format!("log: {INSTEAD}"));
-    }
-
-    #[test]
-    fn tokens_go() {
-        let token = format!("eyJhbGciOiJSUzI1NiJ9.{}.{}", "a".repeat(40), "b".repeat(20));
-        assert_eq!(text(&format!("Bearer {token} end")), "Bearer (removed: token) end");
-        assert_eq!(text("eyJ short"), "eyJ short");
-    }
-
-    #[test]
-    fn secrets_keep_their_keys_and_certificates_only() {
-        let mut secret = json!({
-            "kind": "Secret",
-            "metadata": {"name": "s", "managedFields": [{}], "annotations": {"alb.networking.azure.io/serial": "1f"}},
-            "data": {"tls.crt": "cert", "tls.key": "c2VjcmV0", "token": "abc"}
-        });
-        object(&mut secret);
-        assert_eq!(
-            secret["data"],
-            json!({
-                "tls.crt": "cert", "tls.key": "(removed: 8 characters)", "token": "(removed: 3 characters)"
-            })
-        );
-        assert_eq!(secret["metadata"]["annotations"]["alb.networking.azure.io/serial"], "1f");
-        assert!(secret["metadata"].get("managedFields").is_none());
-    }
-
-    proptest! {
-        #[test]
-        fn no_key_survives_whatever_is_around_it(before in ".{0,60}", after in ".{0,60}") {
-            let kept = text(&format!("{before}{KEY}{after}"));
-            prop_assert!(!kept.contains("MHcCAQEE"));
-        }
-
-        #[test]
-        fn text_without_secrets_is_kept_as_it_is(plain in "[ -~]{0,200}") {
-            prop_assume!(!plain.contains("-----BEGIN") && !plain.contains("eyJ"));
-            prop_assert_eq!(text(&plain), plain);
-        }
-    }
-}
+mod tests;

@@ -30,7 +30,7 @@ async fn what_came_in_time_names_the_cause_although_the_rest_did_not() {
         "status": {"phase": "Pending", "containerStatuses": [{"name": "app", "state": {"waiting": waiting}}]},
     });
     let implementation = Arc::new(Implementation::built_in().unwrap());
-    let collector = Collector::new(half_dead("shop", pod), implementation);
+    let collector = Collector::new(half_dead("shop", pod), implementation, Keeping::All);
     let directory = tempfile::tempdir().unwrap();
     let request = EvidenceRequest {
         word: "pods".into(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::expectation::expectation;
+use super::expectation::{expectation, known, reason};
 use super::{Address, Certificate, Identity, Implementation, Proxies, Release, Waived};
 use crate::probe::access_log::LogFormat;
 use crate::probe::frontend::Resolution;
@@ -33,7 +33,10 @@ pub(super) fn implementation(
     let node = parse::document(&Arc::new(Source { path: file.to_owned(), text }))?;
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut fields = node.fields()?;
+    let mut labels = keys(fields.take("waived").and_then(|node| node.get("steps")));
+    labels.extend(keys(fields.take("expectations")));
     let implementation = Implementation {
+        labels,
         name: name(fields.need("name")?)?,
         version: optional_text(&mut fields, "version")?,
         gateway_class: text_of(&mut fields, "gateway-class")?,
@@ -45,7 +48,7 @@ pub(super) fn implementation(
         identity: identity(fields.need("identity")?)?,
         messages: fields.take("messages").map_or(Ok(BTreeMap::new()), messages)?,
         waived: fields.take("waived").map_or(Ok(Waived::default()), |node| waived(node, catalogue))?,
-        expectations: map(fields.take("expectations"), |_, node| expectation(node))?,
+        expectations: map(fields.take("expectations"), |_, node| expectation(node, catalogue))?,
     };
     fields.finish()?;
     Ok(implementation)
@@ -91,6 +94,14 @@ fn map<T>(
             entries.iter().map(|(key, node)| Ok((key.name.clone(), each(key, node)?))).collect()
         }
         _ => Err(node.problem(format!("expected a mapping, found {}", node.what()))),
+    }
+}
+
+/// The keys of a mapping; none of anything else, which is told where it is read.
+fn keys(node: Option<&Node>) -> Vec<Key> {
+    match node.map(|node| &node.data) {
+        Some(Data::Map(entries)) => entries.iter().map(|(key, _)| key.clone()).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -268,14 +279,10 @@ fn messages(node: &Node) -> Result<BTreeMap<String, String>, Problem> {
 }
 
 fn waived(node: &Node, catalogue: Option<&Catalogue>) -> Result<Waived, Problem> {
-    let reason = |node: &Node| node.text().map(|text| text.trim().to_owned());
     let mut fields = node.fields()?;
     let waived = Waived {
         requirements: map(fields.take("requirements"), |key, node| {
-            match catalogue.is_some_and(|catalogue| catalogue.requirement(&key.name).is_none()) {
-                true => Err(key.span.problem(format!("there is no requirement `{}`", key.name))),
-                false => reason(node),
-            }
+            known(key, catalogue).and_then(|()| reason(node))
         })?,
         steps: map(fields.take("steps"), |_, node| reason(node))?,
         kinds: map(fields.take("kinds"), |key, node| match Kind::by_word(&key.name) {

@@ -5,6 +5,8 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
+use crate::event::StepInfo;
+use crate::scenario::{Problems, Scenario};
 
 const ISTIO: &str = include_str!("../../../implementations/istio.yaml");
 
@@ -119,10 +121,114 @@ fn problem(text: &str, by: &str) -> String {
     "    proves: [R22]\n    become:\n",
     "`proves` says what the step is, and stays"
 )]
+#[case::an_empty_reason(
+    "    R3: Istio's gateway has no extension; each Gateway is itself a workload of the mesh.",
+    "    R3: \"\"",
+    "the reason is empty"
+)]
+#[case::a_blank_reason(
+    "    R3: Istio's gateway has no extension; each Gateway is itself a workload of the mesh.",
+    "    R3: \" .. \"",
+    "the reason is empty"
+)]
+#[case::no_sentence_at_all(
+    "    applicationloadbalancer: Istio's Gateways need no load balancer object.",
+    "    applicationloadbalancer:",
+    "expected text, found nothing"
+)]
+#[case::an_expectation_without_a_sentence(
+    "    because: The gateway's own pod runs beside the Gateway.\n",
+    "    because: \"\"\n",
+    "the reason is empty"
+)]
+#[case::proved_all_the_same_for_no_reason(
+    "      R22: Both Deployments are counted as the scenario says; one pod more is expected, and no other.",
+    "      R22: \"\"",
+    "the reason is empty"
+)]
+#[case::proved_all_the_same_without_reasons(
+    "    still-proves:\n      R36: The parent has to be gateway-01, and the references resolved.\n",
+    "    still-proves: [R36]\n",
+    "expected a mapping, found a list"
+)]
+#[case::proves_what_there_is_not("      R36: The", "      R99: The", "there is no requirement `R99`")]
 #[case::no_name("name: istio\n", "name: Istio's\n", "`Istio's` is no name")]
 fn what_is_wrong_is_told(#[case] text: &str, #[case] by: &str, #[case] message: &str) {
     let problem = problem(text, by);
     assert!(problem.starts_with("i.yaml:") && problem.contains(message), "{problem}");
+}
+
+/// The labels there are, and what their steps are to prove.
+fn labels() -> Labels {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    crate::scenario::labels::all(&root)
+}
+
+#[test]
+fn the_shipped_files_speak_of_steps_there_are() {
+    assert_eq!(istio().names_steps_of(&labels()), Ok(()));
+    assert_eq!(Implementation::built_in().unwrap().names_steps_of(&labels()), Ok(()));
+}
+
+#[rstest]
+#[case::of_a_step_that_is_read_otherwise(
+    "  without-peer-authentication:",
+    "  without-peerauthentication:",
+    "without-peer-authentication"
+)]
+#[case::of_a_step_that_is_waived("    nothing-restarted:", "    nothing-restared:", "nothing-restarted")]
+fn a_label_no_step_has_is_told_with_what_may_be_meant(
+    #[case] text: &str,
+    #[case] by: &str,
+    #[case] meant: &str,
+) {
+    let changed = ISTIO.replacen(text, by, 1);
+    let line = changed.lines().position(|line| line.starts_with(by)).unwrap() + 1;
+    let column = by.len() - by.trim_start().len() + 1;
+    let wrong = Implementation::parse(Path::new("i.yaml"), changed).unwrap();
+    let problems = wrong.names_steps_of(&labels()).unwrap_err();
+    let told =
+        format!("i.yaml:{line}:{column}: no scenario has a step `{}`", by.trim().trim_end_matches(':'));
+    assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [told]);
+    assert_eq!(problems[0].help, Some(format!("did you mean `{meant}`?")));
+}
+
+#[test]
+fn what_no_step_of_the_label_proves_is_not_proved_all_the_same() {
+    let changed = ISTIO.replacen("      R22: Both", "      R46: Both", 1);
+    let wrong = Implementation::parse(Path::new("i.yaml"), changed).unwrap();
+    let problem = wrong.names_steps_of(&labels()).unwrap_err().remove(0).to_string();
+    assert!(problem.ends_with("no step `backends` is to prove R46, whoever is asked"), "{problem}");
+}
+
+/// The main scenario as it reads for a file of Istio's gateway with other lines.
+fn main_scenario(text: &str) -> Result<Scenario, Problems> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Files are seen from the implementation's own.
+    let file = here.join("implementations/other.yaml");
+    let implementation = Implementation::parse(&file, text.to_owned()).unwrap();
+    let catalogue = Catalogue::built_in().unwrap();
+    Scenario::load(&here.join("scenarios"), "service-mesh-integration", &catalogue, &implementation)
+}
+
+/// That 200 stays is not called 503, and proves nothing, where the file forgets to say that R45 is waived.
+#[test]
+fn an_opposite_is_not_proved_by_leaving_its_waiver_out() {
+    let (before, after) = ISTIO.split_once("    R45: >-").unwrap();
+    let (_, after) = after.split_once("so 200 stays.\n").unwrap();
+    let text = format!("{before}{after}");
+    let problems = main_scenario(&text).unwrap_err().to_string();
+    assert!(problems.contains("`witness` is part of what makes the step worth believing"), "{problems}");
+    assert!(problems.contains("the step is to prove R45, which is not waived"), "{problems}");
+
+    // With nothing but what may be replaced, the file is good, and R45 is not proved by it.
+    let witness = "    witness: [mtls-from-extension, clear-text-answered]\n";
+    let text = text.replace(witness, "").replace("    may-waver: true\n", "");
+    let steps = main_scenario(&text).unwrap().steps;
+    let with = |ids: fn(&StepInfo) -> &Vec<String>| {
+        steps.iter().filter(|step| ids(&step.info).iter().any(|id| id == "R45")).count()
+    };
+    assert_eq!((with(|info| &info.proves), with(|info| &info.sets_aside)), (0, 1));
 }
 
 #[test]

@@ -88,7 +88,7 @@ pub struct AccessLogEntry {
     pub upstream_tls: Option<UpstreamTls>,
     /// The id the line is found by, [`untraced`].
     pub request_id: String,
-    /// Name under which the harness sent the request, see [`Ask::NAME`]; nothing in logs that do not keep it.
+    /// The id of the client's trace; nothing in logs that do not keep it.
     pub sent_as: Option<String>,
     /// Everything else.
     #[serde(flatten)]
@@ -162,7 +162,7 @@ impl ProxyLogs {
         Ok(entries)
     }
 
-    /// The entries of these requests, by the ids or the names they were sent under, waiting up to `within` for them to be
+    /// The entries of these requests, by their ids or those of the traces they were sent under, waiting up to `within` for them to be
     /// written. `since` bounds how far back to look. All logs are followed at once: proxies write independently of each
     /// other, and the log of one whose node is gone never comes. What is missing was written by no proxy.
     ///
@@ -200,7 +200,7 @@ impl ProxyLogs {
     }
 }
 
-/// The entries of these ids or names among what comes until all of them are found or the time is up.
+/// The entries of these ids among what comes until all of them are found or the time is up.
 async fn look_up(
     ids: &[String],
     mut entries: impl Stream<Item = AccessLogEntry> + Unpin,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Vantage, request_id::untraced};
+use super::{Vantage, body::Received, request_id::untraced};
 
 /// What the echo backend says about itself and about the request it saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Echo {
     pub service: String,
     /// Name of the pod that answered.
     pub pod: String,
+    /// The body it received, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Received>,
     /// Other end of the connection, as the program that answered saw it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<SocketAddr>,
@@ -136,7 +139,8 @@ pub struct Failure {
 pub struct Answer {
     /// Where the request started.
     pub vantage: Vantage,
-    /// Name under which the request was sent, see [`super::Ask::NAME`].
+    /// The id of the trace under which the request was sent. Gateways give ids of their own, which an answer that no backend
+    /// gave may not carry; a log that keeps `traceparent` can be searched all the same.
     pub sent_as: Option<String>,
     /// Status code; `None` when there was no answer.
     pub status: Option<u16>,
@@ -194,7 +198,7 @@ impl Answer {
         self.status.filter(|_| self.failure.is_none())
     }
 
-    /// What the gateway's log knows this exchange by: its id, or else the name under which the request was sent.
+    /// What the gateway's log knows this exchange by: its id, or else that of the trace under which the request was sent.
     pub fn logged_as(&self) -> Option<String> {
         self.request_id().or_else(|| self.sent_as.clone())
     }

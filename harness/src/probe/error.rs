@@ -14,6 +14,12 @@ pub enum ProbeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A vantage's namespace could not be removed.
+    #[error("{what}")]
+    Left {
+        /// Why.
+        what: String,
+    },
     /// The API server refused or did not answer.
     #[error("{doing}: {source}")]
     Kubernetes {

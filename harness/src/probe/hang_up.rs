@@ -52,8 +52,8 @@ pub(super) async fn hang_up(
 
 fn beginning(host: &str, path: &str) -> String {
     format!(
-        "POST {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: meshproof\r\ncontent-type: text/plain\r\n\
-         content-length: {ANNOUNCED}\r\n\r\n{SENT}"
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nContent-Type: text/plain\r\n\
+         Content-Length: {ANNOUNCED}\r\n\r\n{SENT}"
     )
 }
 
@@ -75,7 +75,7 @@ mod tests {
         });
         hang_up(address, "fe.example", "/", true).await.unwrap();
         let text = server.await.unwrap();
-        assert!(text.starts_with("POST / HTTP/1.1\r\nhost: fe.example\r\n"), "{text}");
+        assert!(text.starts_with("POST / HTTP/1.1\r\nHost: fe.example\r\n"), "{text}");
         assert!(text.split_once("\r\n\r\n").unwrap().1.len() < ANNOUNCED);
     }
 }

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, PostParams, Preconditions},
     runtime::wait::{await_condition, conditions},
 };
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::{Answer, Ask, Echo, Failure, MAX_BODY, ProbeError, Values, Vantage, exec};
 use crate::cluster::api::pod_is_ready;
+use crate::cluster::owner;
 use crate::yaml;
 
 const PLAIN: &str = include_str!("../../../fixtures/manifests/vantage-plain.yaml");
@@ -35,14 +36,15 @@ const EXEC_OVERHEAD: Duration = Duration::from_secs(10);
 pub struct VantagePods {
     client: Client,
     image: String,
+    run: String,
     plain: OnceCell<()>,
     mesh: OnceCell<()>,
 }
 
 impl VantagePods {
-    /// Makes nothing yet. `image` is the echo image's reference.
-    pub fn new(client: Client, image: String) -> Self {
-        Self { client, image, plain: OnceCell::new(), mesh: OnceCell::new() }
+    /// Makes nothing yet. `image` is the echo image's reference, `run` the id of the run.
+    pub fn new(client: Client, image: String, run: &str) -> Self {
+        Self { client, image, run: run.to_owned(), plain: OnceCell::new(), mesh: OnceCell::new() }
     }
 
     /// Namespace of a vantage; `None` for [`Vantage::Outside`], which has none.
@@ -109,10 +111,18 @@ impl VantagePods {
             let doing = || format!("deleting namespace {name}");
             let existing = namespaces.get_opt(name).await;
             let existing = existing.map_err(|error| ProbeError::kubernetes(doing(), error))?;
+            // One that no run has made is not ours to remove, whatever it is called.
+            let existing = existing.filter(|namespace| owner::run_of(&namespace.metadata).is_some());
             let Some(uid) = existing.and_then(|namespace| namespace.uid()) else { continue };
-            match namespaces.delete(name, &DeleteParams::background()).await {
+            let strangers = owner::strangers(&self.client, name).await;
+            let strangers = strangers.map_err(|error| ProbeError::Left { what: error.to_string() })?;
+            if !strangers.is_empty() {
+                return Err(ProbeError::Left { what: owner::holds(name, &strangers) });
+            }
+            let same = Preconditions { uid: Some(uid.clone()), resource_version: None };
+            match namespaces.delete(name, &DeleteParams::background().preconditions(same)).await {
                 Ok(_) => {}
-                Err(kube::Error::Api(status)) if status.code == 404 => continue,
+                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => continue,
                 Err(error) => return Err(ProbeError::kubernetes(doing(), error)),
             }
             let gone = await_condition(namespaces.clone(), name, conditions::is_deleted(&uid));
@@ -122,8 +132,10 @@ impl VantagePods {
     }
 
     async fn make(&self, vantage: Vantage, manifest: &str) -> Result<(), ProbeError> {
-        let (namespace, pod) = objects(manifest, &self.image)
+        let (mut namespace, mut pod) = objects(manifest, &self.image)
             .map_err(|reason| ProbeError::Url { url: format!("manifest of vantage {vantage}"), reason })?;
+        namespace.labels_mut().insert(owner::LABEL.to_owned(), self.run.clone());
+        pod.labels_mut().insert(owner::LABEL.to_owned(), self.run.clone());
         let name = namespace.name_any();
         self.make_namespace(&namespace).await?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &name);

@@ -11,11 +11,13 @@ use std::{
 
 use http::HeaderMap;
 
-use super::{Answer, Ask, Connection, Echo, Failure, FailureKind, MAX_BODY, ProbeError, Vantage, route};
+use super::{
+    Answer, Ask, Connection, Echo, Failure, FailureKind, Http, MAX_BODY, ProbeError, Vantage, route,
+};
 
 /// One client for each name and address, as reqwest ties a name to an address per client, and for each way of treating
 /// connections: making one costs as much as many requests.
-type ClientKey = (String, Option<SocketAddr>, Connection);
+type ClientKey = (String, Option<SocketAddr>, Connection, Http);
 
 /// Sends requests from this host.
 #[derive(Debug, Default)]
@@ -48,12 +50,17 @@ impl Outside {
             return Err(ProbeError::NotLocal { address });
         }
         let client = self.client(&host, ask)?;
+        let authority = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
         let mut request = client.request(method, url).timeout(ask.timeout);
+        if ask.http == Http::One {
+            // First, as every client of note sends it; HTTP/2 has it in a field of its own.
+            request = request.header(http::header::HOST, authority);
+        }
         for (name, value) in &ask.headers {
             request = request.header(name, value);
         }
-        if ask.connection == Connection::Fresh {
-            request = request.header(http::header::CONNECTION, "close");
+        if let Some(body) = &ask.body {
+            request = request.header(http::header::CONTENT_TYPE, body.content_type()).body(body.bytes());
         }
         let started = Instant::now();
         Ok(exchange(request, started).await)
@@ -64,7 +71,11 @@ impl Outside {
             let mut builder = reqwest::Client::builder()
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never());
+                .retry(reqwest::retry::never())
+                .http1_title_case_headers();
+            if ask.http == Http::Two {
+                builder = builder.http2_prior_knowledge();
+            }
             if let Some(address) = ask.connect_to {
                 builder = builder.resolve(host, address);
             }
@@ -74,7 +85,7 @@ impl Outside {
             builder.build().map_err(|error| ProbeError::Url { url: ask.url.clone(), reason: chain(&error) })
         };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (host.to_string(), ask.connect_to, ask.connection);
+        let key = (host.to_string(), ask.connect_to, ask.connection, ask.http);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }

@@ -296,7 +296,7 @@ impl Changes {
     fn step(&mut self, place: &Place, a: &StepResult, b: &StepResult) {
         self.verdict(place.clone(), Some(a.verdict), Some(b.verdict));
         let mut seen = |aspect, tell: &dyn Fn(&StepResult) -> Option<String>| {
-            let ran = |step: &&StepResult| !matches!(step.verdict, Verdict::Skipped | Verdict::Waived);
+            let ran = |step: &&StepResult| step.verdict.is_taken();
             // A step that was not reached or not taken saw nothing, which says nothing.
             if [a, b].iter().all(ran) {
                 self.note(place.clone(), aspect, tell(a), tell(b), Grade::Other);
@@ -323,16 +323,17 @@ impl Changes {
     }
 }
 
-/// Whether both were proved: only then their times can be compared.
+/// Whether both came to the same good end: only then their times can be compared.
 fn proved(a: Verdict, b: Verdict) -> bool {
-    (a, b) == (Verdict::Proved, Verdict::Proved)
+    a == b && a.is_good() && a.is_taken()
 }
 
 fn grade(a: Option<Verdict>, b: Option<Verdict>) -> Grade {
     match (a, b) {
         // What is waived is neither good nor bad, but what was proved and no longer is has got worse.
-        (Some(Verdict::Waived), Some(Verdict::Proved)) => Grade::Better,
-        (Some(Verdict::Proved), Some(Verdict::Waived) | None) => Grade::Worse,
+        (Some(Verdict::Waived), Some(Verdict::Proved | Verdict::Partly)) => Grade::Better,
+        (Some(Verdict::Proved | Verdict::Partly), Some(Verdict::Waived) | None) => Grade::Worse,
+        (Some(Verdict::Waived), Some(b)) if b.is_good() => Grade::Other,
         (_, Some(Verdict::Waived)) => Grade::Other,
         (Some(a), Some(b)) if b > a => Grade::Worse,
         (Some(a), Some(b)) if b < a => Grade::Better,
@@ -341,12 +342,12 @@ fn grade(a: Option<Verdict>, b: Option<Verdict>) -> Grade {
     }
 }
 
-/// The worst verdict of each requirement over all scenarios.
+/// What is known of each requirement over all scenarios.
 fn requirements(report: &Report) -> BTreeMap<&str, Verdict> {
     let mut worst: BTreeMap<&str, Verdict> = BTreeMap::new();
     for requirement in report.scenarios.iter().flat_map(|scenario| &scenario.requirements) {
         let verdict = worst.entry(&requirement.id).or_insert(requirement.verdict);
-        *verdict = (*verdict).max(requirement.verdict);
+        *verdict = Verdict::of_parts([*verdict, requirement.verdict]).unwrap_or(requirement.verdict);
     }
     worst
 }

@@ -12,20 +12,24 @@ const WIDTH: usize = 110;
 const INDENT: usize = 12;
 
 /// What was expected, what was seen, why, where to look, and what to do next. Empty when nothing went
-/// wrong. Paths are relative to the results of the run.
+/// wrong, unless something had to: a world that is broken on purpose shows what a failure looks like. Paths are relative to the results of the run.
 pub fn explain(result: &ScenarioResult) -> String {
     explain_below(result, None)
 }
 
 /// The same with paths below `results`.
 pub(super) fn explain_below(result: &ScenarioResult, results: Option<&Path>) -> String {
-    if result.verdict.is_good() && result.problems.is_empty() {
+    let red = result.red();
+    if result.verdict.is_good() && result.problems.is_empty() && red.is_none() {
         return String::new();
     }
     let mut text = Text::default();
-    match result.culprit() {
+    match red.or_else(|| result.culprit()) {
         Some(step) => explain_step(&mut text, result, step, results),
         None => text.line(&format!("{}: {}", result.id, result.verdict)),
+    }
+    if result.broken.is_some() && red.is_none() {
+        text.field("broken", &text::outcome(result));
     }
     for problem in &result.problems {
         text.field("also", problem);
@@ -36,6 +40,7 @@ pub(super) fn explain_below(result: &ScenarioResult, results: Option<&Path>) -> 
 fn explain_step(text: &mut Text, result: &ScenarioResult, step: &StepResult, results: Option<&Path>) {
     let verdict = match step.verdict {
         Verdict::Error => "ERROR",
+        Verdict::Proved => "RED AS EXPECTED",
         _ => "FAILED",
     };
     let (number, of) = (step.info.index + 1, result.steps.len());
@@ -44,6 +49,9 @@ fn explain_step(text: &mut Text, result: &ScenarioResult, step: &StepResult, res
     place.extend(step.info.cites.iter().map(|lines| format!("cites {lines}")));
     if !step.info.proves.is_empty() {
         place.push(format!("was to prove {}", step.info.proves.join(", ")));
+    }
+    if !step.info.breaks.is_empty() {
+        place.push(format!("breaks {}", step.info.breaks.join(", ")));
     }
     text.field("where", &place.join("; "));
     if let Some(instead) = &step.info.instead {
@@ -131,6 +139,20 @@ mod tests {
         let text = explain_below(&sample::failed(), Some(Path::new("target/meshproof/latest")));
         assert!(text.lines().count() <= 24, "longer than a small terminal:\n{text}");
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_broken_world_shows_its_failure_whether_it_was_the_right_one_or_not() {
+        let red = explain(&sample::red());
+        assert!(red.starts_with("RED AS EXPECTED  broken/istio-alpn, step 5 of 5: "), "{red}");
+        assert!(red.contains("breaks R45") && red.contains("gateway-sends-istio-alpn"), "{red}");
+        let failed = ScenarioResult { broken: sample::red().broken, ..sample::failed() };
+        let text = explain(&failed);
+        assert!(text.starts_with("FAILED  broken/istio-alpn, step 5 of 6: "), "{text}");
+        assert!(
+            text.contains("not red as expected: step 5 was to fail with gateway-sends-istio-alpn"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! artifacts are shown without scripts.
 
 mod evidence;
+mod mutants;
 mod requirements;
 mod scenario;
 mod strip;
@@ -16,6 +17,7 @@ use super::json::Report;
 use super::rounds::Rounds;
 use super::text;
 use crate::event::{ScenarioResult, StepResult, Verdict};
+use crate::mutant::table::Table;
 
 /// The page. `results` is the folder it will stand in: evidence found there is linked.
 pub(super) fn render(report: &Report, results: &Path) -> Result<String, askama::Error> {
@@ -38,6 +40,7 @@ struct Page {
     scenarios: Vec<Scenario>,
     rounds: Vec<String>,
     phases: Vec<Phase>,
+    mutants: Option<mutants::Mutants>,
 }
 
 struct Named {
@@ -107,15 +110,22 @@ impl Page {
             scenarios: report.scenarios.iter().map(|scenario| Scenario::new(scenario, results)).collect(),
             rounds: rounds.lines(),
             phases: phases(report),
+            mutants: mutants::of(&Table::last_measured()),
         }
     }
 }
 
 /// `2 of 3 scenarios proved in 1 min 05 s`.
 fn subline(report: &Report) -> String {
-    let proved = report.scenarios.iter().filter(|scenario| scenario.verdict == Verdict::Proved).count();
-    let of = text::count(report.scenarios.len(), "scenario");
-    let line = format!("{proved} of {of} proved in {}", text::duration(report.timings.total));
+    let of = |verdict| report.scenarios.iter().filter(|scenario| scenario.verdict == verdict).count();
+    let mut line =
+        format!("{} of {} proved", of(Verdict::Proved), text::count(report.scenarios.len(), "scenario"));
+    for verdict in [Verdict::Partly, Verdict::Measured, Verdict::Waived] {
+        if of(verdict) > 0 {
+            line.push_str(&format!(", {} {verdict}", of(verdict)));
+        }
+    }
+    line.push_str(&format!(" in {}", text::duration(report.timings.total)));
     if report.verdict.is_none() { format!("{line}; the run was broken off") } else { line }
 }
 

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{self, ClusterInfo, Event, ImplementationInfo, Partition, ScenarioResult, Verdict};
+use crate::event::{
+    self, Arguments, Attempt, Basis, ClusterInfo, Event, ImplementationInfo, Partition, ScenarioResult,
+    Verdict,
+};
 
 /// Milliseconds per phase, in the order in which the phases first ended, and `total`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +47,24 @@ pub struct Report {
     pub cluster: Option<ClusterInfo>,
     /// What was tested; `None` when it did not come so far.
     pub implementation: Option<ImplementationInfo>,
+    /// What it rests on: the harness, the mesh, digests.
+    #[serde(flatten)]
+    pub basis: Basis,
+    /// What was asked of the run; nothing in a merged report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Arguments>,
+    /// The run it follows, of which it ran again what was not proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<String>,
+    /// Ids of scenarios that were proved there and did not run again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried_over: Vec<String>,
+    /// Ids of scenarios that were proved only when they ran again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flaky: Vec<String>,
+    /// How scenarios ended before they ran again, by id, the first first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attempts: BTreeMap<String, Vec<Attempt>>,
     /// What took how long.
     pub timings: Timings,
     /// Ids of the scenarios that were to run, in order.
@@ -91,6 +112,13 @@ impl Report {
         self.implementation = Some(ImplementationInfo { version, ..implementation.clone() });
     }
 
+    fn end(&mut self, result: &ScenarioResult) {
+        if result.verdict.is_good() && self.attempts.contains_key(&result.id) {
+            self.flaky.push(result.id.clone());
+        }
+        self.scenarios.push(result.clone());
+    }
+
     fn take(&mut self, event: &Event) {
         match event {
             Event::RunStarted { run, started, scenarios, partition, .. } => {
@@ -106,7 +134,23 @@ impl Report {
                     self.errors.insert(phase.clone(), error.clone());
                 }
             }
-            Event::ScenarioFinished { result } => self.scenarios.push((**result).clone()),
+            Event::Asked { arguments, rerun_of } => {
+                self.arguments = Some((**arguments).clone());
+                self.rerun_of.clone_from(rerun_of);
+            }
+            Event::RestsOn { basis } => self.basis.add(basis),
+            Event::CarriedOver { result, attempts } => {
+                self.carried_over.push(result.id.clone());
+                if !attempts.is_empty() {
+                    self.attempts.insert(result.id.clone(), attempts.clone());
+                }
+                self.end(result);
+            }
+            Event::Attempted { scenario, attempt } => {
+                self.attempts.entry(scenario.clone()).or_default().push(attempt.clone());
+                self.scenarios.retain(|result| result.id != *scenario);
+            }
+            Event::ScenarioFinished { result } => self.end(result),
             Event::RunFinished { verdict, exit_code, total_ms } => {
                 self.verdict = Some(*verdict);
                 self.exit_code = Some(*exit_code);

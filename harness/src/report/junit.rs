@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use super::{explain::explain, json::Report, text::in_other_words};
+use super::{
+    explain::explain,
+    json::Report,
+    text::{in_other_words, outcome},
+};
 use crate::event::{ScenarioResult, StepResult, Verdict};
 
 /// The run in JUnit's format.
@@ -12,14 +16,15 @@ pub(super) fn render(report: &Report) -> Result<String, SerializeError> {
     let mut junit = quick_junit::Report::new("meshproof");
     junit.set_time(Duration::from_millis(report.timings.total));
     junit.add_test_suites(report.scenarios.iter().map(suite));
-    if report.scenarios.is_empty() {
+    // A phase that failed and was made good says nothing, where scenarios ran.
+    if report.scenarios.is_empty() || report.exit_code.is_some_and(|code| code > 1) {
         junit.add_test_suites(setup(report));
     }
     junit.add_test_suites(not_run(report));
     junit.to_string()
 }
 
-/// A run that never came to a scenario: its failed phases stand for it.
+/// A run that did not come to all of its scenarios: its failed phases say why.
 fn setup(report: &Report) -> Option<TestSuite> {
     if report.errors.is_empty() {
         return None;
@@ -54,6 +59,9 @@ fn suite(scenario: &ScenarioResult) -> TestSuite {
     suite.add_property(Property::new("title", scenario.title.as_str()));
     suite.add_property(Property::new("document", scenario.document.as_str()));
     suite.add_property(Property::new("verdict", scenario.verdict.to_string()));
+    if scenario.broken.is_some() {
+        suite.add_property(Property::new("broken on purpose", outcome(scenario)));
+    }
     for requirement in &scenario.requirements {
         suite.add_property(Property::new(requirement.id.as_str(), requirement.verdict.to_string()));
     }
@@ -72,7 +80,8 @@ fn suite(scenario: &ScenarioResult) -> TestSuite {
 
 fn case(scenario: &ScenarioResult, step: &StepResult) -> TestCase {
     let mut status = match step.verdict {
-        Verdict::Proved => TestCaseStatus::success(),
+        // A case is good or it is not; how good is a property.
+        Verdict::Proved | Verdict::Partly | Verdict::Measured => TestCaseStatus::success(),
         Verdict::Skipped | Verdict::Waived => TestCaseStatus::skipped(),
         Verdict::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Verdict::Error => TestCaseStatus::non_success(NonSuccessKind::Error),
@@ -94,6 +103,16 @@ fn case(scenario: &ScenarioResult, step: &StepResult) -> TestCase {
     let mut case = TestCase::new(format!("{:02} {}", step.info.index + 1, step.info.name), status);
     case.set_classname(scenario.name());
     case.set_time(Duration::from_millis(step.duration_ms));
+    case.add_property(Property::new("verdict", step.verdict.to_string()));
+    for (name, ids) in [
+        ("proves", &step.info.proves),
+        ("does not prove", &step.info.sets_aside),
+        ("breaks", &step.info.breaks),
+    ] {
+        if !ids.is_empty() {
+            case.add_property(Property::new(name, ids.join(" ")));
+        }
+    }
     let mut out = step.observed.summary.clone();
     if let Some(instead) = &step.info.instead {
         out.push_str(&format!("\ninstead {}", in_other_words(instead)));
@@ -127,6 +146,17 @@ mod tests {
         let xml = render(&Report::from_events(&sample::waived_run())).unwrap();
         assert!(xml.contains(r#"<skipped message="waived: It has no extension."/>"#), "{xml}");
         assert!(xml.contains("It announces an Istio ALPN."), "{xml}");
+    }
+
+    #[test]
+    fn a_broken_world_that_turned_red_is_a_success_and_says_so() {
+        let mut report = Report::from_events(&sample::proved_run());
+        report.scenarios = vec![sample::red()];
+        let xml = render(&report).unwrap();
+        assert!(xml.contains("failures=\"0\"") && xml.contains("errors=\"0\""), "{xml}");
+        let said = "red as expected: step 5 failed with gateway-sends-istio-alpn";
+        assert!(xml.contains(said) && !xml.contains("name=\"R45\""), "{xml}");
+        assert!(xml.contains("name=\"breaks\" value=\"R45\""), "{xml}");
     }
 
     #[test]

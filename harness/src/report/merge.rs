@@ -59,7 +59,13 @@ pub fn merge_into(folders: &[PathBuf], into: &Path) -> Result<Report, MergeError
         let Some(folder) = folders.get(part) else { continue };
         // A report may be named by its file.
         let folder = if folder.is_dir() { folder.as_path() } else { folder.parent().unwrap_or(folder) };
-        copy(&folder.join(from), &into.join(to))?;
+        // Links in a report from elsewhere may lead anywhere: only what is really in its folder is taken along.
+        let (real, inside) = (folder.join(from).canonicalize(), folder.canonicalize());
+        if let (Ok(real), Ok(inside)) = (real, inside)
+            && real.starts_with(&inside)
+        {
+            copy(&real, &into.join(to))?;
+        }
     }
     write_report(into, &report)?;
     Ok(report)
@@ -76,9 +82,10 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     for entry in entries {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
             copy(&entry.path(), &target)?;
-        } else {
+        } else if kind.is_file() {
             fs::copy(entry.path(), &target).map_err(|error| named(&target, error))?;
         }
     }
@@ -189,10 +196,8 @@ fn scenarios(parts: &[Report], selected: &[String]) -> (Vec<ScenarioResult>, Vec
         let mut scenario = ScenarioResult { round: repeated.then_some(*number), ..scenario.clone() };
         let to = Path::new("evidence").join(scenario.name());
         for failure in scenario.steps.iter_mut().filter_map(|step| step.failure.as_mut()) {
-            if let Some(from) = failure.evidence.replace(to.clone()).filter(|from| is_below(from)) {
-                evidence.push(Moved { part, from, to: to.clone() });
-            } else {
-                failure.evidence = None;
+            if let Some(from) = &mut failure.evidence {
+                evidence.push(Moved { part, from: std::mem::replace(from, to.clone()), to: to.clone() });
             }
         }
         merged.push(scenario);
@@ -202,19 +207,15 @@ fn scenarios(parts: &[Report], selected: &[String]) -> (Vec<ScenarioResult>, Vec
     (merged, evidence)
 }
 
-/// Whether a path of a report stays in its folder: a report may come from anywhere.
-fn is_below(path: &Path) -> bool {
-    path.components().all(|part| matches!(part, std::path::Component::Normal(_)))
-}
-
 /// The worst verdict of all; nothing that was to run may be missing.
 fn judge(merged: &mut Report, parts: &[Report]) {
     let broken_off = parts.iter().any(|part| part.verdict.is_none());
     let incomplete = broken_off || !merged.not_run().is_empty() || merged.errors.contains_key("shares");
-    let worst =
-        parts.iter().filter_map(|part| part.verdict).chain([verdict::of_run(&merged.scenarios)]).max();
-    let worst =
-        worst.unwrap_or(Verdict::Proved).max(if incomplete { Verdict::Error } else { Verdict::Proved });
+    let scenarios = verdict::of_run(&merged.scenarios);
+    // What went wrong outside of any scenario stands in the verdict of the part alone.
+    let outside = parts.iter().filter_map(|part| part.verdict).filter(|verdict| !verdict.is_good());
+    let incomplete = incomplete.then_some(Verdict::Error);
+    let worst = outside.chain(incomplete).fold(scenarios, Verdict::max);
     // Other codes than those of a verdict (an unfit host, say) are kept: they tell more.
     let told = parts.iter().filter_map(|part| part.exit_code).max().filter(|code| *code > 1);
     merged.verdict = Some(worst);

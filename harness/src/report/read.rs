@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::Report;
+use super::{Report, Unfit, fit};
 use crate::event;
 
 /// Name of the file in a folder of results.
@@ -31,6 +31,14 @@ pub enum ReadError {
         path: PathBuf,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// It holds a name that leads out of its folder, or one that is none.
+    #[error("{} cannot be used: {unfit}; no meshproof writes that: it was changed, or is damaged", path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        unfit: Unfit,
     },
     /// Another meshproof wrote it.
     #[error(
@@ -79,7 +87,11 @@ impl Report {
         if found != u64::from(known) {
             return Err(ReadError::Schema { path: path.to_owned(), found, known });
         }
-        serde_json::from_slice(text).map_err(shape)
+        let report = serde_json::from_slice(text).map_err(shape)?;
+        match fit::check(&report) {
+            Ok(()) => Ok(report),
+            Err(unfit) => Err(ReadError::Unfit { path: path.to_owned(), unfit }),
+        }
     }
 }
 
@@ -102,7 +114,26 @@ mod tests {
         let error = Report::parse(br#"{"schema": 7, "run": {}}"#, Path::new("r.json")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "r.json has schema 7, this meshproof reads schema 1; use the meshproof that wrote it, or run again"
+            "r.json has schema 7, this meshproof reads schema 2; use the meshproof that wrote it, or run again"
+        );
+    }
+
+    #[test]
+    fn a_report_that_does_not_say_what_was_proved_of_what_is_told_apart() {
+        let text = serde_json::json!({"schema": 1, "run": "old", "scenarios": []}).to_string();
+        let error = Report::parse(text.as_bytes(), Path::new("r.json")).unwrap_err();
+        assert!(matches!(error, ReadError::Schema { found: 1, known: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_scenario_that_is_a_path_is_refused_with_its_place() {
+        let mut report = Report::from_events(&sample::failed_run());
+        report.scenarios[1].id = "../../x".into();
+        let text = serde_json::to_vec(&report).unwrap();
+        let error = Report::parse(&text, Path::new("r.json")).unwrap_err().to_string();
+        assert!(
+            error.starts_with("r.json cannot be used: scenarios[1].id is \"../../x\", which is no id"),
+            "{error}"
         );
     }
 

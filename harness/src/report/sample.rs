@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::event::{
-    AnswerGroup, ClusterInfo, Diagnosis, ErratumInfo, Event, Failure, Hop, ImplementationInfo, Instead,
-    Observed, RequirementInfo, RequirementResult, ScenarioInfo, ScenarioResult, Stayed, StepInfo, StepKind,
-    StepResult, Stretch, Testimony, Verdict,
+    AnswerGroup, Broken, ClusterInfo, Diagnosis, ErratumInfo, Event, Failure, Hop, ImplementationInfo,
+    Instead, MustFail, Observed, RequirementInfo, RequirementResult, ScenarioInfo, ScenarioResult, Stayed,
+    StepInfo, StepKind, StepResult, Stretch, Testimony, Verdict,
 };
 
 fn info(index: usize, kind: StepKind, word: &str, name: &str, proves: &[&str]) -> StepInfo {
@@ -20,9 +20,11 @@ fn info(index: usize, kind: StepKind, word: &str, name: &str, proves: &[&str]) -
         cites: None,
         proves: proves.iter().map(ToString::to_string).collect(),
         waives: vec![],
+        sets_aside: vec![],
         errata: vec![],
         line: 6 + 4 * index,
         must_fail: None,
+        breaks: vec![],
         measured: false,
         waived: None,
         instead: None,
@@ -148,6 +150,7 @@ fn scenario(id: &str, title: &str, verdict: Verdict, steps: Vec<StepResult>) -> 
         }],
         steps,
         kept: vec![],
+        broken: None,
         problems: vec![],
     }
 }
@@ -185,9 +188,15 @@ pub(super) fn waived() -> ScenarioResult {
     let of =
         std::mem::replace(&mut last.info.name, "request / of gateway-01 from outside becomes 200".into());
     last.info.waives = std::mem::take(&mut last.info.proves);
-    last.info.instead = Some(Instead { of: Some(of), because: "It announces an Istio ALPN.".into() });
+    last.info.instead = Some(Instead {
+        of: Some(of),
+        because: "It announces an Istio ALPN.".into(),
+        still_proves: Default::default(),
+    });
     last.observed = saw("20 × 200 from backend-v1");
     last.observed.answers = vec![group(200, Some("backend-v1"), "ok", 20)];
+    last.verdict = Verdict::Partly;
+    result.verdict = Verdict::Partly;
     let requirement = &mut result.requirements[2];
     requirement.verdict = Verdict::Waived;
     requirement.waived = Some("It announces an Istio ALPN.".into());
@@ -196,6 +205,22 @@ pub(super) fn waived() -> ScenarioResult {
 
 pub(super) fn waived_run() -> Vec<Event> {
     run(&[waived()], 0)
+}
+
+/// A world that was broken on purpose and turned red as it had to.
+pub(super) fn red() -> ScenarioResult {
+    let mut result = failed();
+    let must_fail =
+        MustFail { diagnosis: "gateway-sends-istio-alpn".into(), sees: "200 from backend-v1".into() };
+    result.steps.truncate(5);
+    let step = &mut result.steps[4];
+    step.verdict = Verdict::Proved;
+    step.info.breaks = std::mem::take(&mut step.info.proves);
+    step.info.must_fail = Some(must_fail.clone());
+    result.verdict = Verdict::Proved;
+    result.requirements = vec![];
+    result.broken = Some(Broken { step: 4, with: must_fail });
+    result
 }
 
 pub(super) fn failed() -> ScenarioResult {
@@ -269,6 +294,7 @@ fn plan(result: &ScenarioResult) -> ScenarioInfo {
         errata: result.errata.clone(),
         steps: result.steps.iter().map(|step| step.info.clone()).collect(),
         round: result.round,
+        broken: result.broken.clone(),
     }
 }
 
@@ -303,7 +329,7 @@ fn run(results: &[ScenarioResult], exit_code: u8) -> Vec<Event> {
         events.push(Event::ScenarioStarted { scenario: plan(result) });
         for step in &result.steps {
             let scenario = result.id.clone();
-            if !matches!(step.verdict, Verdict::Skipped | Verdict::Waived) {
+            if step.verdict.is_taken() {
                 let started_ms = step.started_ms;
                 events.push(Event::StepStarted {
                     scenario: scenario.clone(),
@@ -323,7 +349,7 @@ fn run(results: &[ScenarioResult], exit_code: u8) -> Vec<Event> {
         }
         events.push(Event::ScenarioFinished { result: Box::new(result.clone()) });
     }
-    let verdict = results.iter().map(|result| result.verdict).max().unwrap_or(Verdict::Proved);
+    let verdict = crate::runner::verdict::of_run(results);
     events.push(Event::RunFinished { verdict, exit_code, total_ms: 61_377 });
     events
 }

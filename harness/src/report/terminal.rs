@@ -4,7 +4,7 @@ mod bars;
 mod paint;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,6 +17,7 @@ use crate::{
     cluster::Provider,
     event::{Event, EventSink, ScenarioResult, StepResult, Verdict},
     progress::Progress,
+    visible,
 };
 
 /// Plain lines repeat what a phase or step is doing at most this often.
@@ -56,7 +57,12 @@ struct State {
     out: Box<dyn Write + Send>,
     running: BTreeMap<String, Running>,
     results: Option<PathBuf>,
-    tally: BTreeMap<Verdict, usize>,
+    /// How each scenario ended, by its name among the results.
+    ended: BTreeMap<String, Verdict>,
+    /// Ids of scenarios that were not proved before.
+    attempted: BTreeSet<String>,
+    /// How many were proved in the run that this one follows.
+    carried: usize,
     rounds: Rounds,
     steps: usize,
     /// Whether the cluster is somebody else's.
@@ -78,7 +84,9 @@ impl Terminal {
             out,
             running: BTreeMap::new(),
             results: None,
-            tally: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            attempted: BTreeSet::new(),
+            carried: 0,
             rounds: Rounds::default(),
             steps: 0,
             existing: false,
@@ -156,11 +164,15 @@ impl Terminal {
         let proves = step.info.proves.join(" ");
         let mut line =
             format!("  {} {} {}", self.paint.sign(step.verdict), self.paint.dim(&number), step.info.name);
-        if !matches!(step.verdict, Verdict::Skipped | Verdict::Waived) {
+        if step.verdict.is_taken() {
             line.push_str(&format!("  {}", self.paint.dim(&text::duration(step.duration_ms))));
         }
         if !proves.is_empty() {
             line.push_str(&format!("  {}", self.paint.verdict(step.verdict, &proves)));
+        }
+        if !step.info.sets_aside.is_empty() && step.info.waived.is_none() {
+            let not = format!("does not prove {}", step.info.sets_aside.join(" "));
+            line.push_str(&format!("  {}", self.paint.dim(&not)));
         }
         if !step.info.waives.is_empty() && step.info.waived.is_none() {
             line.push_str(&format!(
@@ -194,19 +206,14 @@ impl Terminal {
     }
 
     fn scenario_finished(&self, state: &mut State, result: &ScenarioResult) {
-        *state.tally.entry(result.verdict).or_default() += 1;
+        state.ended.insert(result.name(), result.verdict);
         state.rounds.add(result);
-        let proved = result.requirements.iter().filter(|r| r.verdict == Verdict::Proved).count();
         let mut line = format!(
-            "  {} in {}: {proved} of {}",
+            "  {} in {}: {}",
             self.paint.verdict(result.verdict, &result.verdict.to_string()),
             text::duration(result.duration_ms),
-            text::count(result.requirements.len(), "requirement"),
+            text::outcome(result),
         );
-        let waived = result.requirements.iter().filter(|r| r.verdict == Verdict::Waived).count();
-        if waived > 0 {
-            line.push_str(&format!(", {waived} waived"));
-        }
         if !result.errata.is_empty() {
             let ids: Vec<&str> = result.errata.iter().map(|erratum| erratum.id.as_str()).collect();
             line.push_str(&format!("; errata met: {}", ids.join(", ")));
@@ -239,9 +246,18 @@ impl Terminal {
         for line in state.rounds.lines() {
             state.say(&format!("  {line}"));
         }
-        let scenarios: usize = state.tally.values().sum();
-        let parts: Vec<String> =
-            state.tally.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        let scenarios = state.ended.len();
+        let mut tally: BTreeMap<Verdict, usize> = BTreeMap::new();
+        state.ended.values().for_each(|verdict| *tally.entry(*verdict).or_default() += 1);
+        let mut parts: Vec<String> =
+            tally.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+        let flaky = state.flaky();
+        if !flaky.is_empty() {
+            parts.push(format!("{} flaky ({})", flaky.len(), flaky.join(", ")));
+        }
+        if state.carried > 0 {
+            parts.push(format!("{} carried over", state.carried));
+        }
         let detail = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
         let ran =
             if scenarios == 0 { "no scenario ran".to_string() } else { text::count(scenarios, "scenario") };
@@ -259,6 +275,12 @@ fn shows_errata(result: &ScenarioResult) -> bool {
 }
 
 impl State {
+    /// Scenarios that were proved only when they ran again.
+    fn flaky(&self) -> Vec<String> {
+        let good = |id: &&String| self.ended.get(*id).is_some_and(|verdict| verdict.is_good());
+        self.attempted.iter().filter(good).cloned().collect()
+    }
+
     /// Writes a line, above the bars if there are any. A broken pipe is not the run's problem.
     fn say(&mut self, line: &str) {
         match &self.bars {
@@ -276,7 +298,8 @@ fn step_key(scenario: &str, index: usize) -> String {
 
 impl EventSink for Terminal {
     fn emit(&self, event: &Event) {
-        match event {
+        // Only then painted: colours are escape sequences, too.
+        match &visible::of(event).unwrap_or_else(|_| event.clone()) {
             Event::PhaseStarted { phase, expected_ms } => {
                 self.phase_started(phase, expected_ms.map(Duration::from_millis));
             }
@@ -285,6 +308,24 @@ impl EventSink for Terminal {
                 self.phase_finished(phase, *elapsed_ms, error.as_deref());
             }
             Event::RunStarted { results, .. } => self.lock().results = Some(results.clone()),
+            Event::Asked { rerun_of: Some(parent), .. } => {
+                self.lock().say(&self.paint.dim(&format!("  again what run {parent} did not prove")));
+            }
+            Event::Asked { .. } | Event::RestsOn { .. } => {}
+            Event::CarriedOver { result, attempts } => {
+                let mut state = self.lock();
+                state.carried += 1;
+                state.ended.insert(result.name(), result.verdict);
+                if !attempts.is_empty() {
+                    state.attempted.insert(result.id.clone());
+                }
+            }
+            Event::Attempted { scenario, attempt } => {
+                let mut state = self.lock();
+                state.attempted.insert(scenario.clone());
+                let run = format!("  {scenario} {} in run {}: {}", attempt.verdict, attempt.run, attempt.why);
+                state.say(&format!("{}; it runs again", self.paint.dim(&run)));
+            }
             Event::ClusterReady { cluster, implementation } => {
                 let istio = if cluster.istio.is_empty() { "no Istio" } else { &cluster.istio };
                 let line = format!(
@@ -326,15 +367,17 @@ impl EventSink for Terminal {
 
 impl Progress for Terminal {
     fn started(&self, phase: &str, expected: Option<Duration>) {
-        self.phase_started(phase, expected);
+        self.phase_started(&visible::text(phase), expected);
     }
 
     fn note(&self, phase: &str, message: &str) {
-        Self::note(self, &mut self.lock(), phase, phase, message);
+        let phase = visible::text(phase);
+        Self::note(self, &mut self.lock(), &phase, &phase, &visible::text(message));
     }
 
     fn finished(&self, phase: &str, elapsed: Duration, error: Option<&str>) {
-        self.phase_finished(phase, text::ms(elapsed), error);
+        let error = error.map(visible::text);
+        self.phase_finished(&visible::text(phase), text::ms(elapsed), error.as_deref());
     }
 }
 
@@ -354,6 +397,15 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    impl Terminal {
+        /// One without colours that writes onto a page, and what reads it.
+        pub(in crate::report) fn on_a_page(verbose: bool) -> (impl Fn() -> String, Self) {
+            let page = Page::default();
+            let terminal = Self::new(Look::Plain, Paint::new(false), Box::new(page.clone()), verbose);
+            (move || String::from_utf8(page.0.lock().unwrap().clone()).unwrap(), terminal)
         }
     }
 

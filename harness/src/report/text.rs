@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::event::{AnswerGroup, Instead, Verdict};
+use crate::event::{AnswerGroup, Broken, Instead, RequirementResult, ScenarioResult, Verdict};
 
 /// `312 ms`, `4.2 s`, `2 min 05 s`.
 pub(super) fn duration(ms: u64) -> String {
@@ -60,8 +60,10 @@ pub(super) fn answer(group: &AnswerGroup) -> String {
 /// A sign for a verdict, one column wide.
 pub(super) fn sign(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Waived => "○",
         Verdict::Proved => "✓",
+        Verdict::Partly => "◐",
+        Verdict::Measured => "≈",
+        Verdict::Waived => "○",
         Verdict::Failed => "✗",
         Verdict::Error => "!",
         Verdict::Skipped => "–",
@@ -70,10 +72,34 @@ pub(super) fn sign(verdict: Verdict) -> &'static str {
 
 /// What the implementation is asked for instead of what the scenario says, and why.
 pub(super) fn in_other_words(instead: &Instead) -> String {
-    match &instead.of {
-        Some(of) => format!("of `{of}`: {}", instead.because),
-        None => format!("of what the scenario says: {}", instead.because),
+    let of = instead.of.as_ref().map_or_else(|| "what the scenario says".to_owned(), |of| format!("`{of}`"));
+    let still = instead.still_proves.iter().map(|(id, because)| format!(" It still proves {id}: {because}"));
+    format!("of {of}: {}{}", instead.because, still.collect::<String>())
+}
+
+/// What came of a scenario: what it proved of what, or whether a world that is broken on purpose turned red.
+pub(super) fn outcome(result: &ScenarioResult) -> String {
+    match &result.broken {
+        None => requirements(&result.requirements),
+        Some(Broken { step, with }) if result.is_red_as_expected() => {
+            format!("red as expected: step {} failed with {}", step + 1, with.diagnosis)
+        }
+        Some(Broken { step, with }) => {
+            format!("not red as expected: step {} was to fail with {with}", step + 1)
+        }
     }
+}
+
+/// `29 of 32 requirements proved, 2 partly, 1 waived`.
+fn requirements(requirements: &[RequirementResult]) -> String {
+    let of = |verdict| requirements.iter().filter(|requirement| requirement.verdict == verdict).count();
+    let mut text = format!("{} of {} proved", of(Verdict::Proved), count(requirements.len(), "requirement"));
+    for verdict in [Verdict::Partly, Verdict::Measured, Verdict::Waived] {
+        if of(verdict) > 0 {
+            text.push_str(&format!(", {} {verdict}", of(verdict)));
+        }
+    }
+    text
 }
 
 /// `1 step`, `2 steps`.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     event::{Instead, ScenarioResult, StepKind, StepResult, Testimony, Verdict},
-    yaml,
+    visible, yaml,
 };
 
 #[derive(Serialize)]
@@ -70,6 +70,12 @@ struct Step<'a> {
     proves: Vec<Id<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waives: Vec<Id<'a>>,
+    /// What a claim that must fail has to see instead.
+    #[serde(rename = "must-see", skip_serializing_if = "Option::is_none")]
+    must_see: Option<&'a str>,
+    /// Requirements it would prove, were it not read otherwise for the implementation.
+    #[serde(rename = "sets-aside", skip_serializing_if = "Vec::is_empty")]
+    sets_aside: Vec<Id<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errata: Vec<Id<'a>>,
     /// What the scenario says, where the implementation is asked for something else, and why.
@@ -105,6 +111,10 @@ struct Failure<'a> {
 /// The transcript of a scenario, as YAML. Equal for runs that behaved equally: no addresses, generated
 /// names, times or counts of attempts are in it.
 pub fn transcript(result: &ScenarioResult) -> String {
+    let result = &match visible::of(result) {
+        Ok(result) => result,
+        Err(error) => return format!("# transcript could not be written: {error}\n"),
+    };
     let corrections =
         result.errata.iter().filter_map(|e| Some((Id::from(e.id.as_str()), e.correction.as_deref()?)));
     let transcript = Transcript {
@@ -143,6 +153,8 @@ fn step(result: &StepResult) -> Step<'_> {
         cites: result.info.cites.as_deref(),
         proves: result.info.proves.iter().map(|id| Id::from(id.as_str())).collect(),
         waives: result.info.waives.iter().map(|id| Id::from(id.as_str())).collect(),
+        must_see: result.info.must_fail.as_ref().map(|must_fail| must_fail.sees.as_str()),
+        sets_aside: result.info.sets_aside.iter().map(|id| Id::from(id.as_str())).collect(),
         errata: result.info.errata.iter().map(|id| Id::from(id.as_str())).collect(),
         instead: result.info.instead.as_ref(),
         // What answered is listed below, without the numbers a summary holds.

@@ -6,6 +6,7 @@ pub mod delete;
 pub mod install;
 pub mod istio;
 pub mod kill;
+mod made;
 pub mod node;
 pub mod patch;
 pub mod restart;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::ledger::Ledger;
 use super::traffic::Traffic;
+use crate::claim::of_implementation::Share;
 use crate::claim::pods::Pod;
 use crate::event::{Event, EventSink, Failure, Observed, Verdict};
 use crate::ports::{
@@ -45,8 +46,8 @@ pub struct Context<'a> {
     pub outside: &'a Outside,
     /// What has to be undone at the end.
     pub ledger: &'a mut Ledger,
-    /// Pods as the last claim about each namespace saw them.
-    pub pods: &'a mut BTreeMap<String, Vec<Pod>>,
+    /// Pods as the last claim about each share of a namespace saw them.
+    pub pods: &'a mut BTreeMap<Share, Vec<Pod>>,
     /// Values that claims have given names to, by name.
     pub values: &'a mut BTreeMap<String, String>,
     /// Who held each Lease when a step ended its pod or its node.

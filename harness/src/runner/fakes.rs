@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::context::Outside;
+use crate::cluster::owner;
 use crate::event::{Diagnosis, Testimony};
 use crate::ports::*;
 use crate::probe::{Answer, Ask, Echo, FailureKind, Vantage};
@@ -37,12 +38,39 @@ pub(crate) struct World {
     pub(crate) logged: Vec<Logged>,
     /// Answers 200 so far; nothing if the proxies do not log them.
     pub(crate) good: Option<Mutex<usize>>,
+    /// What is found to be the cause of a failure.
+    pub(crate) diagnosis: &'static str,
     /// The call that fails, as it stands in the log.
     pub(crate) broken: Option<&'static str>,
     /// Whether no request can be sent any more.
     pub(crate) unplugged: Mutex<bool>,
     /// Objects that stay although deleted.
     pub(crate) sticky: Option<&'static str>,
+    /// How many objects were made.
+    pub(crate) made: Mutex<usize>,
+    /// Objects that commands in a shell make, by id.
+    pub(crate) by_shell: Vec<&'static str>,
+    /// Watches that are open break whenever this changes.
+    pub(crate) torn: watch::Sender<Torn>,
+}
+
+/// What becomes of watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Torn {
+    /// New ones tell how things are.
+    #[default]
+    Renewed,
+    /// New ones tell nothing.
+    Silent,
+    /// Those that are open end without a word, and new ones as well.
+    Ended,
+}
+
+/// Id of the run.
+pub(crate) const RUN: &str = "r-2";
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 impl Default for World {
@@ -63,9 +91,13 @@ impl Default for World {
             testimony: true,
             logged: Vec::new(),
             good: Some(Mutex::default()),
+            diagnosis: "the-cause",
             broken: None,
             unplugged: Mutex::default(),
             sticky: None,
+            made: Mutex::default(),
+            by_shell: Vec::new(),
+            torn: watch::channel(Torn::default()).0,
         }
     }
 }
@@ -104,6 +136,13 @@ impl World {
         self.objects.send_modify(|objects| change(objects.get_mut(id).unwrap()));
     }
 
+    /// A uid that no object has had.
+    fn uid(&self) -> Value {
+        let mut made = self.made.lock().unwrap();
+        *made += 1;
+        format!("uid-{made}").into()
+    }
+
     pub(crate) fn insert(&self, id: &str, object: Value) {
         self.objects.send_modify(|objects| drop(objects.insert(id.to_owned(), object)));
     }
@@ -121,12 +160,14 @@ impl Objects for World {
     fn apply<'a>(&'a self, id: &'a ObjectRef, object: &'a Value) -> PortFuture<'a, Applied> {
         async move {
             self.call(format!("apply {id}"))?;
-            let mut object = object.clone();
+            let before = self.objects.borrow().get(&id.to_string()).cloned();
+            let mut object = owner::labelled(object, RUN);
             object["metadata"]["name"] = id.name.clone().into();
+            let uid = before.as_ref().map_or_else(|| self.uid(), |before| before["metadata"]["uid"].clone());
+            object["metadata"]["uid"] = uid.clone();
             (self.controller)(&mut object);
-            let mut before = None;
-            self.objects.send_modify(|objects| before = objects.insert(id.to_string(), object));
-            Ok(if before.is_some() { Applied::Configured } else { Applied::Created })
+            self.objects.send_modify(|objects| drop(objects.insert(id.to_string(), object)));
+            Ok(Applied { uid: text(&uid), created: before.is_none(), refused: None })
         }
         .boxed()
     }
@@ -140,15 +181,39 @@ impl Objects for World {
         .boxed()
     }
 
-    fn delete<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, bool> {
+    /// As the real one, by label and uid; what is within a namespace is anybody's to delete.
+    fn delete<'a>(&'a self, id: &'a ObjectRef, whose: Whose<'a>) -> PortFuture<'a, Deleted> {
         async move {
             self.call(format!("delete {id}"))?;
-            if self.sticky == Some(id.kind.word) {
-                return Ok(self.objects.borrow().contains_key(&id.to_string()));
+            let Some(before) = self.objects.borrow().get(&id.to_string()).cloned() else {
+                return Ok(Deleted::NotThere);
+            };
+            let (uid, run) = (text(&before["metadata"]["uid"]), &before["metadata"]["labels"][owner::LABEL]);
+            let other = match whose {
+                Whose::Made(made) => uid != made || run != RUN,
+                Whose::Marked => run.is_null(),
+                Whose::Within => false,
+            };
+            if other {
+                return Ok(Deleted::Left(format!("{id} is left alone")));
             }
-            let mut before = None;
-            self.objects.send_modify(|objects| before = objects.remove(&id.to_string()));
-            Ok(before.is_some())
+            if self.sticky != Some(id.kind.word) {
+                self.objects.send_modify(|objects| drop(objects.remove(&id.to_string())));
+            }
+            Ok(Deleted::Going(uid))
+        }
+        .boxed()
+    }
+
+    fn adopt<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, Option<String>> {
+        async move {
+            let Some(mut object) = self.objects.borrow().get(&id.to_string()).cloned() else {
+                return Ok(None);
+            };
+            let uid = text(&object["metadata"]["uid"]);
+            object = owner::labelled(&object, RUN);
+            self.objects.send_modify(|objects| drop(objects.insert(id.to_string(), object)));
+            Ok(Some(uid))
         }
         .boxed()
     }
@@ -176,7 +241,16 @@ impl Objects for World {
             let fits = |id: &String| id.starts_with(&prefix) && id.ends_with(&suffix);
             Ok(objects.iter().filter(|(id, _)| fits(id)).map(|(_, object)| object.clone()).collect())
         });
-        snapshots.boxed()
+        let torn = self.torn.subscribe();
+        if *torn.borrow() == Torn::Silent {
+            return stream::pending().boxed();
+        }
+        let breaks = stream::unfold(torn, |mut torn| async {
+            torn.changed().await.ok()?;
+            let now = *torn.borrow_and_update();
+            Some(((now != Torn::Ended).then(|| Err(PortError::new("watching", "it broke"))), torn))
+        });
+        stream::select(snapshots.map(Some), breaks).scan((), |(), item| future::ready(item)).boxed()
     }
 }
 
@@ -246,7 +320,7 @@ impl EvidenceCollector for World {
         let namespaces = request.namespaces.join(",");
         self.log.lock().unwrap().push(format!("collect evidence of {namespaces}"));
         let diagnosis =
-            Diagnosis { id: "the-cause".into(), title: "t".into(), because: Vec::new(), next: "n".into() };
+            Diagnosis { id: self.diagnosis.into(), title: "t".into(), because: Vec::new(), next: "n".into() };
         let evidence =
             Evidence { files: vec!["a.yaml".into()], diagnosis: Some(diagnosis), missing: Vec::new() };
         future::ready(evidence).boxed()
@@ -350,6 +424,9 @@ impl Tools for World {
     fn shell<'a>(&'a self, script: &'a Script) -> PortFuture<'a, ToolOutput> {
         async move {
             self.call(format!("shell {}", script.text.trim_end()))?;
+            for id in &self.by_shell {
+                self.insert(id, json!({"metadata": {"uid": self.uid()}}));
+            }
             let files = script.files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
             // `exit 1` is enough of a shell.
             let code = i32::from(script.text.contains("exit 1"));

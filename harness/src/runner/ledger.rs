@@ -7,14 +7,16 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::context::Outside;
-use crate::ports::{ObjectRef, PortError, Query};
+use crate::ports::{Deleted, ObjectRef, PortError, Query, Whose};
 use crate::scenario::{Step, limits};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
-    /// An object that did not exist before.
-    Created(ObjectRef),
+    /// An object that did not exist before, and its uid: one of that name made later is another one.
+    Created(ObjectRef, String),
+    /// An object that literal commands may have made: there was none of the name when the scenario began.
+    Named(ObjectRef),
     /// An object that existed, and the merge patch that puts it back.
     Patched(ObjectRef, Value),
     /// The implementation was installed.
@@ -34,6 +36,15 @@ pub struct Ledger(Vec<Entry>);
 impl Ledger {
     /// Notes a change.
     pub fn note(&mut self, entry: Entry) {
+        if let Entry::Created(id, _) = &entry {
+            // What literal commands were to make is there, and known by its uid.
+            if let Some(named) =
+                self.0.iter_mut().find(|known| matches!(known, Entry::Named(named) if named == id))
+            {
+                *named = entry;
+                return;
+            }
+        }
         if !self.0.contains(&entry) {
             self.0.push(entry);
         }
@@ -41,9 +52,9 @@ impl Ledger {
 
     /// The object is gone again: nothing to undo.
     pub fn forget(&mut self, id: &ObjectRef) {
-        self.0.retain(
-            |entry| !matches!(entry, Entry::Created(known) | Entry::Patched(known, _) if known == id),
-        );
+        self.0.retain(|entry| {
+            !matches!(entry, Entry::Created(known, _) | Entry::Named(known) | Entry::Patched(known, _) if known == id)
+        });
     }
 
     /// Nothing of the implementation is left.
@@ -74,8 +85,12 @@ impl Ledger {
     pub fn kept(&self) -> Vec<String> {
         let own = self.namespaces();
         let kept = self.0.iter().filter_map(|entry| match entry {
-            Entry::Created(id) if id.namespace.as_ref().is_some_and(|ns| own.contains(ns)) => None,
-            Entry::Created(id) | Entry::Patched(id, _) => Some(id.to_string()),
+            Entry::Created(id, _) | Entry::Named(id)
+                if id.namespace.as_ref().is_some_and(|ns| own.contains(ns)) =>
+            {
+                None
+            }
+            Entry::Created(id, _) | Entry::Named(id) | Entry::Patched(id, _) => Some(id.to_string()),
             Entry::Installed => Some("the implementation".to_owned()),
             Entry::Mesh(namespace) => Some(format!("Istio in {namespace}")),
             Entry::Root(namespace) => Some(format!("another root of Istio in {namespace}")),
@@ -85,9 +100,9 @@ impl Ledger {
     }
 
     /// Namespaces the scenario created.
-    fn namespaces(&self) -> Vec<String> {
+    pub fn namespaces(&self) -> Vec<String> {
         let created = self.0.iter().filter_map(|entry| match entry {
-            Entry::Created(id) if id.kind.word == "namespace" => Some(id.name.clone()),
+            Entry::Created(id, _) | Entry::Named(id) if id.kind.word == "namespace" => Some(id.name.clone()),
             _ => None,
         });
         created.collect()
@@ -97,7 +112,7 @@ impl Ledger {
     pub fn touched(&self) -> Vec<String> {
         let mut all = self.namespaces();
         for entry in &self.0 {
-            if let Entry::Created(id) | Entry::Patched(id, _) = entry {
+            if let Entry::Created(id, _) | Entry::Named(id) | Entry::Patched(id, _) = entry {
                 all.extend(id.namespace.clone());
             }
         }
@@ -110,14 +125,17 @@ impl Ledger {
     /// implementation that looks after them is uninstalled.
     pub async fn undo(&mut self, outside: &Outside) -> Vec<String> {
         let mut problems = Vec::new();
-        let mut going: Vec<ObjectRef> = Vec::new();
+        let mut going: Vec<Going> = Vec::new();
         while let Some(entry) = self.0.pop() {
             tracing::debug!(?entry, "undoing");
             let done = match &entry {
-                Entry::Created(id) => {
-                    let deleted = delete(id, outside).await;
-                    going.push(id.clone());
-                    deleted.map(drop)
+                Entry::Created(id, uid) => {
+                    let deleted = delete(id, Whose::Made(uid), outside).await;
+                    deleted.map(|deleted| going.extend(deleted.of(id, &mut problems)))
+                }
+                Entry::Named(id) => {
+                    let deleted = delete_named(id, outside).await;
+                    deleted.map(|deleted| going.extend(deleted.of(id, &mut problems)))
                 }
                 Entry::Patched(id, patch) => outside.objects.patch(id, patch).await.map(drop),
                 Entry::Installed => {
@@ -140,28 +158,54 @@ impl Ledger {
     }
 }
 
+/// An object that was deleted and may still be there.
+#[derive(Debug, Clone)]
+struct Going {
+    id: ObjectRef,
+    uid: String,
+}
+
+impl Deleted {
+    /// What goes of an object; why it does not is a problem.
+    fn of(self, id: &ObjectRef, problems: &mut Vec<String>) -> Option<Going> {
+        match self {
+            Self::Going(uid) => Some(Going { id: id.clone(), uid }),
+            Self::NotThere => None,
+            Self::Left(why) => {
+                problems.push(why);
+                None
+            }
+        }
+    }
+}
+
 /// Takes out everything but namespaces. These may take their time: what is left in them needs no controller.
-fn but_namespaces(going: &mut Vec<ObjectRef>) -> Vec<ObjectRef> {
-    let (namespaces, objects) = std::mem::take(going).into_iter().partition(|id| id.kind.word == "namespace");
+fn but_namespaces(going: &mut Vec<Going>) -> Vec<Going> {
+    let (namespaces, objects) =
+        std::mem::take(going).into_iter().partition(|going| going.id.kind.word == "namespace");
     *going = namespaces;
     objects
 }
 
 /// Removes what an earlier run left (kept on purpose, or killed before it could clean up): a scenario starts from an untouched
-/// cluster. Returns what was there.
+/// cluster. Returns what was there. Only what bears the label of a run goes: whoever runs scenarios holds the cluster, so that
+/// any other run is over.
 ///
 /// # Errors
-/// It cannot be deleted, or does not go away.
+/// It cannot be deleted, does not go away, or is somebody else's.
 pub async fn sweep(steps: &[Step], outside: &Outside) -> Result<Vec<String>, PortError> {
     let taken = steps.iter().filter(|step| step.info.waived.is_none());
     let ids: Vec<_> = taken.clone().flat_map(|step| step.word.creates()).collect();
-    let mut found = Vec::new();
+    let (mut found, mut left) = (Vec::new(), Vec::new());
     for id in ids.iter().rev() {
-        if delete(id, outside).await? {
-            found.push(id.clone());
+        match delete(id, Whose::Marked, outside).await? {
+            Deleted::Going(uid) => found.push(Going { id: id.clone(), uid }),
+            Deleted::NotThere => {}
+            Deleted::Left(why) => left.push((id.clone(), why)),
         }
     }
-    let mut names: Vec<_> = found.iter().map(ToString::to_string).collect();
+    refuse(&left)?;
+    let mut names: Vec<_> = found.iter().map(|going| going.id.to_string()).collect();
     if let Some(left) = gone(outside, found).await.into_iter().next() {
         return Err(PortError::new("removing what an earlier run left", left));
     }
@@ -171,35 +215,55 @@ pub async fn sweep(steps: &[Step], outside: &Outside) -> Result<Vec<String>, Por
     Ok(names)
 }
 
+/// Somebody else has what the scenario would make: it cannot begin.
+fn refuse(left: &[(ObjectRef, String)]) -> Result<(), PortError> {
+    let Some((first, _)) = left.first() else { return Ok(()) };
+    let reasons: Vec<_> = left.iter().map(|(_, why)| why.as_str()).collect();
+    let namespace = first.namespace.iter().map(|namespace| format!(" -n {namespace}")).collect::<String>();
+    let error = PortError::new("looking for what the scenario would make", reasons.join("; "));
+    Err(error.next(format!(
+        "rename it or, if it may go, kubectl delete {} {}{namespace}; or run on another cluster",
+        first.kind.word, first.name
+    )))
+}
+
+/// Deletes an object that literal commands may have made.
+async fn delete_named(id: &ObjectRef, outside: &Outside) -> Result<Deleted, PortError> {
+    match outside.objects.adopt(id).await? {
+        Some(uid) => delete(id, Whose::Made(&uid), outside).await,
+        None => Ok(Deleted::NotThere),
+    }
+}
+
 /// Deletes an object; a namespace with no regard for the pods in it.
-async fn delete(id: &ObjectRef, outside: &Outside) -> Result<bool, PortError> {
-    let existed = outside.objects.delete(id).await?;
-    if existed && id.kind.word == "namespace" {
+async fn delete(id: &ObjectRef, whose: Whose<'_>, outside: &Outside) -> Result<Deleted, PortError> {
+    let deleted = outside.objects.delete(id, whose).await?;
+    if matches!(deleted, Deleted::Going(_)) && id.kind.word == "namespace" {
         outside.objects.end_pods(&id.name).await?;
     }
-    Ok(existed)
+    Ok(deleted)
 }
 
 /// Waits until none of the objects exists any more; says which ones do when the time is up.
-async fn gone(outside: &Outside, ids: Vec<ObjectRef>) -> Vec<String> {
+async fn gone(outside: &Outside, going: Vec<Going>) -> Vec<String> {
     let deadline = Instant::now() + limits::GONE;
     let mut problems = Vec::new();
     // What lives in a namespace that goes away goes with it.
     let namespaces: Vec<_> =
-        ids.iter().filter(|id| id.kind.word == "namespace").map(|id| id.name.clone()).collect();
+        going.iter().filter(|one| one.id.kind.word == "namespace").map(|one| one.id.name.clone()).collect();
     if let Err(error) = outside.objects.finish(&namespaces).await {
         problems.push(error.to_string());
     }
-    let lone = ids.iter().filter(|id| id.namespace.as_ref().is_none_or(|ns| !namespaces.contains(ns)));
-    let mut sets: BTreeMap<(&str, Option<String>), Vec<&ObjectRef>> = BTreeMap::new();
-    for id in lone {
-        sets.entry((id.kind.word, id.namespace.clone())).or_default().push(id);
+    let lone = going.iter().filter(|one| one.id.namespace.as_ref().is_none_or(|ns| !namespaces.contains(ns)));
+    let mut sets: BTreeMap<(&str, Option<String>), Vec<&Going>> = BTreeMap::new();
+    for one in lone {
+        sets.entry((one.id.kind.word, one.id.namespace.clone())).or_default().push(one);
     }
-    for ids in sets.into_values() {
-        let Some(first) = ids.first() else { continue };
-        let name = (ids.len() == 1).then(|| first.name.clone());
+    for going in sets.into_values() {
+        let Some(Going { id: first, .. }) = going.first() else { continue };
+        let name = (going.len() == 1).then(|| first.name.clone());
         let query = Query { kind: first.kind, namespace: first.namespace.clone(), name };
-        if let Err(left) = wait_gone(outside, &query, &ids, deadline).await {
+        if let Err(left) = wait_gone(outside, &query, &going, deadline).await {
             problems.push(left.to_string());
         }
     }
@@ -209,7 +273,7 @@ async fn gone(outside: &Outside, ids: Vec<ObjectRef>) -> Vec<String> {
 async fn wait_gone(
     outside: &Outside,
     query: &Query,
-    ids: &[&ObjectRef],
+    going: &[&Going],
     deadline: Instant,
 ) -> Result<(), PortError> {
     let mut stream = outside.objects.observe(query);
@@ -217,9 +281,14 @@ async fn wait_gone(
     while let Ok(Some(snapshot)) = timeout_at(deadline, stream.next()).await {
         match snapshot {
             Ok(objects) => {
-                let named = |name: &str| objects.iter().find(|object| object["metadata"]["name"] == name);
+                // One of the same name that was made since is another one.
+                let same = |one: &Going| {
+                    objects.iter().find(|object| {
+                        object["metadata"]["name"] == one.id.name && object["metadata"]["uid"] == one.uid
+                    })
+                };
                 let still: Vec<_> =
-                    ids.iter().filter_map(|id| named(&id.name).map(|object| (id, object))).collect();
+                    going.iter().filter_map(|one| same(one).map(|object| (&one.id, object))).collect();
                 if still.is_empty() {
                     return Ok(());
                 }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::context::Outside;
 use super::objects::KubeObjects;
-use crate::cluster::{InstallOptions, Provider, Target, addons};
+use crate::cluster::{InstallOptions, Provider, Target, addons, owner};
 use crate::event::{ClusterInfo, EventSink, ImplementationInfo, PhaseEvents};
 use crate::evidence::Collector;
 use crate::implementation::Implementation;
@@ -54,7 +54,8 @@ impl Live {
         let client = target.client().await.map_err(|error| PortError::new(attaching(), error))?;
         let echo = image(target, "echo")?;
         let resolution = implementation.address.resolution.clone();
-        let prober = Arc::new(Prober::new(client.clone(), echo.clone(), target.local, resolution));
+        let prober =
+            Arc::new(Prober::new(client.clone(), echo.clone(), target.local, resolution, &target.run));
         // Witnesses need it later; its pod starts while the first steps run. It belongs to a cluster of ours and stays.
         let pods = prober.clone();
         let ahead = tokio::spawn(async move {
@@ -71,7 +72,7 @@ impl Live {
         let tools =
             Arc::new(ClusterTools { target: target.clone(), implementation: implementation.clone(), sink });
         let placeholders = placeholders(target, &implementation, echo);
-        let outside = outside(client, target.provider, &prober, &implementation, tools, placeholders);
+        let outside = outside(client, target, &prober, &implementation, tools, placeholders);
         let cluster = ClusterInfo {
             provider: target.provider.to_string(),
             kubernetes: target.kubernetes.clone(),
@@ -114,7 +115,7 @@ impl Live {
 
 fn outside(
     client: Client,
-    provider: Provider,
+    target: &Target,
     prober: &Arc<Prober>,
     implementation: &Arc<Implementation>,
     tools: Arc<ClusterTools>,
@@ -122,10 +123,10 @@ fn outside(
 ) -> Outside {
     let witnesses = ClusterWitnesses::new(client.clone(), prober.clone(), implementation.clone());
     Outside {
-        objects: Arc::new(KubeObjects::new(client.clone(), provider)),
+        objects: Arc::new(KubeObjects::new(client.clone(), target.provider, &target.run)),
         requests: prober.clone(),
         witnesses: Arc::new(witnesses),
-        evidence: Arc::new(Collector::new(client, implementation.clone())),
+        evidence: Arc::new(Collector::new(client, implementation.clone(), target.keeping.clone())),
         installer: tools.clone(),
         mesh: tools.clone(),
         machines: tools.clone(),
@@ -280,6 +281,21 @@ fn by_release(values: &Value) -> BTreeMap<String, Value> {
     releases.map(|(release, values)| (release.clone(), values.clone())).collect()
 }
 
+impl ClusterTools {
+    /// Runs commands that may install releases; those get the run's label.
+    async fn owning(
+        &self,
+        commands: impl Future<Output = Result<ToolOutput, PortError>>,
+    ) -> Result<ToolOutput, PortError> {
+        let failed = |error| PortError::new("labelling the releases that commands have installed", error);
+        let client = self.target.client().await.map_err(failed)?;
+        let before = owner::releases::before(&client).await.map_err(failed)?;
+        let output = commands.await?;
+        owner::releases::adopt(&client, &before, &self.target.run).await.map_err(failed)?;
+        Ok(output)
+    }
+}
+
 impl Tools for ClusterTools {
     fn run<'a>(&'a self, tool: Tool, args: &'a [String]) -> PortFuture<'a, ToolOutput> {
         async move {
@@ -287,7 +303,11 @@ impl Tools for ClusterTools {
                 Tool::Kubectl => ("kubectl", self.target.kubectl(args)),
                 Tool::Helm => ("helm", self.target.helm(args)),
             };
-            child::output(command, || format!("running {name} {}", args.join(" "))).await
+            let doing = || format!("running {name} {}", args.join(" "));
+            match tool {
+                Tool::Kubectl => child::output(command, doing).await,
+                Tool::Helm => self.owning(child::output(command, doing)).await,
+            }
         }
         .boxed()
     }
@@ -297,7 +317,7 @@ impl Tools for ClusterTools {
             let doing = || "running commands in a shell".to_owned();
             let command = self.target.shell(&script.text, &script.files);
             let (command, folder) = command.map_err(|error| PortError::new(doing(), error))?;
-            let output = child::output(command, doing).await;
+            let output = self.owning(child::output(command, doing)).await;
             drop(folder);
             output
         }

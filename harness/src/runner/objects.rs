@@ -1,38 +1,36 @@
 //! [`Objects`] over the real API server.
 
+mod offer;
+mod refusal;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, future};
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
-use serde_json::Value;
-use tokio::time::{Instant, interval};
+use serde_json::{Value, json};
 
-use crate::cluster::{Provider, namespaces};
-use crate::ports::{Applied, ObjectRef, Objects, PortError, PortFuture, Query};
+use crate::cluster::{Provider, namespaces, owner};
+use crate::ports::{Applied, Deleted, ObjectRef, Objects, PortError, PortFuture, Query, Whose};
 use crate::scenario::kinds::Kind;
-
-/// Field manager of everything the scenarios apply.
-const MANAGER: &str = "meshproof";
-/// How long an object is offered again to a server that says it is not ready for it: a webhook whose pod is coming up, a
-/// kind that was defined a moment ago.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The API server's objects.
 #[derive(Clone)]
 pub struct KubeObjects {
     client: Client,
     provider: Provider,
+    run: String,
 }
 
 impl KubeObjects {
-    /// Over this client, of a cluster of this provider.
-    pub fn new(client: Client, provider: Provider) -> Self {
-        Self { client, provider }
+    /// Over this client, of a cluster of this provider, for the run of this id.
+    pub fn new(client: Client, provider: Provider, run: &str) -> Self {
+        Self { client, provider, run: run.to_owned() }
     }
 
     fn api(&self, kind: &Kind, namespace: Option<&str>, version: Option<&str>) -> Api<DynamicObject> {
@@ -52,21 +50,61 @@ impl KubeObjects {
         }
     }
 
-    /// Whether there is such an object. There is none of a kind that is not defined.
-    pub(crate) async fn exists(&self, id: &ObjectRef) -> kube::Result<bool> {
-        Ok(self.of(id).get_metadata_opt(&id.name).await?.is_some())
+    /// What there is of such an object. There is none of a kind that is not defined.
+    pub(crate) async fn metadata(&self, id: &ObjectRef) -> kube::Result<Option<ObjectMeta>> {
+        Ok(self.of(id).get_metadata_opt(&id.name).await?.map(|found| found.metadata))
+    }
+
+    /// Whether the object is in a namespace that a run of meshproof, or `up`, has made.
+    async fn is_within(&self, id: &ObjectRef) -> kube::Result<bool> {
+        let Some(namespace) = &id.namespace else { return Ok(false) };
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = namespaces.get_metadata_opt(namespace).await?;
+        Ok(found.is_some_and(|namespace| owner::run_of(&namespace.metadata).is_some()))
+    }
+
+    /// Why an object is not the one that is meant; nothing if it is.
+    async fn other(
+        &self,
+        id: &ObjectRef,
+        found: &ObjectMeta,
+        whose: Whose<'_>,
+    ) -> kube::Result<Option<String>> {
+        let run = owner::run_of(found);
+        let left = |why: &str| Ok(Some(format!("{id} is left alone: {why}")));
+        match whose {
+            Whose::Made(uid) if found.uid.as_deref() != Some(uid) => {
+                left("it is another one than this run made, of the same name")
+            }
+            Whose::Made(_) if run != Some(self.run.as_str()) => {
+                left(&format!("somebody has taken the label {} from it, and made it theirs", owner::LABEL))
+            }
+            Whose::Marked if run.is_none() => {
+                left(&format!("it has no label {}, so no run of meshproof made it", owner::LABEL))
+            }
+            Whose::Within if run.is_none() && !self.is_within(id).await? => {
+                left("neither it nor its namespace was made by meshproof")
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Deletes what was found, and nothing else that may have taken its place.
+    async fn delete_found(&self, id: &ObjectRef, uid: &str) -> Result<Deleted, PortError> {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams::background().preconditions(preconditions);
+        match self.of(id).delete(&id.name, &params).await {
+            Ok(_) => Ok(Deleted::Going(uid.to_owned())),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Deleted::NotThere),
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                Ok(Deleted::Left(format!("{id} is left alone: it was replaced a moment ago")))
+            }
+            Err(error) => Err(port_error("deleting", id, &error)),
+        }
     }
 
     fn of(&self, id: &ObjectRef) -> Api<DynamicObject> {
         self.api(id.kind, id.namespace.as_deref(), None)
-    }
-}
-
-/// Whether the same request may do better in a moment.
-fn transient(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => status.code >= 500 || status.code == 429 || status.code == 404,
-        _ => false,
     }
 }
 
@@ -82,40 +120,22 @@ fn port_error(doing: &str, id: &ObjectRef, error: &kube::Error) -> PortError {
 
 impl Objects for KubeObjects {
     fn apply<'a>(&'a self, id: &'a ObjectRef, object: &'a Value) -> PortFuture<'a, Applied> {
-        async move {
-            let version = object["apiVersion"].as_str().map(|v| v.rsplit('/').next().unwrap_or(v));
-            let api = self.api(id.kind, id.namespace.as_deref(), version);
-            let params = PatchParams::apply(MANAGER).force();
-            let deadline = Instant::now() + PATIENCE;
-            let mut pace = interval(Duration::from_millis(200));
-            loop {
-                pace.tick().await;
-                let tried = async {
-                    let before = api.get_metadata_opt(&id.name).await?;
-                    api.patch(&id.name, &params, &Patch::Apply(object)).await?;
-                    Ok::<_, kube::Error>(if before.is_some() {
-                        Applied::Configured
-                    } else {
-                        Applied::Created
-                    })
-                };
-                match tried.await {
-                    Ok(applied) => return Ok(applied),
-                    Err(error) if transient(&error) && Instant::now() < deadline => {
-                        tracing::debug!(%id, %error, "offering the object again");
-                    }
-                    Err(error) => return Err(port_error("applying", id, &error)),
-                }
-            }
-        }
-        .boxed()
+        self.offer(id, object).boxed()
     }
 
     fn patch<'a>(&'a self, id: &'a ObjectRef, patch: &'a Value) -> PortFuture<'a, Value> {
         async move {
             let api = self.of(id);
             let before = api.get(&id.name).await.map_err(|error| port_error("reading", id, &error))?;
-            let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+            if self.provider == Provider::Existing {
+                let other = self.other(id, &before.metadata, Whose::Within).await;
+                if let Some(why) = other.map_err(|error| port_error("reading", id, &error))? {
+                    return Err(PortError::new(format!("patching {id}"), why).next(
+                        "nothing of somebody else's is changed on a cluster that is not meshproof's own",
+                    ));
+                }
+            }
+            let params = PatchParams { field_manager: Some(owner::MANAGER.into()), ..PatchParams::default() };
             let patched = api.patch(&id.name, &params, &Patch::Merge(patch)).await;
             patched.map_err(|error| port_error("patching", id, &error))?;
             serde_json::to_value(before).map_err(|error| PortError::new(format!("reading {id}"), error))
@@ -123,12 +143,42 @@ impl Objects for KubeObjects {
         .boxed()
     }
 
-    fn delete<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, bool> {
+    fn delete<'a>(&'a self, id: &'a ObjectRef, whose: Whose<'a>) -> PortFuture<'a, Deleted> {
         async move {
-            match self.of(id).delete(&id.name, &DeleteParams::background()).await {
-                Ok(_) => Ok(true),
-                Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-                Err(error) => Err(port_error("deleting", id, &error)),
+            let reading = |error| port_error("reading", id, &error);
+            let Some(found) = self.metadata(id).await.map_err(reading)? else { return Ok(Deleted::NotThere) };
+            let reading = |error| port_error("reading", id, &error);
+            if let Some(why) = self.other(id, &found, whose).await.map_err(reading)? {
+                return Ok(Deleted::Left(why));
+            }
+            if id.kind.word == "namespace" && found.deletion_timestamp.is_none() {
+                let strangers = owner::strangers(&self.client, &id.name).await;
+                let strangers = strangers.map_err(|error| PortError::new(format!("deleting {id}"), error))?;
+                if !strangers.is_empty() {
+                    return Ok(Deleted::Left(owner::holds(&id.name, &strangers)));
+                }
+            }
+            self.delete_found(id, &found.uid.unwrap_or_default()).await
+        }
+        .boxed()
+    }
+
+    fn adopt<'a>(&'a self, id: &'a ObjectRef) -> PortFuture<'a, Option<String>> {
+        async move {
+            let failed = |error| port_error("labelling", id, &error);
+            let Some(found) = self.metadata(id).await.map_err(failed)? else { return Ok(None) };
+            let (uid, run) = (found.uid.clone().unwrap_or_default(), owner::run_of(&found));
+            if let Some(run) = run {
+                return Ok((run == self.run).then_some(uid));
+            }
+            // Only the one that was found: a patch of another uid is refused.
+            let patch = json!({"metadata": {"uid": uid, "labels": {owner::LABEL: self.run}}});
+            let params = PatchParams { field_manager: Some(owner::MANAGER.into()), ..PatchParams::default() };
+            let failed = |error| port_error("labelling", id, &error);
+            match self.of(id).patch_metadata(&id.name, &params, &Patch::Merge(patch)).await {
+                Ok(_) => Ok(Some(uid)),
+                Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(None),
+                Err(error) => Err(failed(error)),
             }
         }
         .boxed()
@@ -211,31 +261,6 @@ fn key(object: &DynamicObject) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use watcher::Event;
-
-    fn object(name: &str) -> DynamicObject {
-        let kind = Kind::by_word("pod").unwrap();
-        let resource = ApiResource {
-            group: kind.group.into(),
-            version: kind.version.into(),
-            api_version: kind.version.into(),
-            kind: kind.kind.into(),
-            plural: kind.plural.into(),
-        };
-        DynamicObject::new(name, &resource)
-    }
-
-    #[test]
-    fn a_list_is_shown_only_when_it_is_complete() {
-        let mut set = Set::default();
-        assert!(set.take(Event::Init).is_none());
-        assert!(set.take(Event::InitApply(object("a"))).is_none());
-        assert_eq!(set.take(Event::InitDone).unwrap().len(), 1);
-        assert_eq!(set.take(Event::Apply(object("b"))).unwrap().len(), 2);
-        assert_eq!(set.take(Event::Delete(object("a"))).unwrap().len(), 1);
-        assert!(set.take(Event::Init).is_none());
-        assert_eq!(set.take(Event::InitDone).unwrap().len(), 0, "what a new list does not hold is gone");
-    }
-}
+mod sets;
+#[cfg(test)]
+mod tests;

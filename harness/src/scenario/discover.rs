@@ -18,7 +18,7 @@ pub fn default_root(working_directory: &Path) -> Option<PathBuf> {
 /// Ids of all scenarios below `root`, sorted.
 ///
 /// # Errors
-/// A folder cannot be read.
+/// A folder cannot be read, or the name of one with a scenario cannot be part of an id.
 pub fn all(root: &Path) -> std::io::Result<Vec<String>> {
     let mut found = Vec::new();
     walk(root, "", &mut found)?;
@@ -28,6 +28,11 @@ pub fn all(root: &Path) -> std::io::Result<Vec<String>> {
 
 fn walk(folder: &Path, id: &str, found: &mut Vec<String>) -> std::io::Result<()> {
     if !id.is_empty() && folder.join(FILE).is_file() {
+        if !is_id(id) {
+            let what = "a folder of scenarios is called with letters and digits of ASCII, `-`, `_` and `.` inside; rename it";
+            let error = format!("{}: {what}", folder.display());
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, error));
+        }
         found.push(id.to_owned());
         return Ok(());
     }
@@ -40,6 +45,17 @@ fn walk(folder: &Path, id: &str, found: &mut Vec<String>) -> std::io::Result<()>
         }
     }
     Ok(())
+}
+
+/// Whether this can be the id of a scenario: names of folders below the root, with slashes between them. What a name is made of
+/// means the same in paths of every system, in links and on a terminal.
+pub fn is_id(id: &str) -> bool {
+    id.split('/').all(is_name)
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(fits)
 }
 
 /// Which of `ids` a person means: those named, a whole folder (`broken`), or without names all that are not broken on purpose.
@@ -97,5 +113,16 @@ mod tests {
         }
         std::fs::create_dir_all(root.path().join("src")).unwrap();
         assert_eq!(all(root.path()).unwrap(), ["b", "x/a", "x/y"]);
+    }
+
+    #[test]
+    fn a_folder_that_is_called_as_nothing_can_be_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a\u{1b}b");
+        std::fs::create_dir(&folder).unwrap();
+        assert_eq!(all(root.path()).unwrap(), Vec::<String>::new(), "there is no scenario in it");
+        std::fs::write(folder.join(FILE), "").unwrap();
+        let error = all(root.path()).unwrap_err().to_string();
+        assert!(error.contains("rename it"), "{error}");
     }
 }

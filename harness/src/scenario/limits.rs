@@ -32,6 +32,16 @@ pub const PACE: Duration = Duration::from_millis(10);
 /// How long the gateway's own account of an answer may take to appear in its log.
 pub const ACCOUNT: Duration = Duration::from_secs(5);
 
+/// How long the nodes of a cluster may take to lead connections to an address or a port that has just been made.
+pub const LED_WITHIN: Duration = Duration::from_secs(5);
+/// Requests that a claim has under way at once, where it takes many.
+pub const WIDTH: usize = 16;
+/// From so many requests on, a claim sends several at once and says how small a share of other answers it could have missed.
+pub const MANY: usize = 100;
+/// A proxy of the mesh goes on for so long with connections whose configuration has changed, unless the mesh says otherwise
+/// (`istio.io/docs`, `ProxyConfig.drainDuration`).
+pub const DRAIN: Duration = Duration::from_secs(45);
+
 /// How a claim must go on holding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stays {
@@ -39,6 +49,8 @@ pub enum Stays {
     Requests(usize),
     /// For so long.
     Time(Duration),
+    /// For so many times as long as the mesh's proxies keep connections whose configuration has changed.
+    Drains(u32),
 }
 
 impl std::fmt::Display for Stays {
@@ -46,6 +58,7 @@ impl std::fmt::Display for Stays {
         match self {
             Self::Requests(count) => write!(f, "{count} requests"),
             Self::Time(time) => write!(f, "{time:?}"),
+            Self::Drains(times) => write!(f, "{times} times the drain time"),
         }
     }
 }
@@ -70,12 +83,19 @@ pub fn limit(node: &Node) -> Result<Duration, Problem> {
 /// It is neither.
 pub fn stays(node: &Node) -> Result<Stays, Problem> {
     let text = node.text()?;
+    let drains = text.strip_suffix("drain").and_then(|times| times.trim().strip_suffix('x'));
+    if let Some(times) = drains {
+        let times = times.trim().parse().ok().filter(|times| *times > 0).map(Stays::Drains);
+        return times.ok_or_else(|| node.problem(format!("cannot stay `{text}`")).help("write `2x drain`"));
+    }
     let requests = text.strip_suffix("requests").or_else(|| text.strip_suffix("request")).map(str::trim);
     let stays = match requests {
         Some(count) => count.parse().ok().filter(|count| *count > 0).map(Stays::Requests),
         None => duration(text).filter(|time| !time.is_zero()).map(Stays::Time),
     };
-    stays.ok_or_else(|| node.problem(format!("cannot stay `{text}`")).help("write `20 requests` or `5s`"))
+    stays.ok_or_else(|| {
+        node.problem(format!("cannot stay `{text}`")).help("write `20 requests`, `5s` or `2x drain`")
+    })
 }
 
 /// Reads `500ms`, `30s`, `2m`.

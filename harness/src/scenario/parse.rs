@@ -3,6 +3,8 @@
 //! The YAML library tells where a syntax error is, but forgets where values stood. A [`Locator`] finds them again: it walks the
 //! values in the order of the file, beside the text, and puts each at the next token.
 
+mod merge;
+
 use std::sync::Arc;
 
 use super::node::{Data, Key, Node, Problem, Source, Span};
@@ -15,7 +17,7 @@ use crate::yaml::{self, Tree};
 pub fn documents(source: &Arc<Source>) -> Result<Vec<Node>, Problem> {
     let mut locator = Locator::new(source);
     let trees = yaml::documents::<Tree>(&source.text).map_err(|error| syntax(source, &error))?;
-    Ok(trees.iter().map(|tree| locator.node(tree)).collect())
+    trees.iter().map(|tree| merge::merged(locator.node(tree))).collect()
 }
 
 /// Reads a file that holds one document.
@@ -81,7 +83,17 @@ impl Locator {
 
     fn node(&mut self, value: &Tree) -> Node {
         self.skip();
+        if self.rest().starts_with('&') {
+            // An anchor stands before what it names.
+            self.plain();
+            self.skip();
+        }
         let start = self.cursor;
+        if self.rest().starts_with('*') {
+            // Nothing else begins so: what an alias stands for was written elsewhere, and is used here.
+            self.plain();
+            return alias(value, &self.span(start, self.cursor.saturating_sub(start).max(1)));
+        }
         let data = match value {
             Tree::Null => Data::Null,
             Tree::Bool(flag) => {
@@ -119,12 +131,7 @@ impl Locator {
     }
 
     fn key(&mut self, key: &Tree) -> Key {
-        let name = match key {
-            Tree::String(text) => text.clone(),
-            Tree::Bool(flag) => flag.to_string(),
-            Tree::Number(number) => number.to_string(),
-            _ => String::new(),
-        };
+        let name = key_name(key);
         self.skip();
         let quote = usize::from(self.rest().starts_with(['"', '\'']));
         let at_hand = self.masked.get(self.cursor + quote..).is_some_and(|rest| rest.starts_with(&name));
@@ -176,6 +183,32 @@ impl Locator {
         } else if rest.starts_with(text) {
             self.cursor += text.len();
         }
+    }
+}
+
+/// A value that stands at one place, all of it.
+fn alias(value: &Tree, span: &Span) -> Node {
+    let data = match value {
+        Tree::Null => Data::Null,
+        Tree::Bool(flag) => Data::Bool(*flag),
+        Tree::Number(_) => Data::Number(json_number(value)),
+        Tree::String(text) => Data::Text(text.clone()),
+        Tree::Sequence(list) => Data::List(list.iter().map(|value| alias(value, span)).collect()),
+        Tree::Mapping(map) => {
+            let key = |key: &Tree| Key { name: key_name(key), span: span.clone() };
+            Data::Map(map.iter().map(|(name, value)| (key(name), alias(value, span))).collect())
+        }
+        Tree::Tagged(tagged) => return alias(&tagged.value, span),
+    };
+    Node { data, span: span.clone() }
+}
+
+fn key_name(key: &Tree) -> String {
+    match key {
+        Tree::String(text) => text.clone(),
+        Tree::Bool(flag) => flag.to_string(),
+        Tree::Number(number) => number.to_string(),
+        _ => String::new(),
     }
 }
 

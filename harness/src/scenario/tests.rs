@@ -98,6 +98,63 @@ fn a_scenario_is_read_in_its_order() {
 #[case::fails_and_says("- helm: lint c\n  fails: a\n  says: b\n", (1, 9), "what fails says only why")]
 #[case::scale_what("- scale: pod/a\n  to: 0\n", (1, 10), "a pod cannot be rolled out")]
 #[case::unknown_placeholder("- delete: pod/${me}\n", (1, 11), "unknown placeholder ${me}")]
+#[case::empty_list_of_pods("- pods: ns\n  become: []\n  within: 1s\n", (2, 11), "`become` says nothing, so anything would do")]
+#[case::empty_witnesses(
+    "- request: {gateway: g}\n  becomes: {status: 200}\n  within: 1s\n  witness: []\n", (4, 12),
+    "`witness` says nothing, so anything would do")]
+#[case::empty_namespaces("- not-restarted: []\n  within: 1s\n", (1, 18), "`not-restarted` says nothing, so anything would do")]
+#[case::empty_event("- event: pod/a\n  becomes: {}\n  within: 1s\n", (2, 12), "`becomes` says nothing, so anything would do")]
+#[case::any_event("- event: pod/a\n  becomes: {type: Warning}\n  within: 1s\n", (2, 12), "any event about it would do")]
+#[case::any_message("- event: pod/a\n  becomes: {message: \"*\"}\n  within: 1s\n", (2, 22), "`*` fits anything")]
+#[case::empty_status("- status: gateway/g\n  becomes: {status: {}}\n  within: 1s\n", (2, 21), "an empty mapping fits anything")]
+#[case::empty_element(
+    "- status: gateway/g\n  becomes: {status: {listeners: [{}]}}\n  within: 1s\n", (2, 34), "an empty mapping fits anything")]
+#[case::any_list(
+    "- status: gateway/g\n  becomes: {status: {conditions: [\"*\"]}}\n  within: 1s\n", (2, 34), "a list of just `*` fits anything")]
+#[case::blank_output("- kubectl: get pods\n  says: \"  \"\n", (2, 9), "`says` says nothing, so anything would do")]
+#[case::blank_backend(
+    "- request: {gateway: g}\n  becomes: {status: 200, backend: \"\"}\n  within: 1s\n", (2, 35), "`` fits anything")]
+#[case::any_refusal("- unfit: {istio: \">=1.24\"}\n  because: \"*\"\n  within: 1s\n", (2, 12), "`*` fits anything")]
+#[case::any_prefix(
+    "- pods: ns\n  become: [{prefix: \"\", count: 1, ready: 1/1}]\n  within: 1s\n", (2, 21), "`` fits anything")]
+#[case::forgives_nothing(
+    "- traffic: {gateway: g}\n  wants: {status: 200}\n- unbroken: traffic\n  within: 1s\n  but-for: {most: 0, because: b, seen: reset}\n",
+    (5, 12), "nothing is forgiven")]
+#[case::forgives_a_promise(
+    "- traffic: {gateway: g}\n  wants: {status: 200}\n- unbroken: traffic\n  within: 1s\n  but-for: {most: 9, because: b, seen: reset}\n  proves: [R4]\n",
+    (6, 11), "R4 promises that no request fails, and this claim forgives some: 9 at most, b")]
+#[case::wavers_over_a_promise(
+    "- request: {gateway: g}\n  becomes: {status: 200}\n  within: 1s\n  may-waver: true\n  proves: [R2]\n", (5, 11),
+    "R2 promises that no request fails, and this claim forgives some: until its limit the answer may go back and forth")]
+#[case::traffic_nobody_judges(
+    "- traffic: {gateway: g}\n  wants: {status: 200}\n- delete: pod/a\n", (1, 3), "nobody judges this traffic")]
+#[case::traffic_after_traffic(
+    "- traffic: {gateway: g}\n  wants: {status: 200}\n- traffic: {gateway: g}\n  wants: {status: 200}\n- unbroken: traffic\n  within: 1s\n",
+    (1, 3), "nobody judges this traffic")]
+#[case::a_promise_is_not_measured(
+    "- absent: pod/a\n  within: 1s\n  measured: true\n  proves: [R20, R18]\n", (4, 11),
+    "R18 is promised, so a claim about it is judged, not measured")]
+#[case::an_erratum_is_not_measured(
+    "- absent: pod/a\n  within: 1s\n  measured: true\n  erratum: E1\n", (3, 13), "an erratum is met by a claim that is judged, not measured")]
+#[case::must_fail_for_a_reason_alone(
+    "- request: {gateway: g}\n  becomes: {status: 200}\n  within: 1s\n  must-fail: backend-not-found\n", (4, 14),
+    "expected a mapping, found text")]
+#[case::must_fail_unseen(
+    "- request: {gateway: g}\n  becomes: {status: 200}\n  within: 1s\n  must-fail: {diagnosis: backend-not-found}\n", (4, 14),
+    "`sees` is missing")]
+#[case::must_fail_for_no_reason(
+    "- request: {gateway: g}\n  becomes: {status: 200}\n  within: 1s\n  must-fail: {diagnosis: backend-not-fuond, sees: {status: 500}}\n",
+    (4, 26), "there is no diagnosis `backend-not-fuond`")]
+#[case::must_fail_and_see_anything(
+    "- request: {gateway: g}\n  becomes: {status: 200}\n  within: 1s\n  must-fail: {diagnosis: backend-not-found, sees: {}}\n",
+    (4, 51), "an empty mapping fits anything")]
+#[case::must_fail_and_be_measured(
+    "- request: {gateway: g}\n  becomes: {status: 200}\n  within: 1s\n  measured: true\n  must-fail: {diagnosis: backend-not-found, sees: {status: 500}}\n",
+    (4, 13), "what must fail is judged, not measured")]
+#[case::must_fail_of_nothing_seen(
+    "- absent: pod/a\n  within: 1s\n  must-fail: {diagnosis: backend-not-found, sees: {status: 500}}\n", (1, 3),
+    "a claim that must fail says what becomes of something")]
+#[case::a_label_twice("- delete: pod/a\n  as: x\n- delete: pod/b\n  as: x\n", (4, 7), "line 6 has the label `x` already")]
 #[case::scale_to("- scale: deployment/a\n", (1, 3), "`to` is missing")]
 fn what_is_wrong_is_told_with_its_place(
     #[case] steps: &str,
@@ -148,6 +205,15 @@ fn a_slip_of_the_pen_gets_advice() {
     "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nexpects: {verdict: proved, diagnosis: d}\nsteps: []\n",
     "s/scenario.yaml:4:20: only `failed` can be expected"
 )]
+#[case::expects_nothing_seen(
+    "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nexpects: {verdict: failed, step: x, diagnosis: d}\nsteps: []\n",
+    "s/scenario.yaml:4:10: `sees` is missing"
+)]
+#[case::expects_of_no_step(
+    "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nexpects: {verdict: failed, step: x, diagnosis: \
+     no-proxy, sees: {status: 500}}\nsteps: [{delete: pod/a, as: y}]\n",
+    "s/scenario.yaml:4:34: no step has the label `x`"
+)]
 #[case::not_yaml("title: [t\n", "s/scenario.yaml:2:1: did not find expected ',' or ']'")]
 #[case::empty("", "s/scenario.yaml:1:1: the file is empty")]
 fn a_scenario_must_be_complete(#[case] text: &str, #[case] message: &str) {
@@ -170,9 +236,10 @@ fn other() -> Implementation {
     other.waived.requirements.insert("R12".into(), "It has no such pods.".into());
     other.waived.kinds.insert("applicationloadbalancer".into(), "It needs none.".into());
     other.waived.steps.insert("restart".into(), "It restarts by itself.".into());
-    let file = "becomes: {status: 200, backend: backend-v1}\nmay-waver: false\nbecause: It announces an Istio ALPN.\n";
+    let file = "becomes: {status: 200, backend: backend-v1}\nbecause: It announces an Istio ALPN.\n";
     let source = Arc::new(Source { path: "implementations/other.yaml".into(), text: file.into() });
-    let expectation = crate::implementation::expectation::expectation(&parse::document(&source).unwrap());
+    let expectation =
+        crate::implementation::expectation::expectation(&parse::document(&source).unwrap(), None);
     other.expectations.insert("without-peer-authentication".into(), expectation.unwrap());
     other
 }
@@ -182,7 +249,7 @@ const REQUEST: &str = "- request: {gateway: g}\n  as: without-peer-authenticatio
 
 #[test]
 fn a_claim_of_which_nothing_is_promised_is_waived_and_an_action_taken_all_the_same() {
-    let steps = "- pods: ns\n  become: []\n  within: 1s\n  proves: [R12]\n- pods: ns\n  become: []\n  within: 1s\n  \
+    let steps = "- pods: ns\n  become: none\n  within: 1s\n  proves: [R12]\n- pods: ns\n  become: none\n  within: 1s\n  \
                  proves: [R12, R13]\n- install: implementation\n  proves: [R12]\n- kubectl: get pods\n  as: restart\n";
     let scenario = load_for(&other(), &format!("{HEAD}{steps}"), &[]).unwrap();
     let waived: Vec<_> = scenario.steps.iter().map(|step| step.info.waived.as_deref()).collect();
@@ -202,8 +269,73 @@ fn an_expectation_stands_instead_of_the_steps_own_and_says_why() {
     let instead = step.info.instead.unwrap();
     assert_eq!(instead.of.as_deref(), Some("http://<g>/ from outside becomes 503"));
     assert_eq!(instead.because, "It announces an Istio ALPN.");
+    assert_eq!((step.info.proves, step.info.sets_aside), (vec![], vec!["R45".to_owned()]));
     let own = load(&text).unwrap().steps.remove(0).info;
     assert_eq!((own.name.as_str(), own.instead), ("http://<g>/ from outside becomes 503", None));
+}
+
+/// The other gateway with an expectation of these lines.
+fn expecting(lines: &str) -> Implementation {
+    let mut other = other();
+    let source =
+        Arc::new(Source { path: "i/other.yaml".into(), text: format!("{lines}because: It differs.\n") });
+    let document = parse::document(&source).unwrap();
+    let expectation = crate::implementation::expectation::expectation(&document, None).unwrap();
+    other.expectations.insert("without-peer-authentication".into(), expectation);
+    other
+}
+
+#[rstest]
+#[case::a_witness(
+    "becomes: {status: 200}\nwitness: [clear-text-answered]\n",
+    "i/other.yaml:2:1: `witness` is part of"
+)]
+#[case::the_subject("request: {gateway: h}\n", "i/other.yaml:1:1: `request` is part of")]
+#[case::the_kind("measured: true\n", "i/other.yaml:1:1: `measured` is part of")]
+#[case::how_it_fails("may-waver: true\n", "i/other.yaml:1:1: `may-waver` is part of")]
+fn what_makes_a_step_worth_believing_stays_while_somebody_counts_on_it(
+    #[case] lines: &str,
+    #[case] told: &str,
+) {
+    let problems = load_for(&expecting(lines), &format!("{HEAD}{REQUEST}"), &[]).unwrap_err();
+    assert!(problems.to_string().starts_with(told), "{problems}");
+}
+
+#[test]
+fn a_step_of_which_nothing_is_promised_may_be_another() {
+    let mut other = expecting("becomes: {status: 200}\nwitness: [clear-text-answered]\nmay-waver: false\n");
+    other.waived.requirements.insert("R45".into(), "It goes on.".into());
+    let step = load_for(&other, &format!("{HEAD}{REQUEST}"), &[]).unwrap().steps.remove(0);
+    assert_eq!(
+        (step.witnesses, step.info.waives),
+        (vec!["clear-text-answered".to_owned()], vec!["R45".to_owned()])
+    );
+    assert!(step.info.proves.is_empty() && step.info.sets_aside.is_empty());
+}
+
+#[test]
+fn a_step_read_otherwise_proves_only_what_its_file_says() {
+    let more = REQUEST.replace("[R45]", "[R45, R44]");
+    let other = expecting("becomes: {status: 200}\nstill-proves: {R44: It was deleted.}\n");
+    let step = load_for(&other, &format!("{HEAD}{more}"), &[]).unwrap().steps.remove(0).info;
+    assert_eq!((step.proves, step.sets_aside), (vec!["R44".to_owned()], vec!["R45".to_owned()]));
+    assert_eq!(step.instead.unwrap().still_proves["R44"], "It was deleted.");
+}
+
+#[test]
+fn what_is_broken_on_purpose_fails_at_one_step_and_proves_no_requirement() {
+    let head = HEAD.replace(
+        "steps:",
+        "expects: {verdict: failed, step: x, diagnosis: no-proxy, sees: {status: 500}}\nsteps:",
+    );
+    let ask = "- request: {gateway: g}\n  becomes: {status: 200}\n  as: x\n  within: 1s\n  proves: [R43]\n";
+    let scenario = load(&format!("{head}{ask}")).unwrap();
+    let info = scenario.info();
+    let broken = info.broken.unwrap();
+    assert_eq!((broken.step, broken.with.diagnosis.as_str()), (0, "no-proxy"));
+    assert_eq!(broken.with.sees, "http://<g>/ from outside becomes 500");
+    assert!(info.requirements.is_empty() && info.steps[0].proves.is_empty());
+    assert_eq!(info.steps[0].breaks, ["R43"]);
 }
 
 #[test]
@@ -211,7 +343,8 @@ fn a_problem_of_an_expectation_is_told_in_its_own_file() {
     let mut other = other();
     let source =
         Arc::new(Source { path: "i/other.yaml".into(), text: "becomes: {status: 20}\nbecause: b\n".into() });
-    let wrong = crate::implementation::expectation::expectation(&parse::document(&source).unwrap()).unwrap();
+    let wrong =
+        crate::implementation::expectation::expectation(&parse::document(&source).unwrap(), None).unwrap();
     other.expectations.insert("without-peer-authentication".into(), wrong);
     let problems = load_for(&other, &format!("{HEAD}{REQUEST}"), &[]).unwrap_err();
     assert_eq!(problems.to_string(), "i/other.yaml:1:19: 20 is no HTTP status");

@@ -2,7 +2,8 @@
 
 use super::word::Definition;
 use crate::claim::{
-    absent, answers, happens, leads, not_restarted, pods, request, rotations, status, unbroken, unfit, value,
+    absent, answers, happens, leads, not_restarted, pods, request, rotations, served, status, unbroken,
+    unfit, value,
 };
 use crate::runner::action::{
     apply, certificates, delete, install, istio, kill, node, patch, restart, root, scale, shell, tool,
@@ -34,6 +35,7 @@ pub const WORDS: &[&Definition] = &[
     &pods::WORD,
     &status::WORD,
     &request::WORD,
+    &served::WORD,
     &answers::WORD,
     &absent::WORD,
     &happens::WORD,

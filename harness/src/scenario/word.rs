@@ -100,6 +100,10 @@ pub trait Word: Debug + Send + Sync {
     fn istio(&self) -> Option<&str> {
         None
     }
+    /// What it lets pass although requests fail by it, in words; nothing for a claim that forgives no failure.
+    fn forgives(&self) -> Option<String> {
+        None
+    }
     /// Does it, or waits until it holds.
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>>;
 }

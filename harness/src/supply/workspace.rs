@@ -15,6 +15,12 @@ use crate::progress::Progress;
 
 /// The phase in which the images are made.
 pub const PHASE: &str = "build the extension's images";
+/// The phase in which those with faults on purpose are made.
+pub const FAULTS_PHASE: &str = "build the extension's images with faults";
+/// What only programs with faults on purpose hold: the environment variable that names one.
+const FAULTS_MARK: &[u8] = b"ALB_FAULT";
+/// What is appended to the names of images with faults.
+pub const FAULTS_SUFFIX: &str = "-faults";
 /// The limit for each image: pulling and starting it should never be what people wait for.
 pub const IMAGE_LIMIT_BYTES: u64 = 25_000_000;
 
@@ -32,6 +38,54 @@ const PROGRAMS: [Program; 5] = [
     Program { package: "echo-backend", name: "echo" },
     Program { package: "load-balancer", name: "load-balancer" },
 ];
+
+/// The programs that can be built with faults on purpose (their feature `faults`).
+const WITH_FAULTS: [Program; 3] = [PROGRAMS[0], PROGRAMS[1], PROGRAMS[2]];
+
+/// How programs are built, and what their images are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    /// As they are shipped.
+    Shipped,
+    /// With faults on purpose, for mutants.
+    Faulty,
+}
+
+impl Flavour {
+    fn programs(self) -> &'static [Program] {
+        match self {
+            Self::Shipped => &PROGRAMS,
+            Self::Faulty => &WITH_FAULTS,
+        }
+    }
+
+    fn image(self, program: &Program) -> String {
+        match self {
+            Self::Shipped => program.name.to_owned(),
+            Self::Faulty => format!("{}{FAULTS_SUFFIX}", program.name),
+        }
+    }
+
+    fn features(self) -> Vec<String> {
+        match self {
+            Self::Shipped => Vec::new(),
+            Self::Faulty => {
+                self.programs().iter().map(|program| format!("{}/faults", program.package)).collect()
+            }
+        }
+    }
+
+    /// Whether a program is what its image says: no image that is shipped holds a fault, and none for mutants lacks them.
+    fn check(self, program: &Program, content: &[u8]) -> Result<(), SupplyError> {
+        let marked = content.windows(FAULTS_MARK.len()).any(|window| window == FAULTS_MARK);
+        let what = match (self, marked) {
+            (Self::Shipped, true) => "was built with faults on purpose, and must not be shipped",
+            (Self::Faulty, false) => "was built without its faults on purpose: no mutant could act",
+            _ => return Ok(()),
+        };
+        Err(SupplyError::Unexpected { what: format!("the program {} {what}", program.name) })
+    }
+}
 
 /// Names of the images of this workspace.
 pub fn image_names() -> impl Iterator<Item = &'static str> {
@@ -78,12 +132,20 @@ pub fn root() -> Result<PathBuf, SupplyError> {
 /// # Errors
 /// A source cannot be read.
 pub fn key(root: &Path) -> Result<Key, CacheError> {
+    key_of(root, Flavour::Shipped)
+}
+
+fn key_of(root: &Path, flavour: Flavour) -> Result<Key, CacheError> {
     let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock"), root.join(".cargo/config.toml")];
     for source in SOURCES {
         list(&root.join(source), &mut files)?;
     }
     files.sort();
-    let mut inputs = Inputs::new("workspace-images").with("target", target());
+    let kind = match flavour {
+        Flavour::Shipped => "workspace-images",
+        Flavour::Faulty => "workspace-images-with-faults",
+    };
+    let mut inputs = Inputs::new(kind).with("target", target());
     for file in files {
         let content = std::fs::read(&file).map_err(io("read", &file))?;
         let name = file.strip_prefix(root).unwrap_or(&file);
@@ -115,23 +177,48 @@ pub async fn images(
     root: &Path,
     progress: &dyn Progress,
 ) -> Result<Vec<LoadImage>, SupplyError> {
-    let key = key(root)?;
+    made(cache, root, Flavour::Shipped, progress).await
+}
+
+/// The same for the images with faults on purpose, which only mutants use: `alb-proxy-faults` and so on.
+///
+/// # Errors
+/// As [`images`].
+pub async fn faulty_images(
+    cache: &Cache,
+    root: &Path,
+    progress: &dyn Progress,
+) -> Result<Vec<LoadImage>, SupplyError> {
+    made(cache, root, Flavour::Faulty, progress).await
+}
+
+async fn made(
+    cache: &Cache,
+    root: &Path,
+    flavour: Flavour,
+    progress: &dyn Progress,
+) -> Result<Vec<LoadImage>, SupplyError> {
+    let key = key_of(root, flavour)?;
+    let phase = match flavour {
+        Flavour::Shipped => PHASE,
+        Flavour::Faulty => FAULTS_PHASE,
+    };
     let dir = cache
-        .entry(&key, PHASE, progress, |out| {
+        .entry(&key, phase, progress, |out| {
             let key = &key;
             async move {
                 // One build at a time uses the directory cargo builds in: the programs taken from it are
                 // those just made.
                 let waiting = || tracing::debug!("another meshproof compiles this workspace");
                 let _lock = cache.lock("cargo-target", waiting).await?;
-                let programs = compile(cache, root).await?;
-                if self::key(root)? != *key {
+                let programs = compile(cache, root, flavour).await?;
+                if key_of(root, flavour)? != *key {
                     return Err(SupplyError::Unexpected {
                         what: "the extension's sources changed while they were compiled; run it again"
                             .to_owned(),
                     });
                 }
-                blocking(move || package(&programs, &out)).await
+                blocking(move || package(&programs, &out, flavour)).await
             }
         })
         .await?;
@@ -147,14 +234,15 @@ pub async fn images(
 }
 
 /// Compiles all programs at once; returns the directory they are in.
-async fn compile(cache: &Cache, root: &Path) -> Result<PathBuf, SupplyError> {
+async fn compile(cache: &Cache, root: &Path, flavour: Flavour) -> Result<PathBuf, SupplyError> {
     ensure_target().await?;
     let target_dir = cache.dir("cargo-target")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     Tool::new("build the extension's programs", cargo)
         .contained()
         .args(["build", "--release", "--locked", "--bins", "--target", target()])
-        .args(PROGRAMS.iter().flat_map(|program| ["--package", program.package]))
+        .args(flavour.programs().iter().flat_map(|program| ["--package", program.package]))
+        .args(flavour.features().iter().flat_map(|feature| ["--features", feature.as_str()]))
         .env("CARGO_TARGET_DIR", &target_dir)
         .env("CARGO_TERM_COLOR", "never")
         .env(format!("CC_{}", target().replace('-', "_")), "gcc")
@@ -170,15 +258,17 @@ async fn compile(cache: &Cache, root: &Path) -> Result<PathBuf, SupplyError> {
     Ok(target_dir.join(target()).join("release"))
 }
 
-fn package(programs: &Path, out: &Path) -> Result<(), SupplyError> {
+fn package(programs: &Path, out: &Path, flavour: Flavour) -> Result<(), SupplyError> {
     let mut images = Vec::new();
-    for program in PROGRAMS {
+    for program in flavour.programs() {
         let binary = programs.join(program.name);
         let content = std::fs::read(&binary).map_err(io("read the program", &binary))?;
+        flavour.check(program, &content)?;
+        let name = flavour.image(program);
         // Tagged with its content: a pod's image changes exactly when the program does.
         let tag = hex(&Sha256::digest(&content))[..12].to_owned();
-        let reference = format!("{OWN_IMAGES}/{}:{tag}", program.name);
-        let file = format!("{}.tar", program.name);
+        let reference = format!("{OWN_IMAGES}/{name}:{tag}");
+        let file = format!("{name}.tar");
         let archive = out.join(&file);
         archive::write(&[Image::scratch(reference.clone(), program.name, binary)], &archive)
             .map_err(io("write the image", &archive))?;
@@ -269,7 +359,7 @@ mod tests {
             std::fs::write(dir.path().join(program.name), program.name).unwrap();
         }
         let out = tempfile::tempdir().unwrap();
-        package(dir.path(), out.path()).unwrap();
+        package(dir.path(), out.path(), Flavour::Shipped).unwrap();
         let index: Index =
             serde_json::from_slice(&std::fs::read(out.path().join("images.json")).unwrap()).unwrap();
         assert_eq!(index.images.len(), PROGRAMS.len());
@@ -287,7 +377,40 @@ mod tests {
         }
         let large = std::fs::File::create(dir.path().join("alb-proxy")).unwrap();
         large.set_len(IMAGE_LIMIT_BYTES).unwrap();
-        let error = package(dir.path(), tempfile::tempdir().unwrap().path()).unwrap_err();
+        let error = package(dir.path(), tempfile::tempdir().unwrap().path(), Flavour::Shipped).unwrap_err();
         assert!(error.to_string().contains("alb-proxy"), "{error}");
+    }
+
+    #[test]
+    fn no_image_that_is_shipped_holds_a_fault_and_none_for_mutants_lacks_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let fill = |content: &str| {
+            PROGRAMS
+                .iter()
+                .for_each(|program| std::fs::write(dir.path().join(program.name), content).unwrap());
+        };
+        let packaged = |flavour| {
+            let out = tempfile::tempdir().unwrap();
+            let made = package(dir.path(), out.path(), flavour);
+            made.map(|()| out.path().join("alb-proxy-faults.tar").is_file())
+                .map_err(|error| error.to_string())
+        };
+        fill("..ALB_FAULT..");
+        assert!(packaged(Flavour::Shipped).unwrap_err().contains("must not be shipped"));
+        assert_eq!(packaged(Flavour::Faulty), Ok(true));
+        fill("......");
+        assert_eq!(packaged(Flavour::Shipped), Ok(false));
+        assert!(packaged(Flavour::Faulty).unwrap_err().contains("without its faults"));
+    }
+
+    #[test]
+    fn images_with_faults_are_built_by_a_feature_that_the_others_do_not_have() {
+        assert!(Flavour::Shipped.features().is_empty());
+        assert_eq!(
+            Flavour::Faulty.features(),
+            ["alb-controller/faults", "alb-controller-istio-extension/faults", "alb-proxy/faults"]
+        );
+        let dir = workspace();
+        assert_ne!(key(dir.path()).unwrap(), key_of(dir.path(), Flavour::Faulty).unwrap());
     }
 }

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::try_join_all;
 use kube::Client;
 use serde_json::json;
 
@@ -34,6 +35,12 @@ pub(super) const NAME: &str = "mtls-from-extension";
 
 /// How long the sidecar may take to write about a closed connection.
 const SIDECAR_DELAY: Duration = Duration::from_secs(15);
+
+/// So many answers of a claim are looked into, the latest: their connections are the ones that are still open.
+const LOOKED_INTO: usize = 20;
+
+/// So many connections are lost at once: a gateway may have as many open.
+const AT_ONCE: usize = 4;
 
 /// From one lost connection to the next, while the sidecar has not written.
 const HANG_UP_AGAIN: Duration = Duration::from_millis(200);
@@ -116,7 +123,11 @@ pub(super) async fn hear(outside: &Outside<'_>, context: &WitnessContext) -> Res
 }
 
 async fn gather(outside: &Outside<'_>, context: &WitnessContext) -> Result<Facts, PortError> {
-    let good: Vec<&Answer> = context.answers.iter().filter(|answer| answer.complete() == Some(200)).collect();
+    // The answer to a HEAD does not tell whose it is.
+    let telling =
+        context.answers.iter().filter(|answer| answer.complete() == Some(200) && answer.echo.is_some());
+    let mut good: Vec<&Answer> = telling.rev().take(LOOKED_INTO).collect();
+    good.reverse();
     let mut facts = Facts {
         answers: good.iter().map(|answer| Seen::of(answer)).collect(),
         pods: backend::pods(outside.client, context.namespace_of_backend(), &context.backend).await?,
@@ -174,7 +185,7 @@ pub(super) async fn hang_up_again_and_again(
     let mut pace = tokio::time::interval(HANG_UP_AGAIN);
     loop {
         pace.tick().await;
-        prober.hang_up(address, host, path).await?;
+        try_join_all((0..AT_ONCE).map(|_| prober.hang_up(address, host, path))).await?;
     }
 }
 

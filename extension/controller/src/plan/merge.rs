@@ -9,6 +9,7 @@ use crate::translate::{
 };
 use crate::world::{BackendTlsPolicy, Gateway, HttpRoute, Object, ParentRef};
 use alb_api::messages::condition;
+#[cfg(not(feature = "faults"))]
 use alb_api::names;
 use jiff::Timestamp;
 use serde::Deserialize as _;
@@ -22,6 +23,27 @@ const OURS: [&str; 5] = [
     condition::CONFLICTED,
     condition::DEPLOYMENT,
 ];
+
+#[cfg(feature = "faults")]
+use crate::faults::{address_type, controller_name, parent as reference_to};
+
+/// The type of a Gateway's address.
+#[cfg(not(feature = "faults"))]
+const fn address_type() -> &'static str {
+    names::HOSTNAME_ADDRESS_TYPE
+}
+
+/// Whose entries are ours.
+#[cfg(not(feature = "faults"))]
+const fn controller_name() -> &'static str {
+    names::CONTROLLER_NAME
+}
+
+/// A parent as the status names it.
+#[cfg(not(feature = "faults"))]
+const fn reference_to(parent: &ParentRef) -> &ParentRef {
+    parent
+}
 
 /// Status of an object that has nothing but conditions. `None` when it is as it should be.
 pub(super) fn conditions_only<T>(object: &Object<T>, desired: &[Condition], now: Timestamp) -> Option<Value> {
@@ -37,11 +59,8 @@ pub(super) fn gateway(
     now: Timestamp,
 ) -> Option<(Value, Settling)> {
     let generation = object.meta.generation;
-    let addresses: Vec<Value> = desired
-        .addresses
-        .iter()
-        .map(|address| json!({"type": names::HOSTNAME_ADDRESS_TYPE, "value": address}))
-        .collect();
+    let addresses: Vec<Value> =
+        desired.addresses.iter().map(|address| json!({"type": address_type(), "value": address})).collect();
     let merged = conditions(array(&object.status, "conditions"), &desired.conditions, generation, now);
     let current = array(&object.status, "listeners");
     let listeners: Vec<Value> = desired
@@ -126,13 +145,13 @@ fn entries<T>(
     let mut entries: Vec<Value> = Vec::new();
     let entry = |wanted: &ParentStatus, current: &[Value]| {
         json!({
-            reference: wanted.parent,
-            "controllerName": names::CONTROLLER_NAME,
+            reference: reference_to(&wanted.parent),
+            "controllerName": controller_name(),
             "conditions": conditions(current, &wanted.conditions, object.meta.generation, now),
         })
     };
     for existing in current {
-        if existing["controllerName"] != names::CONTROLLER_NAME {
+        if existing["controllerName"] != controller_name() {
             entries.push(existing.clone());
             continue;
         }
@@ -149,7 +168,7 @@ fn entries<T>(
 /// Whether our entries are plainly as they should be. Most are, most of the time, and building them anew to find out takes
 /// several times as long. False says nothing: the same can be written in several ways.
 fn stands(current: &[Value], reference: &str, desired: &[ParentStatus], generation: i64) -> bool {
-    let mut ours = current.iter().filter(|entry| entry["controllerName"] == names::CONTROLLER_NAME);
+    let mut ours = current.iter().filter(|entry| entry["controllerName"] == controller_name());
     desired.iter().all(|wanted| {
         ours.next().is_some_and(|entry| {
             conditions_stand(array(entry, "conditions"), &wanted.conditions, generation)
@@ -172,6 +191,8 @@ fn conditions_stand(current: &[Value], desired: &[Condition], generation: i64) -
 }
 
 fn conditions(current: &[Value], desired: &[Condition], generation: i64, now: Timestamp) -> Vec<Value> {
+    #[cfg(feature = "faults")]
+    let generation = crate::faults::generation(generation);
     let of_type = |r#type: &str| current.iter().find(|other| other["type"] == r#type);
     let ours = desired.iter().map(|condition| {
         let since = of_type(condition.r#type)

@@ -80,6 +80,10 @@ impl<'a> Backends<'a> {
     }
 
     fn is_granted(&self, from: &str, target: &Key) -> bool {
+        #[cfg(feature = "faults")]
+        if crate::faults::fault("any-reference-granted") {
+            return true;
+        }
         self.world.grants.iter().filter(|(key, _)| key.namespace == target.namespace).any(|(_, grant)| {
             let source = grant.spec.from.iter().any(|source| {
                 source.group == GROUP && source.kind == "HTTPRoute" && source.namespace == from
@@ -101,6 +105,10 @@ impl<'a> Backends<'a> {
                 continue;
             }
             let Some(backend) = self.backend(name) else { continue };
+            #[cfg(feature = "faults")]
+            if self.world.identity.is_none() && crate::faults::fault("nothing-without-the-extension") {
+                continue;
+            }
             if matches!(backend.security, Some(proto::backend::Security::IstioMtls(_)))
                 && let Some(identity) = &self.world.identity
             {
@@ -123,9 +131,16 @@ impl<'a> Backends<'a> {
         let port = find_port(&self.world.services.get(&key)?.spec, number)?;
         // R17, R18: the label alone decides, and there is no way back to clear text. Elsewhere a policy does (R19).
         let in_mesh = self.world.is_in_mesh(namespace);
+        #[cfg(feature = "faults")]
+        let in_mesh =
+            crate::faults::in_mesh(in_mesh, port.name.as_ref().is_some_and(|name| !name.is_empty()));
         let security = match self.policies.tls(&key, port) {
             _ if in_mesh => {
                 proto::backend::Security::IstioMtls(proto::IstioMtls { secret: ISTIO_SECRET.to_owned() })
+            }
+            #[cfg(feature = "faults")]
+            Some(_) if crate::faults::fault("backend-tls-policy-ignored") => {
+                proto::backend::Security::ClearText(proto::ClearText {})
             }
             Some(tls) => proto::backend::Security::ServerTls(tls),
             None => proto::backend::Security::ClearText(proto::ClearText {}),

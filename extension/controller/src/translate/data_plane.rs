@@ -178,6 +178,8 @@ fn environment(load_balancer: &str, template: &ProxyTemplate) -> Vec<Value> {
             "value": template.upstream_alpn_for_tests,
         }));
     }
+    #[cfg(feature = "faults")]
+    environment.extend(crate::faults::environment());
     environment
 }
 

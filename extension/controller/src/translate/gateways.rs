@@ -96,6 +96,10 @@ fn associate<'a>(
     gateway: &Object<Gateway>,
     load_balancers: &'a [LoadBalancer],
 ) -> Verdict<Association<'a>> {
+    #[cfg(feature = "faults")]
+    if crate::faults::fault("annotations-not-read") {
+        return Err(Refusal::new(reason::INVALID_PARAMETERS, "The Gateway has no annotations"));
+    }
     let annotation = |name: &str| gateway.meta.annotations.get(name).map(String::as_str);
     let invalid = |message: String| Refusal::new(reason::INVALID_PARAMETERS, message);
     match (annotation(ALB_ID), annotation(ALB_NAMESPACE), annotation(ALB_NAME)) {
@@ -135,6 +139,8 @@ fn managed<'a>(
             Refusal::new(reason::INVALID_PARAMETERS, message)
         })?;
     let frontend_name = frontend::managed_frontend_name(&load_balancer.id, &key.namespace, &key.name);
+    #[cfg(feature = "faults")]
+    let frontend_name = crate::faults::frontend_name(frontend_name);
     Ok(Association { load_balancer, frontend_name, exists: true })
 }
 
@@ -146,6 +152,13 @@ fn bring_your_own<'a>(
     let found = load_balancers.iter().find_map(|lb| match &lb.origin {
         Origin::Brought(frontends) if lb.resource_id.eq_ignore_ascii_case(id) => Some((lb, frontends)),
         _ => None,
+    });
+    #[cfg(feature = "faults")]
+    let found = found.or_else(|| {
+        load_balancers.iter().find_map(|lb| match &lb.origin {
+            Origin::Brought(frontends) if crate::faults::fault("any-alb-id") => Some((lb, frontends)),
+            _ => None,
+        })
     });
     let Some((load_balancer, frontends)) = found else {
         let message = format!("Application Gateway for Containers resource {id} does not exist");

@@ -33,6 +33,10 @@ pub(super) type Provisional = (Verdict, Settling);
 impl Evidence<'_> {
     /// Whether every connected proxy of the load balancer, and at least one, holds this resource.
     pub(super) fn programmed(&self, load_balancer: &str, name: &str) -> Provisional {
+        #[cfg(feature = "faults")]
+        if crate::faults::fault("programmed-too-early") {
+            return (Ok(()), Settling::No);
+        }
         let version = self.snapshots.get(load_balancer).and_then(|snapshot| snapshot.version(name));
         let Some(version) = version else {
             return (Err(Refusal::new(reason::PENDING, "Waiting for configuration")), Settling::No);
@@ -63,6 +67,10 @@ impl Evidence<'_> {
 
     /// Ready proxies of a load balancer.
     pub(super) fn ready_replicas(&self, load_balancer: &str) -> u32 {
+        #[cfg(feature = "faults")]
+        if crate::faults::fault("programmed-too-early") {
+            return 1;
+        }
         let key = Key::new(names::DATA_PLANE_NAMESPACE, frontend::proxy_deployment_name(load_balancer));
         self.world.deployments.get(&key).map_or(0, |object| object.spec.ready_replicas)
     }

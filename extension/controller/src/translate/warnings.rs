@@ -61,6 +61,10 @@ pub(super) fn collect(world: &World, statuses: &Statuses) -> std::collections::B
         conditions.chain(unlisted).collect::<Vec<_>>()
     });
     let ingresses = world.ingresses.iter().filter(|(_, ingress)| {
+        #[cfg(feature = "faults")]
+        if crate::faults::fault("no-event-for-an-ingress") {
+            return false;
+        }
         let class = ingress.spec.ingress_class_name.as_deref();
         let annotation =
             || ingress.meta.annotations.get(crate::world::INGRESS_CLASS_ANNOTATION).map(String::as_str);

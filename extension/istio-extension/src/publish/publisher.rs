@@ -56,6 +56,10 @@ impl Publisher {
     /// Works for as long as it is polled; writes only while this replica leads.
     pub async fn run(&mut self) {
         loop {
+            #[cfg(feature = "faults")]
+            if alb_runtime::faults::is("standby-publishes") {
+                self.lead().await;
+            }
             self.leadership.wait_for(true).await;
             self.lead().await;
             self.blocker.clear();
@@ -75,7 +79,7 @@ impl Publisher {
                 None => IDLE,
             };
             tokio::select! {
-                () = leadership.wait_for(false) => return,
+                () = ended(&leadership) => return,
                 // The sender outlives us; if not, there is nothing new to publish, ever.
                 changed = publications.changed() => if changed.is_err() { return },
                 _ = events.next() => {}
@@ -123,7 +127,11 @@ impl Publisher {
             }
             Decision::Write(secret) => secret,
         };
-        if !self.leadership.is_leader() {
+        #[cfg(feature = "faults")]
+        let publishes_too = !self.leadership.is_leader() && crate::faults::fault("standby-publishes");
+        #[cfg(not(feature = "faults"))]
+        let publishes_too = false;
+        if !self.leadership.is_leader() && !publishes_too {
             return Ok(RETRY);
         }
         let parameters = PostParams::default();
@@ -143,4 +151,13 @@ impl Publisher {
         );
         Ok(IDLE)
     }
+}
+
+/// Resolves when this replica no longer leads.
+async fn ended(leadership: &Leadership) {
+    #[cfg(feature = "faults")]
+    if alb_runtime::faults::is("standby-publishes") {
+        return std::future::pending().await;
+    }
+    leadership.wait_for(false).await;
 }

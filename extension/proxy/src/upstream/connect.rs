@@ -141,6 +141,13 @@ pub(crate) async fn connect(upstream: &Upstream, settings: &Settings) -> Result<
     }
 }
 
+/// Opens a connection in clear text to a pod that is to be spoken to otherwise.
+#[cfg(feature = "faults")]
+pub(crate) async fn clear_text(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
+    let clear = std::sync::Arc::new(Security::ClearText);
+    open(&Upstream::new(upstream.address, upstream.pod.clone(), clear), settings).await
+}
+
 async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
     let address = upstream.address;
     if let Security::Unusable(_, error) = &*upstream.security {

@@ -89,6 +89,8 @@ impl Identity {
         let key = PrivateKeyDer::from_pem_slice(&secret.private_key)
             .map_err(|source| SecretError::Pem { what: "the private key", source })?;
         let roots = roots(&secret.trust_bundle, "the trust bundle")?;
+        #[cfg(feature = "faults")]
+        let roots = crate::faults::and_former(roots);
         // The verifier is replaced for every use; an empty set of roots would trust nobody.
         let mut base = builder(&provider)?
             .with_root_certificates(RootCertStore::empty())

@@ -115,6 +115,10 @@ impl Sender {
         outgoing: &mut Outgoing,
         asked: &mut Option<Asked>,
     ) -> Result<Response<Incoming>, ProxyError> {
+        #[cfg(feature = "faults")]
+        if let Some(error) = crate::faults::refuses(outgoing.request.as_ref()) {
+            return Err(error);
+        }
         if let Some(connection) = upstream.checkout(Instant::now()) {
             match self.exchange(upstream, connection, true, outgoing, asked).await {
                 Ok(response) => return Ok(response),
@@ -134,7 +138,10 @@ impl Sender {
             tls: Arc::new(TlsInfo::intended(&upstream.security)),
             reused: false,
         });
-        let connection = match connect(upstream, &self.settings).await {
+        let opened = connect(upstream, &self.settings).await;
+        #[cfg(feature = "faults")]
+        let opened = crate::faults::opened(opened, upstream, &self.settings, outgoing.request.as_ref()).await;
+        let connection = match opened {
             Ok(connection) => connection,
             Err(error) => {
                 self.metrics.connect_failures.inc();
@@ -173,6 +180,8 @@ impl Sender {
             .map_or(self.settings.pool_idle_timeout, |seconds| Duration::from_secs(seconds.saturating_sub(1)))
             .min(self.settings.pool_idle_timeout);
         let upstream = upstream.clone();
+        #[cfg(feature = "faults")]
+        let idle = if crate::faults::is_stray(&connection, &upstream) { Duration::ZERO } else { idle };
         tokio::spawn(async move {
             if connection.ready().await {
                 upstream.checkin(connection, Instant::now() + idle);

@@ -79,6 +79,12 @@ impl Expected {
                 if matches!(uris.as_slice(), [only] if **only == **id) {
                     return Ok(id.clone());
                 }
+                #[cfg(feature = "faults")]
+                if let [only] = uris.as_slice()
+                    && crate::faults::takes_for(id, only)
+                {
+                    return Ok(id.clone());
+                }
                 Vec::new()
             }
             Self::OneOf(wanted) => {
@@ -143,13 +149,18 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let parsed = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(
+        #[cfg(feature = "faults")]
+        let now = crate::faults::time(end_entity, now);
+        let chain = verify_server_cert_signed_by_trust_anchor(
             &parsed,
             &self.roots,
             intermediates,
             now,
             self.algorithms.all,
-        )?;
+        );
+        #[cfg(feature = "faults")]
+        let chain = crate::faults::verified(chain);
+        chain?;
         self.expected.found_in(end_entity).map(|_| ServerCertVerified::assertion())
     }
 

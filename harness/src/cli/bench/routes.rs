@@ -16,7 +16,7 @@ use super::calm;
 use crate::cluster::api::{ApiError, apply, objects, wait, wait_for_deployment};
 use crate::cluster::{
     ClusterError, ClusterSpec, Implementation, InstallError, addons, default_name,
-    ensure_cluster_with_implementation,
+    ensure_cluster_with_implementation, owner,
 };
 use crate::probe::{Ask, Prober, Vantage};
 use crate::progress::{Phase, Progress};
@@ -162,7 +162,7 @@ async fn measure(
 /// Sends the requests. Istio's gateway publishes an IP address, which needs no resolving.
 fn prober(client: &Client, image: &str) -> Result<Prober, ClusterError> {
     let resolution = Implementation::built_in().map_err(Box::new)?.address.resolution;
-    Ok(Prober::new(client.clone(), image, true, resolution))
+    Ok(Prober::new(client.clone(), image, true, resolution, owner::UP))
 }
 
 /// Waits until the gateway answers at all: it is routes that are measured, and a new address takes kube-proxy a moment.

@@ -11,7 +11,7 @@ use crate::event::Partition;
 use crate::implementation::Implementation;
 use crate::report::Report;
 use crate::requirement::Catalogue;
-use crate::scenario::{Problems, Scenario, discover};
+use crate::scenario::{Problems, Scenario, discover, labels};
 
 /// A scenario, or what is wrong with it, and the files it was read from.
 pub(super) struct Loaded {
@@ -39,6 +39,10 @@ pub(super) fn load(
     implementation: &Implementation,
 ) -> Result<Vec<Loaded>, u8> {
     let ids = known(root)?;
+    if let Err(problems) = implementation.names_steps_of(&labels::all(root)) {
+        tell(&Problems(problems));
+        return Err(exit::USAGE);
+    }
     let selected = discover::select(&ids, names).map_err(|name| {
         eprintln!(
             "nothing selected: there is no scenario `{name}` below {}; `meshproof list` lists them",

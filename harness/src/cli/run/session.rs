@@ -9,8 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunArgs;
 use crate::cli::exit;
-use crate::cluster::{Cluster, ClusterError, ExistingSpec, Target, ensure_cluster, existing, remove_cluster};
+use crate::cluster::lease::{self, Held};
+use crate::cluster::{
+    Cluster, ClusterError, ExistingSpec, Target, ensure_cluster, existing, remove_cluster, run_lock,
+};
 use crate::event::{Event, EventSink, Fanout, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict};
+use crate::evidence::Keeping;
 use crate::implementation::Implementation;
 use crate::progress::{Phase, Progress};
 use crate::report;
@@ -44,19 +48,20 @@ pub(super) async fn prove(
     let name = run_name();
     let results = args.results.join(&name);
     sink.emit(&Event::RunStarted {
-        run: name,
+        run: name.clone(),
         started: jiff::Timestamp::now().to_string(),
         results: results.clone(),
         scenarios: scenarios.iter().map(Scenario::info).collect(),
         partition,
     });
     let mut done = Vec::new();
-    let runs = Runs { results: results.clone(), stop };
+    let runs = Runs { run: name, results: results.clone(), stop };
     let ran = on_clusters(args, implementation, scenarios, &sink, &runs, &mut done).await;
     let (verdict, mut code) = match ran {
         Ok(()) => {
             let wanted = scenarios.len() * args.repeat as usize;
             let incomplete = if done.len() == wanted { Verdict::Proved } else { Verdict::Error };
+            // Good as they may be: those that did not run are not.
             let verdict = verdict::of_run(&done).max(incomplete);
             (verdict, verdict::exit_code(verdict))
         }
@@ -84,9 +89,13 @@ async fn on_clusters(
 ) -> Result<(), u8> {
     if let Some(context) = &args.context {
         let all: Vec<_> = scenarios.iter().collect();
-        let ready = existing(args, context, implementation, scenarios, sink);
-        let (target, _lock) = in_time(ready, runs).await?;
-        return on_cluster(args, implementation, &target, &all, sink, runs, done).await;
+        let ready = existing(args, context, implementation, scenarios, sink, runs);
+        let (target, held, _lock) = in_time(ready, sink, runs).await?;
+        let ran = on_cluster(args, implementation, &target, &all, sink, runs, done).await;
+        let given = give_back(held).await;
+        // Credentials are in what was written about it; what is kept in the cluster needs none of it.
+        let forgotten = existing::forget(context).map_err(|error| failed(&error, sink));
+        return ran.and(given).and(forgotten);
     }
     let needs: Vec<_> = scenarios.iter().map(|scenario| &scenario.needs).collect();
     let groups = groups(&args.spec.asked(), &needs);
@@ -101,17 +110,18 @@ async fn on_clusters(
         if groups.len() > 1 || group.extra {
             eprintln!("{}", group.headline(&ids));
         }
-        let (target, _lock) = in_time(own(group, sink), runs).await?;
-        let cluster = target.own().map_err(|error| failed(&error))?;
+        let (target, held, _lock) = in_time(own(group, sink, runs), sink, runs).await?;
+        let cluster = target.own().map_err(|error| failed(&error, sink))?;
         made |= cluster.made.is_some();
         let ran = on_cluster(args, implementation, &target, &chosen, sink, runs, done).await;
+        let ran = ran.and(give_back(held).await);
         let last = groups.get(at + 1).is_none_or(|next| next.spec.name != group.spec.name);
         let tidied = match is_kept(done) {
             false if last => tidy(cluster, group, made, &PhaseEvents(sink.as_ref())).await,
             _ => Ok(()),
         };
         made &= !last;
-        ran.and(tidied.map_err(|error| failed(&error)))?;
+        ran.and(tidied.map_err(|error| failed(&error, sink)))?;
     }
     Ok(())
 }
@@ -148,50 +158,70 @@ async fn on_cluster(
     runs: &Runs,
     done: &mut Vec<ScenarioResult>,
 ) -> Result<(), u8> {
+    let scenarios_of_this = scenarios.iter().copied();
+    target.will_make(scenarios_of_this, implementation).map_err(|error| failed(&error, sink))?;
+    let mut target = target.clone();
+    if !args.evidence_of.is_empty() {
+        target.keeping = Keeping::Only(args.evidence_of.clone());
+    }
+    let target = &target;
     let live = attach(target, implementation, sink).await?;
     let unfit: Vec<_> = scenarios.iter().filter_map(|scenario| live.unfit_for(scenario)).collect();
     let fit = if unfit.is_empty() {
         run_all(args, &live, scenarios, sink, runs, done).await;
         Ok(())
     } else {
-        eprintln!("the cluster {} or the implementation is not fit: {}", target.name, unfit.join("; "));
-        Err(exit::UNFIT)
+        let unfit =
+            format!("the cluster {} or the implementation is not fit: {}", target.name, unfit.join("; "));
+        Err(not_set_up(&unfit, exit::UNFIT, sink))
     };
     // What was kept on purpose goes on needing what it stands on.
     if done.iter().any(|result| !result.kept.is_empty()) {
         return fit;
     }
-    let left = live.leave().await.map_err(|error| {
-        eprintln!("{error}");
-        exit::SETUP
-    });
+    let left = live.leave().await.map_err(|error| not_set_up(&error.to_string(), exit::SETUP, sink));
     fit.and(left)
 }
 
 /// What comes of making a cluster ready, unless the run is interrupted before. The exit code otherwise.
-async fn in_time<T>(ready: impl Future<Output = Result<T, ClusterError>>, runs: &Runs) -> Result<T, u8> {
+async fn in_time<T>(
+    ready: impl Future<Output = Result<T, ClusterError>>,
+    sink: &Arc<dyn EventSink>,
+    runs: &Runs,
+) -> Result<T, u8> {
     tokio::select! {
         biased;
         () = runs.stop.cancelled() => {
-            eprintln!("interrupted while the cluster was being made ready; `meshproof down` removes one that is its own");
-            Err(exit::SETUP)
+            let interrupted = "interrupted while the cluster was being made ready; `meshproof down` removes one that is its own";
+            Err(not_set_up(interrupted, exit::SETUP, sink))
         }
-        ready = ready => ready.map_err(|error| failed(&error)),
+        ready = ready => ready.map_err(|error| failed(&error, sink)),
     }
 }
 
-fn failed(error: &ClusterError) -> u8 {
-    eprintln!("the cluster is not there: {error}");
-    exit::of(error)
+fn failed(error: &ClusterError, sink: &Arc<dyn EventSink>) -> u8 {
+    not_set_up(&format!("the cluster is not there: {error}"), exit::of(error), sink)
+}
+
+/// Tells on the terminal and in all reports why the run did not come to its scenarios.
+fn not_set_up(reason: &str, code: u8, sink: &Arc<dyn EventSink>) -> u8 {
+    let phase = "set-up".to_owned();
+    sink.emit(&Event::PhaseFinished { phase, elapsed_ms: 0, error: Some(reason.to_owned()) });
+    code
 }
 
 /// Makes a cluster of ours ready, and keeps other runs from it: scenarios install and remove the one implementation, and
 /// Istio may be out of it.
-async fn own(group: &Group, sink: &Arc<dyn EventSink>) -> Result<(Target, Lock), ClusterError> {
+async fn own(
+    group: &Group,
+    sink: &Arc<dyn EventSink>,
+    runs: &Runs,
+) -> Result<(Target, Held, Lock), ClusterError> {
     let name = &group.spec.name;
     let lock = lock(name, name).await?;
     let target = ensure_cluster(&group.spec, &PhaseEvents(sink.as_ref())).await?.target();
-    Ok((target, lock))
+    let held = lease::hold(&target.client().await?, &runs.run, runs.stop.clone()).await?;
+    Ok((Target { run: runs.run.clone(), ..target }, held, lock))
 }
 
 /// Makes an existing cluster ready, and keeps other runs from it.
@@ -201,25 +231,38 @@ async fn existing(
     implementation: &Implementation,
     scenarios: &[Scenario],
     sink: &Arc<dyn EventSink>,
-) -> Result<(Target, Lock), ClusterError> {
+    runs: &Runs,
+) -> Result<(Target, Held, Lock), ClusterError> {
     let spec = ExistingSpec {
         context: context.to_owned(),
         images_from: args.images_from.clone(),
+        run: runs.run.clone(),
         image_source: args.spec.image_source,
     };
     // Before it is looked at: what another run has there would speak against it.
     let lock = lock(&existing::folder_name(context), context).await?;
-    let target = existing::attach(&spec, implementation, scenarios, &PhaseEvents(sink.as_ref())).await?;
-    Ok((target, lock))
+    let progress = PhaseEvents(sink.as_ref());
+    let attached = existing::attach(&spec, implementation, scenarios, runs.stop.clone(), &progress).await?;
+    Ok((attached.0, attached.1, lock))
+}
+
+/// Says in the cluster that nobody works with it any more.
+async fn give_back(held: Held) -> Result<(), u8> {
+    held.release().await.map_err(|error| {
+        eprintln!("{error}; it runs out by itself");
+        exit::SETUP
+    })
 }
 
 async fn lock(name: &str, shown: &str) -> Result<Lock, ClusterError> {
     let waiting = || eprintln!("waiting for another run on cluster {shown}");
-    Ok(Cache::open_default()?.lock(&format!("scenarios-{name}"), waiting).await?)
+    Ok(Cache::open_default()?.lock(&run_lock(name), waiting).await?)
 }
 
 /// Where results go, and what ends a run early.
 struct Runs {
+    /// Id of the run: label of everything it makes.
+    run: String,
     results: PathBuf,
     stop: CancellationToken,
 }
@@ -230,7 +273,7 @@ async fn run_all(
     live: &Live,
     scenarios: &[&Scenario],
     sink: &Arc<dyn EventSink>,
-    Runs { results, stop }: &Runs,
+    Runs { results, stop, .. }: &Runs,
     done: &mut Vec<ScenarioResult>,
 ) {
     let (outside, sink, keep) = (live.outside.clone(), sink.clone(), args.keep);
@@ -253,17 +296,15 @@ async fn attach(
     implementation: &Arc<Implementation>,
     sink: &Arc<dyn EventSink>,
 ) -> Result<Live, u8> {
-    let live = Live::attach(target, implementation.clone(), sink.clone()).await.map_err(|error| {
-        eprintln!("{error}");
-        exit::SETUP
-    })?;
+    let live = Live::attach(target, implementation.clone(), sink.clone()).await;
+    let live = live.map_err(|error| not_set_up(&error.to_string(), exit::SETUP, sink))?;
     let (info, implementation) = (live.cluster.clone(), live.implementation.clone());
     sink.emit(&Event::ClusterReady { cluster: info, implementation });
     Ok(live)
 }
 
 /// Name of a run: sorts by time, and two that start together differ.
-fn run_name() -> String {
+pub(in crate::cli) fn run_name() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     format!("{now}-{}", process::id())
 }

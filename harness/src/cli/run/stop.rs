@@ -5,7 +5,7 @@ use std::process;
 use tokio_util::sync::CancellationToken;
 
 /// The first Ctrl-C (or SIGTERM) ends the step under way and cleans up; the second ends the program.
-pub(super) fn on_signal() -> CancellationToken {
+pub(in crate::cli) fn on_signal() -> CancellationToken {
     let stop = CancellationToken::new();
     let token = stop.clone();
     tokio::spawn(async move {

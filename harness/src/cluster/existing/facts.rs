@@ -13,6 +13,7 @@ use crate::cluster::Provider;
 use crate::cluster::addons;
 use crate::cluster::api::ApiError;
 use crate::cluster::implementation::{Implementation, installed_in};
+use crate::cluster::owner;
 use crate::mesh::{self, MeshError};
 use crate::runner::objects::KubeObjects;
 
@@ -23,17 +24,23 @@ fn asking(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
 
 /// What of the plan is there already, and which definitions are not.
 pub(super) async fn found(client: &Client, plan: &Plan) -> Result<Found, ApiError> {
-    let objects = KubeObjects::new(client.clone(), Provider::Existing);
+    let objects = KubeObjects::new(client.clone(), Provider::Existing, "");
     let mut found = Found::default();
     for id in plan.must_not_exist() {
-        if objects.exists(&id).await.map_err(asking(format!("looking for {id}")))? {
-            found.objects.push(id);
+        let metadata = objects.metadata(&id).await.map_err(asking(format!("looking for {id}")))?;
+        if let Some(metadata) = metadata {
+            let left = owner::run_of(&metadata).map(str::to_owned);
+            found.objects.push((id, left));
         }
     }
     for name in &plan.releases {
         // A release of that name is removed afterwards wherever it is.
+        let foreign = owner::releases::foreign(client, name).await?;
         let namespaces = installed_in(client, name).await?;
-        found.releases.extend(namespaces.into_iter().map(|namespace| (namespace, name.clone())));
+        found.releases.extend(namespaces.into_iter().map(|namespace| {
+            let left = !foreign.contains(&namespace);
+            (namespace, name.clone(), left)
+        }));
     }
     for name in DEFINITIONS {
         if !serves(client, name, VERSION).await? {

@@ -69,13 +69,13 @@ pub(super) async fn kind_nodes(
     let Some(engine) = engine::find(cache).await? else { return Ok(None) };
     let nodes = docker::containers(&engine, name).await?;
     let control_plane = format!("{name}-control-plane");
-    if !nodes.iter().any(|node| node.name == control_plane && node.running) {
+    if !nodes.iter().any(|node| node.name == control_plane && node.state.runs()) {
         return Ok(None);
     }
     let port = ["port", &control_plane, "6443/tcp"];
     let port = docker::docker(&engine, "asking for the API server's port", &port).run().await?;
     let same = port.lines().any(|line| same_port(line, server));
-    let nodes = nodes.into_iter().filter(|node| node.running).map(|node| node.name).collect();
+    let nodes = nodes.into_iter().filter(|node| node.state.runs()).map(|node| node.name).collect();
     Ok(same.then_some(KindNodes { engine, nodes }))
 }
 

@@ -33,7 +33,10 @@ pub struct Plan {
 
 impl Plan {
     /// What these scenarios and this implementation will make.
-    pub fn new(scenarios: &[Scenario], implementation: &Implementation) -> Self {
+    pub fn new<'a>(
+        scenarios: impl IntoIterator<Item = &'a Scenario>,
+        implementation: &Implementation,
+    ) -> Self {
         let installed = !implementation.releases.is_empty();
         let releases = implementation.releases.iter();
         let releases: Vec<_> = releases.map(|release| release.name.clone()).collect();
@@ -85,10 +88,10 @@ impl Plan {
 /// What a cluster has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Which of [`Plan::must_not_exist`] exist.
-    pub objects: Vec<ObjectRef>,
-    /// Which of the releases exist, as namespace (any) and name.
-    pub releases: Vec<(String, String)>,
+    /// Which of [`Plan::must_not_exist`] exist, and the run that left them, if one did.
+    pub objects: Vec<(ObjectRef, Option<String>)>,
+    /// Which of the releases exist, as namespace (any) and name, and whether a run left them.
+    pub releases: Vec<(String, String, bool)>,
     /// Which of the definitions that are needed are missing.
     pub missing_definitions: Vec<String>,
     /// Istio's control planes.
@@ -104,15 +107,27 @@ pub const DEFINITIONS: &[&str] = &[
     "httproutes.gateway.networking.k8s.io",
 ];
 
+/// What removes the leftovers of a run.
+const CLEAN: &str = "`meshproof clean --context NAME`";
+
 /// Everything that speaks against it, a line each; none means that it can be done.
 pub fn reasons(plan: &Plan, found: &Found) -> Vec<String> {
     let mut reasons = Vec::new();
-    for id in &found.objects {
-        reasons.push(format!("{id} exists and would be overwritten and removed"));
+    for (id, left) in &found.objects {
+        reasons.push(match left {
+            Some(run) => format!("{id} was left by run {run}, which is over: {CLEAN} removes it"),
+            None => format!("{id} exists and would be overwritten and removed"),
+        });
     }
-    for (namespace, name) in &found.releases {
-        reasons
-            .push(format!("helm release {name} in {namespace} exists and would be overwritten and removed"));
+    for (namespace, name, left) in &found.releases {
+        reasons.push(match left {
+            true => format!(
+                "helm release {name} in {namespace} was left by a run that is over: {CLEAN} removes it"
+            ),
+            false => {
+                format!("helm release {name} in {namespace} exists and would be overwritten and removed")
+            }
+        });
     }
     reasons.extend(plan.in_foreign_namespaces());
     for (scenario, step) in &plan.unsuitable {
@@ -256,8 +271,13 @@ mod tests {
     fn all_that_is_there_or_missing_is_listed() {
         let plan = plan(OWN);
         let found = Found {
-            objects: plan.must_not_exist().into_iter().filter(|id| id.name == "shop").collect(),
-            releases: vec![("elsewhere".into(), plan.releases[0].clone())],
+            objects: plan
+                .must_not_exist()
+                .into_iter()
+                .filter(|id| id.name == "shop")
+                .map(|id| (id, None))
+                .collect(),
+            releases: vec![("elsewhere".into(), plan.releases[0].clone(), false)],
             missing_definitions: vec![DEFINITIONS[1].into()],
         };
         assert_eq!(
@@ -266,6 +286,26 @@ mod tests {
                 "namespace/shop exists and would be overwritten and removed",
                 "helm release alb-controller in elsewhere exists and would be overwritten and removed",
                 "the definition gateways.gateway.networking.k8s.io is missing: install the Gateway API's standard channel",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_run_left_names_the_command_that_removes_it() {
+        let plan = plan(OWN);
+        let left = |id| (id, Some("20260101T000000Z-1".to_owned()));
+        let found = Found {
+            objects: plan.must_not_exist().into_iter().filter(|id| id.name == "shop").map(left).collect(),
+            releases: vec![("elsewhere".into(), plan.releases[0].clone(), true)],
+            ..Found::default()
+        };
+        assert_eq!(
+            reasons(&plan, &found),
+            [
+                "namespace/shop was left by run 20260101T000000Z-1, which is over: `meshproof clean --context NAME` removes \
+                 it",
+                "helm release alb-controller in elsewhere was left by a run that is over: `meshproof clean --context NAME` \
+                 removes it",
             ]
         );
     }

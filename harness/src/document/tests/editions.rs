@@ -104,3 +104,143 @@ fn an_edition_is_told_by_what_it_changes(#[case] name: &str, #[case] replacement
     assert_eq!(told, name != "undated", "{:?}", classes(&comparison));
     insta::assert_snapshot!(name, report::text(&comparison, "later.md", false));
 }
+
+/// A promise about a label, in other words, beside the same one about another label: both stand.
+#[test]
+fn a_promise_about_one_label_is_not_taken_for_one_about_another() {
+    let never = "Berths on a quay that carries the label `pilots: enabled` never speak clear text.";
+    for (mine, other) in [
+        (
+            "Berths of any quay with a label `pilots: enabled` never speak clear text.",
+            "Berths on a quay that carries the label `pilots.example/rev: v<version>` never speak clear text.",
+        ),
+        (
+            never,
+            "Berths on a quay that carries the label `pilots.example/rev: v<version>` never speak clear text.",
+        ),
+    ] {
+        for both in [format!("{mine}\n>\n> {other}"), format!("{other}\n>\n> {mine}")] {
+            let comparison = check(&edition(&[(never, &both)]));
+            let changed = comparison.fragments.iter().flat_map(|finding| &finding.changes);
+            let changes: Vec<_> = changed.filter(|change| change.fact == "code").collect();
+            assert!(changes.is_empty(), "{changes:?}");
+            let new: Vec<_> =
+                comparison.fragments.iter().filter(|finding| finding.class == Class::New).collect();
+            assert!(new.len() == 1 && new[0].says.contains("pilots.example/rev"), "{new:?}");
+        }
+    }
+}
+
+#[test]
+fn labels_of_a_sentence_are_a_set() {
+    let never = "carries the label `pilots: enabled` never speak";
+    let changes = |now: &str| {
+        let comparison = check(&edition(&[(never, now)]));
+        let finding =
+            comparison.fragments.into_iter().find(|f| f.id.as_deref() == Some("never-clear-text")).unwrap();
+        let show = |value: Option<String>| value.unwrap_or_default();
+        let codes = finding.changes.into_iter().filter(|change| change.fact == "code");
+        codes.map(|change| format!("{} -> {}", show(change.old), show(change.new))).collect::<Vec<_>>()
+    };
+    assert_eq!(changes("carries the label `pilots: enabled`, `pilots: enabled` alone, never speak"), [""; 0]);
+    assert_eq!(
+        changes("carries the label `pilots` or `rev` (`pilots: enabled` or `rev: 1`) never speak"),
+        [" -> rev", " -> rev: 1"]
+    );
+    assert_eq!(
+        changes("carries the label `berths: many` and `pilots: asleep` never speak"),
+        ["pilots: enabled -> pilots: asleep", " -> berths: many"]
+    );
+}
+
+/// Pages of the same family: they share the family's manifests and manners, and are about something else.
+const REWRITE: &str = "# Another name for a ship
+
+Ships can be given another name while they cross the harbour. This page shows how.
+
+```yaml
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata:
+  name: berth
+  namespace: quay-one
+spec:
+  gatewayClassName: harbour-external
+  listeners:
+  - name: http
+    port: 80
+    protocol: HTTP
+```
+
+```yaml
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: rename, namespace: quay-one}
+spec:
+  parentRefs: [{name: berth}]
+  rules: [{filters: [{type: URLRewrite, urlRewrite: {hostname: ferry.example}}], backendRefs: [{name: ship, port: 8080}]}]
+```
+
+```bash
+kubectl get gateway berth -n quay-one -o yaml
+```
+
+The answer must name the ferry: `curl http://$berth/ship`.
+";
+
+const SPLIT: &str = "# Two ships for one crossing
+
+Set weights to share the passengers among two ships.
+
+```bash
+HARBOUR='<name of the harbour>'
+az harbour show --name $HARBOUR
+```
+
+```yaml
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: share, namespace: quay-one}
+spec:
+  rules: [{backendRefs: [{name: ship-one, port: 8080, weight: 50}, {name: ship-two, port: 8080, weight: 50}]}]
+```
+
+Half of the requests must be answered by each of the ships.
+";
+
+const BACKEND_TLS: &str = "# Sealed holds
+
+Ships may seal their holds. The harbour then checks the seal.
+
+```yaml
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: seal, namespace: quay-one}
+spec:
+  targetRefs: [{group: '', kind: Service, name: ship}]
+  validation: {hostname: ship.example, caCertificateRefs: [{group: '', kind: ConfigMap, name: seals}]}
+```
+
+```bash
+kubectl get pods -n harbour-system
+```
+
+A ship whose seal is broken must be answered with 503.
+";
+
+#[rstest]
+#[case::rewrite(REWRITE)]
+#[case::split(SPLIT)]
+#[case::backend_tls(BACKEND_TLS)]
+#[case::a_word("Soup.\n")]
+fn a_page_of_the_same_family_is_no_edition(#[case] page: &str) {
+    let likeness = super::super::compare::likeness(&known(), &read(page).1);
+    assert!(likeness < super::super::compare::EDITION, "{likeness}");
+}
+
+#[test]
+fn an_edition_is_one_however_much_of_it_changed() {
+    let likeness = |text: &str| super::super::compare::likeness(&known(), &read(text).1);
+    assert!((likeness(FIRST) - 1.0).abs() < 1e-9);
+    assert!(likeness(LATER) > super::super::compare::EDITION, "{}", likeness(LATER));
+}

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{AccessLogEntry, UpstreamTls};
+use crate::probe::client::trace_of;
 use crate::probe::request_id::untraced;
 
 /// A line, of which only this much is needed. Envoy writes `null` (older: `-`) for what there is not.
@@ -11,7 +12,7 @@ struct Line {
     time: String,
     request_id: Option<String>,
     #[serde(default)]
-    meshproof_request: Option<String>,
+    traceparent: Option<String>,
     authority: Option<String>,
     path: Option<String>,
     response_code: u16,
@@ -41,7 +42,7 @@ pub(super) fn parse(line: &str) -> Option<AccessLogEntry> {
         status: line.response_code,
         upstream_address: given(line.upstream_host.as_deref()).map(str::to_owned),
         request_id,
-        sent_as: given(line.meshproof_request.as_deref()).map(str::to_owned),
+        sent_as: given(line.traceparent.as_deref()).and_then(trace_of).map(str::to_owned),
         ..AccessLogEntry::default()
     })
 }
@@ -119,6 +120,14 @@ mod tests {
             "spiffe://cluster.local/ns/shop/sa/gateway-01-istio",
             "spiffe://cluster.local/ns/shop/sa/default"
         ));
+    }
+
+    #[test]
+    fn a_request_is_found_by_the_clients_trace() {
+        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let entry = parse(&line(json!({"traceparent": traceparent}))).unwrap();
+        assert_eq!(entry.sent_as.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+        assert_eq!(parse(&line(json!({"traceparent": null}))).unwrap().sent_as, None);
     }
 
     #[test]

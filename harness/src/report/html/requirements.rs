@@ -12,21 +12,29 @@ enum State {
     Error,
     Skipped,
     Proved,
+    Partly,
     Measured,
     Open,
     Waived,
 }
 
 impl State {
-    const ALL: [Self; 7] =
-        [Self::Proved, Self::Failed, Self::Error, Self::Skipped, Self::Measured, Self::Open, Self::Waived];
+    const ALL: [Self; 8] = [
+        Self::Proved,
+        Self::Partly,
+        Self::Failed,
+        Self::Error,
+        Self::Skipped,
+        Self::Measured,
+        Self::Open,
+        Self::Waived,
+    ];
 
-    /// `measured`: every step about it only measures.
-    fn of(verdict: Option<Verdict>, kind: Kind, measured: bool) -> Self {
+    fn of(verdict: Option<Verdict>, kind: Kind) -> Self {
         match (verdict, kind) {
             (Some(Verdict::Waived), _) => Self::Waived,
-            (Some(Verdict::Proved), Kind::U) => Self::Measured,
-            (Some(Verdict::Proved), _) if measured => Self::Measured,
+            (Some(Verdict::Measured), _) => Self::Measured,
+            (Some(Verdict::Partly), _) => Self::Partly,
             (Some(Verdict::Proved), _) => Self::Proved,
             (Some(Verdict::Failed), _) => Self::Failed,
             (Some(Verdict::Error), _) => Self::Error,
@@ -40,6 +48,7 @@ impl State {
     fn words(self) -> &'static str {
         match self {
             Self::Proved => "proved",
+            Self::Partly => "partly",
             Self::Failed => "failed",
             Self::Error => "error",
             Self::Skipped => "not reached",
@@ -67,7 +76,7 @@ pub(super) struct Requirement {
     pub(super) lines: String,
     pub(super) words: &'static str,
     pub(super) class: &'static str,
-    /// Why it is waived.
+    /// Why it is waived, or proved in part only.
     pub(super) remark: String,
     pub(super) steps: Vec<StepLink>,
 }
@@ -85,7 +94,7 @@ pub(super) struct Tile {
     pub(super) class: &'static str,
 }
 
-/// Every requirement of the catalogue with what this run knows of it. The worst verdict of all scenarios counts.
+/// Every requirement of the catalogue with what this run knows of it, over all scenarios.
 pub(super) fn of(report: &Report) -> Vec<Requirement> {
     let catalogue = Catalogue::built_in().map(|catalogue| catalogue.requirements).unwrap_or_default();
     catalogue.iter().map(|promise| requirement(report, promise)).collect()
@@ -94,11 +103,9 @@ pub(super) fn of(report: &Report) -> Vec<Requirement> {
 fn requirement(report: &Report, promise: &Promise) -> Requirement {
     let every = report.scenarios.iter().flat_map(|scenario| &scenario.requirements);
     let own: Vec<_> = every.filter(|requirement| requirement.id == promise.id).collect();
-    let verdict = own.iter().map(|requirement| requirement.verdict).max();
+    let verdict = Verdict::of_parts(own.iter().map(|requirement| requirement.verdict));
     let waived = own.iter().find_map(|requirement| requirement.waived.as_ref());
-    let mut about = steps_about(report, &promise.id).peekable();
-    let measured = about.peek().is_some() && about.all(|(_, step)| step.info.measured);
-    let state = State::of(verdict, promise.kind, measured);
+    let state = State::of(verdict, promise.kind);
     Requirement {
         state,
         id: promise.id.clone(),
@@ -118,14 +125,16 @@ fn steps_about<'a>(
 ) -> impl Iterator<Item = (&'a ScenarioResult, &'a StepResult)> {
     let every =
         report.scenarios.iter().flat_map(|scenario| scenario.steps.iter().map(move |step| (scenario, step)));
-    every.filter(move |(_, step)| step.info.proves.iter().any(|proved| proved == id))
+    let about =
+        move |step: &StepResult| step.info.proves.iter().chain(&step.info.sets_aside).any(|it| it == id);
+    every.filter(move |(_, step)| about(step))
 }
 
 /// Links to the steps about a requirement; of repetitions only the first, and those that did not end well.
 fn links(report: &Report, id: &str) -> Vec<StepLink> {
     let several = report.scenarios.len() > 1;
     let worth = |(scenario, step): &(&ScenarioResult, &StepResult)| {
-        scenario.round.is_none_or(|round| round == 1) || step.verdict != Verdict::Proved
+        scenario.round.is_none_or(|round| round == 1) || !step.verdict.is_good()
     };
     let link = |(scenario, step): (&ScenarioResult, &StepResult)| {
         let (name, number) = (scenario.name(), step.info.index + 1);
@@ -148,14 +157,15 @@ pub(super) fn tiles(requirements: &[Requirement]) -> Vec<Tile> {
 /// More requirements than this are counted, not named.
 const NAMED: usize = 6;
 
-/// What the run says of the document, in one line: `R45 failed, 2 not reached; 29 of 32 requirements proved`.
+/// What the run says of the document, in one line: `R45 failed, 2 not reached; 29 of 32 requirements proved`. Only what is
+/// proved is called so.
 pub(super) fn headline(requirements: &[Requirement]) -> String {
     let of = |state| requirements.iter().filter(move |requirement| requirement.state == state);
     let named = |state| {
         let ids: Vec<&str> = of(state).map(|requirement| requirement.id.as_str()).collect();
         if ids.len() > NAMED { text::count(ids.len(), "requirement") } else { ids.join(", ") }
     };
-    let proved = of(State::Proved).count() + of(State::Measured).count();
+    let proved = of(State::Proved).count();
     let mut not = Vec::new();
     if of(State::Failed).next().is_some() {
         not.push(format!("{} failed", named(State::Failed)));
@@ -167,8 +177,14 @@ pub(super) fn headline(requirements: &[Requirement]) -> String {
     if skipped > 0 {
         not.push(format!("{skipped} not reached"));
     }
-    let tried = proved + skipped + of(State::Failed).count() + of(State::Error).count();
-    match (tried, not.is_empty()) {
+    if of(State::Partly).next().is_some() {
+        not.push(format!("{} proved in part", named(State::Partly)));
+    }
+    if of(State::Measured).next().is_some() {
+        not.push(format!("{} measured", named(State::Measured)));
+    }
+    let untried = of(State::Open).count() + of(State::Waived).count();
+    match (requirements.len() - untried, not.is_empty()) {
         (0, _) => "No requirement was put to the test".to_owned(),
         (of, true) => format!("{} proved", text::count(of, "requirement")),
         (of, false) => format!("{}; {proved} of {} proved", not.join(", "), text::count(of, "requirement")),
@@ -195,10 +211,12 @@ mod tests {
 
     #[test]
     fn the_headline_says_what_was_not_proved() {
-        use State::{Error, Failed, Measured, Open, Proved, Skipped, Waived};
+        use State::{Error, Failed, Measured, Open, Partly, Proved, Skipped, Waived};
         for (states, said) in [
             (&[Open, Waived][..], "No requirement was put to the test"),
-            (&[Proved, Measured, Open], "2 requirements proved"),
+            (&[Proved, Proved, Open], "2 requirements proved"),
+            (&[Proved, Measured, Open], "R2 measured; 1 of 2 requirements proved"),
+            (&[Proved, Partly, Partly], "R2, R3 proved in part; 1 of 3 requirements proved"),
             (&[Proved, Failed, Open], "R2 failed; 1 of 2 requirements proved"),
             (&[Failed, Failed, Skipped], "R1, R2 failed, 1 not reached; 0 of 3 requirements proved"),
             (&[Failed; 7], "7 requirements failed; 0 of 7 requirements proved"),
@@ -213,8 +231,14 @@ mod tests {
         let mut report = Report::from_events(&crate::report::sample::proved_run());
         let state = |report: &Report| super::of(report).into_iter().find(|r| r.id == "R43").unwrap().state;
         assert_eq!(state(&report), State::Proved);
-        report.scenarios[0].steps[2].info.measured = true;
+        let verdict = |report: &mut Report, verdict| {
+            let r43 = report.scenarios[0].requirements.iter_mut().find(|r| r.id == "R43").unwrap();
+            r43.verdict = verdict;
+        };
+        verdict(&mut report, Verdict::Measured);
         assert_eq!(state(&report), State::Measured);
+        verdict(&mut report, Verdict::Partly);
+        assert_eq!(state(&report), State::Partly);
     }
 
     #[test]

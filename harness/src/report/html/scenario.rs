@@ -21,7 +21,7 @@ pub(super) struct Scenario {
     pub(super) clean_up: String,
     pub(super) transcript: String,
     pub(super) verdict: Sign,
-    /// `32 of 32`.
+    /// `32 of 32 requirements proved`, or whether it is red as expected.
     pub(super) requirements: String,
     pub(super) errata: Vec<Erratum>,
     pub(super) problems: Vec<String>,
@@ -89,7 +89,6 @@ impl Scenario {
     pub(super) fn new(scenario: &ScenarioResult, results: &Path) -> Self {
         let name = scenario.name();
         let whole = whole(scenario);
-        let proved = scenario.requirements.iter().filter(|r| r.verdict == Verdict::Proved).count();
         let traffic = scenario.steps.iter().filter_map(|step| step.observed.traffic.as_deref());
         let round = scenario.round.map(|round| format!(" (round {round})")).unwrap_or_default();
         Self {
@@ -104,7 +103,7 @@ impl Scenario {
                 String::new()
             },
             verdict: scenario.verdict.into(),
-            requirements: format!("{proved} of {}", scenario.requirements.len()),
+            requirements: text::outcome(scenario),
             errata: scenario.errata.iter().map(Erratum::new).collect(),
             problems: scenario.problems.clone(),
             kept: scenario.kept.clone(),
@@ -148,7 +147,7 @@ impl Step {
     fn new(scenario: &str, step: &StepResult, whole: u64, results: &Path) -> Self {
         let number = step.info.index + 1;
         let folder = step.failure.as_ref().and_then(|failure| failure.evidence.as_deref());
-        let ran = !matches!(step.verdict, Verdict::Skipped | Verdict::Waived);
+        let ran = step.verdict.is_taken();
         Self {
             anchor: step_anchor(scenario, number),
             number,
@@ -182,8 +181,8 @@ fn remark(step: &StepResult) -> &'static str {
     match (&step.info.must_fail, step.info.measured, step.verdict) {
         (Some(_), _, Verdict::Proved) => "failed as expected",
         (Some(_), ..) => "expected to fail",
-        (None, true, _) => "measured",
-        (None, false, _) => "",
+        (None, ..) if !step.info.sets_aside.is_empty() => "read otherwise",
+        (None, ..) => "",
     }
 }
 
@@ -207,8 +206,8 @@ fn fields(step: &StepResult) -> Vec<Named> {
     if let Some(lines) = &step.info.cites {
         fields.push(named("document", lines));
     }
-    if let Some(diagnosis) = &step.info.must_fail {
-        fields.push(named("must fail", format!("with the diagnosis {diagnosis}")));
+    if let Some(must_fail) = &step.info.must_fail {
+        fields.push(named("must fail", format!("with the diagnosis {must_fail}")));
     }
     if step.info.measured {
         fields.push(named("measured", "the document does not say what happens; whatever does is recorded"));
@@ -218,6 +217,12 @@ fn fields(step: &StepResult) -> Vec<Named> {
     }
     if !step.info.waives.is_empty() {
         fields.push(named("waived", step.info.waives.join(", ")));
+    }
+    if !step.info.breaks.is_empty() {
+        fields.push(named("broken on purpose", step.info.breaks.join(", ")));
+    }
+    if !step.info.sets_aside.is_empty() {
+        fields.push(named("does not prove", step.info.sets_aside.join(", ")));
     }
     if let Some(instead) = &step.info.instead {
         fields.push(named("instead", text::in_other_words(instead)));

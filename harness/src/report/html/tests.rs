@@ -22,7 +22,12 @@ fn skeleton() -> String {
         within_open = (within_open || is_row) && !line.contains("</tr>");
         !untold
     };
-    let lines: Vec<&str> = before.lines().chain(after.lines()).filter(told).collect();
+    // What was last measured of mutants is not about this run.
+    let (before_mutants, rest) =
+        after.split_once("<section class=\"card\" id=\"mutants\">").unwrap_or((after, ""));
+    let after_mutants = rest.split_once("</section>\n").map_or("", |(_, rest)| rest);
+    let after = before_mutants.trim_end().lines().chain(after_mutants.lines());
+    let lines: Vec<&str> = before.lines().chain(after).filter(told).collect();
     lines.join("\n")
 }
 

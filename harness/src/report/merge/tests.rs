@@ -101,14 +101,55 @@ fn an_unfit_host_keeps_its_exit_code() {
     assert_eq!(merge(&[proved("one"), unfit], "all".into()).unwrap().0.exit_code, Some(3));
 }
 
+/// Writes the failed run into a folder, with this as the id of its second scenario, and with evidence.
+fn written(folder: &Path, id: &str) {
+    super::super::write_all(folder, &sample::failed_run()).unwrap();
+    fs::create_dir_all(folder.join("evidence/broken/istio-alpn")).unwrap();
+    let json = fs::read_to_string(folder.join("report.json")).unwrap();
+    let id = serde_json::to_string(id).unwrap();
+    fs::write(
+        folder.join("report.json"),
+        json.replace(r#""id": "broken/istio-alpn""#, &format!("\"id\": {id}")),
+    )
+    .unwrap();
+}
+
 #[test]
-fn evidence_outside_of_the_results_is_left_alone() {
-    let mut report = failed("one");
-    let step = report.scenarios[1].steps.iter_mut().find(|step| step.failure.is_some()).unwrap();
-    step.failure.as_mut().unwrap().evidence = Some("../../etc".into());
-    let (merged, evidence) = merge(&[report], "all".into()).unwrap();
-    assert!(evidence.is_empty());
-    assert_eq!(merged.scenarios[1].culprit().unwrap().failure.as_ref().unwrap().evidence, None);
+fn a_report_from_elsewhere_writes_nowhere_else() {
+    for id in ["../../stolen", "/tmp/meshproof-stolen", "..\\..\\stolen", "", "a\0b"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, into) = (folder.path().join("one"), folder.path().join("a/b/all"));
+        written(&one, id);
+        let error = merge_into(&[one], &into).unwrap_err();
+        assert!(matches!(error, MergeError::Read(ReadError::Unfit { .. })), "{error}");
+        assert!(error.to_string().contains("scenarios[1].id"), "{error}");
+        assert!(!into.exists() && !folder.path().join("a").exists());
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn links_in_the_evidence_of_a_report_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two, into) = (folder.path().join("one"), folder.path().join("two"), folder.path().join("all"));
+    written(&one, "broken/istio-alpn");
+    written(&two, "broken/istio-alpn");
+    let secret = folder.path().join("secret");
+    fs::create_dir(&secret).unwrap();
+    fs::write(secret.join("key"), "secret").unwrap();
+    std::os::unix::fs::symlink(secret.join("key"), one.join("evidence/broken/istio-alpn/key")).unwrap();
+    std::os::unix::fs::symlink(&secret, one.join("evidence/broken/istio-alpn/folder")).unwrap();
+    fs::remove_dir_all(two.join("evidence")).unwrap();
+    fs::create_dir(two.join("evidence")).unwrap();
+    std::os::unix::fs::symlink(&secret, two.join("evidence/broken")).unwrap();
+    fs::create_dir(secret.join("istio-alpn")).unwrap();
+    fs::write(secret.join("istio-alpn/key"), "secret").unwrap();
+    merge_into(&[one, two], &into).unwrap();
+    let evidence = into.join("evidence/broken");
+    assert!(evidence.join("istio-alpn").is_dir());
+    for taken in ["istio-alpn/key", "istio-alpn/folder", "istio-alpn~2"] {
+        assert!(!evidence.join(taken).exists(), "{taken}");
+    }
 }
 
 #[test]

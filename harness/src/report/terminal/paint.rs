@@ -27,6 +27,8 @@ impl Paint {
     pub(super) fn verdict(&self, verdict: Verdict, text: &str) -> String {
         let style = match verdict {
             Verdict::Proved => Style::new().green(),
+            Verdict::Partly => Style::new().yellow(),
+            Verdict::Measured => Style::new().cyan(),
             Verdict::Failed => Style::new().red().bold(),
             Verdict::Error => Style::new().magenta().bold(),
             Verdict::Skipped | Verdict::Waived => Style::new().dim(),

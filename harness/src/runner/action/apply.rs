@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use serde_json::json;
 
 use crate::event::Observed;
-use crate::ports::{Applied, ObjectRef, PortError};
+use crate::ports::{ObjectRef, PortError};
 use crate::runner::context::{Context, Trouble};
 use crate::runner::ledger::Entry;
 use crate::scenario::limits;
@@ -71,14 +71,14 @@ impl Word for Apply {
                     )
                 })?;
                 let applied = context.outside.objects.apply(&object.id, &value).await?;
-                let result = match applied {
-                    Applied::Created => {
-                        context.ledger.note(Entry::Created(object.id.clone()));
-                        "created".to_owned()
-                    }
-                    Applied::Configured => "configured".to_owned(),
-                };
-                done.push((object.id.to_string(), result));
+                if let Some(refused) = &applied.refused {
+                    context.not_yet(&format!("{} was refused at first: {refused}", object.id));
+                }
+                let result = if applied.created { "created" } else { "configured" };
+                if applied.created {
+                    context.ledger.note(Entry::Created(object.id.clone(), applied.uid));
+                }
+                done.push((object.id.to_string(), result.to_owned()));
             }
             let summary =
                 done.iter().map(|(id, result)| format!("{id} {result}")).collect::<Vec<_>>().join("; ");

@@ -19,7 +19,7 @@ use rcgen::{
 use serde_json::{Value, json};
 
 use crate::event::Observed;
-use crate::ports::{Applied, ObjectRef, PortError, Query};
+use crate::ports::{ObjectRef, PortError, Query};
 use crate::runner::context::{Context, Trouble};
 use crate::runner::ledger::Entry;
 use crate::scenario::kinds::Kind;
@@ -255,13 +255,11 @@ impl Word for Certificates {
             let made = self.make(&certificate, &issuer, now).map_err(trouble)?;
             let mut done = Vec::new();
             for (id, value) in &made {
-                let result = match context.outside.objects.apply(id, value).await? {
-                    Applied::Created => {
-                        context.ledger.note(Entry::Created(id.clone()));
-                        "created"
-                    }
-                    Applied::Configured => "configured",
-                };
+                let applied = context.outside.objects.apply(id, value).await?;
+                let result = if applied.created { "created" } else { "configured" };
+                if applied.created {
+                    context.ledger.note(Entry::Created(id.clone(), applied.uid));
+                }
                 done.push((id.to_string(), result));
             }
             let words: Vec<_> = done.iter().map(|(id, result)| format!("{id} {result}")).collect();

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::claim::becomes::{Judgement, becomes};
 use crate::event::Observed;
-use crate::ports::{ObjectRef, Query};
+use crate::ports::{Deleted, ObjectRef, Query, Whose};
 use crate::runner::context::{Context, Trouble};
 use crate::scenario::kinds::Kind;
 use crate::scenario::limits;
@@ -43,20 +43,33 @@ impl Word for Delete {
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
+            let mut going = Vec::new();
             for id in &self.ids {
-                if !context.outside.objects.delete(id).await? {
-                    let trouble =
-                        Trouble::error(format!("deleting {id}"), "it to exist", "there is no such object");
-                    return Err(trouble.next("a step before this one should have created it"));
+                match context.outside.objects.delete(id, Whose::Within).await? {
+                    Deleted::Going(uid) => going.push((id, uid)),
+                    Deleted::NotThere => {
+                        let trouble = Trouble::error(
+                            format!("deleting {id}"),
+                            "it to exist",
+                            "there is no such object",
+                        );
+                        return Err(trouble.next("a step before this one should have created it"));
+                    }
+                    Deleted::Left(why) => {
+                        let trouble = Trouble::error(format!("deleting {id}"), "an object of this run", why);
+                        return Err(trouble.next("a scenario deletes what it made itself"));
+                    }
                 }
             }
-            for id in &self.ids {
+            for (id, uid) in going {
                 let query =
                     Query { kind: id.kind, namespace: id.namespace.clone(), name: Some(id.name.clone()) };
                 let expected = format!("{id} to be gone");
-                becomes(context, &query, "deleting", &expected, |objects| match objects.is_empty() {
-                    true => Judgement::Holds(()),
-                    false => Judgement::NotYet(format!("{id} is still there")),
+                becomes(context, &query, "deleting", &expected, |objects| {
+                    match objects.iter().any(|object| object["metadata"]["uid"] == uid) {
+                        false => Judgement::Holds(()),
+                        true => Judgement::NotYet(format!("{id} is still there")),
+                    }
                 })
                 .await
                 .map_err(|mut trouble| {

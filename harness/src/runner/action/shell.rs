@@ -6,12 +6,14 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
+use super::made;
 use crate::event::Observed;
 use crate::ports::{ObjectRef, PortError, Script, ToolOutput};
 use crate::runner::context::{Context, Trouble};
 use crate::runner::ledger::Entry;
 use crate::scenario::limits;
 use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::substitution::{Here, Substitutions};
 use crate::scenario::word::{Definition, Scope, Word};
 
@@ -39,7 +41,8 @@ enum Outcome {
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     let (file, _, text) = scope.file(subject)?;
     let table = fields.take("substitute").map(|node| Substitutions::read(node, scope)).transpose()?;
-    let text_of = |node: Option<&Node>| node.map(Node::text).transpose().map(|text| text.map(str::to_owned));
+    let text_of =
+        |node: Option<&Node>| node.map(stated::text).transpose().map(|text| text.map(str::to_owned));
     let outcome = match (text_of(fields.take("says"))?, text_of(fields.take("fails"))?) {
         (None, None) => Outcome::Succeeds,
         (Some(says), None) => Outcome::Says(says),
@@ -106,9 +109,10 @@ impl Word for Shell {
                 )
             })?;
             // Noted first: commands that stop half-way have to be undone as well.
-            self.creates().into_iter().for_each(|id| context.ledger.note(Entry::Created(id)));
+            self.creates().into_iter().for_each(|id| context.ledger.note(Entry::Named(id)));
             let script = Script { text: substituted.text, files: substituted.files };
             let output = context.outside.tools.shell(&script).await?;
+            made::note(context, &output.stdout).await?;
             let seen = self.judge(&output).map_err(|(expected, seen)| {
                 Trouble::failed(format!("running {}", self.file), expected, seen)
             })?;

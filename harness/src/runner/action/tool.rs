@@ -2,35 +2,23 @@
 //! NotFound` it must fail, and say so: this is how an erratum's literal text is shown not to hold. With `says: alb-controller`
 //! that is part of what it prints. `${charts.<release>}` stands for a chart of the implementation.
 
+mod reads;
+
 use std::collections::BTreeMap;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
+use super::made;
 use crate::event::Observed;
 use crate::ports::{Tool, ToolOutput};
 use crate::runner::context::{Context, Trouble};
 use crate::scenario::limits;
 use crate::scenario::node::{Data, Fields, Node, Problem};
 use crate::scenario::placeholder::fill_text;
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Word};
-
-/// What kubectl does that changes nothing. Anything else is taken for a change.
-const KUBECTL_READS: &[&str] = &[
-    "api-resources",
-    "auth can-i",
-    "describe",
-    "explain",
-    "get",
-    "logs",
-    "rollout status",
-    "version",
-    "wait",
-];
-
-/// The same for helm.
-const HELM_READS: &[&str] = &["get", "lint", "list", "show", "status", "template", "version"];
 
 /// kubectl.
 pub const KUBECTL: Definition =
@@ -60,8 +48,12 @@ fn parse(tool: Tool, subject: &Node, fields: &mut Fields<'_>) -> Result<Box<dyn 
     if args.is_empty() {
         return Err(subject.problem("no arguments"));
     }
-    let fails = fields.take("fails").map(Node::text).transpose()?.map(str::to_owned);
-    let says = fields.take("says").map(Node::text).transpose()?.map(str::to_owned);
+    if let Some(flag) = reads::leads_elsewhere(&args) {
+        let problem = subject.problem(format!("`{flag}` leads to another cluster than that of the run"));
+        return Err(problem.help("leave it out: the tools know the run's cluster"));
+    }
+    let fails = fields.take("fails").map(stated::text).transpose()?.map(str::to_owned);
+    let says = fields.take("says").map(stated::text).transpose()?.map(str::to_owned);
     if fails.is_some() && says.is_some() {
         let problem = subject.problem("what fails says only why");
         return Err(problem.help("leave `says` out"));
@@ -79,15 +71,7 @@ impl Command {
 
     /// Whether it changes nothing, whatever comes of it.
     fn only_reads(&self) -> bool {
-        let known = match self.tool {
-            Tool::Kubectl => KUBECTL_READS,
-            Tool::Helm => HELM_READS,
-        };
-        let mut words = verbs(&self.args);
-        let (first, second) = (words.next(), words.next());
-        let verb = first.unwrap_or_default();
-        let both = format!("{verb} {}", second.unwrap_or_default());
-        known.iter().any(|reads| *reads == verb || *reads == both)
+        reads::only_reads(self.tool, &self.args)
     }
 
     fn is_as_wanted(&self, output: &ToolOutput) -> bool {
@@ -105,22 +89,6 @@ impl Command {
         };
         format!("{tool} {}", self.args.join(" "))
     }
-}
-
-/// Where the verb is looked for: flags in front of it are skipped as far as it is known whether a value follows. One that is
-/// not known ends the search, for its value might look like a verb.
-fn verbs(args: &[String]) -> impl Iterator<Item = &str> {
-    let mut args = args.iter().map(String::as_str);
-    std::iter::from_fn(move || {
-        loop {
-            match args.next()? {
-                "-n" | "--namespace" => drop(args.next()?),
-                flag if flag.starts_with("--") && flag.contains('=') => {}
-                flag if flag.starts_with('-') => return None,
-                verb => return Some(verb),
-            }
-        }
-    })
 }
 
 impl Word for Command {
@@ -147,6 +115,9 @@ impl Word for Command {
                 )
             })?;
             let output = context.outside.tools.run(self.tool, &args).await?;
+            if !self.only_reads() {
+                made::note(context, &output.stdout).await?;
+            }
             let last = |text: &str| text.trim_end().rsplit('\n').next().unwrap_or_default().to_owned();
             let seen = match output.code {
                 0 => last(&output.stdout),
@@ -201,39 +172,5 @@ mod tests {
         assert_eq!(command(None, None).args(&values).unwrap(), ["lint", "/charts/c/x"]);
         assert_eq!(command(None, None).args(&BTreeMap::new()), Err("charts.c".to_owned()));
         assert_eq!(command(None, None).line(), "helm lint ${charts.c}/x");
-    }
-
-    #[test]
-    fn what_is_not_known_to_only_read_is_taken_for_a_change() {
-        let only_reads = |tool, line: &str, fails: Option<&str>| {
-            let args = line.split_whitespace().map(str::to_owned).collect();
-            Command { tool, args, fails: fails.map(Into::into), says: None }.only_reads()
-        };
-        for line in [
-            "get gateway g -n shop",
-            "-n shop get pods",
-            "--namespace=shop logs deployment/a",
-            "rollout status deployment/a",
-            "rollout -n shop status deployment/a",
-            "auth can-i get secrets --as system:serviceaccount:a:b",
-            "wait --for=condition=Ready pod/a",
-        ] {
-            assert!(only_reads(Tool::Kubectl, line, None), "{line}");
-        }
-        for line in [
-            "delete gateway g",
-            "rollout restart deployment/a",
-            "auth reconcile -f a.yaml",
-            "apply -f get",
-            "--some-flag get delete pod a",
-            "-n get delete pod a",
-            "rollout",
-        ] {
-            assert!(!only_reads(Tool::Kubectl, line, Some("NotFound")), "{line}");
-        }
-        assert!(only_reads(Tool::Helm, "list --namespace a --short", None));
-        assert!(only_reads(Tool::Helm, "template ${charts.c}", None));
-        assert!(!only_reads(Tool::Helm, "upgrade a b", None));
-        assert!(!only_reads(Tool::Helm, "describe a", None));
     }
 }

@@ -14,6 +14,7 @@ use crate::runner::context::{Context, Trouble};
 use crate::runner::traffic::{Traffic, Wanted};
 use crate::scenario::limits;
 use crate::scenario::node::{Fields, Node, Problem};
+use crate::scenario::stated;
 use crate::scenario::word::{Definition, Scope, Word};
 
 /// The word.
@@ -70,7 +71,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     };
     let mut wants = fields.need("wants")?.fields()?;
     let status = wants.need("status")?.number()?;
-    let backend = wants.take("backend").map(Node::text).transpose()?.map(str::to_owned);
+    let backend = wants.take("backend").map(stated::text).transpose()?.map(str::to_owned);
     wants.finish()?;
     let connections = match fields.take("connections") {
         None => Connections::Mixed,

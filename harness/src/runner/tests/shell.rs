@@ -6,7 +6,8 @@ const RUN: &str = "- shell: a.sh\n  substitute: table.yaml\n";
 
 #[tokio::test(start_paused = true)]
 async fn commands_run_as_printed_but_for_the_table_and_what_they_apply_is_removed() {
-    let ran = run(World::default(), RUN, Keep::Never).await;
+    let world = World { by_shell: vec!["deployment/d in ns"], ..World::default() };
+    let ran = run(world, RUN, Keep::Never).await;
     assert_eq!(ran.result.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
     assert_eq!(
         ran.calls,

@@ -58,7 +58,7 @@ async fn failures_of_a_measured_claim_are_told_by_the_action_before_them() {
     let steps = format!("{SETUP}{TRAFFIC}- delete: gateway/g\n{UNBROKEN}  measured: true\n");
     let ran = run(world, &steps, Keep::Never).await;
     let step = ran.result.steps.last().unwrap();
-    assert_eq!(step.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
+    assert_eq!(step.verdict, Verdict::Measured, "{:?}", ran.result.culprit());
     let told = json!([{
         "after": "delete gateway/g",
         "seen": ["503"],
