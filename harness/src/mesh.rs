@@ -55,7 +55,10 @@ impl Mesh {
     }
 
     fn new(istiod: &Deployment, config: &str, plugged_in: bool) -> Result<Self, String> {
-        let config: Config = serde_yaml::from_str(config).map_err(|error| error.to_string())?;
+        let config: Config = match config.trim() {
+            "" => Config::default(),
+            text => serde_yaml::from_str(text).map_err(|error| error.to_string())?,
+        };
         let or = |text: String, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text };
         let namespace = istiod.namespace().unwrap_or_default();
         let access_log =

@@ -103,7 +103,8 @@ impl ClusterWitnesses {
         let logs = self.logs(&context.namespace, &context.gateway);
         match witness {
             clear_text::REFUSED | clear_text::ANSWERED => {
-                clear_text::hear(&self.client, &self.prober, witness, context).await
+                let form = self.mesh(context).await?.map_or(LogForm::Off, |mesh| mesh.access_log);
+                clear_text::hear(&self.client, &self.prober, &form, witness, context).await
             }
             backend_tls::CLEAR_TEXT | backend_tls::VERIFIED_TLS => {
                 backend_tls::hear(&self.client, logs, witness, context).await

@@ -65,7 +65,10 @@ type Counters = (BTreeMap<String, u64>, BTreeMap<String, u64>);
 struct Seen {
     /// Pod that answered.
     pod: String,
+    /// The request's id, as the gateway tells it.
     request_id: Option<String>,
+    /// The same as the program was sent it.
+    received_id: Option<String>,
     /// The program's view of its client: behind a sidecar, the sidecar's own end.
     peer: Option<SocketAddr>,
 }
@@ -75,6 +78,7 @@ impl Seen {
         Self {
             pod: answer.pod().unwrap_or_default().into(),
             request_id: answer.request_id(),
+            received_id: answer.echo.as_ref().and_then(|echo| echo.header("x-request-id")).map(untraced),
             peer: answer.echo.as_ref().and_then(|echo| echo.peer),
         }
     }
@@ -82,14 +86,14 @@ impl Seen {
     /// Whether this is what the program wrote of the request.
     fn came(&self, line: &Line) -> bool {
         let id = line.request.as_deref().map(untraced);
-        line.path.is_some() && line.peer == self.peer && id == self.request_id
+        line.path.is_some() && line.peer == self.peer && id == self.received_id
     }
 
     /// Whether this is what the sidecar wrote of the request, or of the connection that carried it.
     fn is_in(&self, entry: &SidecarEntry) -> bool {
         match &entry.request_id {
             // The sidecar's connections to the program are shared by all requests on an HTTP port.
-            Some(id) => self.request_id.as_deref() == Some(untraced(id).as_str()),
+            Some(id) => self.received_id.as_deref() == Some(untraced(id).as_str()),
             None if entry.path.is_some() => false,
             None => {
                 let local = entry.upstream_local_address.as_deref().and_then(|local| local.parse().ok());
@@ -199,7 +203,7 @@ fn judge(facts: &Facts, client: &str, backend: &str) -> Testimony {
             return testimony(NAME, false, against, detail(facts));
         }
     }
-    let ids = facts.answers.iter().filter_map(|seen| seen.request_id.as_deref());
+    let ids = facts.answers.iter().filter_map(|seen| seen.received_id.as_deref());
     if let Some(twice) = twice(ids) {
         let summary =
             format!("request {twice} is the one of two answers: one of them was not given by the program");
@@ -215,7 +219,7 @@ fn judge(facts: &Facts, client: &str, backend: &str) -> Testimony {
         let invented =
             facts.answers.iter().find(|seen| seen.pod == name && !lines().any(|line| seen.came(line)));
         if let Some(invented) = invented {
-            let id = invented.request_id.as_deref().unwrap_or("without an id");
+            let id = invented.received_id.as_deref().unwrap_or("without an id");
             let summary = format!(
                 "the program of {name} knows nothing of the request {id} that was answered in its name"
             );
@@ -348,6 +352,7 @@ mod tests {
         let answer = |id: &str| Seen {
             pod: POD.into(),
             request_id: Some(id.into()),
+            received_id: Some(id.into()),
             peer: Some(peer.parse().unwrap()),
         };
         let lines = [entry.request_id.as_str(), "b", "unknown"].map(|id| Line {
@@ -412,7 +417,7 @@ mod tests {
     #[test]
     fn an_answer_that_the_program_did_not_give_is_against_it() {
         let mut facts = facts();
-        facts.answers[1].request_id = facts.answers[0].request_id.clone();
+        facts.answers[1].received_id = facts.answers[0].received_id.clone();
         let testimony = judge(&facts, CLIENT, "backend-v1");
         assert!(
             !testimony.held && testimony.summary.contains("is the one of two answers"),

@@ -63,13 +63,10 @@ pub(super) async fn hear(
             let written = program::written(client, pod).await?;
             let port = pod.address.port();
             let on_port = |written: &&Written| written.lines.iter().any(|line| port_of(line) == Some(port));
-            match written.iter().find(on_port) {
-                Some(written) => {
-                    complete &= written.reaches_back_to(u64::try_from(window.0).unwrap_or_default());
-                    told.add(written, window, port, &proxies);
-                }
-                // No connection has come to it yet.
-                None => {}
+            // Without one that tells of the port no connection has come to it yet.
+            if let Some(written) = written.iter().find(on_port) {
+                complete &= written.reaches_back_to(u64::try_from(window.0).unwrap_or_default());
+                told.add(written, window, port, &proxies);
             }
         }
         if told.enough(answers.len()) || Instant::now() >= deadline {
