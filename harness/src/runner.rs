@@ -162,7 +162,7 @@ impl Runner {
         so_far: &mut SoFar,
         evidence: PathBuf,
     ) -> StepResult {
-        let SoFar { ledger, pods, values, fallen, traffic, .. } = so_far;
+        let SoFar { ledger, pods, values, fallen, traffic, steps, .. } = so_far;
         let started = Instant::now();
         let started_ms = millis(started.duration_since(begun));
         let (id, info) = (scenario.id.clone(), step.info.clone());
@@ -214,7 +214,8 @@ impl Runner {
             }
             Err(mut trouble) => {
                 if !self.stop.is_cancelled() {
-                    self.evidence(scenario, step, ledger, evidence, &mut trouble).await;
+                    let since = Since { scenario: begun, step: started, deleted: deleted(steps) };
+                    self.evidence(scenario, step, ledger, since, evidence, &mut trouble).await;
                 }
                 let verdict = expectation::verdict(step, &trouble);
                 result(verdict, trouble.observed, Some(trouble.failure))
@@ -228,6 +229,7 @@ impl Runner {
         scenario: &Scenario,
         step: &Step,
         ledger: &Ledger,
+        since: Since,
         below: PathBuf,
         trouble: &mut Trouble,
     ) {
@@ -248,6 +250,11 @@ impl Runner {
             namespaces,
             witness: trouble.witness.take(),
             expected_status: trouble.expected_status,
+            expected_reason: trouble.expected_reason.clone(),
+            against: trouble.against.clone(),
+            since: at(since.step),
+            scenario_since: at(since.scenario),
+            deleted: since.deleted,
             directory: self.results.join(&below),
         };
         let evidence = self.outside.evidence.collect(&request).await;
@@ -283,6 +290,28 @@ async fn in_time(step: &Step, context: &mut Context<'_>) -> Result<Observed, Tro
             }
         }
     }
+}
+
+/// What came before a step that did not end well.
+struct Since {
+    scenario: Instant,
+    step: Instant,
+    /// Objects that were deleted, in words.
+    deleted: Vec<String>,
+}
+
+/// The time of day of a moment that has passed (RFC 3339, whole seconds: logs of other clocks are compared with it).
+fn at(moment: Instant) -> String {
+    let now = jiff::Timestamp::now();
+    let passed = jiff::SignedDuration::try_from(moment.elapsed()).unwrap_or_default();
+    now.checked_sub(passed).unwrap_or(now).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Objects that steps have deleted, as they tell it.
+fn deleted(steps: &[StepResult]) -> Vec<String> {
+    let details = steps.iter().filter_map(|step| step.observed.detail.as_array()).flatten();
+    let gone = details.filter(|detail| detail["result"] == "deleted");
+    gone.filter_map(|detail| Some(detail["object"].as_str()?.to_owned())).collect()
 }
 
 /// What the steps before have left for the next one.
