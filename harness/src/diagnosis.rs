@@ -7,19 +7,26 @@
 mod attachment;
 mod backend;
 mod backend_tls;
+mod beyond;
 mod creating;
 mod data_plane;
 mod extension;
 mod facts;
 mod gateway;
+mod held;
+mod inbound;
 mod istio;
 mod mesh;
+mod peer;
 mod pods;
 mod route;
+mod selector;
 mod starting;
 mod suspects;
+mod towards;
+mod wire;
 
-pub use self::facts::{Claim, Facts, Log};
+pub use self::facts::{Answerer, Claim, Facts, Log, Mesh};
 use crate::event::Diagnosis;
 
 /// A rule: the ids of the causes it knows, and the cause, if the facts show one.
@@ -68,22 +75,27 @@ const RULES: &[Rule] = &[
     // TLS and the mesh.
     rule(&["backend-tls-policy-not-usable"], backend_tls::policy_not_usable),
     rule(&["backend-not-verified"], backend_tls::backend_not_verified),
-    rule(&["mesh-wide-strict"], mesh::mesh_wide_strict),
-    rule(&["gateway-sends-istio-alpn"], mesh::gateway_sends_istio_alpn),
     rule(extension::NOT_INTEGRATED, extension::not_integrated),
     rule(&["certificate-expired"], extension::certificate_expired),
     rule(&["certificate-not-trusted"], extension::not_trusted),
     rule(&["no-client-certificate"], mesh::no_client_certificate),
-    rule(&["backend-without-sidecar"], mesh::backend_without_sidecar),
+    rule(mesh::OTHER_IDENTITY, mesh::upstream_identity_mismatch),
+    // Who answered, and how the request came to him.
+    rule(&["answer-of-no-backend"], beyond::no_backend),
     rule(&["namespace-label-missing"], mesh::namespace_label_missing),
-    rule(&["upstream-identity-mismatch"], mesh::upstream_identity_mismatch),
-    rule(&["no-strict-peer-authentication"], mesh::no_strict_peer_authentication),
+    rule(&["gateway-sends-clear-text"], beyond::clear_text),
+    rule(beyond::STRICT, beyond::strict_remains),
+    rule(&[], beyond::keeps_old_policy),
+    rule(&["gateway-sends-istio-alpn"], beyond::istio_alpn),
+    rule(&["identity-not-checked"], beyond::identity_not_checked),
+    rule(beyond::WRONG_BACKEND, beyond::wrong_backend),
     // The backend itself.
     rule(&["backend-scaled-to-zero"], backend::scaled_to_zero),
     rule(&["selector-matches-nothing"], backend::selector_matches_nothing),
     rule(&["wrong-port-name"], backend::wrong_port_name),
     rule(&["nothing-listens"], backend::nothing_listens),
-    rule(&["authorization-denied"], backend::authorization_denied),
+    // What lies between the gateway and the program.
+    rule(towards::BROKEN, towards::singled_out),
     rule(&["upstream-timeout"], backend::too_slow),
     // What is seen when nothing more is known.
     rule(&["readiness-probe-fails"], starting::probe_fails),
@@ -109,13 +121,36 @@ fn unknown(facts: &Facts) -> Diagnosis {
         .map(|entry| format!("the gateway's last word: {} ({})", entry.status, entry.reason))
         .into_iter()
         .collect();
+    let candidates = towards::broken(facts);
+    because.extend(
+        candidates.iter().map(|candidate| format!("it may be that {} ({})", candidate.title, candidate.id)),
+    );
+    because.extend(evidence(facts));
     because.extend(facts.warnings().into_iter().take(3));
+    let title = match candidates.is_empty() {
+        true => "nothing in the evidence names a cause that is known here",
+        false => "the evidence fits several causes, and singles out none of them",
+    };
     diagnosis(
         "unknown",
-        "nothing in the evidence names a cause that is known here",
+        title,
         because,
         "read access-log.jsonl (which hop answered, and why), then the objects' conditions and events in the evidence",
     )
+}
+
+/// What was seen of the way to the backend, which nobody has made a cause of.
+fn evidence(facts: &Facts) -> Vec<String> {
+    if facts.claim.backend.is_empty() || facts.claim.expected_status.is_none() {
+        return Vec::new();
+    }
+    let seen = wire::last(facts).map(|came| came.said);
+    let decided = inbound::decided(facts, |_| true).map(|(pod, port, effective)| {
+        let by = effective.by.map_or("Istio's default".to_owned(), |by| by.in_words());
+        format!("{by} makes port {port} of pod {} {}", facts::name_of(pod), effective.mode.word())
+    });
+    let meddlers = inbound::pods(facts).first().map(|pod| inbound::meddlers(facts, pod)).unwrap_or_default();
+    seen.into_iter().chain(decided).chain(meddlers.into_iter().take(2)).collect()
 }
 
 /// A reason longer than this is cut: the whole of it stands in the evidence.
@@ -165,6 +200,7 @@ mod tests {
             attachment::tests::all(),
             backend::tests::all(),
             backend_tls::tests::all(),
+            beyond::tests::all(),
             creating::tests::all(),
             data_plane::tests::all(),
             extension::tests::all(),
@@ -174,6 +210,7 @@ mod tests {
             pods::tests::all(),
             route::tests::all(),
             starting::tests::all(),
+            towards::tests::all(),
         ];
         modules.into_iter().flatten().collect()
     }
@@ -202,9 +239,12 @@ mod tests {
 
     #[test]
     fn an_unknown_cause_still_tells_the_gateways_last_word() {
-        let facts = Facts::sample().answered(500, "overloaded");
+        let facts = Facts::sample().expecting(200).answered(500, "overloaded");
         let diagnosis = diagnose(&facts);
-        assert_eq!((diagnosis.id.as_str(), diagnosis.because.len()), ("unknown", 1));
+        assert_eq!((diagnosis.id.as_str(), diagnosis.because.len()), ("unknown", 2));
         assert!(diagnosis.because[0].contains("500 (overloaded)"));
+        assert!(
+            diagnosis.because[1].contains("isto-example-namespace/default (spec.mtls.mode) makes port 8080")
+        );
     }
 }

@@ -18,6 +18,7 @@ mod envoy;
 mod folder;
 mod kinds;
 mod logs;
+mod mesh;
 mod objects;
 mod redact;
 
@@ -28,8 +29,8 @@ use kube::Client;
 
 use self::folder::Folder;
 use crate::{
-    diagnosis::{Claim, Facts, diagnose},
-    implementation::Implementation,
+    diagnosis::{Answerer, Claim, Facts, diagnose},
+    implementation::{Implementation, about_gateway},
     ports::{Evidence, EvidenceCollector, EvidenceRequest},
     probe::ProxyLogs,
 };
@@ -98,18 +99,25 @@ impl Collector {
     }
 
     async fn collect(&self, request: &EvidenceRequest) -> Evidence {
-        let mut facts = Facts { claim: claim(request), ..Facts::default() };
+        let mut facts = Facts {
+            claim: claim(request),
+            identity: self.identity(request),
+            implementation: self.implementation.namespaces.clone(),
+            ..Facts::default()
+        };
         let namespaces = self.namespaces(request);
         let mut folder = Folder::new(&request.directory, self.kept(&namespaces));
         // What the diagnosis needs comes first, what is bulky last: time may run out.
         let gathering = async {
             objects::collect(&self.client, &namespaces, &mut facts.objects, &mut folder).await;
+            facts.mesh = mesh::settings(facts.list("configmaps"));
+            facts.proxies = self.proxies(request, &facts);
             self.access_log(request, &mut facts, &mut folder).await;
             logs::collect(&self.client, &mut facts, &mut folder).await;
             let own: Vec<_> =
                 self.implementation.namespaces.iter().filter(|ns| folder.keeps(ns)).cloned().collect();
             admin::collect(&self.client, &own, &facts, &mut folder).await;
-            envoy::collect(&self.client, request, &facts, &mut folder).await;
+            envoy::collect(&self.client, request, &mut facts, &mut folder).await;
         };
         let in_time = tokio::time::timeout(LIMIT, gathering).await.is_ok();
         let mut diagnosis = diagnose(&facts);
@@ -123,6 +131,28 @@ impl Collector {
         folder.index(request, &diagnosis);
         let (files, missing) = folder.into_parts();
         Evidence { files, diagnosis: Some(diagnosis), missing }
+    }
+
+    /// Who the gateway concerned is to be.
+    fn identity(&self, request: &EvidenceRequest) -> String {
+        let about = request.witness.as_ref();
+        let (namespace, name) = about.map_or(("", ""), |about| (&about.namespace, &about.gateway));
+        self.implementation.identity.of(namespace, name)
+    }
+
+    /// Addresses of the pods of the data plane of the gateway concerned.
+    fn proxies(&self, request: &EvidenceRequest, facts: &Facts) -> Vec<String> {
+        let proxies = &self.implementation.proxies;
+        let about = request.witness.as_ref();
+        let (namespace, name) = about.map_or(("", ""), |about| (&about.namespace, &about.gateway));
+        let selector = about_gateway(&proxies.selector, namespace, name);
+        let wanted: Vec<_> = selector.split(',').filter_map(|label| label.split_once('=')).collect();
+        let own = about_gateway(&proxies.namespace, namespace, name);
+        facts
+            .of("pods", &own)
+            .filter(|pod| wanted.iter().all(|(key, value)| pod["metadata"]["labels"][*key] == *value))
+            .filter_map(|pod| Some(pod["status"]["podIP"].as_str()?.to_owned()))
+            .collect()
     }
 
     async fn access_log(&self, request: &EvidenceRequest, facts: &mut Facts, folder: &mut Folder) {
@@ -163,6 +193,7 @@ fn in_parallel<'a, T: Send + 'a>(questions: Vec<BoxFuture<'a, T>>) -> BoxStream<
 /// What the diagnosis must know of the claim.
 fn claim(request: &EvidenceRequest) -> Claim {
     let about = request.witness.as_ref();
+    let last = about.and_then(|about| about.answers.last());
     Claim {
         word: request.word.clone(),
         expected: request.expected.clone(),
@@ -173,7 +204,21 @@ fn claim(request: &EvidenceRequest) -> Claim {
         gateway: about.map(|about| about.gateway.clone()).unwrap_or_default(),
         backend: about.map(|about| about.backend.clone()).unwrap_or_default(),
         fqdn: about.map(|about| about.fqdn.clone()).unwrap_or_default(),
-        last_status: about.and_then(|about| about.answers.last()).and_then(|answer| answer.status),
+        last_status: last.and_then(|answer| answer.status),
+        answered_by: last.and_then(|answer| {
+            let echo = answer.echo.as_ref()?;
+            Some(Answerer {
+                namespace: echo.namespace.clone(),
+                pod: echo.pod.clone(),
+                over_tls: echo.tls.is_some(),
+                request: answer.request_id(),
+            })
+        }),
+        expected_reason: request.expected_reason.clone(),
+        against: request.against.clone(),
+        since: request.since.clone(),
+        scenario_since: request.scenario_since.clone(),
+        deleted: request.deleted.clone(),
     }
 }
 

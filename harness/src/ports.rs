@@ -228,6 +228,16 @@ pub struct EvidenceRequest {
     pub witness: Option<WitnessContext>,
     /// Requests: the status that was expected.
     pub expected_status: Option<u16>,
+    /// Requests: the reason that the gateway was to give for it.
+    pub expected_reason: Option<String>,
+    /// The witness that did not bear the claim out, if it was that.
+    pub against: Option<String>,
+    /// When the step began (RFC 3339).
+    pub since: String,
+    /// When the scenario began (RFC 3339).
+    pub scenario_since: String,
+    /// Objects that the steps before have deleted, in words.
+    pub deleted: Vec<String>,
     /// Where to write.
     pub directory: PathBuf,
 }

@@ -237,7 +237,8 @@ impl Runner {
             }
             Err(mut trouble) => {
                 if !self.stop.is_cancelled() {
-                    self.evidence(scenario, step, &so_far.ledger, evidence, &mut trouble).await;
+                    let since = Since { scenario: begun, step: started, deleted: deleted(&so_far.steps) };
+                    self.evidence(scenario, step, &so_far.ledger, since, evidence, &mut trouble).await;
                 }
                 let verdict = expectation::verdict(step, &mut trouble, sees);
                 result(verdict, trouble.observed, Some(trouble.failure))
@@ -279,6 +280,7 @@ impl Runner {
         scenario: &Scenario,
         step: &Step,
         ledger: &Ledger,
+        since: Since,
         below: PathBuf,
         trouble: &mut Trouble,
     ) {
@@ -299,6 +301,11 @@ impl Runner {
             namespaces,
             witness: trouble.witness.take(),
             expected_status: trouble.expected_status,
+            expected_reason: trouble.expected_reason.clone(),
+            against: trouble.against.clone(),
+            since: at(since.step),
+            scenario_since: at(since.scenario),
+            deleted: since.deleted,
             directory: self.results.join(&below),
         };
         let evidence = self.outside.evidence.collect(&request).await;
@@ -334,6 +341,28 @@ async fn in_time(step: &Step, context: &mut Context<'_>) -> Result<Observed, Tro
             }
         }
     }
+}
+
+/// What came before a step that did not end well.
+struct Since {
+    scenario: Instant,
+    step: Instant,
+    /// Objects that were deleted, in words.
+    deleted: Vec<String>,
+}
+
+/// The time of day of a moment that has passed (RFC 3339, whole seconds: logs of other clocks are compared with it).
+fn at(moment: Instant) -> String {
+    let now = jiff::Timestamp::now();
+    let passed = jiff::SignedDuration::try_from(moment.elapsed()).unwrap_or_default();
+    now.checked_sub(passed).unwrap_or(now).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Objects that steps have deleted, as they tell it.
+fn deleted(steps: &[StepResult]) -> Vec<String> {
+    let details = steps.iter().filter_map(|step| step.observed.detail.as_array()).flatten();
+    let gone = details.filter(|detail| detail["result"] == "deleted");
+    gone.filter_map(|detail| Some(detail["object"].as_str()?.to_owned())).collect()
 }
 
 /// What the steps before have left for the next one.

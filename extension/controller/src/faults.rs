@@ -128,11 +128,11 @@ pub(crate) fn address_type() -> &'static str {
 /// The reference to a parent as the status repeats it.
 pub(crate) fn parent(parent: &ParentRef) -> ParentRef {
     let mut parent = parent.clone();
-    if acts("parent-without-group") {
-        parent.group = None;
+    if acts("parent-of-another-group") {
+        parent.group = Some("gateway.example".to_owned());
     }
-    if acts("parent-without-kind") {
-        parent.kind = None;
+    if acts("parent-of-another-kind") {
+        parent.kind = Some("Service".to_owned());
     }
     if acts("parent-without-namespace") {
         parent.namespace = None;

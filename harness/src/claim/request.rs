@@ -235,6 +235,7 @@ impl Request {
         let mut trouble = Trouble::failed(self.doing(), expected, seen);
         trouble.witness = Some(self.witness_context(context, fqdn, &answers.latest));
         trouble.expected_status = Some(self.wanted.status);
+        trouble.expected_reason = self.wanted.reason.clone();
         trouble.observed.answers = answers.all.groups();
         trouble.observed.stretches = answers.over_time.stretches();
         trouble
@@ -335,6 +336,7 @@ impl Request {
             let (expected, seen) =
                 (format!("witness {} to bear it out", against.witness), against.summary.clone());
             let mut trouble = self.failed(context, &fqdn, answers, expected, seen);
+            trouble.against = Some(against.witness.clone());
             trouble.observed.settled = groups;
             trouble.observed.witnesses = witnesses;
             return Err(trouble);

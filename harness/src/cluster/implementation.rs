@@ -199,9 +199,7 @@ impl Helm {
 
     /// Installs a release, or brings it to these values if it is there. Does not wait for pods.
     pub(crate) async fn install(&self, client: &Client, release: &Release) -> Result<String, InstallError> {
-        if let Some(namespace) = owner::releases::foreign(client, &release.name).await?.pop() {
-            return Err(InstallError::NotOurs(format!("helm release {} in {namespace}", release.name)));
-        }
+        self.refuse_foreign(client, &release.name).await?;
         let status = status(client, release).await?;
         let values = self.state.write_file(&values_file(release), &values_text(release))?;
         if status.as_deref().is_some_and(|status| status != "deployed") {
@@ -228,6 +226,28 @@ impl Helm {
         tool.run().await?;
         owner::releases::label_namespaces(client, &release.name, &release.namespace, &self.run).await?;
         Ok(format!("{done} {} {} in {}", release.name, release.version, release.namespace))
+    }
+
+    /// Refuses to touch a release that somebody else has installed. One without a label whose values are to the letter those that
+    /// this program has written down when it installed it is its own, from a time before there were labels, and gets one.
+    pub(crate) async fn refuse_foreign(&self, client: &Client, name: &str) -> Result<(), InstallError> {
+        for namespace in owner::releases::foreign(client, name).await? {
+            if !self.wrote(name, &namespace).await {
+                return Err(InstallError::NotOurs(format!("helm release {name} in {namespace}")));
+            }
+            owner::releases::claim(client, name, &namespace).await?;
+        }
+        Ok(())
+    }
+
+    async fn wrote(&self, name: &str, namespace: &str) -> bool {
+        let written =
+            std::fs::read(self.state.path().join(format!("values-{name}.json"))).unwrap_or_default();
+        let Ok(written) = serde_json::from_slice::<Value>(&written) else { return false };
+        let args = ["get", "values", name, "--namespace", namespace, "--output", "json"];
+        let installed = self.tool(format!("reading the values of release {name}")).args(args).run().await;
+        let installed = installed.ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+        installed.is_some_and(|installed| installed == written && installed.is_object())
     }
 
     /// Whether the release is installed with exactly these values.

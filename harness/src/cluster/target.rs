@@ -245,9 +245,7 @@ impl Target {
         let everything = InstallOptions { without_extension: false, ..options.clone() };
         let releases = implementation.selected(&everything, &self.images)?;
         for release in &releases {
-            if let Some(namespace) = owner::releases::foreign(&client, &release.name).await?.pop() {
-                return Err(InstallError::NotOurs(format!("helm release {} in {namespace}", release.name)));
-            }
+            helm.refuse_foreign(&client, &release.name).await?;
         }
         let mut others = Vec::new();
         for release in releases.iter().rev() {
@@ -262,6 +260,10 @@ impl Target {
         }
         let mut own = Vec::new();
         for namespace in &implementation.namespaces {
+            if self.provider == Provider::Kind {
+                // Of a cluster that was made before there were labels.
+                owner::releases::claim_namespace(&client, namespace).await?;
+            }
             if owner::releases::is_ours(&client, namespace).await? == Some(true) {
                 own.push(namespace.clone());
             }

@@ -5,22 +5,10 @@ use serde_json::Value;
 use super::{
     Facts, diagnosis,
     facts::{items, name_of, text},
+    inbound::{self, selected, service},
+    peer, selector, towards, wire,
 };
 use crate::event::Diagnosis;
-
-/// The Service of the claim's backend.
-fn service(facts: &Facts) -> Option<&Value> {
-    facts.get("services", facts.claim.namespace_of_backend(), &facts.claim.backend)
-}
-
-/// Pods that the Service selects.
-fn selected<'a>(facts: &'a Facts, service: &'a Value) -> impl Iterator<Item = &'a Value> {
-    let selector = service["spec"]["selector"].as_object();
-    facts.of("pods", facts.claim.namespace_of_backend()).filter(move |pod| {
-        let carries = |(key, value): (&String, &Value)| pod["metadata"]["labels"][key] == *value;
-        selector.is_some_and(|selector| selector.iter().all(carries))
-    })
-}
 
 fn reason_is(facts: &Facts, reasons: &[&str]) -> bool {
     facts.last_account().is_some_and(|entry| reasons.contains(&entry.reason.as_str()))
@@ -96,32 +84,29 @@ pub(super) fn wrong_port_name(facts: &Facts) -> Option<Diagnosis> {
     ))
 }
 
-/// `nothing-listens`: the pod is there, and refuses connections to the port.
+/// `nothing-listens`: the pod is there, and refuses connections to the port. A gateway that asks the program itself says so;
+/// behind a sidecar that takes the connection, the sidecar does.
 pub(super) fn nothing_listens(facts: &Facts) -> Option<Diagnosis> {
-    let last = facts.last_account()?;
-    let pod = last.upstream_pod.as_deref()?;
-    let refused = last
-        .rest
-        .get("detail")
-        .and_then(Value::as_str)
-        .filter(|detail| detail.contains("Connection refused"));
+    let by_gateway = || {
+        let last = facts.last_account().filter(|entry| entry.reason == "upstream_connect_failed")?;
+        let detail = last.rest.get("detail").and_then(Value::as_str)?;
+        let refused =
+            detail.contains("Connection refused").then(|| format!("the gateway's log: {detail}"))?;
+        Some((last.upstream_pod.clone()?, refused))
+    };
     let by_sidecar = || {
-        let (namespace, name) = pod.split_once('/')?;
-        let log = facts
-            .logs
-            .iter()
-            .find(|log| log.namespace == namespace && log.pod == name && log.container == "istio-proxy")?;
-        let entries = log.lines.iter().rev().filter_map(|line| entry(line));
-        entries.take(20).find_map(|entry| {
+        wire::entries(facts).take(20).find_map(|(pod, entry)| {
             let flags = text(&entry["response_flags"]).split(',').any(|flag| flag == "UF");
             let port =
                 text(&entry["upstream_cluster"]).strip_prefix("inbound|")?.split('|').next()?.to_owned();
-            flags.then(|| format!("its sidecar's log: nobody takes connections to port {port} (UF)"))
+            let said = format!("its sidecar's log: nobody takes connections to port {port} (UF)");
+            flags.then(|| (name_of(pod), said))
         })
     };
-    let because = match last.reason.as_str() {
-        "upstream_connect_failed" => format!("the gateway's log: {}", refused?),
-        "upstream_reset" => by_sidecar()?,
+    let (pod, because) = match facts.last_account().map(|entry| entry.reason.as_str()) {
+        Some("upstream_connect_failed") => by_gateway()?,
+        Some("upstream_reset") => by_sidecar()?,
+        None if towards::failed(facts) => by_sidecar()?,
         _ => return None,
     };
     Some(diagnosis(
@@ -132,37 +117,88 @@ pub(super) fn nothing_listens(facts: &Facts) -> Option<Diagnosis> {
     ))
 }
 
-/// An entry of a sidecar's access log, behind the time that the kubelet puts before each line.
-fn entry(line: &str) -> Option<Value> {
-    serde_json::from_str(line.get(line.find('{')?..)?).ok()
+/// What a sidecar of the backend says of a request that it refused by an AuthorizationPolicy, since the claim began.
+pub(super) fn denial(facts: &Facts) -> Option<String> {
+    wire::entries(facts).find_map(|(_, entry)| {
+        let said =
+            ["connection_termination_details", "response_code_details"].map(|field| text(&entry[field]));
+        said.into_iter().find(|said| said.contains("rbac_access_denied")).map(str::to_owned)
+    })
+}
+
+/// The policy that, as far as it can be told, keeps the gateway out, by what it is to show; and whether that is certain.
+pub(super) fn denying(facts: &Facts) -> Option<(&Value, bool)> {
+    let identity = facts
+        .last_account()
+        .and_then(|entry| entry.upstream_tls.as_ref()?.client_identity.as_deref())
+        .unwrap_or(&facts.identity);
+    let pods = inbound::pods(facts);
+    let namespaces = [facts.claim.namespace_of_backend(), facts.mesh.root_namespace.as_str()];
+    let reaches = |policy: &Value| {
+        let namespace = text(&policy["metadata"]["namespace"]);
+        let select = &policy["spec"]["selector"];
+        namespaces.contains(&namespace)
+            && pods.iter().any(|pod| selector::takes(select, &pod["metadata"]["labels"]))
+    };
+    let policies = facts.list("authorizationpolicies").iter().filter(|policy| reaches(policy));
+    let (mut allowing, mut denies_it): (Vec<(&Value, bool)>, Vec<(&Value, bool)>) = (Vec::new(), Vec::new());
+    let mut admitted = false;
+    for policy in policies {
+        match policy["spec"]["action"].as_str().unwrap_or("ALLOW") {
+            // Whoever one of them admits is admitted.
+            "ALLOW" => match denies(policy, identity) {
+                true => allowing.push((policy, true)),
+                false => admitted = true,
+            },
+            "DENY" if denies(policy, identity) => denies_it.push((policy, !has_further_conditions(policy))),
+            _ => {}
+        }
+    }
+    let by_absence = allowing.into_iter().filter(|_| !admitted);
+    denies_it.into_iter().chain(by_absence).next()
 }
 
 /// `authorization-denied`: an AuthorizationPolicy does not admit the gateway.
 pub(super) fn authorization_denied(facts: &Facts) -> Option<Diagnosis> {
-    let last = facts.last_account()?;
-    let is_refusal = last.reason == "upstream_reset" || last.status == 403;
-    let identity =
-        last.upstream_tls.as_ref().and_then(|tls| tls.client_identity.as_deref()).unwrap_or_default();
-    let namespaces = [facts.claim.namespace_of_backend(), "istio-system"];
-    let policy = facts.list("authorizationpolicies").iter().filter(|_| is_refusal).find(|policy| {
-        namespaces.contains(&text(&policy["metadata"]["namespace"])) && denies(policy, identity)
-    })?;
-    let denied = facts.logs.iter().flat_map(|log| &log.lines).rev().find_map(|line| {
-        let at = line.find("rbac_access_denied")?;
-        line.get(at..)?.split('"').next().map(|said| format!("a sidecar's log: {said}"))
-    });
-    let action = policy["spec"]["action"].as_str().unwrap_or("ALLOW");
-    let who = if identity.is_empty() {
-        "a gateway without an identity".to_owned()
-    } else {
-        format!("the gateway is {identity}")
+    let refused = match facts.last_account() {
+        Some(last) => last.reason == "upstream_reset" || last.status == 403,
+        None => towards::failed(facts),
     };
+    let said = denial(facts);
+    // A policy with conditions that nobody looked at is named only if a sidecar says that it refused.
+    let (policy, _) = denying(facts).filter(|(_, certain)| refused && (*certain || said.is_some()))?;
+    // A policy is about whom a sidecar has let in: where none insists on mutual TLS, there is nobody it could know.
+    if said.is_none() && inbound::decided(facts, |mode| mode == peer::Mode::Strict).is_none() {
+        return None;
+    }
+    let last = facts.last_account();
+    let identity = last.and_then(|entry| entry.upstream_tls.as_ref()?.client_identity.as_deref());
+    let who = match identity {
+        Some(identity) => format!("the gateway is {identity}"),
+        None if facts.identity.is_empty() => "a gateway without an identity".to_owned(),
+        None => format!("the gateway is to be {}", facts.identity),
+    };
+    let action = policy["spec"]["action"].as_str().unwrap_or("ALLOW");
+    let said = said.map(|said| format!("a sidecar's log: {said}"));
     Some(diagnosis(
         "authorization-denied",
         format!("AuthorizationPolicy {} ({action}) does not admit the gateway", name_of(policy)),
-        [who, format!("the gateway's log: {} {}", last.status, last.reason)].into_iter().chain(denied),
+        [who, towards::account(facts)].into_iter().chain(said),
         "name the extension's identity among its principals (source.principals, without spiffe://), or take the policy away",
     ))
+}
+
+/// Whether a rule of a policy has conditions other than about who asks.
+fn has_further_conditions(policy: &Value) -> bool {
+    let of_source = |source: &Value| {
+        let fields = source.as_object().into_iter().flatten();
+        fields.into_iter().all(|(field, _)| field == "principals" || field == "notPrincipals")
+    };
+    items(&policy["spec"]["rules"]).iter().any(|rule| {
+        !items(&rule["to"]).is_empty()
+            || !items(&rule["when"]).is_empty()
+            || !items(&rule["from"]).iter().all(|from| of_source(&from["source"]))
+    })
 }
 
 /// Whether a policy keeps this identity out, as far as its sources tell. Other conditions are taken for met.
@@ -235,6 +271,8 @@ pub(super) mod tests {
     }
 
     fn sidecar(entry: &Value) -> Facts {
+        let mut entry = entry.clone();
+        entry["time"] = "2026-11-23T16:00:00.000Z".into();
         let line = format!("2026-11-23T16:00:00.000000000Z {entry}");
         let facts = Facts::sample().expecting(200).answered(503, "upstream_reset").over("");
         let mut facts =
@@ -302,6 +340,32 @@ pub(super) mod tests {
         assert!(diagnosis.because[0].contains("port 3000"), "{diagnosis:?}");
         let fine = sidecar(&json!({"response_flags": null, "upstream_cluster": "inbound|3000||"}));
         assert_eq!(nothing_listens(&fine), None);
+    }
+
+    #[test]
+    fn a_policy_is_blamed_only_for_what_it_decides() {
+        let other = json!({"response_flags": null, "upstream_cluster": "inbound|3000||"});
+        let found = |spec: Value| {
+            authorization_denied(&sidecar(&other).with("authorizationpolicies", json!([policy(spec)])))
+        };
+        let nobody = json!([{"from": [{"source": {"principals": ["cluster.local/ns/other/sa/x"]}}]}]);
+        assert!(found(json!({"rules": nobody})).is_some());
+        assert_eq!(
+            found(json!({"selector": {"matchLabels": {"app": "other"}}, "rules": nobody})),
+            None,
+            "of other pods"
+        );
+        let paths = json!({"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/admin"]}}]}]});
+        assert_eq!(found(paths.clone()), None, "nobody looked at the path");
+        let denied = json!({"connection_termination_details": "rbac_access_denied_matched_policy[ns[a]-policy[b]-rule[0]]"});
+        let facts = sidecar(&denied).with("authorizationpolicies", json!([policy(paths)]));
+        assert!(authorization_denied(&facts).is_some(), "the sidecar says so");
+        let two = json!([policy(json!({"rules": nobody})), policy(json!({"rules": [{}]}))]);
+        assert_eq!(
+            authorization_denied(&sidecar(&other).with("authorizationpolicies", two)),
+            None,
+            "another one admits it"
+        );
     }
 
     #[test]

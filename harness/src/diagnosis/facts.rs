@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::probe::AccessLogEntry;
+use crate::probe::{AccessLogEntry, deployment_of};
 
 /// The claim that did not hold.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +17,20 @@ pub struct Claim {
     pub seen: String,
     /// Requests: the status that was expected.
     pub expected_status: Option<u16>,
+    /// Requests: the reason that the gateway was to give for it, in the words of its log.
+    pub expected_reason: Option<String>,
     /// Requests: the last status seen.
     pub last_status: Option<u16>,
+    /// Requests: who the last answer is from, if a backend gave it.
+    pub answered_by: Option<Answerer>,
+    /// Requests: the witness that did not bear the answers out.
+    pub against: Option<String>,
+    /// When the claim's step began (RFC 3339).
+    pub since: String,
+    /// When its scenario began (RFC 3339).
+    pub scenario_since: String,
+    /// Objects that the scenario has deleted before, in words.
+    pub deleted: Vec<String>,
     /// Namespace of the Gateway.
     pub namespace: String,
     /// Namespace of the backend, if it is another one.
@@ -35,6 +47,34 @@ impl Claim {
     /// Namespace of the backend.
     pub fn namespace_of_backend(&self) -> &str {
         self.backend_namespace.as_deref().unwrap_or(&self.namespace)
+    }
+}
+
+/// A backend that says of itself that it answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answerer {
+    /// Namespace of its pod.
+    pub namespace: String,
+    /// Its pod.
+    pub pod: String,
+    /// Whether the program itself was spoken to over TLS.
+    pub over_tls: bool,
+    /// Id of the request, as the gateway gave it.
+    pub request: Option<String>,
+}
+
+/// What Istio's configuration says of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mesh {
+    /// Namespace whose policies are about the whole mesh.
+    pub root_namespace: String,
+    /// Trust domain of its identities.
+    pub trust_domain: String,
+}
+
+impl Default for Mesh {
+    fn default() -> Self {
+        Self { root_namespace: "istio-system".into(), trust_domain: "cluster.local".into() }
     }
 }
 
@@ -70,6 +110,16 @@ pub struct Facts {
     pub access_log: Vec<AccessLogEntry>,
     /// Logs of the pods concerned.
     pub logs: Vec<Log>,
+    /// What Istio's configuration says of the mesh.
+    pub mesh: Mesh,
+    /// SPIFFE id that the gateway has to show.
+    pub identity: String,
+    /// Addresses of the gateway's proxies.
+    pub proxies: Vec<String>,
+    /// Namespaces of the implementation.
+    pub implementation: Vec<String>,
+    /// Configuration dumps of the backend's sidecars, by `namespace/pod`.
+    pub sidecars: BTreeMap<String, Value>,
 }
 
 impl Facts {
@@ -114,33 +164,66 @@ impl Facts {
 
     /// Pods of the backend's Deployment.
     pub fn backend_pods(&self) -> impl Iterator<Item = &Value> {
-        let prefix = format!("{}-", self.claim.backend);
-        self.of("pods", self.claim.namespace_of_backend()).filter(move |pod| {
-            prefix.len() > 1 && pod["metadata"]["name"].as_str().is_some_and(|name| name.starts_with(&prefix))
-        })
+        let backend = self.claim.backend.as_str();
+        // Deployments name their pods `<name>-<hash>-<id>`, StatefulSets `<name>-<number>`.
+        let is_of = move |pod: &str| {
+            let number = pod.strip_prefix(backend).and_then(|rest| rest.strip_prefix('-'));
+            deployment_of(pod) == Some(backend) || number.is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        let pods = self.of("pods", self.claim.namespace_of_backend());
+        pods.filter(move |pod| !backend.is_empty() && is_of(text(&pod["metadata"]["name"])))
     }
 
-    /// The latest warnings among the events, as `Kind namespace/name: message`.
+    /// The latest warnings among the events that belong to the claim, as `Kind namespace/name: message`: those since its
+    /// scenario began, about objects that are there, of its namespaces or the implementation's.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<(&str, String)> = self
             .list("events")
             .iter()
-            .filter(|event| event["type"] == "Warning")
+            .filter(|event| event["type"] == "Warning" && self.belongs(event))
             .map(|event| {
                 let object = &event["involvedObject"];
-                let when = event["lastTimestamp"].as_str().or_else(|| event["eventTime"].as_str());
                 let words = format!(
                     "event: {} {}: {}",
                     text(&object["kind"]),
                     path(text(&object["namespace"]), text(&object["name"])),
                     text(&event["message"])
                 );
-                (when.unwrap_or_default(), words)
+                (when(event), words)
             })
             .collect();
         warnings.sort();
+        warnings.dedup();
         warnings.into_iter().rev().map(|(_, words)| words).collect()
     }
+
+    /// Whether an Event has to do with the claim.
+    fn belongs(&self, event: &Value) -> bool {
+        let object = &event["involvedObject"];
+        let namespace = text(&object["namespace"]);
+        let own = [self.claim.namespace.as_str(), self.claim.namespace_of_backend()].contains(&namespace);
+        let ours = own || self.implementation.iter().any(|known| known == namespace);
+        let pods = self.list("pods").iter();
+        let mut pods = pods.filter(|pod| pod["metadata"]["namespace"] == object["namespace"]);
+        // A pod that is gone has no say in what fails now. One of the same name may be another.
+        let there = object["kind"] != "Pod"
+            || pods.any(|pod| {
+                pod["metadata"]["name"] == object["name"]
+                    && (object["uid"].is_null()
+                        || pod["metadata"]["uid"].is_null()
+                        || pod["metadata"]["uid"] == object["uid"])
+            });
+        ours && there && when(event) >= self.claim.scenario_since.as_str()
+    }
+}
+
+/// When an Event was last seen.
+fn when(event: &Value) -> &str {
+    let series = event["series"]["lastObservedTime"].as_str();
+    series
+        .or_else(|| event["lastTimestamp"].as_str())
+        .or_else(|| event["eventTime"].as_str())
+        .unwrap_or_default()
 }
 
 /// A string, or nothing.
@@ -256,12 +339,12 @@ pub(super) mod tests {
             self
         }
 
-        /// … over mutual TLS with this application protocol.
+        /// … over mutual TLS with this application protocol, or in `clear text`.
         pub(in crate::diagnosis) fn over(mut self, alpn: &str) -> Self {
+            let mode = if alpn == "clear text" { "none" } else { "mtls" };
             if let Some(entry) = self.access_log.last_mut() {
-                let alpn = (!alpn.is_empty()).then(|| alpn.to_string());
-                entry.upstream_tls =
-                    Some(UpstreamTls { mode: "mtls".into(), alpn, ..UpstreamTls::default() });
+                let alpn = (!alpn.is_empty() && mode == "mtls").then(|| alpn.to_string());
+                entry.upstream_tls = Some(UpstreamTls { mode: mode.into(), alpn, ..UpstreamTls::default() });
             }
             self
         }
@@ -314,15 +397,41 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_latest_warning_comes_first() {
-        let event = |time: &str, message: &str| {
+    fn the_latest_warning_comes_first_and_only_what_belongs_to_the_claim() {
+        let event = |time: &str, namespace: &str, pod: &str, message: &str| {
             json!({"type": "Warning", "lastTimestamp": time, "message": message,
-                "involvedObject": {"kind": "Pod", "namespace": "ns", "name": "p"}})
+                "involvedObject": {"kind": "Pod", "namespace": namespace, "name": pod, "uid": pod}})
         };
-        let facts = Facts::default().with(
-            "events",
-            json!([event("2026-11-23T16:00:00Z", "first"), event("2026-11-23T16:01:00Z", "second")]),
+        let pod = |namespace: &str, name: &str| json!({"metadata": {"namespace": namespace, "name": name, "uid": name}});
+        let mut facts = Facts::default()
+            .with("pods", json!([pod("ns", "p"), pod("azure-alb-system", "c"), pod("other", "o")]))
+            .with(
+                "events",
+                json!([
+                    event("2026-11-23T16:00:00Z", "ns", "p", "first"),
+                    event("2026-11-23T16:01:00Z", "ns", "p", "second"),
+                    event("2026-11-23T16:02:00Z", "azure-alb-system", "c", "third"),
+                    event("2026-11-23T16:03:00Z", "other", "o", "of another scenario's pod"),
+                    event("2026-11-23T16:03:00Z", "azure-alb-system", "gone", "of a pod of a run before"),
+                    event("2026-11-23T15:00:00Z", "ns", "p", "of a scenario before"),
+                ]),
+            );
+        facts.claim.namespace = "ns".into();
+        facts.claim.scenario_since = "2026-11-23T15:59:00Z".into();
+        facts.implementation = vec!["azure-alb-system".into()];
+        assert_eq!(
+            facts.warnings(),
+            ["event: Pod azure-alb-system/c: third", "event: Pod ns/p: second", "event: Pod ns/p: first"]
         );
-        assert_eq!(facts.warnings(), ["event: Pod ns/p: second", "event: Pod ns/p: first"]);
+    }
+
+    #[test]
+    fn a_backends_pods_are_told_from_those_of_a_longer_name() {
+        let pod = |name: &str| json!({"metadata": {"namespace": "isto-example-namespace", "name": name}});
+        let mut facts = Facts::sample()
+            .with("pods", json!([pod("backend-6c8f9d7b54-q2w8z"), pod("backend-v2-6c8f9d7b54-q2w8z")]));
+        facts.claim.backend = "backend".into();
+        let names: Vec<_> = facts.backend_pods().map(name_of).collect();
+        assert_eq!(names, ["isto-example-namespace/backend-6c8f9d7b54-q2w8z"]);
     }
 }

@@ -16,29 +16,45 @@ const CONTAINER: &str = "istio-proxy";
 /// Sidecars asked at most; the backend's come first.
 const MOST: usize = 4;
 
+/// File with what a sidecar holds.
+const CONFIGURATION: &str = "config_dump.json";
+
 /// Questions to the admin interface, and the files their answers go to. Envoy blanks private keys itself.
 const QUESTIONS: &[(&str, &str)] = &[
-    ("config_dump", "config_dump.json"),
+    ("config_dump", CONFIGURATION),
     ("stats", "stats.txt"),
     ("clusters", "clusters.txt"),
     ("listeners", "listeners.txt"),
     ("certs", "certs.json"),
 ];
 
-pub(super) async fn collect(client: &Client, request: &EvidenceRequest, facts: &Facts, folder: &mut Folder) {
+/// Asks the sidecars concerned, and adds the configuration of each to the facts for the diagnosis.
+pub(super) async fn collect(
+    client: &Client,
+    request: &EvidenceRequest,
+    facts: &mut Facts,
+    folder: &mut Folder,
+) {
     let pods = concerned(request, facts);
-    let mut questions: Vec<BoxFuture<'_, (String, Result<String, ProbeError>)>> = Vec::new();
+    let mut questions: Vec<BoxFuture<'_, (&'static str, String, Result<String, ProbeError>)>> = Vec::new();
     for (namespace, pod) in &pods {
         for (question, file) in QUESTIONS {
-            let path = format!("envoy/{namespace}/{pod}/{file}");
-            let asking = async move { (path, envoy::ask(client, namespace, pod, question, QUESTION).await) };
+            let name = format!("{namespace}/{pod}");
+            let asking =
+                async move { (*file, name, envoy::ask(client, namespace, pod, question, QUESTION).await) };
             questions.push(asking.boxed());
         }
     }
     let mut asking = in_parallel(questions);
-    while let Some((path, answer)) = asking.next().await {
+    while let Some((file, name, answer)) = asking.next().await {
+        let path = format!("envoy/{name}/{file}");
         match answer {
-            Ok(text) => folder.write(&path, &text),
+            Ok(text) => {
+                folder.write(&path, &text);
+                if file == CONFIGURATION {
+                    facts.sidecars.extend(serde_json::from_str(&text).ok().map(|dump| (name, dump)));
+                }
+            }
             Err(error) => folder.missing(format!("{path}: {error}")),
         }
     }

@@ -182,7 +182,8 @@ fn a_label_no_step_has_is_told_with_what_may_be_meant(
     #[case] by: &str,
     #[case] meant: &str,
 ) {
-    let changed = ISTIO.replacen(text, by, 1);
+    let waived = "  steps:\n    nothing-restarted: Nobody looks.\n  # Objects that";
+    let changed = ISTIO.replacen("  # Objects that", waived, 1).replacen(text, by, 1);
     let line = changed.lines().position(|line| line.starts_with(by)).unwrap() + 1;
     let column = by.len() - by.trim_start().len() + 1;
     let wrong = Implementation::parse(Path::new("i.yaml"), changed).unwrap();

@@ -125,6 +125,10 @@ pub struct Trouble {
     pub witness: Option<WitnessContext>,
     /// The status that was expected, for the evidence.
     pub expected_status: Option<u16>,
+    /// The reason that was expected, for the evidence.
+    pub expected_reason: Option<String>,
+    /// The witness that did not bear the claim out, for the evidence.
+    pub against: Option<String>,
 }
 
 impl Trouble {
@@ -154,7 +158,15 @@ impl Trouble {
             evidence: None,
         };
         let observed = Observed { summary: seen, ..Observed::default() };
-        Self { verdict, failure, observed, witness: None, expected_status: None }
+        Self {
+            verdict,
+            failure,
+            observed,
+            witness: None,
+            expected_status: None,
+            expected_reason: None,
+            against: None,
+        }
     }
 
     /// Adds what to do next.

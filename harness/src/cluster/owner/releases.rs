@@ -10,7 +10,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{LABEL, MANAGER, run_of};
+use super::{LABEL, MANAGER, UP, run_of};
 use crate::cluster::api::{ApiError, request};
 
 /// Label of namespaces that are made for releases: what is in them is the gateway's, but for what people put there.
@@ -58,6 +58,29 @@ pub(crate) async fn adopt(client: &Client, before: &Before, run: &str) -> Result
             label(&namespaces, &namespace, found.uid(), run).await?;
             label_as(&namespaces, &namespace, found.uid(), &json!({FOR: "releases"})).await?;
         }
+    }
+    Ok(())
+}
+
+/// Gives a release that this program has installed, and its namespaces, the label that it lacks.
+pub(crate) async fn claim(client: &Client, name: &str, namespace: &str) -> Result<(), ApiError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    for record in records(client, Some(name)).await? {
+        if record.namespace().as_deref() == Some(namespace) && run_of(&record.metadata).is_none() {
+            label(&secrets, &record.name_any(), record.uid(), UP).await?;
+        }
+    }
+    claim_namespace(client, namespace).await?;
+    label_namespaces(client, name, namespace, UP).await
+}
+
+/// The same of a namespace that helm has made for a release: it labels such a one with its own name.
+pub(crate) async fn claim_namespace(client: &Client, name: &str) -> Result<(), ApiError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let found = api.get_metadata_opt(name).await.map_err(request(format!("looking at namespace {name}")))?;
+    let Some(found) = found.filter(|found| run_of(&found.metadata).is_none()) else { return Ok(()) };
+    if found.labels().get("name").is_some_and(|label| label == name) {
+        label_as(&api, name, found.uid(), &json!({LABEL: UP, FOR: "releases"})).await?;
     }
     Ok(())
 }
