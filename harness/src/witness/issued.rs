@@ -135,15 +135,15 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(super) const SPIFFE: &str =
+    pub(in super::super) const SPIFFE: &str =
         "spiffe://cluster.local/ns/azure-alb-system/sa/alb-controller-istio-extension";
 
-    pub(super) struct Authority {
-        pub(super) pem: String,
+    pub(in super::super) struct Authority {
+        pub(in super::super) pem: String,
         issuer: Issuer<'static, KeyPair>,
     }
 
-    pub(super) fn authority() -> Authority {
+    pub(in super::super) fn authority() -> Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -151,7 +151,7 @@ pub(super) mod tests {
         Authority { pem: certificate.pem(), issuer: Issuer::new(params, key) }
     }
 
-    pub(super) fn leaf(authority: &Authority, uri: &str) -> String {
+    pub(in super::super) fn leaf(authority: &Authority, uri: &str) -> String {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
         params.extended_key_usages =
@@ -162,7 +162,7 @@ pub(super) mod tests {
         params.signed_by(&key, &authority.issuer).unwrap().pem()
     }
 
-    pub(super) fn at(time: &str) -> Timestamp {
+    pub(in super::super) fn at(time: &str) -> Timestamp {
         time.parse().unwrap()
     }
 

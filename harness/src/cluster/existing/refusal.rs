@@ -279,6 +279,7 @@ mod tests {
                 .collect(),
             releases: vec![("elsewhere".into(), plan.releases[0].clone(), false)],
             missing_definitions: vec![DEFINITIONS[1].into()],
+            ..Found::default()
         };
         assert_eq!(
             reasons(&plan, &found),

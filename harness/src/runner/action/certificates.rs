@@ -179,7 +179,8 @@ impl Certificates {
         )];
         for server in &self.servers {
             let key = KeyPair::generate()?;
-            let certificate = leaf(server, now).signed_by(&key, issuer)?.pem();
+            // An authority that is plugged into Istio may be no root itself: whoever verifies needs its certificate.
+            let certificate = leaf(server, now).signed_by(&key, issuer)?.pem() + certificate;
             let content = json!({
                 "type": "kubernetes.io/tls",
                 "data": {
