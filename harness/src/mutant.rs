@@ -62,6 +62,8 @@ pub struct Mutant {
     pub mutation: Mutation,
     /// What shows that the mutation is active; all of them.
     pub controls: Vec<Control>,
+    /// Releases that the scenario's own commands install, in its namespace, because the mutant lets them: nobody else removes them.
+    pub leaves: Vec<String>,
     /// Why it is not caught, or not with the right reason: a gap that is known.
     pub not_caught_because: Option<String>,
     /// Where it stands.

@@ -43,6 +43,7 @@ async fn what_is_wrong_on_purpose_turns_red_for_the_right_reason() -> Result<()>
         asked: Asked { spec, may_grow: nodes.is_none() },
         results: results.clone(),
         sink,
+        so_far: &|_| {},
         stop: CancellationToken::new(),
     };
     let table = run(&plan).await?;

@@ -122,17 +122,21 @@ pub(crate) fn controller_name() -> &'static str {
 
 /// The type of a Gateway's address.
 pub(crate) fn address_type() -> &'static str {
-    if acts("address-of-another-type") { "IPAddress" } else { names::HOSTNAME_ADDRESS_TYPE }
+    if acts("address-of-another-type") {
+        "alb.networking.azure.io/hostname"
+    } else {
+        names::HOSTNAME_ADDRESS_TYPE
+    }
 }
 
 /// The reference to a parent as the status repeats it.
 pub(crate) fn parent(parent: &ParentRef) -> ParentRef {
     let mut parent = parent.clone();
-    if acts("parent-without-group") {
-        parent.group = None;
+    if acts("parent-of-another-group") {
+        parent.group = Some("gateway.example".to_owned());
     }
-    if acts("parent-without-kind") {
-        parent.kind = None;
+    if acts("parent-of-another-kind") {
+        parent.kind = Some("Service".to_owned());
     }
     if acts("parent-without-namespace") {
         parent.namespace = None;

@@ -99,6 +99,11 @@ pub async fn run(args: &MutantsArgs) -> u8 {
     let sink: Arc<dyn EventSink> =
         Arc::new(Fanout::new().with(report::terminal(args.verbose)).with(recorder));
     let results = args.results.join(run::run_name());
+    let so_far = |table: &Table| {
+        if let Err(error) = write(table, &catalogue, &results) {
+            tracing::debug!(%error, "what is known so far could not be written");
+        }
+    };
     let plan = Plan {
         mutants: &chosen,
         root: &root,
@@ -107,6 +112,7 @@ pub async fn run(args: &MutantsArgs) -> u8 {
         asked: args.spec.asked(),
         results: results.clone(),
         sink,
+        so_far: &so_far,
         stop: run::stop::on_signal(),
     };
     let table = match put_to_the_test(&plan).await {

@@ -131,6 +131,7 @@ fn mutant(node: &Node, scope: &Scope<'_>) -> Result<Mutant, Problem> {
     let turns_red = turns_red(fields.need("turns-red")?)?;
     let mutation = mutation(&mut fields, scope)?;
     let controls_given = fields.take("control");
+    let leaves = fields.take("leaves").map(texts).transpose()?.unwrap_or_default();
     let not_caught_because = fields.take("not-caught-because").map(sentence).transpose()?;
     fields.finish()?;
     if mutation == Mutation::default() {
@@ -153,6 +154,7 @@ fn mutant(node: &Node, scope: &Scope<'_>) -> Result<Mutant, Problem> {
         turns_red,
         mutation,
         controls,
+        leaves,
         not_caught_because,
         place: node.span.clone(),
     })

@@ -38,6 +38,8 @@ pub struct Plan<'a> {
     pub results: PathBuf,
     /// Who listens.
     pub sink: Arc<dyn EventSink>,
+    /// Is told after each trial what is known so far: a run that is killed leaves that behind.
+    pub so_far: &'a (dyn Fn(&Table) + Sync),
     /// Ends it early; what is under way is still undone.
     pub stop: CancellationToken,
 }
@@ -160,6 +162,7 @@ async fn on_cluster(
         let note = format!("{}: {}", trial.outcome.word(), trial.outcome.why().unwrap_or(&trial.breaks));
         progress.note(&format!("mutant {}", trial.mutant), &note);
         table.trials.push(trial);
+        (plan.so_far)(table);
     }
     // The next run finds a cluster without a wrong gateway.
     let undone = target.uninstall(plan.implementation, &InstallOptions::default()).await;
@@ -190,6 +193,14 @@ async fn trial(plan: &Plan<'_>, ready: &Ready<'_>, live: &Live, target: &crate::
         *active.lock().unwrap_or_else(PoisonError::into_inner) = looked;
     };
     let result = runner.run_looked_at(scenario, None, look).await;
+    for release in &mutant.leaves {
+        let gone = target.helm(["uninstall", release, "--namespace", &scenario.namespace, "--wait"]);
+        let gone =
+            tokio::task::spawn_blocking(move || gone.stdout_capture().stderr_capture().run().map(drop));
+        if let Ok(Err(error)) = gone.await {
+            tracing::debug!(release, %error, "the release was not there");
+        }
+    }
     if plan.stop.is_cancelled() {
         return Outcome::Error("it was interrupted".to_owned());
     }

@@ -19,6 +19,7 @@ fn mutant() -> Mutant {
         },
         mutation: Mutation::default(),
         controls: Vec::new(),
+        leaves: Vec::new(),
         not_caught_because: None,
         place: Span { source, start: 0, length: 0 },
     }
