@@ -122,7 +122,11 @@ pub(crate) fn controller_name() -> &'static str {
 
 /// The type of a Gateway's address.
 pub(crate) fn address_type() -> &'static str {
-    if acts("address-of-another-type") { "IPAddress" } else { names::HOSTNAME_ADDRESS_TYPE }
+    if acts("address-of-another-type") {
+        "alb.networking.azure.io/hostname"
+    } else {
+        names::HOSTNAME_ADDRESS_TYPE
+    }
 }
 
 /// The reference to a parent as the status repeats it.

@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use self::living::Living;
+use super::manner::bound;
 use crate::event::{AnswerGroup, Observed, Stayed, Traffic, TrafficFailure};
 use crate::ports::ObjectRef;
 use crate::probe::continuity::{ContinuityReport, Miss};
@@ -256,6 +257,7 @@ impl Unbroken {
             "backends": backends,
             "measured": {
                 "sent": report.sent,
+                "bound": bound(usize::try_from(report.sent).unwrap_or(usize::MAX)),
                 "failures": accounts.len(),
                 "longest_gap_ms": millis(report.longest_gap),
                 "lasted_ms": millis(report.lasted),

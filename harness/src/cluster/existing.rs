@@ -125,7 +125,8 @@ async fn look(
     let plan = Plan::new(scenarios, implementation);
     let found = facts::found(client, &plan).await?;
     let refused = |reasons: Vec<String>| ClusterError::Refused { context: spec.context.clone(), reasons };
-    let against = reasons(&plan, &found);
+    let named = |why: String| why.replace("--context NAME", &format!("--context {}", spec.context));
+    let against: Vec<_> = reasons(&plan, &found).into_iter().map(named).collect();
     if !against.is_empty() {
         phase.fail("it is refused");
         return Err(refused(against));

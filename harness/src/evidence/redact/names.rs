@@ -20,8 +20,19 @@ const LAST: &[&str] = &[
 ];
 
 /// Words before `key` or `string` of what is none.
-const PUBLIC: &[&str] =
-    &["public", "label", "object", "map", "cache", "routing", "sort", "partition", "primary", "foreign"];
+const PUBLIC: &[&str] = &[
+    "public",
+    "label",
+    "object",
+    "map",
+    "cache",
+    "routing",
+    "sort",
+    "partition",
+    "primary",
+    "foreign",
+    "topology",
+];
 
 /// Whether a variable, key, flag or header of this name holds a credential: `DB_PASSWORD`, `client-secret`, `apiKey`. What only
 /// names one (`secretName`) or is about one (`tokenExpirationSeconds`) does not.
