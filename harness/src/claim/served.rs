@@ -103,6 +103,10 @@ impl Word for Served {
         format!("{} is served as {} at once", self.target.in_words(), self.wanted.in_words())
     }
 
+    fn forgives(&self) -> Option<String> {
+        self.new_address.then(|| "refused connections, until the nodes know of a new address".to_owned())
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         self.prove(context).boxed()
     }
