@@ -17,6 +17,7 @@ pub mod engine;
 pub mod event;
 pub mod evidence;
 pub mod implementation;
+pub mod mesh;
 pub mod mutant;
 pub mod ports;
 pub mod probe;
