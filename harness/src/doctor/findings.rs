@@ -99,7 +99,14 @@ fn has(facts: &Facts, tool: &str) -> bool {
 fn engine_finding(facts: &Facts) -> Finding {
     const ABOUT: &str = "Docker Engine";
     if let Some(problem) = &facts.engine_problem {
-        return finding(ABOUT, Level::Missing, problem, "start it, or unset DOCKER_HOST");
+        // What is there and silent says itself what to do.
+        let named = problem.contains("DOCKER_HOST is");
+        return finding(
+            ABOUT,
+            Level::Missing,
+            problem,
+            if named { "start it, or unset DOCKER_HOST" } else { "" },
+        );
     }
     match &facts.engine {
         Some(engine) if engine.private => {
