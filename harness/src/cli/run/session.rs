@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunArgs;
 use crate::cli::exit;
+use crate::cli::up::not_enforced;
 use crate::cluster::lease::{self, Held};
 use crate::cluster::{
     Cluster, ClusterError, ExistingSpec, Target, ensure_cluster, existing, remove_cluster, run_lock,
@@ -113,6 +114,9 @@ async fn on_clusters(
         let (target, held, _lock) = in_time(own(group, sink, runs), sink, runs).await?;
         let cluster = target.own().map_err(|error| failed(&error, sink))?;
         made |= cluster.made.is_some();
+        if let Some(why) = &cluster.open {
+            eprint!("{}", not_enforced(why));
+        }
         let ran = on_cluster(args, implementation, &target, &chosen, sink, runs, done).await;
         let ran = ran.and(give_back(held).await);
         let last = groups.get(at + 1).is_none_or(|next| next.spec.name != group.spec.name);
@@ -200,7 +204,7 @@ async fn in_time<T>(
 }
 
 fn failed(error: &ClusterError, sink: &Arc<dyn EventSink>) -> u8 {
-    not_set_up(&format!("the cluster is not there: {error}"), exit::of(error), sink)
+    not_set_up(&error.to_string(), exit::of(error), sink)
 }
 
 /// Tells on the terminal and in all reports why the run did not come to its scenarios.
