@@ -59,7 +59,7 @@ pub(super) fn parse(node: &Node) -> Result<MustFail<'_>, Problem> {
 /// A diagnosis that can be made.
 fn diagnosis_of(node: &Node) -> Result<String, Problem> {
     let id = node.text()?;
-    let known: Vec<&str> = diagnosis::ids().collect();
+    let known: Vec<&str> = diagnosis::causes().collect();
     if known.contains(&id) {
         return Ok(id.to_owned());
     }
