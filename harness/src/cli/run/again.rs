@@ -9,7 +9,6 @@ use clap::parser::ValueSource;
 use super::RunArgs;
 use crate::cli::exit;
 use crate::event::{Arguments, Attempt, Basis, Event, EventSink};
-use crate::implementation::Implementation;
 use crate::report::Report;
 
 /// Names of the arguments that a person gave, on the command line or in the environment.
