@@ -15,7 +15,7 @@ pub mod up;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cluster::ClusterError;
 use crate::host_changes::{self, HostChanges};
@@ -114,6 +114,18 @@ impl ImplementationArgs {
     fn load(&self) -> Option<Implementation> {
         let chosen = Implementation::choose(self.implementation.as_deref());
         chosen.map_err(|problem| tell(&problem.into())).ok()
+    }
+}
+
+impl Cli {
+    /// Reads the command line, which a faulty one ends. Commands that follow another know which arguments were given.
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Run(args), Some(matches)) = (&mut cli.command, matches.subcommand_matches("run")) {
+            args.given = run::given(matches);
+        }
+        cli
     }
 }
 

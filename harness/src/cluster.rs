@@ -100,6 +100,16 @@ impl std::str::FromStr for IstioChoice {
     }
 }
 
+impl std::fmt::Display for IstioChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Pinned => "pinned",
+            Self::Version(version) => version,
+            Self::None => "none",
+        })
+    }
+}
+
 /// What cluster is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterSpec {
@@ -404,6 +414,17 @@ impl Cluster {
             state: self.state.clone(),
             own: Some(Box::new(self.clone())),
         }
+    }
+
+    /// The id of the image its nodes are made of.
+    ///
+    /// # Errors
+    /// The engine does not know it.
+    pub async fn node_image_id(&self) -> Result<String, ClusterError> {
+        let inspect = ["image", "inspect", "--format", "{{.Id}}", self.artifacts.node_image.as_str()];
+        let id =
+            docker::docker(&self.engine, "asking for the id of the node's image", &inspect).run().await?;
+        Ok(id.trim().to_owned())
     }
 
     /// Puts images into every node. The cluster remembers them.

@@ -18,10 +18,13 @@ pub mod substitution;
 pub mod vocabulary;
 pub mod word;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::digest;
 use crate::event::{
     Broken, ErratumInfo, Instead, MustFail, RequirementInfo, ScenarioInfo, StepInfo, StepKind,
 };
@@ -85,6 +88,8 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     requirements: Vec<RequirementInfo>,
     errata: Vec<ErratumInfo>,
+    /// Digest of all files of its folder, and of all others it was read from.
+    pub digest: String,
 }
 
 /// Everything that is wrong with a scenario.
@@ -96,6 +101,23 @@ impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
         Self(vec![problem])
     }
+}
+
+/// What a file is called in the digest of a scenario: as seen from its folder, wherever that is.
+fn name_from(directory: &Path, path: &Path) -> String {
+    let name = path.strip_prefix(directory).ok().or_else(|| path.file_name().map(Path::new)).unwrap_or(path);
+    name.to_string_lossy().replace('\\', "/")
+}
+
+/// Digest of a scenario: of what was read, and of what else lies in its folder, for commands that look there.
+fn digest_of(directory: &Path, texts: BTreeMap<String, Vec<u8>>) -> String {
+    let mut files = BTreeMap::new();
+    // One that is not on disk (in tests) is what was read of it.
+    if digest::collect(directory, "", &mut files).is_err() {
+        files.clear();
+    }
+    files.extend(texts);
+    digest::contents(&files)
 }
 
 impl Scenario {
@@ -135,6 +157,13 @@ impl Scenario {
         implementation: &Implementation,
         read: Reader<'_>,
     ) -> Result<Self, Problems> {
+        let texts = RefCell::new(BTreeMap::new());
+        let recording = |path: &Path| -> std::io::Result<String> {
+            let text = read(path)?;
+            texts.borrow_mut().insert(name_from(directory, path), text.clone().into_bytes());
+            Ok(text)
+        };
+        let read: Reader<'_> = &recording;
         let path = directory.join(FILE);
         let (text, trouble) = match read(&path) {
             Ok(text) => (text, None),
@@ -210,6 +239,7 @@ impl Scenario {
             namespace,
             expects,
             steps: parsed,
+            digest: digest_of(directory, texts.take()),
         })
     }
 
