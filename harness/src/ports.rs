@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::event::{Diagnosis, Testimony};
@@ -153,6 +154,8 @@ pub struct WitnessContext {
     pub path: String,
     /// The answers since the claim held; at least one.
     pub answers: Vec<Answer>,
+    /// From when to when they were given, by the clock here; nothing while no claim holds.
+    pub window: Option<(Timestamp, Timestamp)>,
 }
 
 impl WitnessContext {

@@ -5,12 +5,15 @@
 //! | `clear-text-refused` | does the pod refuse a clear-text client outside the mesh? (R21) |
 //! | `clear-text-answered` | does the pod answer one? |
 //! | `mtls-from-extension` | did gateway *and* sidecar see mutual TLS with the gateway's identity? (R5, R17, R18) |
+//! | `tls-without-istio-alpn-refused` | is every 503 what came of TLS that the backend's side did not understand? (R45) |
 //! | `never-clear-text` | did the gateway try nothing but mutual TLS, as the program behind the sidecar bears out? (R18) |
 //! | `issued-by-istio` | does that identity chain to istiod's root? (R2, R5) |
 //! | `issued-by-new-root` | do both sides show certificates under the root plugged into Istio, and not the one before? (R2, R5) |
 //! | `newest-certificate` | do new connections carry the certificate that is published now? (R2, R5) |
 //! | `clear-text-to-backend` | do gateway *and* backend say that no TLS was spoken? (R19) |
 //! | `verified-tls-to-backend` | do gateway *and* backend say that TLS was, with the name the BackendTLSPolicy asks for? (R19) |
+//! | `certificate-on-the-wire` | did every proxy show a server in the mesh a certificate of Istio's, the newest? (R2, R5) |
+//! | `server-certificate-refused` | did each 503 come of a TLS handshake that the gateway broke off? (R18) |
 //! | `nothing-made-by-hand` | is there no certificate, CA or policy a user would have had to make? (R2, R6) |
 //!
 //! Each witness gathers what it needs and hands it to a pure judgement, which is what the tests are about.
@@ -24,7 +27,11 @@ mod logged;
 mod mtls;
 mod never_clear_text;
 mod newest;
+mod program;
+mod server_refused;
 mod sidecar;
+mod tls_refused;
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,6 +44,7 @@ pub use self::{backend::BackendPod, sidecar::SidecarEntry};
 use crate::{
     event::Testimony,
     implementation::Implementation,
+    mesh::{self, LogForm, Mesh},
     ports::{Account, Logged, ObjectRef, PortError, PortFuture, WitnessContext, Witnesses},
     probe::{AccessLogEntry, Answer, Prober, ProxyLogs},
 };
@@ -46,6 +54,26 @@ const RECENT: Duration = Duration::from_secs(120);
 
 /// How long an access log line may take from the proxy's stdout to the API server.
 const LOG_DELAY: Duration = Duration::from_secs(5);
+
+/// Envoy's command operators that a sidecar's access log has to hold, or a witness has nothing to look at.
+pub(crate) fn needs_of_access_log(witness: &str) -> &'static [&'static str] {
+    match witness {
+        mtls::NAME => &[
+            "DOWNSTREAM_REMOTE_ADDRESS",
+            "DOWNSTREAM_TLS_VERSION",
+            "DOWNSTREAM_PEER_URI_SAN",
+            "UPSTREAM_LOCAL_ADDRESS",
+        ],
+        newest::NAME => &[
+            "START_TIME",
+            "DOWNSTREAM_REMOTE_ADDRESS",
+            "DOWNSTREAM_TLS_VERSION",
+            "DOWNSTREAM_PEER_URI_SAN",
+            "DOWNSTREAM_PEER_SERIAL",
+        ],
+        _ => &[],
+    }
+}
 
 /// Witnesses that ask a cluster.
 pub struct ClusterWitnesses {
@@ -65,20 +93,31 @@ impl ClusterWitnesses {
         ProxyLogs::of(&self.client, &self.implementation.proxies, namespace, gateway)
     }
 
+    /// The control plane that is responsible for the backend.
+    async fn mesh(&self, context: &WitnessContext) -> Result<Option<Mesh>, PortError> {
+        let found = mesh::of_namespace(&self.client, context.namespace_of_backend()).await;
+        found.map_err(|error| PortError::new("looking for the mesh's settings", Chain(&error)))
+    }
+
     async fn hear(&self, witness: &str, context: &WitnessContext) -> Result<Testimony, PortError> {
         let logs = self.logs(&context.namespace, &context.gateway);
         match witness {
             clear_text::REFUSED | clear_text::ANSWERED => {
-                clear_text::hear(&self.client, &self.prober, witness, context).await
+                let form = self.mesh(context).await?.map_or(LogForm::Off, |mesh| mesh.access_log);
+                clear_text::hear(&self.client, &self.prober, &form, witness, context).await
             }
             backend_tls::CLEAR_TEXT | backend_tls::VERIFIED_TLS => {
                 backend_tls::hear(&self.client, logs, witness, context).await
             }
             mtls::NAME | newest::NAME => {
+                let Some(mesh) = self.mesh(context).await? else {
+                    return Ok(nothing_to_see(witness, "there is no istiod: nobody vouches for identities"));
+                };
                 let outside = mtls::Outside {
                     client: &self.client,
                     prober: &self.prober,
                     logs,
+                    mesh,
                     spiffe_id: self.implementation.identity.of(&context.namespace, &context.gateway),
                 };
                 match witness {
@@ -90,7 +129,18 @@ impl ClusterWitnesses {
                 issued::new_root::hear(&self.client, &self.implementation, context).await
             }
             issued::NAME => issued::hear(&self.client, &self.implementation, context).await,
-            hand_made::NAME => hand_made::hear(&self.client, &self.implementation.namespaces, context).await,
+            hand_made::NAME => hand_made::hear(&self.client, &self.implementation, context).await,
+            tls_refused::NAME => {
+                let mesh = self.mesh(context).await?;
+                // Without Istio nothing but the programs tells.
+                let form = mesh.map_or(LogForm::Off, |mesh| mesh.access_log);
+                let proxies = &self.implementation.proxies;
+                tls_refused::hear(&self.client, &self.prober, proxies, &form, context).await
+            }
+            server_refused::NAME => {
+                server_refused::hear(&self.client, &self.implementation.proxies, context).await
+            }
+            wire::NAME => wire::hear(&self.client, &self.implementation, context).await,
             never_clear_text::NAME => never_clear_text::hear(&self.client, logs, context).await,
             other => Err(PortError::new(format!("hearing witness {other}"), "there is no such witness")),
         }
@@ -150,6 +200,16 @@ impl Witnesses for ClusterWitnesses {
         since: Duration,
     ) -> PortFuture<'a, Option<Vec<Logged>>> {
         Self::logged(self, gateway, path, since).boxed()
+    }
+}
+
+/// An error with what it comes from.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        self.0.source().map_or(Ok(()), |source| write!(f, ": {}", Chain(source)))
     }
 }
 

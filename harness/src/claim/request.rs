@@ -14,6 +14,7 @@
 
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, StreamExt, stream};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
@@ -213,6 +214,7 @@ impl Request {
                 .unwrap_or_else(|| "backend-v1".into()),
             path: self.target.path.clone(),
             answers: answers.to_vec(),
+            window: None,
         }
     }
 
@@ -329,7 +331,7 @@ impl Request {
         let (became_ms, first_ms) = (since_start(run.since), first.map(since_start));
         let stayed =
             context.stays.map(|_| Stayed { ms: millis(run.since.elapsed()), requests: run.answers.len() });
-        let witnesses = self.witnesses(context, &fqdn, &answers.latest).await?;
+        let witnesses = self.witnesses(context, &fqdn, &run).await?;
         if let Some(against) = witnesses.iter().find(|testimony| !testimony.held) {
             let (expected, seen) =
                 (format!("witness {} to bear it out", against.witness), against.summary.clone());
@@ -470,9 +472,14 @@ impl Request {
         &self,
         context: &Context<'_>,
         fqdn: &str,
-        answers: &[Answer],
+        run: &Run,
     ) -> Result<Vec<Testimony>, Trouble> {
-        let about = self.witness_context(context, fqdn, answers);
+        let now = Timestamp::now();
+        let began = now - run.since.elapsed();
+        let about = WitnessContext {
+            window: Some((began, now)),
+            ..self.witness_context(context, fqdn, &run.answers)
+        };
         let (deadline, about) = (Instant::now() + context.within, &about);
         let hearings = context.witnesses.iter().map(|name| async move {
             match timeout_at(deadline, context.outside.witnesses.hear(name, about)).await {

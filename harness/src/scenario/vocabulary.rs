@@ -62,6 +62,10 @@ pub const WITNESSES: &[(&str, &str)] = &[
         "new connections to the backend carry the certificate that is published now, and no other",
     ),
     (
+        "tls-without-istio-alpn-refused",
+        "for each 503 the gateway opened a connection with TLS and no Istio ALPN, and the program got nothing in clear text",
+    ),
+    (
         "never-clear-text",
         "the gateway tried nothing but mutual TLS, and the program behind the sidecar bears it out",
     ),
@@ -70,6 +74,14 @@ pub const WITNESSES: &[(&str, &str)] = &[
         "certificates of both sides chain to the root plugged into Istio, and not to the one it had before",
     ),
     ("issued-by-istio", "the gateway's certificate chains to istiod's root and names its identity"),
+    (
+        "certificate-on-the-wire",
+        "every proxy of the gateway showed a server in the mesh its newest certificate, of Istio's authority and its identity",
+    ),
+    (
+        "server-certificate-refused",
+        "for each 503 the gateway opened a connection, saw the server's certificate and sent it no request",
+    ),
     ("nothing-made-by-hand", "no client certificate, CA or policy object made by a user exists"),
 ];
 

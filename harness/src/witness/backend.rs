@@ -1,12 +1,15 @@
 //! The pods behind a Service, as a witness needs them.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{Api, Client, api::ListParams};
 
 use super::trouble;
-use crate::ports::PortError;
+use crate::implementation::{Proxies, about_gateway};
+use crate::mesh::Mesh;
+use crate::ports::{PortError, WitnessContext};
 
 /// A pod behind a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +28,8 @@ pub struct BackendPod {
 
 impl BackendPod {
     /// The identity its sidecar shows.
-    pub fn spiffe_id(&self) -> String {
-        let domain = alb_api::names::DEFAULT_TRUST_DOMAIN;
-        format!("spiffe://{domain}/ns/{}/sa/{}", self.namespace, self.service_account)
+    pub fn spiffe_id(&self, mesh: &Mesh) -> String {
+        mesh.spiffe_id(&self.namespace, &self.service_account)
     }
 }
 
@@ -50,6 +52,21 @@ pub(crate) async fn pods(client: &Client, namespace: &str, name: &str) -> Result
         found.extend(object.map(|object| backend_pod(&object, namespace, pod, address)));
     }
     Ok(found)
+}
+
+/// Addresses of the gateway's proxies.
+pub(super) async fn proxies(
+    client: &Client,
+    proxies: &Proxies,
+    context: &WitnessContext,
+) -> Result<BTreeSet<IpAddr>, PortError> {
+    let about = |text: &str| about_gateway(text, &context.namespace, &context.gateway);
+    let (namespace, selector) = (about(&proxies.namespace), about(&proxies.selector));
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let list = pods.list(&ListParams::default().labels(&selector)).await;
+    let list = list.map_err(trouble(format!("listing the proxies {selector} in {namespace}")))?;
+    let addresses = list.items.into_iter().filter_map(|pod| pod.status?.pod_ip?.parse().ok());
+    Ok(addresses.collect())
 }
 
 /// Pod name and address of each ready endpoint.
@@ -128,9 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn the_identity_is_made_of_namespace_and_service_account() {
+    fn the_identity_is_made_of_trust_domain_namespace_and_service_account() {
         let pod = serde_json::from_value(serde_json::json!({"spec": {"containers": []}})).unwrap();
         let pod = backend_pod(&pod, "test-infra", "p".into(), "10.244.0.17:3000".parse().unwrap());
-        assert_eq!(pod.spiffe_id(), "spiffe://cluster.local/ns/test-infra/sa/default");
+        let mut mesh = Mesh::sample();
+        assert_eq!(pod.spiffe_id(&mesh), "spiffe://cluster.local/ns/test-infra/sa/default");
+        mesh.trust_domain = "mesh.example".into();
+        assert_eq!(pod.spiffe_id(&mesh), "spiffe://mesh.example/ns/test-infra/sa/default");
     }
 }

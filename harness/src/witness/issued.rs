@@ -31,20 +31,22 @@ pub(super) async fn hear(
         Ok(seen) => seen,
         Err(missing) => return Ok(nothing_to_see(NAME, missing)),
     };
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-    let root = maps
-        .get_opt("istio-ca-root-cert")
-        .await
-        .map_err(trouble(format!("reading ConfigMap {namespace}/istio-ca-root-cert")))?
-        .and_then(|map| map.data?.remove("root-cert.pem"));
-    let Some(root) = root else {
+    let Some(root) = root(client, &namespace).await? else {
         return Ok(nothing_to_see(
             NAME,
             format!("istiod has put no root (istio-ca-root-cert) into {namespace}"),
         ));
     };
     let spiffe_id = implementation.identity.of(&context.namespace, &context.gateway);
-    Ok(judge(&chain, root.as_bytes(), &spiffe_id, Timestamp::now()))
+    Ok(judge(&chain, &root, &spiffe_id, Timestamp::now()))
+}
+
+/// The root that istiod has put into a namespace, PEM.
+pub(super) async fn root(client: &Client, namespace: &str) -> Result<Option<Vec<u8>>, PortError> {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let map = maps.get_opt("istio-ca-root-cert").await;
+    let map = map.map_err(trouble(format!("reading ConfigMap {namespace}/istio-ca-root-cert")))?;
+    Ok(map.and_then(|map| map.data?.remove("root-cert.pem")).map(String::into_bytes))
 }
 
 /// The namespace where a certificate was seen and its chain in PEM, or what is missing.
@@ -89,13 +91,13 @@ fn judge(chain: &[u8], root: &[u8], spiffe_id: &str, now: Timestamp) -> Testimon
     }
 }
 
-struct Leaf {
+pub(super) struct Leaf {
     issuer: String,
     serial: String,
     not_after: String,
 }
 
-fn verify(chain: &[u8], root: &[u8], spiffe_id: &str, now: Timestamp) -> Result<Leaf, String> {
+pub(super) fn verify(chain: &[u8], root: &[u8], spiffe_id: &str, now: Timestamp) -> Result<Leaf, String> {
     let chain = certificates(chain, "the chain")?;
     leads_to(&chain, &certificates(root, "istiod's root")?, now)?;
     let leaf = chain.first().ok_or("the chain is empty")?;
@@ -133,15 +135,15 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(super) const SPIFFE: &str =
+    pub(in super::super) const SPIFFE: &str =
         "spiffe://cluster.local/ns/azure-alb-system/sa/alb-controller-istio-extension";
 
-    pub(super) struct Authority {
-        pub(super) pem: String,
+    pub(in super::super) struct Authority {
+        pub(in super::super) pem: String,
         issuer: Issuer<'static, KeyPair>,
     }
 
-    pub(super) fn authority() -> Authority {
+    pub(in super::super) fn authority() -> Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -149,7 +151,7 @@ pub(super) mod tests {
         Authority { pem: certificate.pem(), issuer: Issuer::new(params, key) }
     }
 
-    pub(super) fn leaf(authority: &Authority, uri: &str) -> String {
+    pub(in super::super) fn leaf(authority: &Authority, uri: &str) -> String {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
         params.extended_key_usages =
@@ -160,7 +162,7 @@ pub(super) mod tests {
         params.signed_by(&key, &authority.issuer).unwrap().pem()
     }
 
-    pub(super) fn at(time: &str) -> Timestamp {
+    pub(in super::super) fn at(time: &str) -> Timestamp {
         time.parse().unwrap()
     }
 

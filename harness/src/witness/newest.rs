@@ -90,7 +90,15 @@ async fn entries(
     let enough = |found: &[SidecarEntry]| {
         found.iter().filter_map(began).filter(|began| is_new(*began, since)).count() >= CONNECTIONS
     };
-    sidecar::entries_until(outside.client, pod, &outside.spiffe_id, LOOKED_AT, enough).await
+    sidecar::entries_until(
+        outside.client,
+        pod,
+        &outside.mesh.access_log,
+        &outside.spiffe_id,
+        LOOKED_AT,
+        enough,
+    )
+    .await
 }
 
 /// Notes what is published, from time to time.
@@ -121,7 +129,7 @@ fn take(published: &mut Vec<Published>, shown: issued::Seen) -> Result<(), PortE
 }
 
 /// Serial number of the first certificate of a chain.
-fn serial(chain: &[u8]) -> Result<String, String> {
+pub(super) fn serial(chain: &[u8]) -> Result<String, String> {
     let unreadable =
         |error: &dyn std::fmt::Display| format!("the gateway's certificate cannot be read: {error}");
     let der = CertificateDer::from_pem_slice(chain).map_err(|error| unreadable(&error))?;

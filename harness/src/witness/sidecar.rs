@@ -8,7 +8,7 @@ use kube::{Api, Client, api::LogParams};
 use serde::{Deserialize, Serialize};
 
 use super::{BackendPod, trouble};
-use crate::{ports::PortError, probe::envoy};
+use crate::{mesh::LogForm, ports::PortError, probe::envoy};
 
 /// Name of Istio's container.
 pub(crate) const CONTAINER: &str = "istio-proxy";
@@ -35,22 +35,38 @@ pub struct SidecarEntry {
     pub filter_chain: Option<String>,
     /// Cluster the sidecar sent it to: `inbound|3000||` for connections to the pod.
     pub upstream_cluster: Option<String>,
+    /// Path of the request, on HTTP chains.
+    pub path: Option<String>,
+    /// Its `x-request-id`.
+    pub request_id: Option<String>,
+    /// Status that the client was answered; 0 on TCP chains.
+    pub response_code: Option<u16>,
+    /// Own end of the connection to the program: what the program sees as its client. Not every form of log has it.
+    pub upstream_local_address: Option<String>,
     /// Envoy's short codes for what went wrong, `null` when nothing did.
     pub response_flags: Option<String>,
 }
 
 impl SidecarEntry {
-    /// Reads a line. `None` for what is no access log entry.
-    pub fn parse(line: &str) -> Option<Self> {
-        let entry: Self = serde_json::from_str(line.trim()).ok()?;
-        entry.downstream_remote_address.is_some().then_some(entry)
-    }
-
     /// Whether the connection came in with a client certificate that carries `spiffe_id`.
     pub fn is_from(&self, spiffe_id: &str) -> bool {
         let sans = self.downstream_peer_uri_san.as_deref().unwrap_or_default();
         self.downstream_tls_version.as_deref().is_some_and(|version| version.starts_with("TLS"))
             && sans.split(',').any(|san| san.trim() == spiffe_id)
+    }
+
+    /// When the connection or request began, in milliseconds since 1970.
+    pub(crate) fn began_ms(&self) -> Option<u64> {
+        let began: jiff::Timestamp = self.time.as_deref()?.parse().ok()?;
+        began.as_millisecond().try_into().ok()
+    }
+
+    /// Whether the sidecar itself ended the connection before anything came of it: no filter chain was for it (`NR`), or it
+    /// was not the protocol that was expected (`DPE`).
+    pub(crate) fn turned_away(&self) -> bool {
+        self.response_flags
+            .as_deref()
+            .is_some_and(|flags| flags.split(',').any(|f| matches!(f, "NR" | "DPE")))
     }
 
     /// Address of the client without its port.
@@ -60,32 +76,26 @@ impl SidecarEntry {
 }
 
 /// All entries the sidecar has written so far.
-pub(crate) async fn entries(client: &Client, pod: &BackendPod) -> Result<Vec<SidecarEntry>, PortError> {
+pub(crate) async fn entries(
+    client: &Client,
+    pod: &BackendPod,
+    form: &LogForm,
+) -> Result<Vec<SidecarEntry>, PortError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
     let parameters = LogParams { container: Some(CONTAINER.into()), ..LogParams::default() };
     let text = pods
         .logs(&pod.name, &parameters)
         .await
         .map_err(trouble(format!("reading the sidecar's log of {}/{}", pod.namespace, pod.name)))?;
-    Ok(text.lines().filter_map(SidecarEntry::parse).collect())
+    Ok(text.lines().filter_map(|line| form.parse(line)).collect())
 }
 
-/// Waits until `wanted` entries of `spiffe_id` are in the sidecar's log; returns all of them that are
-/// there by then, fewer when time is up.
-pub(crate) async fn entries_from(
-    client: &Client,
-    pod: &BackendPod,
-    spiffe_id: &str,
-    wanted: usize,
-    within: Duration,
-) -> Result<Vec<SidecarEntry>, PortError> {
-    entries_until(client, pod, spiffe_id, within, |found| found.len() >= wanted).await
-}
-
-/// The same until `enough` says so.
+/// Reads the entries of `spiffe_id` in the sidecar's log, from the beginning, until `enough` says so; returns all of them
+/// that are there by then, fewer when time is up.
 pub(crate) async fn entries_until(
     client: &Client,
     pod: &BackendPod,
+    form: &LogForm,
     spiffe_id: &str,
     within: Duration,
     enough: impl Fn(&[SidecarEntry]) -> bool,
@@ -102,7 +112,7 @@ pub(crate) async fn entries_until(
         while !enough(&found) {
             match lines.try_next().await {
                 Ok(Some(line)) => {
-                    found.extend(SidecarEntry::parse(&line).filter(|entry| entry.is_from(spiffe_id)));
+                    found.extend(form.parse(&line).filter(|entry| entry.is_from(spiffe_id)));
                 }
                 Ok(None) | Err(_) => break,
             }
@@ -143,7 +153,8 @@ mod tests {
 
     #[test]
     fn connections_of_the_extension_are_told_from_others() {
-        let entries: Vec<SidecarEntry> = LOG.lines().filter_map(SidecarEntry::parse).collect();
+        let form = crate::mesh::Mesh::sample().access_log;
+        let entries: Vec<SidecarEntry> = LOG.lines().filter_map(|line| form.parse(line)).collect();
         assert_eq!(entries.len(), 4);
         let from: Vec<bool> = entries.iter().map(|entry| entry.is_from(EXTENSION)).collect();
         assert_eq!(from, [true, false, false, false]);

@@ -13,7 +13,8 @@ use crate::cluster::Provider;
 use crate::cluster::addons;
 use crate::cluster::api::ApiError;
 use crate::cluster::implementation::{Implementation, installed_in};
-use crate::cluster::{istio, owner};
+use crate::cluster::owner;
+use crate::mesh::{self, MeshError};
 use crate::runner::objects::KubeObjects;
 
 fn asking(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
@@ -42,11 +43,28 @@ pub(super) async fn found(client: &Client, plan: &Plan) -> Result<Found, ApiErro
         }));
     }
     for name in DEFINITIONS {
-        if !has_definition(client, name).await? {
-            found.missing_definitions.push((*name).to_owned());
+        if !serves(client, name, VERSION).await? {
+            found.missing_definitions.push(format!("{name} in version {VERSION}"));
         }
     }
+    match mesh::all(client).await {
+        Ok(meshes) => found.meshes = meshes,
+        Err(MeshError::Request { doing, source }) => return Err(ApiError::Request { doing, source }),
+        // Whatever cannot be read there cannot be relied on either.
+        Err(error @ MeshError::Config { .. }) => found.lacking.push(error.to_string()),
+    }
     Ok(found)
+}
+
+/// The version of the Gateway API that the scenarios' manifests and claims are written in.
+const VERSION: &str = "v1";
+
+/// Whether there is this definition and its objects are served in this version.
+async fn serves(client: &Client, name: &str, version: &str) -> Result<bool, ApiError> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let found = api.get_opt(name).await.map_err(asking(format!("looking for the definition {name}")))?;
+    Ok(found
+        .is_some_and(|found| found.spec.versions.iter().any(|known| known.name == version && known.served)))
 }
 
 async fn has_definition(client: &Client, name: &str) -> Result<bool, ApiError> {
@@ -66,13 +84,13 @@ pub(super) async fn kubernetes(client: &Client) -> Result<(String, usize), ApiEr
     Ok((version.git_version, nodes.items.len()))
 }
 
-/// Istio's version, if there is an istiod where it is unless a mesh is unusual: the tag of its image.
+/// Istio's version, if there is an istiod in any namespace: the tag of its image.
 pub(super) async fn istio(client: &Client) -> Result<Option<String>, ApiError> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), istio::NAMESPACE);
+    let deployments: Api<Deployment> = Api::all(client.clone());
     let list = deployments
         .list(&ListParams::default().labels("app=istiod"))
         .await
-        .map_err(asking(format!("looking for istiod in {}", istio::NAMESPACE)))?;
+        .map_err(asking("looking for istiod in all namespaces"))?;
     Ok(list.items.iter().find_map(istiod_image).map(|image| version(&image).to_owned()))
 }
 

@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 
 use crate::cluster::implementation::Implementation;
+use crate::mesh::{LogForm, Mesh};
 use crate::ports::ObjectRef;
 use crate::probe::{Vantage, VantagePods};
 use crate::scenario::Scenario;
 use crate::scenario::kinds::Kind;
+use crate::witness::needs_of_access_log;
 
 /// Everything that will be made and removed again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub struct Plan {
     pub unsuitable: Vec<(String, String)>,
     /// The GatewayClass that comes with the releases.
     pub class: Option<String>,
+    /// Witnesses that are heard, with the scenario.
+    pub witnesses: BTreeSet<(String, String)>,
+    /// The identity that the implementation shows to the mesh.
+    pub identity: String,
 }
 
 impl Plan {
@@ -38,9 +44,11 @@ impl Plan {
         namespaces.extend(
             [Vantage::Plain, Vantage::Mesh].into_iter().filter_map(VantagePods::namespace).map(String::from),
         );
-        let (mut all, mut unsuitable) = (Vec::new(), Vec::new());
+        let (mut all, mut unsuitable, mut witnesses) = (Vec::new(), Vec::new(), BTreeSet::new());
         for scenario in scenarios {
             let taken = scenario.steps.iter().filter(|step| step.info.waived.is_none());
+            let heard = taken.clone().flat_map(|step| &step.witnesses);
+            witnesses.extend(heard.map(|witness| (scenario.id.clone(), witness.clone())));
             let own = taken.clone().filter(|step| step.word.needs_own_cluster());
             unsuitable.extend(own.map(|step| (scenario.id.clone(), step.info.name.clone())));
             namespaces.extend(taken.clone().filter_map(|step| step.word.installs_into()).map(str::to_owned));
@@ -54,7 +62,8 @@ impl Plan {
         }
         all.retain(|(_, id)| id.namespace.as_ref().is_none_or(|namespace| !namespaces.contains(namespace)));
         let class = installed.then(|| implementation.gateway_class.clone());
-        Self { namespaces, objects: all, releases, unsuitable, class }
+        let identity = implementation.identity.spiffe.clone();
+        Self { namespaces, objects: all, releases, unsuitable, class, witnesses, identity }
     }
 
     /// Every object whose existence would speak against it.
@@ -85,6 +94,10 @@ pub struct Found {
     pub releases: Vec<(String, String, bool)>,
     /// Which of the definitions that are needed are missing.
     pub missing_definitions: Vec<String>,
+    /// Istio's control planes.
+    pub meshes: Vec<Mesh>,
+    /// What could not be found out of the mesh.
+    pub lacking: Vec<String>,
 }
 
 /// The Gateway API's definitions without which no scenario can do anything.
@@ -127,7 +140,47 @@ pub fn reasons(plan: &Plan, found: &Found) -> Vec<String> {
             "the definition {definition} is missing: install the Gateway API's standard channel"
         ));
     }
+    reasons.extend(found.lacking.iter().cloned());
+    reasons.extend(found.meshes.iter().flat_map(|mesh| lacking(plan, mesh)));
     reasons
+}
+
+/// What the witnesses need of a mesh and it lacks, with the setting: what cannot be seen is not the gateway's fault.
+fn lacking(plan: &Plan, mesh: &Mesh) -> Vec<String> {
+    let of = format!("Istio's control plane {} in {}", mesh.revision, mesh.namespace);
+    let mut lacking = Vec::new();
+    if let Some((domain, _)) = plan.identity.strip_prefix("spiffe://").and_then(|id| id.split_once('/'))
+        && domain != mesh.trust_domain
+    {
+        lacking.push(format!(
+            "the implementation's identity.spiffe is of the trust domain {domain}; {of} gives identities of {} \
+             (meshConfig.trustDomain): say so in a file for --implementation",
+            mesh.trust_domain
+        ));
+    }
+    for (scenario, witness) in &plan.witnesses {
+        let needed = needs_of_access_log(witness);
+        if needed.is_empty() {
+            continue;
+        }
+        if mesh.access_log == LogForm::Off {
+            lacking.push(format!(
+                "{scenario} hears the witness {witness}, and sidecars of {of} keep no access log on their standard \
+                 output: set meshConfig.accessLogFile to /dev/stdout"
+            ));
+            continue;
+        }
+        let missing: Vec<_> = needed.iter().filter(|operator| !mesh.access_log.has(operator)).collect();
+        if !missing.is_empty() {
+            let missing: Vec<_> = missing.iter().map(|operator| format!("%{operator}%")).collect();
+            lacking.push(format!(
+                "{scenario} hears the witness {witness}, and the access log of sidecars of {of} does not hold {}: add it \
+                 to meshConfig.accessLogFormat",
+                missing.join(", ")
+            ));
+        }
+    }
+    lacking
 }
 
 #[cfg(test)]
@@ -167,6 +220,34 @@ mod tests {
         Plan::new(&[scenario(manifest, more)], &Implementation::built_in().unwrap())
     }
 
+    fn asked_of(mesh: Mesh) -> Vec<String> {
+        let witness = ("shop".to_owned(), "mtls-from-extension".to_owned());
+        let plan = Plan { witnesses: [witness].into(), ..plan(OWN) };
+        reasons(&plan, &Found { meshes: vec![mesh], ..Found::default() })
+    }
+
+    #[test]
+    fn what_the_witnesses_need_of_a_mesh_is_asked_for_by_the_settings_name() {
+        assert_eq!(asked_of(Mesh::sample()), Vec::<String>::new());
+        let off = asked_of(Mesh { access_log: LogForm::Off, ..Mesh::sample() });
+        assert!(off.len() == 1 && off[0].contains("meshConfig.accessLogFile"), "{off:?}");
+        let text = LogForm::new("/dev/stdout", "TEXT", "").unwrap();
+        let text = asked_of(Mesh { access_log: text, ..Mesh::sample() });
+        assert!(
+            text.len() == 1
+                && text[0].contains("does not hold %DOWNSTREAM_TLS_VERSION%, %DOWNSTREAM_PEER_URI_SAN%: add"),
+            "{text:?}"
+        );
+        let domain = asked_of(Mesh { trust_domain: "mesh.example".into(), ..Mesh::sample() });
+        assert!(domain.len() == 1 && domain[0].contains("meshConfig.trustDomain"), "{domain:?}");
+    }
+
+    #[test]
+    fn a_scenario_without_such_witnesses_needs_nothing_of_the_log() {
+        let mesh = Mesh { access_log: LogForm::Off, ..Mesh::sample() };
+        assert!(reasons(&plan(OWN), &Found { meshes: vec![mesh], ..Found::default() }).is_empty());
+    }
+
     #[test]
     fn what_will_be_made_is_known_beforehand() {
         let plan = plan(OWN);
@@ -198,6 +279,7 @@ mod tests {
                 .collect(),
             releases: vec![("elsewhere".into(), plan.releases[0].clone(), false)],
             missing_definitions: vec![DEFINITIONS[1].into()],
+            ..Found::default()
         };
         assert_eq!(
             reasons(&plan, &found),

@@ -3,7 +3,8 @@
 //! chain and key as Secret of type kubernetes.io/tls. The authority's own key is never stored: it issues nothing else.
 //!
 //! With `issuer: {secret: istio-ca-secret, namespace: istio-system}` an authority that exists issues them: what its mesh would
-//! never issue by itself, to see who takes it.
+//! never issue by itself, to see who takes it. A server's `valid: expired` or `valid: not-yet` makes a certificate whose time
+//! is over, or has not come.
 
 use std::time::{Duration, SystemTime};
 
@@ -50,6 +51,42 @@ const ISTIO_KEY: &str = "ca-key.pem";
 struct Server {
     secret: ObjectRef,
     names: Vec<SanType>,
+    valid: Valid,
+}
+
+/// When a certificate is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Valid {
+    Now,
+    Expired,
+    NotYet,
+}
+
+impl Valid {
+    fn parse(node: &Node) -> Result<Self, Problem> {
+        match node.text()? {
+            "expired" => Ok(Self::Expired),
+            "not-yet" => Ok(Self::NotYet),
+            other => Err(node.problem(format!("{other} is no time; write `expired` or `not-yet`"))),
+        }
+    }
+
+    /// From when to when. Further from now than clocks are apart.
+    fn span(self, now: SystemTime) -> (SystemTime, SystemTime) {
+        match self {
+            Self::Now => (now - BACKDATE, now + LIFE),
+            Self::Expired => (now - LIFE, now - BACKDATE),
+            Self::NotYet => (now + BACKDATE, now + LIFE),
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Now => "",
+            Self::Expired => " (expired)",
+            Self::NotYet => " (not yet valid)",
+        }
+    }
 }
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
@@ -65,12 +102,13 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
         let mut server = node.fields()?;
         let secret = object("secret", server.need("secret")?)?;
         let names = server.need("names")?;
+        let valid = server.take("valid").map_or(Ok(Valid::Now), Valid::parse)?;
         server.finish()?;
         let names: Vec<_> = names.one_or_more().iter().map(name).collect::<Result<_, Problem>>()?;
         if names.is_empty() {
             return Err(node.problem("a server certificate needs a name"));
         }
-        servers.push(Server { secret, names });
+        servers.push(Server { secret, names, valid });
     }
     Ok(Box::new(Certificates { authority, issuer, servers }))
 }
@@ -141,7 +179,8 @@ impl Certificates {
         )];
         for server in &self.servers {
             let key = KeyPair::generate()?;
-            let certificate = leaf(server, now).signed_by(&key, issuer)?.pem();
+            // An authority that is plugged into Istio may be no root itself: whoever verifies needs its certificate.
+            let certificate = leaf(server, now).signed_by(&key, issuer)?.pem() + certificate;
             let content = json!({
                 "type": "kubernetes.io/tls",
                 "data": {
@@ -178,7 +217,8 @@ fn leaf(server: &Server, now: SystemTime) -> CertificateParams {
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
-    (params.not_before, params.not_after) = ((now - BACKDATE).into(), (now + LIFE).into());
+    let (from, until) = server.valid.span(now);
+    (params.not_before, params.not_after) = (from.into(), until.into());
     params
 }
 
@@ -190,10 +230,9 @@ fn common_name(text: &str) -> DistinguishedName {
 
 impl Word for Certificates {
     fn name(&self) -> String {
-        let servers = self
-            .servers
-            .iter()
-            .map(|server| format!("; {} for {}", server.secret.name, in_words(&server.names)));
+        let servers = self.servers.iter().map(|server| {
+            format!("; {} for {}{}", server.secret.name, in_words(&server.names), server.valid.in_words())
+        });
         let servers: String = servers.collect();
         match &self.issuer {
             None => format!("make certificate authority {}{servers}", self.authority.name),
@@ -250,7 +289,7 @@ mod tests {
             SanType::DnsName("backend.example".try_into().unwrap()),
             SanType::URI("spiffe://mesh.example/a".try_into().unwrap()),
         ];
-        let servers = vec![Server { secret: reference("secret", "backend-tls"), names }];
+        let servers = vec![Server { secret: reference("secret", "backend-tls"), names, valid: Valid::Now }];
         Certificates { authority: reference("configmap", "backend-ca"), issuer: None, servers }
     }
 
@@ -286,6 +325,30 @@ mod tests {
         leaf.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &[anchor], &[], now, usage, None, None).unwrap();
         let name = ServerName::try_from("backend.example").unwrap();
         leaf.verify_is_valid_for_subject_name(&name).unwrap();
+    }
+
+    #[test]
+    fn a_time_that_is_over_or_has_not_come_is_told_by_nothing_but_the_dates() {
+        let now = SystemTime::now();
+        for (valid, good) in [(Valid::Now, true), (Valid::Expired, false), (Valid::NotYet, false)] {
+            let mut certificates = certificates();
+            certificates.servers[0].valid = valid;
+            let (certificate, issuer) = certificates.own(now).unwrap();
+            let made = certificates.make(&certificate, &issuer, now).unwrap();
+            let root = CertificateDer::from_pem_slice(&pem(&made[0].1, "ca.crt")).unwrap();
+            let leaf = CertificateDer::from_pem_slice(&pem(&made[1].1, "tls.crt")).unwrap();
+            let anchors = [anchor_from_trusted_cert(&root).unwrap()];
+            let at = |time: SystemTime| {
+                let time = UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap());
+                let usage = KeyUsage::server_auth();
+                let leaf = EndEntityCert::try_from(&leaf).unwrap();
+                leaf.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchors, &[], time, usage, None, None)
+                    .is_ok()
+            };
+            assert_eq!(at(now), good, "{valid:?}");
+            let (from, until) = valid.span(now);
+            assert!(from < until);
+        }
     }
 
     #[test]
