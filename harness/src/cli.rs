@@ -15,9 +15,10 @@ pub mod up;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cluster::ClusterError;
+use crate::host_changes::{self, HostChanges};
 use crate::implementation::Implementation;
 use crate::report as reports;
 use crate::requirement::Catalogue;
@@ -32,6 +33,10 @@ use crate::scenario::{Problems, discover};
     not fit, 4 setting up failed, 5 nothing selected."
 )]
 pub struct Cli {
+    /// Whether the host may be changed: packages, a Docker Engine, kernel limits, firewall rules. Without it that is asked for on
+    /// the terminal, and refused where there is none
+    #[arg(long, global = true, value_name = "allow|refuse", env = host_changes::VARIABLE, hide_possible_values = true)]
+    host_changes: Option<HostChanges>,
     /// What to do
     #[command(subcommand)]
     command: Command,
@@ -112,8 +117,21 @@ impl ImplementationArgs {
     }
 }
 
+impl Cli {
+    /// Reads the command line, which a faulty one ends. Commands that follow another know which arguments were given.
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Run(args), Some(matches)) = (&mut cli.command, matches.subcommand_matches("run")) {
+            args.given = run::given(matches);
+        }
+        cli
+    }
+}
+
 /// Runs the command of these arguments; the exit code.
 pub async fn main(cli: Cli) -> u8 {
+    host_changes::say(cli.host_changes);
     let terminal = reports::terminal(false);
     let progress = terminal.as_ref();
     match &cli.command {

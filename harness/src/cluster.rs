@@ -29,6 +29,7 @@ mod error;
 pub mod existing;
 mod health;
 pub mod holdings;
+mod host;
 pub mod implementation;
 mod inotify;
 pub mod istio;
@@ -95,6 +96,16 @@ impl std::str::FromStr for IstioChoice {
             "none" => Self::None,
             "pinned" => Self::Pinned,
             version => Self::Version(version.to_owned()),
+        })
+    }
+}
+
+impl std::fmt::Display for IstioChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Pinned => "pinned",
+            Self::Version(version) => version,
+            Self::None => "none",
         })
     }
 }
@@ -167,6 +178,8 @@ pub struct Cluster {
     pub artifacts: Artifacts,
     /// The engine its nodes run in.
     pub engine: Engine,
+    /// Why its pods are not kept on this host, if they are not.
+    pub open: Option<String>,
     /// Why it was made or made again in this run; nothing if it was found as it should be.
     pub made: Option<String>,
     state: StateDir,
@@ -279,9 +292,17 @@ async fn ensure(
         nodes: options.nodes,
         artifacts,
         engine,
+        open: None,
         made: None,
         state,
     };
+    let clusters = cache.dir("clusters")?;
+    let others = StateDir::list(cache.root()).len() > 1;
+    // One that is there has the limits it needs.
+    let new_nodes = if matches!(verdict, Verdict::Use) { 1 } else { options.nodes };
+    let others_matter = others && !matches!(verdict, Verdict::Use);
+    let means = host::means(&cluster.engine, &spec.name, &clusters, new_nodes, others_matter).await?;
+    cluster.open.clone_from(&means.open);
     let stopped = match verdict {
         Verdict::Use => Some(Vec::new()),
         Verdict::Start(nodes) => Some(nodes),
@@ -319,6 +340,11 @@ async fn ensure(
     // What an interrupted removal left, say a network.
     remove::nodes_and_network(&cluster.engine, &spec.name).await?;
     // On the heap: whoever holds this future would hold the 100 kB of making a cluster, and tests have small stacks.
+    if means.may_raise
+        && let Some(note) = inotify::raise(&clusters, cluster.nodes, others)
+    {
+        progress.note("cluster", &note);
+    }
     Box::pin(cluster.create(&cache, definition, &kind_config, with_implementation, progress)).await?;
     cluster.have_istio(!spec.without_istio, progress).await?;
     Ok(cluster)
@@ -390,6 +416,17 @@ impl Cluster {
         }
     }
 
+    /// The id of the image its nodes are made of.
+    ///
+    /// # Errors
+    /// The engine does not know it.
+    pub async fn node_image_id(&self) -> Result<String, ClusterError> {
+        let inspect = ["image", "inspect", "--format", "{{.Id}}", self.artifacts.node_image.as_str()];
+        let id =
+            docker::docker(&self.engine, "asking for the id of the node's image", &inspect).run().await?;
+        Ok(id.trim().to_owned())
+    }
+
     /// Puts images into every node. The cluster remembers them.
     ///
     /// # Errors
@@ -437,7 +474,9 @@ impl Cluster {
 
     /// Brings a cluster that is in use up to date: egress, images of the workspace, the load balancer.
     async fn refresh(&self, record: Option<Record>, progress: &dyn Progress) -> Result<(), ClusterError> {
-        engine::egress::block(&self.engine, &network::network_name(&self.name)).await?;
+        if self.open.is_none() {
+            engine::egress::block(&self.engine, &network::network_name(&self.name)).await?;
+        }
         let Some(mut record) = record else { return Ok(()) };
         if record.engine.as_deref() != Some(self.engine.host()) {
             record.engine = Some(self.engine.host().to_owned());
@@ -492,11 +531,6 @@ impl Cluster {
         };
         self.state.write(&record)?;
         Holdings::forget(&self.state)?;
-        let clusters = cache.dir("clusters")?;
-        let others = StateDir::list(cache.root()).len() > 1;
-        if let Some(note) = inotify::raise(&clusters, self.nodes, others) {
-            progress.note("cluster", &note);
-        }
         let subnet = docker::ensure_network(&self.engine, &self.name).await?;
         let pool: Pool = subnet.parse::<Subnet>()?.pool()?;
         let implementation =
@@ -511,6 +545,7 @@ impl Cluster {
             nodes: self.nodes,
             istio: self.istio.is_some(),
             kind_config,
+            keep_in: self.open.is_none(),
             pool,
             implementation: implementation.as_ref(),
         };

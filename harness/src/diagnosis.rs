@@ -17,6 +17,7 @@ mod held;
 mod inbound;
 mod istio;
 mod mesh;
+mod other_backend;
 mod peer;
 mod pods;
 mod route;
@@ -37,11 +38,6 @@ struct Rule {
 
 const fn rule(ids: &'static [&'static str], recognise: fn(&Facts) -> Option<Diagnosis>) -> Rule {
     Rule { ids, recognise }
-}
-
-/// Ids of every cause that can be named.
-pub fn ids() -> impl Iterator<Item = &'static str> {
-    RULES.iter().flat_map(|rule| rule.ids.iter().copied())
 }
 
 /// Every rule, in the order in which they are tried.
@@ -83,12 +79,13 @@ const RULES: &[Rule] = &[
     // Who answered, and how the request came to him.
     rule(&["answer-of-no-backend"], beyond::no_backend),
     rule(&["namespace-label-missing"], mesh::namespace_label_missing),
+    rule(&[], towards::pods_without_sidecars),
     rule(&["gateway-sends-clear-text"], beyond::clear_text),
     rule(beyond::STRICT, beyond::strict_remains),
     rule(&[], beyond::keeps_old_policy),
     rule(&["gateway-sends-istio-alpn"], beyond::istio_alpn),
     rule(&["identity-not-checked"], beyond::identity_not_checked),
-    rule(beyond::WRONG_BACKEND, beyond::wrong_backend),
+    rule(other_backend::WRONG_BACKEND, other_backend::wrong_backend),
     // The backend itself.
     rule(&["backend-scaled-to-zero"], backend::scaled_to_zero),
     rule(&["selector-matches-nothing"], backend::selector_matches_nothing),
@@ -207,6 +204,7 @@ mod tests {
             gateway::tests::all(),
             istio::tests::all(),
             mesh::tests::all(),
+            other_backend::tests::all(),
             pods::tests::all(),
             route::tests::all(),
             starting::tests::all(),

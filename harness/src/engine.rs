@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::host_changes::agree;
 use crate::progress::Progress;
 use crate::supply::cache::{Cache, CacheError};
 use crate::supply::command::{CommandError, Tool, on_path};
@@ -89,13 +90,11 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the host is not fit (exit code 3), as opposed to something having failed on it.
     pub fn is_unfit_host(&self) -> bool {
-        matches!(
-            self,
-            Self::Named { .. }
-                | Self::None { .. }
-                | Self::Silent { .. }
-                | Self::Host(HostError::Missing { .. })
-        )
+        match self {
+            Self::Named { .. } | Self::None { .. } | Self::Silent { .. } => true,
+            Self::Host(error) => error.is_unfit_host(),
+            _ => false,
+        }
     }
 }
 
@@ -189,7 +188,22 @@ pub async fn ensure_engine(cache: &Cache, progress: &dyn Progress) -> Result<Eng
         let lacking = if host::is_root() { "Debian's packages" } else { "root" };
         return Err(EngineError::None { reason, lacking: lacking.to_owned(), advice: advice() });
     }
+    let packages = host::change(host::ENGINE);
+    agree(packages.into_iter().chain([private::change(cache)]).collect()).await.map_err(HostError::from)?;
     private::start(cache, progress).await
+}
+
+/// The same to remove what is in it. It takes no consent to start a private engine once more that holds containers: it goes
+/// afterwards.
+pub(crate) async fn ensure_to_remove(cache: &Cache, progress: &dyn Progress) -> Result<Engine, EngineError> {
+    if host::is_root() && host::missing(host::ENGINE).is_empty() && private::holds_containers_of(cache) {
+        return private::start(cache, progress).await;
+    }
+    users_engine().await.map_err(|reason| EngineError::None {
+        reason,
+        lacking: "containers of meshproof's in it".to_owned(),
+        advice: advice(),
+    })
 }
 
 /// The address of the private engine of this cache, whether it runs or not.

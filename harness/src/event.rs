@@ -436,6 +436,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         attempts: Vec<Attempt>,
     },
+    /// Nothing of the run it follows is carried over.
+    NotCarriedOver {
+        /// In what the two differ.
+        why: String,
+    },
     /// A scenario was not proved and runs again; what it ended with before counts no more.
     Attempted {
         /// Id of the scenario.

@@ -32,7 +32,7 @@ use crate::{
     diagnosis::{Answerer, Claim, Facts, diagnose},
     implementation::{Implementation, about_gateway},
     ports::{Evidence, EvidenceCollector, EvidenceRequest},
-    probe::ProxyLogs,
+    probe::{Answer, ProxyLogs},
 };
 
 /// Istio's own namespace: that of everybody in the mesh.
@@ -211,9 +211,9 @@ fn claim(request: &EvidenceRequest) -> Claim {
                 namespace: echo.namespace.clone(),
                 pod: echo.pod.clone(),
                 over_tls: echo.tls.is_some(),
-                request: answer.request_id(),
             })
         }),
+        last_request: last.and_then(Answer::request_id),
         expected_reason: request.expected_reason.clone(),
         against: request.against.clone(),
         since: request.since.clone(),

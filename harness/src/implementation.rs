@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::digest;
 use crate::probe::access_log::LogFormat;
 use crate::probe::frontend::Resolution;
 use crate::requirement::Catalogue;
@@ -162,6 +163,17 @@ impl Implementation {
     /// What is wrong with it, with file, line and column.
     pub fn load(file: &Path) -> Result<Self, Problem> {
         Self::parse(file, parse::read(file)?)
+    }
+
+    /// Digest of the file an implementation is read from; of the built-in one without.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn digest(file: Option<&Path>) -> std::io::Result<String> {
+        match file {
+            None => Ok(digest::bytes(ALB.as_bytes())),
+            Some(file) => digest::tree(file),
+        }
     }
 
     fn parse(file: &Path, text: String) -> Result<Self, Problem> {

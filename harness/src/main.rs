@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -10,5 +9,5 @@ async fn main() -> ExitCode {
     // The client logs at level ERROR what is retried here, while an API server is coming up above all.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,kube_client=off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    ExitCode::from(meshproof::cli::main(meshproof::cli::Cli::parse()).await)
+    ExitCode::from(meshproof::cli::main(meshproof::cli::Cli::read()).await)
 }

@@ -1,6 +1,7 @@
 //! Scenarios: ordered steps that prove requirements, as data. Loading one finds everything that can be wrong with it before
 //! anything is created.
 
+mod broken;
 pub mod discover;
 pub mod kinds;
 pub mod labels;
@@ -11,23 +12,27 @@ pub mod needs;
 pub mod node;
 pub mod parse;
 pub mod placeholder;
+mod rules;
 pub mod stated;
 pub mod substitution;
 pub mod vocabulary;
 pub mod word;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::digest;
 use crate::event::{
     Broken, ErratumInfo, Instead, MustFail, RequirementInfo, ScenarioInfo, StepInfo, StepKind,
 };
 use crate::implementation::{Expectation, Implementation};
-use crate::requirement::{Catalogue, Document, Erratum, Kind};
+use crate::requirement::{Catalogue, Document, Erratum};
 use limits::Stays;
 use needs::Needs;
-use node::{Data, Fields, Node, Problem, Source};
+use node::{Fields, Node, Problem, Source};
 use word::{Definition, Reader, Scope, Word};
 
 /// The file that makes a folder a scenario.
@@ -83,6 +88,8 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     requirements: Vec<RequirementInfo>,
     errata: Vec<ErratumInfo>,
+    /// Digest of all files of its folder, and of all others it was read from.
+    pub digest: String,
 }
 
 /// Everything that is wrong with a scenario.
@@ -94,6 +101,23 @@ impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
         Self(vec![problem])
     }
+}
+
+/// What a file is called in the digest of a scenario: as seen from its folder, wherever that is.
+fn name_from(directory: &Path, path: &Path) -> String {
+    let name = path.strip_prefix(directory).ok().or_else(|| path.file_name().map(Path::new)).unwrap_or(path);
+    name.to_string_lossy().replace('\\', "/")
+}
+
+/// Digest of a scenario: of what was read, and of what else lies in its folder, for commands that look there.
+fn digest_of(directory: &Path, texts: BTreeMap<String, Vec<u8>>) -> String {
+    let mut files = BTreeMap::new();
+    // One that is not on disk (in tests) is what was read of it.
+    if digest::collect(directory, "", &mut files).is_err() {
+        files.clear();
+    }
+    files.extend(texts);
+    digest::contents(&files)
 }
 
 impl Scenario {
@@ -133,6 +157,13 @@ impl Scenario {
         implementation: &Implementation,
         read: Reader<'_>,
     ) -> Result<Self, Problems> {
+        let texts = RefCell::new(BTreeMap::new());
+        let recording = |path: &Path| -> std::io::Result<String> {
+            let text = read(path)?;
+            texts.borrow_mut().insert(name_from(directory, path), text.clone().into_bytes());
+            Ok(text)
+        };
+        let read: Reader<'_> = &recording;
         let path = directory.join(FILE);
         let (text, trouble) = match read(&path) {
             Ok(text) => (text, None),
@@ -150,18 +181,18 @@ impl Scenario {
         let needs = fields.take("needs").map_or(Ok(Needs::default()), Needs::parse)?;
         let namespace = fields.need("namespace")?.text()?.to_owned();
         let expects_node = fields.take("expects");
-        let expects = expects_node.map(expects).transpose()?;
+        let expects = expects_node.map(broken::expects).transpose()?;
         let steps = fields.need("steps")?;
         fields.finish()?;
-        let broken = match (expects_node, &expects) {
-            (Some(node), Some(expects)) => Some(breaking(steps, node, expects)?),
+        let breaking = match (expects_node, &expects) {
+            (Some(node), Some(expects)) => Some(broken::breaking(steps, node, expects)?),
             _ => None,
         };
-        let steps = broken.as_ref().unwrap_or(steps);
+        let steps = breaking.as_ref().unwrap_or(steps);
 
         let scope = Scope { namespace: &namespace, catalogue, implementation, read };
         let mut problems = labels::twice(steps.list()?);
-        problems.extend(unjudged(steps.list()?));
+        problems.extend(rules::unjudged(steps.list()?));
         let mut parsed: Vec<Step> = Vec::new();
         // The words of another implementation (its releases, its messages) mean nothing here.
         let about_another = needs.implementation.as_ref().is_some_and(|name| *name != implementation.name);
@@ -177,7 +208,6 @@ impl Scenario {
                 Err(problem) => problems.push(problem),
             }
         }
-        problems.extend(traffic_unjudged(steps, &parsed));
         if problems.is_empty() && parsed.is_empty() && !about_another {
             problems.push(steps.problem("a scenario needs at least one step"));
         }
@@ -209,6 +239,7 @@ impl Scenario {
             namespace,
             expects,
             steps: parsed,
+            digest: digest_of(directory, texts.take()),
         })
     }
 
@@ -252,10 +283,12 @@ impl Scenario {
         versions
     }
 
-    /// Ids of the requirements it proves, in the catalogue's order; not those that are waived.
+    /// Ids of the requirements it proves, in the catalogue's order; not those that are waived, or that no step proves as it is read
+    /// for the implementation.
     pub fn proves(&self) -> impl Iterator<Item = &str> {
-        let promised = self.requirements.iter().filter(|requirement| requirement.waived.is_none());
-        promised.map(|requirement| requirement.id.as_str())
+        let shown = |id: &String| self.steps.iter().any(|step| step.info.proves.contains(id));
+        let proved = self.requirements.iter().filter(move |r| r.waived.is_none() && shown(&r.id));
+        proved.map(|requirement| requirement.id.as_str())
     }
 
     /// What reports say of it.
@@ -291,61 +324,6 @@ fn document(node: &Node) -> Result<Document, Problem> {
     let edition = fields.need("edition")?.text()?.to_owned();
     fields.finish()?;
     Ok(Document { name, edition })
-}
-
-fn expects(node: &Node) -> Result<Expects, Problem> {
-    let mut fields = node.fields()?;
-    let verdict = fields.need("verdict")?;
-    if verdict.text()? != "failed" {
-        return Err(verdict.problem("only `failed` can be expected").help("leave `expects` out otherwise"));
-    }
-    let step = fields.need("step")?.text()?.to_owned();
-    let diagnosis = fields.need("diagnosis")?.text()?.to_owned();
-    fields.need("sees")?;
-    fields.finish()?;
-    Ok(Expects { diagnosis, step })
-}
-
-/// The steps of a scenario that breaks the world on purpose: the one that has to fail is said to.
-fn breaking(steps: &Node, said: &Node, expects: &Expects) -> Result<Node, Problem> {
-    let (Data::Map(fields), Some(place)) = (&said.data, said.get("step")) else {
-        return Err(said.problem("what is to fail, and how?"));
-    };
-    let with = fields.iter().filter(|(key, _)| matches!(key.name.as_str(), "diagnosis" | "sees")).cloned();
-    let with: Vec<_> = with.collect();
-    let label = |step: &Node| step.get("as").and_then(|node| node.text().ok()).map(str::to_owned);
-    let mut list = steps.list()?.to_vec();
-    let Some(step) = list.iter_mut().find(|step| label(step).as_ref() == Some(&expects.step)) else {
-        let labels: Vec<String> = steps.list()?.iter().filter_map(label).collect();
-        let help = match labels.is_empty() {
-            true => format!("give the step that fails a label: `as: {}`", expects.step),
-            false => format!("labels there are: {}", labels.join(", ")),
-        };
-        return Err(place.problem(format!("no step has the label `{}`", expects.step)).help(help));
-    };
-    *step = must_fail::onto(step, said, with)?;
-    Ok(Node { data: Data::List(list), span: steps.span.clone() })
-}
-
-/// Constant traffic that no later step judges: whatever it saw would be lost.
-fn unjudged(steps: &[Node]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut started: Option<&Node> = None;
-    for step in steps {
-        if step.get("unbroken").is_some() {
-            started = None;
-        }
-        if step.get("traffic").is_some() {
-            problems.extend(started.replace(step).map(nobody_judges));
-        }
-    }
-    problems.extend(started.map(nobody_judges));
-    problems
-}
-
-fn nobody_judges(step: &Node) -> Problem {
-    let problem = step.problem("nobody judges this traffic");
-    problem.help("a later step, before other traffic begins, says how it fared: `unbroken: traffic`")
 }
 
 /// Reads a step, with what the implementation expects instead if it has a word on it.
@@ -406,9 +384,9 @@ fn step(
     let word = (definition.parse)(subject, &mut fields, scope)?;
     fields.finish()?;
     if measured {
-        may_measure(node, &proves, &errata, scope.catalogue)?;
+        rules::may_measure(node, &proves, &errata, scope.catalogue)?;
     }
-    may_forgive(node, word.as_ref(), &proves, scope.catalogue)?;
+    rules::may_forgive(node, word.as_ref(), &proves, scope.catalogue)?;
     let (must_fail, sees) = match must_fail {
         None => (None, None),
         Some(said) => {
@@ -472,49 +450,6 @@ fn seen_instead(node: &Node, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem
     Ok(word)
 }
 
-/// Only what the document leaves open is measured: a promise is judged.
-fn may_measure(
-    node: &Node,
-    proves: &[String],
-    errata: &[String],
-    catalogue: &Catalogue,
-) -> Result<(), Problem> {
-    let place = |key: &str| node.get(key).unwrap_or(node);
-    if node.get(must_fail::KEY).is_some() {
-        return Err(place("measured").problem("what must fail is judged, not measured"));
-    }
-    if !errata.is_empty() {
-        let problem = place("measured").problem("an erratum is met by a claim that is judged, not measured");
-        return Err(problem.help("leave `measured` out, or `erratum`"));
-    }
-    let promised = |id: &&String| catalogue.requirement(id).is_some_and(|r| r.kind != Kind::U);
-    match proves.iter().find(promised) {
-        None => Ok(()),
-        Some(id) => Err(place("proves")
-            .problem(format!("{id} is promised, so a claim about it is judged, not measured"))
-            .help("leave `measured` out; only requirements of kind U are measured")),
-    }
-}
-
-/// What a requirement says is to happen without a failed request is proved by claims that forgive none.
-fn may_forgive(
-    node: &Node,
-    word: &dyn Word,
-    proves: &[String],
-    catalogue: &Catalogue,
-) -> Result<(), Problem> {
-    let Some(forgiven) = word.forgives() else { return Ok(()) };
-    let unbroken = |id: &&String| catalogue.requirement(id).is_some_and(|r| r.unbroken);
-    match proves.iter().find(unbroken) {
-        None => Ok(()),
-        Some(id) => Err(node
-            .get("proves")
-            .unwrap_or(node)
-            .problem(format!("{id} promises that no request fails, and this claim forgives some: {forgiven}"))
-            .help("what is forgiven is a claim of its own, that proves something else or nothing")),
-    }
-}
-
 /// What a claim says, with its limits.
 fn expected(word: &dyn Word, within: Duration, stays: Option<Stays>) -> String {
     let stays = stays.map(|stays| format!(", and to stay so for {stays}")).unwrap_or_default();
@@ -552,26 +487,6 @@ fn stays(node: &Node, definition: &Definition) -> Result<Stays, Problem> {
             .help("write a duration, e.g. `5s`")),
         (stays, _) => Ok(stays),
     }
-}
-
-/// Constant traffic that no later step judges: what it saw would be dropped in silence.
-fn traffic_unjudged(steps: &Node, parsed: &[Step]) -> Option<Problem> {
-    let mut unjudged: Option<&Step> = None;
-    for step in parsed {
-        match step.info.word.as_str() {
-            "traffic" if unjudged.is_some() => break,
-            "traffic" => unjudged = Some(step),
-            "unbroken" => unjudged = None,
-            _ => {}
-        }
-    }
-    let step = unjudged?;
-    let problem = steps.problem(format!(
-        "nobody judges the traffic of step {} ({})",
-        step.info.index + 1,
-        step.info.name
-    ));
-    Some(problem.help("end it with a step `unbroken: traffic`"))
 }
 
 /// Reads one id or a list of them, each of which must be known.

@@ -169,7 +169,7 @@ pub enum SupplyError {
 impl SupplyError {
     /// Whether the host is not fit (exit code 3), as opposed to something having failed on it.
     pub fn is_unfit_host(&self) -> bool {
-        matches!(self, Self::Host(host::HostError::Missing { .. }))
+        matches!(self, Self::Host(error) if error.is_unfit_host())
     }
 }
 

@@ -149,6 +149,39 @@ fn a_proxy_that_stands_in_the_way_is_named_with_its_variable() {
     assert!(!said.contains("secret"), "{said}");
 }
 
+/// Nothing answers, nothing is installed, and there is an `apt-get` that must not be called.
+#[test]
+fn the_host_is_not_changed_where_nobody_agreed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (programs, called) = (folder.path().join("bin"), folder.path().join("called"));
+    fs::create_dir(&programs).unwrap();
+    let apt = programs.join("apt-get");
+    fs::write(&apt, format!("#!/bin/sh\n: > '{}'\nexit 1\n", called.display())).unwrap();
+    fs::set_permissions(&apt, fs::Permissions::from_mode(0o755)).unwrap();
+    for said_before in [None, Some("refuse")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshproof"));
+        for variable in ["DOCKER_HOST", "DOCKER_CONTEXT", "MESHPROOF_HOST_CHANGES"] {
+            command.env_remove(variable);
+        }
+        command.args(["up", "--cluster", "nobody-agreed"]).env("PATH", &programs);
+        command.env("MESHPROOF_CACHE", folder.path().join("cache")).stdin(std::process::Stdio::null());
+        if let Some(said_before) = said_before {
+            command.args(["--host-changes", said_before]);
+        }
+        let output = command.output().unwrap();
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        // Who is not root cannot be asked to agree, and hears what to do.
+        assert!(
+            said.contains("--host-changes allow") && said.contains("docker.io")
+                || said.contains("needs root"),
+            "{said}"
+        );
+        assert!(!called.exists());
+    }
+}
+
 #[test]
 fn the_scenarios_of_this_workspace_are_listed() {
     let output = meshproof(&["list"]);

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The environment variable that names the fault.
 pub const VARIABLE: &str = "ALB_FAULT";
 /// How long a program with the fault `restarts` lives.
-const LIFE: Duration = Duration::from_secs(20);
+const LIFE: Duration = Duration::from_secs(12);
 
 static CHOSEN: LazyLock<Option<String>> =
     LazyLock::new(|| std::env::var(VARIABLE).ok().filter(|name| !name.is_empty()));

@@ -3,6 +3,9 @@
 //! connection of its own, so that every replica of the data plane has its turn, are all as wanted. The time from the start of
 //! the step to the first answer is measured.
 //!
+//! `never: {status: 404}` in the place of `becomes` is for what may be answered in several ways, but not in this one: whether or
+//! not there is a backend by now, the route is known.
+//!
 //! `new-address: true` is for an address or a port that has just been made: the nodes learn of it when they learn of it, which is
 //! no gateway's doing. Until then a connection is refused; the first request that is not counts as the first.
 
@@ -11,11 +14,12 @@ use futures::{FutureExt, StreamExt, stream};
 use serde_json::json;
 use tokio::time::interval;
 
+use super::never::Never;
 use super::request::Wanted;
 use super::tally::Tally;
 use super::target::Target;
 use crate::event::Observed;
-use crate::probe::FailureKind;
+use crate::probe::{Answer, Ask, FailureKind};
 use crate::runner::context::{Context, Trouble, millis};
 use crate::scenario::limits::{LED_WITHIN, PACE, WIDTH};
 use crate::scenario::node::{Fields, Node, Problem};
@@ -31,22 +35,64 @@ const FIRST: usize = 20;
 #[derive(Debug)]
 struct Served {
     target: Target,
-    wanted: Wanted,
+    wants: Wants,
     /// Its address or port has just been made.
     new_address: bool,
+}
+
+/// What the answers have to be.
+#[derive(Debug)]
+enum Wants {
+    /// All of them this.
+    Becomes(Wanted),
+    /// None of them this.
+    Never(Never),
+}
+
+impl Wants {
+    fn parse(subject: &Node, fields: &mut Fields<'_>) -> Result<Self, Problem> {
+        match (fields.take("becomes"), fields.take("never")) {
+            (Some(becomes), None) => {
+                let wanted = Wanted::parse(becomes)?;
+                match wanted.reason.is_some() {
+                    true => {
+                        Err(becomes.problem("a reason is found in a log, later").help("leave it out here"))
+                    }
+                    false => Ok(Self::Becomes(wanted)),
+                }
+            }
+            (None, Some(never)) => Ok(Self::Never(Never::parse(never)?)),
+            (Some(_), Some(never)) => {
+                Err(never.problem("both `becomes` and `never`").help("make two steps of it"))
+            }
+            (None, None) => Err(subject.problem("served as what?").help("add `becomes: {status: 200}`, say")),
+        }
+    }
+
+    /// Why this answer is not as wanted. None at all is as wanted by nobody.
+    fn against(&self, ask: &Ask, answer: &Answer) -> Option<String> {
+        let seen = || format!("the answer is {}", answer.summary());
+        match self {
+            Self::Becomes(wanted) => wanted.differs_for(ask, answer),
+            Self::Never(never) => (answer.complete().is_none() || never.is(answer)).then(seen),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Self::Becomes(wanted) => wanted.in_words(),
+            Self::Never(never) => format!("anything but {never}"),
+        }
+    }
 }
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     let mut request = subject.fields()?;
     let target = Target::parse(&mut request, scope)?;
     request.finish()?;
-    let becomes = fields.need("becomes")?;
-    let wanted = Wanted::parse(becomes)?;
-    if wanted.reason.is_some() {
-        return Err(becomes.problem("a reason is found in a log, later").help("leave it out here"));
-    }
+    let wants = Wants::parse(subject, fields)?;
     let new_address = fields.take("new-address").map_or(Ok(false), Node::bool)?;
-    Ok(Box::new(Served { target, wanted, new_address }))
+    Ok(Box::new(Served { target, wants, new_address }))
 }
 
 impl Served {
@@ -75,22 +121,25 @@ impl Served {
             let answer = answer?;
             number += 1;
             tally.count(&answer);
-            if let (Some(because), None) = (self.wanted.differs_for(ask, &answer), &against) {
+            if let (Some(because), None) = (self.wants.against(ask, &answer), &against) {
                 against = Some(format!("request {number} after it was said to be programmed: {because}"));
             }
         }
         drop(answers);
         let detail = json!({"requests": number, "measured": {"asked_ms": asked_ms, "gap_ms": gap_ms, "refused_before": refused}});
         let groups = tally.groups();
-        let summary = format!("{number} × {}, from the first on", self.wanted.in_words());
-        let observed =
-            Observed { summary, detail, answers: groups.clone(), settled: groups, ..Observed::default() };
+        let summary = format!("{number} × {}, from the first on", self.wants.in_words());
+        // Which of several answers it is may be another in each run.
+        let settled = if matches!(self.wants, Wants::Becomes(_)) { groups.clone() } else { Vec::new() };
+        let observed = Observed { summary, detail, answers: groups, settled, ..Observed::default() };
         match against {
             None => Ok(Observed { became_ms: Some(gap_ms), ..observed }),
             Some(seen) => {
-                let expected = format!("{} from the first request on", self.wanted.in_words());
+                let expected = format!("{} from the first request on", self.wants.in_words());
                 let mut trouble = Trouble::failed(self.name(), expected, seen.clone());
-                trouble.expected_status = Some(self.wanted.status);
+                if let Wants::Becomes(wanted) = &self.wants {
+                    trouble.expected_status = Some(wanted.status);
+                }
                 trouble.observed = Observed { summary: seen, ..observed };
                 Err(trouble)
             }
@@ -100,7 +149,11 @@ impl Served {
 
 impl Word for Served {
     fn name(&self) -> String {
-        format!("{} is served as {} at once", self.target.in_words(), self.wanted.in_words())
+        format!("{} is served as {} at once", self.target.in_words(), self.wants.in_words())
+    }
+
+    fn forgives(&self) -> Option<String> {
+        self.new_address.then(|| "refused connections, until the nodes know of a new address".to_owned())
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {

@@ -53,7 +53,11 @@ fn sentence(name: &str, removed: &Removed) -> String {
     if removed.engine {
         parts.push("the private Docker Engine".to_owned());
     }
-    format!("cluster {name}: removed {}", parts.join("; "))
+    let mut text = format!("cluster {name}: removed {}", parts.join("; "));
+    if !removed.packages.is_empty() {
+        text += &format!("\n  left: the packages that were installed: {}", removed.packages.join(" "));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -63,10 +67,17 @@ mod tests {
     #[test]
     fn what_was_removed_is_said() {
         assert_eq!(sentence("m", &Removed::default()), "cluster m: nothing to remove");
-        let removed = Removed { containers: vec!["m-control-plane".into()], traces: true, engine: true };
+        let mut removed = Removed {
+            containers: vec!["m-control-plane".into()],
+            traces: true,
+            engine: true,
+            packages: Vec::new(),
+        };
         assert_eq!(
             sentence("m", &removed),
             "cluster m: removed m-control-plane; its network and files; the private Docker Engine"
         );
+        removed.packages = vec!["docker.io".into()];
+        assert!(sentence("m", &removed).ends_with("left: the packages that were installed: docker.io"));
     }
 }

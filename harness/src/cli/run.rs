@@ -1,5 +1,7 @@
 //! `meshproof run`: proves scenarios and says what came of it.
 
+mod again;
+mod basis;
 mod choose;
 mod selection;
 mod session;
@@ -13,8 +15,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
+pub(super) use self::again::given;
 use self::choose::Chosen;
 use self::selection::Share;
+use self::session::About;
 use super::up::ClusterSpecArgs;
 use super::{catalogue, exit};
 use crate::runner::Keep;
@@ -27,9 +31,13 @@ pub struct RunArgs {
     /// Only scenarios that prove this requirement; may be given several times
     #[arg(long, value_name = "REQUIREMENT")]
     pub only: Vec<String>,
-    /// Only what the newest run did not prove or did not come to
+    /// Only what the newest run did not prove or did not come to, as that was asked to run: implementation, cluster, Istio. What
+    /// it proved is carried over if it rests on the same things; what is proved only now is told to be flaky. Not in CI
     #[arg(long, conflicts_with = "names")]
     pub rerun_failed: bool,
+    /// Run a scenario that is not proved again, so often at most; one that is proved only then is told to be flaky. Not in CI
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub retries: u32,
     /// Only one of several shares, which together are everything selected; balanced if the newest run knows how long each
     /// scenario takes
     #[arg(long, value_name = "I/N")]
@@ -74,6 +82,9 @@ pub struct RunArgs {
     /// Tell every observation
     #[arg(long, short)]
     pub verbose: bool,
+    /// Names of the arguments that a person gave
+    #[arg(skip)]
+    pub given: std::collections::BTreeSet<String>,
 }
 
 impl RunArgs {
@@ -83,6 +94,9 @@ impl RunArgs {
             Keep::Always if self.repeat > 1 => {
                 Some("--keep always leaves nothing to repeat on; --keep failed stops at the first failure")
             }
+            _ if self.retries > 0 && (self.repeat > 1 || self.watch) => Some(
+                "--repeat asks whether it holds every time, and --watch runs again by itself: neither goes with --retries",
+            ),
             Keep::Always if self.watch => Some(
                 "--keep always leaves nothing to run again on; --keep failed leaves what failed until it runs again",
             ),
@@ -108,13 +122,23 @@ pub async fn run(args: &RunArgs) -> u8 {
         eprintln!("{contradiction}");
         return exit::USAGE;
     }
+    if let Some(off) = again::off_in_ci(args, std::env::var("CI").ok().as_deref()) {
+        eprintln!("{off}");
+        return exit::USAGE;
+    }
+    let mut following = args.clone();
+    let parent = match again::follow(&mut following) {
+        Ok(parent) => parent,
+        Err(code) => return code,
+    };
+    let args = &following;
     let Some(root) = args.root.find() else { return exit::USAGE };
     let Some(catalogue) = catalogue() else { return exit::SETUP };
     if args.watch {
         return watch::run(args, &root, &catalogue).await;
     }
     let Some(implementation) = args.implementation.load().map(Arc::new) else { return exit::USAGE };
-    match choose::choose(&root, args, &catalogue, &implementation) {
+    match choose::choose(&root, args, parent.as_ref(), &catalogue, &implementation) {
         Ok(chosen) if args.list => {
             chosen.scenarios.iter().for_each(|scenario| println!("{}", scenario.id));
             exit::PROVED
@@ -124,7 +148,8 @@ pub async fn run(args: &RunArgs) -> u8 {
                 eprintln!("{too_many}");
                 return exit::USAGE;
             }
-            session::prove(args, &implementation, &scenarios, partition, stop::on_signal()).await.code
+            let about = About { root: &root, parent: parent.as_ref(), partition };
+            session::prove(args, &implementation, &scenarios, about, stop::on_signal()).await.code
         }
         Err(code) => code,
     }
@@ -157,13 +182,19 @@ mod tests {
             &["--watch", "--list"],
             &["--partition", "3/2"],
             &["--repeat", "0"],
+            &["--retries", "11"],
             &["--context", "c", "--watch"],
             &["--context", "c", "--nodes", "3"],
             &["--images-from", "registry.example"],
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
-        for wrong in [&["--keep", "always", "--repeat", "2"][..], &["--keep", "always", "--watch"]] {
+        for wrong in [
+            &["--keep", "always", "--repeat", "2"][..],
+            &["--keep", "always", "--watch"],
+            &["--retries", "1", "--repeat", "2"],
+            &["--retries", "1", "--watch"],
+        ] {
             assert!(parsed(wrong).unwrap().contradiction().is_some(), "{wrong:?}");
         }
         for right in [

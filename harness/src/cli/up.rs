@@ -138,6 +138,7 @@ fn summary(cluster: &Cluster, seconds: f64, implementation: bool) -> String {
     let nodes = if cluster.nodes == 1 { "1 node".to_owned() } else { format!("{} nodes", cluster.nodes) };
     let mut text =
         format!("cluster {} {what}: Kubernetes {}, {istio}, {nodes}\n", cluster.name, cluster.kubernetes);
+    text += &cluster.open.as_deref().map(not_enforced).unwrap_or_default();
     text += &format!("\n  export KUBECONFIG={}\n", cluster.kubeconfig.display());
     if cluster.engine.is_private() {
         text += &format!("  export DOCKER_HOST={}\n", cluster.engine.host());
@@ -151,6 +152,11 @@ fn summary(cluster: &Cluster, seconds: f64, implementation: bool) -> String {
     text += &format!("  meshproof status{name}    # versions, gateways, how to curl them\n");
     text += &format!("  meshproof down{name}      # remove it\n");
     text
+}
+
+/// What is not enforced for a cluster whose pods are not kept on this host, and why.
+pub(super) fn not_enforced(why: &str) -> String {
+    format!("  not enforced: that pods do not reach out of this host ({why})\n")
 }
 
 /// Container, network and host names are made of it.

@@ -1,11 +1,11 @@
 //! What would be lost if a cluster were made again, and whether somebody agrees. The decision is pure.
 
-use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use super::holdings::Holdings;
 use super::state::Because;
 use super::{Cluster, ClusterError, ClusterSpec};
+use crate::host_changes::asked;
 use crate::progress::Progress;
 
 /// A cluster that was never finished may have an API server that answers; nobody has been told of it, though.
@@ -100,24 +100,6 @@ impl Cluster {
     }
 }
 
-/// Asks on the terminal; nothing where there is none. Anything but `yes` and `y` means no.
-pub(crate) async fn asked(question: String) -> Option<bool> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return None;
-    }
-    let answer = tokio::task::spawn_blocking(move || {
-        eprint!("\n{question} [y/N] ");
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).map(|_| line).unwrap_or_default()
-    });
-    let answer = answer.await.unwrap_or_default();
-    Some(agrees(&answer))
-}
-
-fn agrees(answer: &str) -> bool {
-    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,11 +121,5 @@ mod tests {
     fn what_may_be_well_is_looked_at_first() {
         assert!(needs_a_look(Because::Different) && needs_a_look(Because::Incomplete));
         assert!(!needs_a_look(Because::Dead));
-    }
-
-    #[test]
-    fn only_a_clear_yes_is_one() {
-        assert!(agrees("y\n") && agrees(" Yes \n"));
-        assert!(!agrees("") && !agrees("\n") && !agrees("no\n") && !agrees("yes please\n"));
     }
 }

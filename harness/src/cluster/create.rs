@@ -48,6 +48,8 @@ pub(crate) struct Creation<'a> {
     pub(crate) nodes: u8,
     pub(crate) istio: bool,
     pub(crate) kind_config: &'a str,
+    /// Pods are kept on this host.
+    pub(crate) keep_in: bool,
     pub(crate) pool: Pool,
     pub(crate) implementation: Option<&'a Implementation>,
 }
@@ -189,7 +191,9 @@ impl Creation<'_> {
         node::script(self.engine, "waiting for containerd", &node.name, node::CONTAINERD_SCRIPT).await?;
         // The node is up and has no pods yet. Sooner would hold it up: a booting node asks for names that only the
         // outside could know, and waits for an answer.
-        engine::egress::block(self.engine, &network_name(self.name)).await?;
+        if self.keep_in {
+            engine::egress::block(self.engine, &network_name(self.name)).await?;
+        }
         let pool = (node.name == kind::control_plane(self.name)).then_some(self.pool);
         let script = node::network_script(node, nodes, pool);
         let routes = node::script(self.engine, "setting routes and addresses", &node.name, &script);
@@ -256,7 +260,7 @@ impl Creation<'_> {
         })
         .await?;
         // There are pods now, and while the rest comes up there is a second to spare.
-        super::check_egress(self.engine, self.name).await
+        if self.keep_in { super::check_egress(self.engine, self.name).await } else { Ok(()) }
     }
 
     async fn implementation(&self, gates: &Gates) -> Result<(), ClusterError> {

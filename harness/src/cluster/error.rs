@@ -7,6 +7,7 @@ use super::lease::LeaseError;
 use super::network::SubnetError;
 use super::state::StateError;
 use crate::engine::EngineError;
+use crate::host_changes::NotAgreed;
 use crate::scenario::node::Problem;
 use crate::supply::SupplyError;
 use crate::supply::cache::CacheError;
@@ -120,6 +121,9 @@ pub enum ClusterError {
         "somebody else took the cluster meanwhile: what is left of the work was not done; try again when they have ended"
     )]
     Interrupted,
+    /// The host would have to be changed, and nobody agreed.
+    #[error(transparent)]
+    NotAgreed(#[from] NotAgreed),
     /// There is no such context.
     #[error(
         "the kubeconfig {path} has no context {name}; it has: {known}. Name one of those with --context, or another file with \
@@ -179,9 +183,9 @@ impl ClusterError {
             Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio(_) => true,
             Self::NoContext { .. } | Self::Refused { .. } => true,
             Self::Unreachable { .. } | Self::Api(ApiError::Kubeconfig { .. }) => true,
-            Self::Silent { .. } | Self::WouldLose { .. } => true,
             Self::Lease(LeaseError::Held(_) | LeaseError::Denied(_)) => true,
             Self::Install(InstallError::NotOurs(_) | InstallError::Left(_)) => true,
+            Self::NotAgreed(_) | Self::Silent { .. } | Self::WouldLose { .. } => true,
             _ => false,
         }
     }

@@ -10,6 +10,19 @@ const ENOUGH: u64 = 1024;
 /// Keeps what the limit was, in the directory of all clusters.
 const BEFORE: &str = "inotify-before";
 
+/// What raising the limit would change on the host; nothing if it need not, or was raised before.
+pub(super) fn change(clusters: &Path, nodes: u8, others: bool) -> Option<String> {
+    change_in(Path::new(LIMIT), clusters, nodes > 1 || others)
+}
+
+fn change_in(limit: &Path, clusters: &Path, needed: bool) -> Option<String> {
+    let current = read(limit).filter(|current| needed && *current < ENOUGH)?;
+    let again = if clusters.join(BEFORE).exists() { " again" } else { "" };
+    Some(format!(
+        "raise fs.inotify.max_user_instances{again} from {current} to {ENOUGH}, which several nodes take; `meshproof down` puts it back"
+    ))
+}
+
 /// Raises the limit for `nodes` nodes in addition to those of other clusters, unless it is high enough. Remembers what it
 /// was; returns a note for people if it should be raised and may not be.
 pub(super) fn raise(clusters: &Path, nodes: u8, others: bool) -> Option<String> {
@@ -74,6 +87,15 @@ mod tests {
         assert_eq!(read(&limit), Some(128));
         restore_in(&limit, dir.path());
         assert_eq!(read(&limit), Some(128));
+    }
+
+    #[test]
+    fn a_change_is_told_only_where_one_is_needed() {
+        let (dir, limit) = host("128");
+        assert!(change_in(&limit, dir.path(), true).unwrap().contains("from 128 to 1024"));
+        assert_eq!(change_in(&limit, dir.path(), false), None);
+        raise_in(&limit, dir.path(), true);
+        assert_eq!(change_in(&limit, dir.path(), true), None);
     }
 
     #[test]

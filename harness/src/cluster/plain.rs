@@ -37,7 +37,9 @@ pub async fn bring_up(
     let releases = implementation.selected(&InstallOptions::default(), &like.artifacts.images)?;
     let way = Way { name: &spec.name, like, cache: &cache, state: &state, progress };
     way.kind(docker::cgroup_v1(&like.engine).await?).await?;
-    engine::egress::block(&like.engine, &network_name(&spec.name)).await?;
+    if like.open.is_none() {
+        engine::egress::block(&like.engine, &network_name(&spec.name)).await?;
+    }
     way.kind_load().await?;
     way.manifests(pool).await?;
     if like.istio.is_some() {

@@ -6,6 +6,7 @@ use super::{ClusterError, ENGINE_LOCK, docker, health, lock};
 use crate::engine::{self, Engine, EngineError};
 use crate::progress::Progress;
 use crate::supply::cache::Cache;
+use crate::supply::host;
 
 /// What was there to remove.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Removed {
     pub traces: bool,
     /// The private engine was stopped, since no cluster is left.
     pub engine: bool,
+    /// Packages that were installed for clusters, and are left, since no cluster is.
+    pub packages: Vec<String>,
 }
 
 impl Removed {
@@ -39,7 +42,7 @@ pub async fn remove_cluster(name: &str, progress: &dyn Progress) -> Result<Remov
     let last = StateDir::list(cache.root()).iter().all(|other| other == name);
     let engine = match engine::find(&cache).await {
         // Our containers may lie in a private engine that died; they would come back with the next one.
-        Ok(None) if removed.traces => engine::ensure_engine(&cache, progress).await.ok(),
+        Ok(None) if removed.traces => engine::ensure_to_remove(&cache, progress).await.ok(),
         // The nodes go with the engine, which nobody else needs.
         Err(EngineError::Silent { host, .. }) if last && host == engine::private_host(&cache) => None,
         found => found?,
@@ -67,6 +70,9 @@ pub async fn remove_cluster(name: &str, progress: &dyn Progress) -> Result<Remov
         // Also cleans up after an engine that died: its containers died with it.
         removed.engine = Engine::stop_private(&cache, progress).await?;
         let _ = std::fs::remove_dir(cache.root().join("clusters"));
+        if removed.traces || removed.engine {
+            removed.packages = host::installed(&cache);
+        }
     }
     Ok(removed)
 }

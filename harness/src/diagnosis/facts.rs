@@ -23,6 +23,8 @@ pub struct Claim {
     pub last_status: Option<u16>,
     /// Requests: who the last answer is from, if a backend gave it.
     pub answered_by: Option<Answerer>,
+    /// Requests: id of the last one, as the gateway gave it.
+    pub last_request: Option<String>,
     /// Requests: the witness that did not bear the answers out.
     pub against: Option<String>,
     /// When the claim's step began (RFC 3339).
@@ -59,8 +61,6 @@ pub struct Answerer {
     pub pod: String,
     /// Whether the program itself was spoken to over TLS.
     pub over_tls: bool,
-    /// Id of the request, as the gateway gave it.
-    pub request: Option<String>,
 }
 
 /// What Istio's configuration says of the mesh.

@@ -53,7 +53,7 @@ pub(super) fn no_client_certificate(facts: &Facts) -> Option<Diagnosis> {
 /// `namespace-label-missing`: the namespace is not in the mesh, so its pods get no sidecars, or the gateway speaks clear text
 /// to pods of the mesh, or there is no mutual TLS that could fail.
 pub(super) fn namespace_label_missing(facts: &Facts) -> Option<Diagnosis> {
-    if let Some(namespace) = pods_without_sidecars(facts) {
+    if let Some((namespace, _)) = pods_without_sidecars(facts) {
         let known = facts.get("namespaces", "", namespace)?;
         let labels = &known["metadata"]["labels"];
         let asked = labels["istio-injection"] == "enabled" || !labels["istio.io/rev"].is_null();
@@ -91,12 +91,14 @@ pub(super) fn label_missing(facts: &Facts, namespace: &str, mut because: Vec<Str
     )
 }
 
-/// The namespace of a claim about pods that wants one more container than those of that namespace have: the sidecar.
-fn pods_without_sidecars(facts: &Facts) -> Option<&str> {
+/// Namespace and name of a pod of which a claim about pods wanted one more container: the sidecar.
+pub(super) fn pods_without_sidecars(facts: &Facts) -> Option<(&str, &str)> {
     let claim = &facts.claim;
     let namespace = claim.expected.strip_prefix("pods of ")?.split(' ').next()?;
-    let of_two = claim.word == "pods" && claim.expected.contains(" 2/2") && claim.seen.contains(" is 1/1 ");
-    (of_two && facts.of("pods", namespace).any(|pod| !inbound::has_sidecar(pod))).then_some(namespace)
+    let (before, _) = claim.seen.split_once(" is 1/1 ")?;
+    let name = before.rsplit(' ').next()?;
+    let of_two = claim.word == "pods" && claim.expected.contains(" 2/2");
+    (of_two && facts.of("pods", namespace).any(|pod| !inbound::has_sidecar(pod))).then_some((namespace, name))
 }
 
 /// Ids of [`upstream_identity_mismatch`].

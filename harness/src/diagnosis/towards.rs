@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Facts, backend, diagnosis,
-    facts::{name_of, text},
+    facts::{items, name_of, text},
     held,
     inbound::{self, Bare, Membership},
     mesh,
@@ -50,11 +50,20 @@ pub(super) fn broken(facts: &Facts) -> Vec<Diagnosis> {
     }
 }
 
-/// An answer was wanted, and the gateway got none from the backend. Where it keeps no log, its status says as much.
+/// An answer was wanted, and the gateway got none from the backend; or it was to be refused, and was not for the reason that
+/// was to be. Where the gateway keeps no log, its status says as much as there is.
 pub(super) fn failed(facts: &Facts) -> bool {
     let claim = &facts.claim;
-    let wanted = claim.expected_status == Some(200) && claim.last_status != Some(200);
-    wanted
+    let unanswered = claim.expected_status == Some(200) && claim.last_status != Some(200);
+    let given = facts.last_account().map(|entry| entry.reason.as_str());
+    // Who waits for mutual TLS to fail does not want to hear why it does.
+    let otherwise = match (&claim.expected_reason, given) {
+        (Some(wanted), Some(given)) if claim.expected_status == claim.last_status => {
+            wanted != given && wanted != "upstream_tls_handshake_failed"
+        }
+        _ => false,
+    };
+    (unanswered || otherwise)
         && match facts.last_account() {
             Some(entry) => {
                 let reason = entry.reason.as_str();
@@ -64,6 +73,17 @@ pub(super) fn failed(facts: &Facts) -> bool {
             }
             None => matches!(claim.last_status, Some(403 | 502 | 503)),
         }
+}
+
+/// A claim about pods that wants a sidecar where there is none: why this pod of a labelled namespace has none.
+pub(super) fn pods_without_sidecars(facts: &Facts) -> Option<Diagnosis> {
+    let (namespace, name) = mesh::pods_without_sidecars(facts)?;
+    let labels = &facts.get("namespaces", "", namespace)?["metadata"]["labels"];
+    if labels["istio-injection"] != "enabled" && labels["istio.io/rev"].is_null() {
+        return None;
+    }
+    let seen = facts.get("pods", namespace, name).filter(|pod| !inbound::has_sidecar(pod))?;
+    Some(without_sidecar(facts, seen, facts.claim.seen.clone()))
 }
 
 /// What the gateway says of the failure, for the reasons.
@@ -82,8 +102,10 @@ pub(super) fn account(facts: &Facts) -> String {
 
 /// Whether the gateway itself says that it spoke mutual TLS, or did not.
 fn spoke_mtls(facts: &Facts) -> Option<bool> {
-    let tls = facts.last_account()?.upstream_tls.as_ref()?;
-    Some(tls.mode == "mtls")
+    let entry = facts.last_account()?;
+    let mutual = entry.upstream_tls.as_ref()?.mode == "mtls";
+    // Some logs know of TLS only once a handshake is done.
+    (mutual || entry.reason != "upstream_tls_handshake_failed").then_some(mutual)
 }
 
 /// The sidecar wants mutual TLS, and the namespace does not carry the label by which gateways know that.
@@ -134,21 +156,37 @@ fn bare(facts: &Facts) -> Option<Diagnosis> {
     if inbound::membership(facts)? != Membership::Enabled || spoke_mtls(facts) == Some(false) {
         return None;
     }
-    let pod = inbound::pods(facts).into_iter().find(|pod| !inbound::has_sidecar(pod))?;
+    // A program that has a certificate of its own may well understand TLS.
+    let bare = |pod: &&Value| !inbound::has_sidecar(pod) && !has_certificate(facts, pod);
+    let pod = inbound::pods(facts).into_iter().find(bare)?;
+    Some(without_sidecar(facts, pod, account(facts)))
+}
+
+/// Whether a certificate is mounted into a pod.
+fn has_certificate(facts: &Facts, pod: &Value) -> bool {
     let namespace = text(&pod["metadata"]["namespace"]);
-    let restart = format!("kubectl -n {namespace} rollout restart deployment/{}", facts.claim.backend);
+    items(&pod["spec"]["volumes"]).iter().any(|volume| {
+        let name = text(&volume["secret"]["secretName"]);
+        facts.get("secrets", namespace, name).is_some_and(|secret| secret["type"] == "kubernetes.io/tls")
+    })
+}
+
+/// The diagnosis for a pod of a labelled namespace that has no sidecar, seen by this.
+fn without_sidecar(facts: &Facts, pod: &Value, seen: String) -> Diagnosis {
+    let namespace = text(&pod["metadata"]["namespace"]);
+    let restart = format!("restart {}, which asks the injector again", workload(facts, pod));
     let (why, next) = match inbound::why_bare(facts, pod) {
         Bare::HostNetwork => {
-            return Some(diagnosis(
+            return diagnosis(
                 "host-network",
                 format!("pod {} is on its node's network (spec.hostNetwork: true), where Istio injects no sidecar", name_of(pod)),
-                [account(facts), "its namespace is labelled, so the gateway speaks mutual TLS, which the program does not".to_owned()],
+                [seen, "its namespace is labelled, so the gateway speaks mutual TLS, which the program does not".to_owned()],
                 format!(
                     "take spec.template.spec.hostNetwork out of the workload ({}), which makes new pods; a restart alone \
                      changes nothing",
                     workload(facts, pod)
                 ),
-            ));
+            );
         }
         Bare::Refused(field) => (
             format!("it refuses injection: {field}"),
@@ -172,15 +210,15 @@ fn bare(facts: &Facts) -> Option<Diagnosis> {
         Bare::Unknown => (
             "why it has none is not known: it forbids no injection, and is no older than its namespace's label and the injector"
                 .to_owned(),
-            format!("read istiod's log and the events of the pod's ReplicaSet; {restart} asks the injector again"),
+            format!("read istiod's log and the events of the pod's ReplicaSet; or {restart}"),
         ),
     };
-    Some(diagnosis(
+    diagnosis(
         "backend-without-sidecar",
         format!("pod {} has no sidecar, but its namespace is labelled for the mesh", name_of(pod)),
-        [account(facts), why],
+        [seen, why],
         next,
-    ))
+    )
 }
 
 /// Kind and name of what makes the pod, as far as its name tells.
@@ -437,6 +475,50 @@ pub(super) mod tests {
             "{diagnosis:?}"
         );
         assert_eq!(diagnose(&silent(Facts::sample())).id, "unknown", "all that was looked at is in order");
+    }
+
+    #[test]
+    fn a_program_with_a_certificate_of_its_own_needs_no_sidecar() {
+        let mounted = json!({"volumes": [{"name": "tls", "secret": {"secretName": "itself-tls"}}]});
+        let of = |kind: &str| {
+            let secret = json!([{"metadata": {"namespace": "isto-example-namespace", "name": "itself-tls"}, "type": kind}]);
+            let pods = pod(false, json!({}), mounted.clone());
+            diagnose(&refused(Facts::sample().with("pods", pods).with("secrets", secret))).id
+        };
+        assert_eq!(of("kubernetes.io/tls"), "unknown");
+        assert_eq!(of("Opaque"), "backend-without-sidecar");
+    }
+
+    #[test]
+    fn a_claim_about_pods_that_lack_their_sidecar_is_explained_as_well() {
+        let of = |facts: Facts| {
+            let mut facts = facts;
+            facts.claim.word = "pods".into();
+            facts.claim.expected =
+                "pods of isto-example-namespace become 1 × backend-v1-… 2/2 within 1s".into();
+            facts.claim.seen = "backend-v1-6c8f9d7b54-q2w8z is 1/1 Running, wanted 2/2 Running".into();
+            diagnose(&facts).id
+        };
+        let host = pod(false, json!({}), json!({"hostNetwork": true}));
+        assert_eq!(of(Facts::sample().with("pods", host)), "host-network");
+        assert_eq!(
+            of(Facts::sample().with("pods", pod(false, json!({}), json!({})))),
+            "backend-without-sidecar"
+        );
+        let bare = Facts::sample().with("pods", pod(false, json!({}), json!({}))).with("namespaces", plain());
+        assert_eq!(of(bare), "namespace-label-missing");
+    }
+
+    #[test]
+    fn a_refusal_for_another_reason_than_the_wanted_one_is_explained() {
+        let facts = Facts::sample()
+            .with("pods", pod(true, json!({}), json!({})))
+            .with("peerauthentications", port_disabled());
+        let mut facts = facts.expecting(503).answered(503, "upstream_tls_handshake_failed");
+        facts.claim.expected_reason = Some("upstream_reset".into());
+        assert_eq!(diagnose(&facts).id, "port-level-mtls");
+        facts.claim.expected_reason = Some("upstream_tls_handshake_failed".into());
+        assert!(broken(&facts).is_empty(), "it failed as it was to");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cluster::api::proxy::EXCEPT;
 use crate::engine::{self, EngineError, capability};
 use crate::supply::ImageSource;
 use crate::supply::cache::Cache;
@@ -56,6 +57,10 @@ pub struct Facts {
     pub lacks_sys_resource: bool,
     /// `fs.inotify.max_user_instances`, of which each node needs many.
     pub inotify_instances: Option<u64>,
+    /// A proxy that the environment names for what is asked by https: the variable and its value, without credentials.
+    pub proxy: Option<String>,
+    /// What the environment excepts from it.
+    pub no_proxy: Option<String>,
     /// The engine that answers.
     pub engine: Option<EngineFacts>,
     /// Why `DOCKER_HOST` cannot be used.
@@ -117,6 +122,12 @@ pub(super) async fn collect(cache: &Cache, image_source: ImageSource) -> Facts {
         cgroup_version: if cgroup_v2() { 2 } else { 1 },
         lacks_sys_resource: capability::lacks_sys_resource(),
         inotify_instances: read_number("/proc/sys/fs/inotify/max_user_instances"),
+        proxy: ["HTTPS_PROXY", "https_proxy"].into_iter().find_map(|name| {
+            let value = set(name)?;
+            let place = value.rsplit_once('@').map_or(value.as_str(), |(_, place)| place);
+            Some(format!("{name}={place}"))
+        }),
+        no_proxy: EXCEPT.into_iter().find_map(set),
         engine: engine.as_ref().map(|engine| EngineFacts {
             host: engine.host().to_owned(),
             version: engine.version().to_owned(),
@@ -129,6 +140,10 @@ pub(super) async fn collect(cache: &Cache, image_source: ImageSource) -> Facts {
         workspace: workspace::root().is_ok(),
         to_build: to_build(cache),
     }
+}
+
+fn set(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 /// What the cache does not hold yet.

@@ -12,8 +12,10 @@ const MEMORY_BYTES: u64 = 4 << 30;
 const DISK_FIRST_BYTES: u64 = 25 << 30;
 /// Disk space for running a cluster.
 const DISK_RUN_BYTES: u64 = 5 << 30;
+/// What is said of a program that comes with a package.
+const INSTALLED: &str = "will be installed";
 /// Below this, a second node's systemd runs out of inotify instances.
-const INOTIFY_INSTANCES: u64 = 256;
+const INOTIFY_INSTANCES: u64 = 1024;
 
 /// How a finding bears on `meshproof up`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -80,6 +82,9 @@ pub fn judge(facts: &Facts, wanted: ImageSource) -> (Vec<Finding>, Plan) {
     findings.push(memory_finding(facts));
     findings.push(disk_finding(facts, &build));
     findings.extend(inotify_finding(facts));
+    findings.extend(egress_finding(facts));
+    findings.extend(proxy_finding(facts));
+    findings.push(changes_finding(facts, &findings));
     (findings, Plan { source, engine, build })
 }
 
@@ -94,7 +99,14 @@ fn has(facts: &Facts, tool: &str) -> bool {
 fn engine_finding(facts: &Facts) -> Finding {
     const ABOUT: &str = "Docker Engine";
     if let Some(problem) = &facts.engine_problem {
-        return finding(ABOUT, Level::Missing, problem, "start it, or unset DOCKER_HOST");
+        // What is there and silent says itself what to do.
+        let named = problem.contains("DOCKER_HOST is");
+        return finding(
+            ABOUT,
+            Level::Missing,
+            problem,
+            if named { "start it, or unset DOCKER_HOST" } else { "" },
+        );
     }
     match &facts.engine {
         Some(engine) if engine.private => {
@@ -208,7 +220,7 @@ fn build_findings(facts: &Facts, source: ImageSource, build: &[(String, Option<f
         }
         let installable = package && facts.root && has(facts, "apt-get");
         let level = if installable { Level::Handled } else { Level::Missing };
-        let what = if installable { "will be installed" } else { "not on PATH, and needed to build" };
+        let what = if installable { INSTALLED } else { "not on PATH, and needed to build" };
         findings.push(finding(tool, level, what, if installable { "" } else { remedy }));
     };
     need("go", from_source, false, "install Go 1.26 or later: https://go.dev/doc/install");
@@ -279,6 +291,79 @@ fn inotify_finding(facts: &Facts) -> Option<Finding> {
         format!("{instances} instances per user; several nodes need more"),
         if facts.root { "" } else { "sudo sysctl fs.inotify.max_user_instances=1024" },
     ))
+}
+
+/// What is not enforced where the engine is the user's own.
+fn egress_finding(facts: &Facts) -> Option<Finding> {
+    const ABOUT: &str = "pods stay in";
+    let theirs = facts.engine.as_ref().is_some_and(|engine| !engine.private);
+    match (theirs, facts.root) {
+        (false, _) => None,
+        (true, true) => Some(finding(
+            ABOUT,
+            Level::Handled,
+            "a rule is added to the chain DOCKER-USER, and removed by `down`",
+            "",
+        )),
+        (true, false) => Some(finding(
+            ABOUT,
+            Level::Warning,
+            "not enforced: the rule by which pods do not reach out of this host takes root; everything else works without",
+            "run as root if they must not",
+        )),
+    }
+}
+
+fn proxy_finding(facts: &Facts) -> Option<Finding> {
+    let proxy = facts.proxy.as_ref()?;
+    let except = facts
+        .no_proxy
+        .as_ref()
+        .map_or("nothing is excepted".to_owned(), |except| format!("NO_PROXY={except}"));
+    Some(finding(
+        "proxy",
+        Level::Good,
+        format!(
+            "{proxy}, {except}; clusters on this host are asked without it, those of --context through it unless excepted"
+        ),
+        "",
+    ))
+}
+
+/// What `meshproof up` would change on the host, all in one place: it takes consent.
+fn changes_finding(facts: &Facts, findings: &[Finding]) -> Finding {
+    const ABOUT: &str = "host changes";
+    let handled = |about: &str| {
+        findings.iter().any(|finding| finding.about == about && finding.level == Level::Handled)
+    };
+    let packages: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.level == Level::Handled && finding.what == INSTALLED)
+        .map(|finding| finding.about)
+        .collect();
+    let mut changes = Vec::new();
+    if handled("Docker Engine") {
+        let install = if has(facts, "dockerd") { "" } else { "install Debian's docker.io and iptables; " };
+        changes.push(format!("{install}start a private engine with a bridge, iptables rules and forwarding"));
+    }
+    if !packages.is_empty() {
+        changes.push(format!("install what building takes: {}", packages.join(", ")));
+    }
+    if handled("inotify") {
+        changes.push("raise fs.inotify.max_user_instances for several nodes".to_owned());
+    }
+    if handled("pods stay in") {
+        changes.push("add a rule to DOCKER-USER".to_owned());
+    }
+    if changes.is_empty() {
+        return finding(ABOUT, Level::Good, "none", "");
+    }
+    finding(
+        ABOUT,
+        Level::Handled,
+        changes.join("; "),
+        "asked for on a terminal; elsewhere agree with --host-changes allow. `meshproof down` undoes all but packages",
+    )
 }
 
 /// Bytes for people.

@@ -28,6 +28,19 @@ pub async fn block(engine: &Engine, network: &str) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// What setting the rule changes on the host; nothing if it is there, or the engine is a private one, whose rules come and go with it.
+pub async fn change(engine: &Engine, network: &str) -> Option<String> {
+    if engine.is_private() || is_blocked(engine, network).await {
+        return None;
+    }
+    Some("add a rule to the chain DOCKER-USER, by which pods do not reach out of this host; it goes with `meshproof down`".to_owned())
+}
+
+async fn is_blocked(engine: &Engine, network: &str) -> bool {
+    let (Ok(bridge), Ok(program)) = (bridge_of(engine, network).await, program().await) else { return false };
+    command(program, "-C", &bridge).run().await.is_ok()
+}
+
 /// Removes the rules of [`block`] whose network is gone, however it went. Repeatable; where Docker has no chains there is
 /// nothing to do.
 ///

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::private::Layout;
-use super::process::{ProcessId, children, mentioning, signal, wait_gone};
+use super::process::{ProcessId, Seen, all, signal, wait_gone};
 use super::{EngineError, egress};
 use crate::supply::command::Tool;
 
@@ -13,9 +13,15 @@ use crate::supply::command::Tool;
 const CHAINS: [&str; 5] =
     ["DOCKER", "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2", "DOCKER-USER", "DOCKER-INGRESS"];
 
+/// The engine's store of its networks, below its data.
+const NETWORKS: &str = "network/files/local-kv.db";
+/// The programs of an engine.
+const PROGRAMS: [&str; 6] =
+    ["dockerd", "containerd", "containerd-shim", "containerd-shim-runc-v2", "docker-proxy", "runc"];
+
 /// Ends the engine's processes, unmounts its mounts and removes its bridges.
-pub(super) async fn remove(layout: &Layout) -> Result<(), EngineError> {
-    end_processes(&layout.run).await;
+pub(super) async fn remove(layout: &Layout, recorded: Option<ProcessId>) -> Result<(), EngineError> {
+    end_processes(layout, recorded.as_ref()).await;
     for dir in [&layout.run, &layout.data] {
         unmount_below(dir).await;
     }
@@ -31,31 +37,44 @@ pub(super) async fn remove(layout: &Layout) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// dockerd, its containerd, its shims (all name the run directory) and what runs in their containers.
-async fn end_processes(run: &Path) {
-    let mut ended = Vec::new();
+/// dockerd, its containerd, its shims and what runs in their containers.
+async fn end_processes(layout: &Layout, recorded: Option<&ProcessId>) {
     for round in 0..5 {
-        let mut found = mentioning(run);
-        // Containers of a shim are its children: they name nothing, and outlive it.
-        for (pid, line) in found.clone() {
-            if line.contains("containerd-shim") {
-                found.extend(children(pid).into_iter().map(|child| (child, String::new())));
-            }
-        }
+        let found: Vec<ProcessId> = all()
+            .iter()
+            .filter(|seen| belongs(seen, &layout.run, &layout.cgroup, recorded))
+            .map(|seen| seen.id.clone())
+            .collect();
         if found.is_empty() {
             break;
         }
         tracing::debug!(round, count = found.len(), "ending processes a dead engine left");
-        for (pid, _) in found {
-            if let Some(process) = ProcessId::of(pid) {
-                signal(pid, "KILL").await;
-                ended.push(process);
+        for process in &found {
+            // Its number may have gone to another one since.
+            if process.is_alive() {
+                signal(process.pid, "KILL").await;
             }
         }
-        for process in ended.drain(..) {
-            wait_gone(&process, Duration::from_secs(5)).await;
+        for process in &found {
+            wait_gone(process, Duration::from_secs(5)).await;
         }
     }
+}
+
+/// Whether a process is proved to be the engine's: it was written down when it was started, it is one of Docker's programs with
+/// one of the engine's own paths for an argument, or it lives in the engine's control group. That a command line mentions such
+/// a path proves nothing: so does that of an editor.
+fn belongs(seen: &Seen, run: &Path, cgroup: &str, recorded: Option<&ProcessId>) -> bool {
+    let own_path = |argument: &String| {
+        let value = argument.split_once('=').map_or(argument.as_str(), |(_, value)| value);
+        Path::new(value.strip_prefix("unix://").unwrap_or(value)).starts_with(run)
+    };
+    let is_dockers = PROGRAMS.contains(&seen.program.as_str()) && seen.arguments.iter().skip(1).any(own_path);
+    let in_group = seen.groups.lines().any(|line| {
+        let path = line.splitn(3, ':').nth(2).unwrap_or_default();
+        Path::new(path).starts_with(Path::new("/").join(cgroup))
+    });
+    recorded == Some(&seen.id) || is_dockers || in_group
 }
 
 async fn unmount_below(dir: &Path) {
@@ -99,7 +118,7 @@ fn remove_tree_of_groups(dir: &Path) {
 }
 
 async fn remove_bridges(layout: &Layout) {
-    let networks = layout.data.join("network/files/local-kv.db");
+    let networks = layout.data.join(NETWORKS);
     // Bridges of user-made networks are named after the network's id, which the engine's store holds.
     let store = std::fs::read(&networks).unwrap_or_default();
     let Ok(links) = std::fs::read_dir("/sys/class/net") else { return };
@@ -120,9 +139,11 @@ fn is_bridge_of(store: &[u8], name: &str) -> bool {
 }
 
 /// Removes what all engines of a host share: dockerd's iptables rules and chains, and the directories it and
-/// containerd make in /run. While another engine runs, only the rules about this one's bridge.
-pub(super) async fn remove_shared(layout: &Layout) {
-    let shared = another_engine_runs();
+/// containerd make in /run. While another engine runs, or where one had its chains before this one came, only the rules about
+/// this one's bridges.
+pub(super) async fn remove_shared(layout: &Layout, anothers: bool) {
+    let shared = anothers || another_engine_runs();
+    let store = std::fs::read(layout.data.join(NETWORKS)).unwrap_or_default();
     if !shared {
         remove_sockets(Path::new("/run/containerd/s"));
         for dir in ["/run/containerd/s", "/run/containerd", "/run/docker/plugins", "/run/docker"] {
@@ -134,7 +155,7 @@ pub(super) async fn remove_shared(layout: &Layout) {
             let list = Tool::new("list rules", program).args(["-w", "-t", table, "-S"]).run().await;
             let rules = list.unwrap_or_default();
             let removals = if shared {
-                removals_of_bridge(&rules, &layout.bridge)
+                removals_of_bridges(&rules, |name| name == layout.bridge || is_bridge_of(&store, name))
             } else {
                 removals(&rules, &layout.bridge)
             };
@@ -149,9 +170,9 @@ pub(super) async fn remove_shared(layout: &Layout) {
     }
 }
 
-/// The commands that remove the rules about one bridge.
-fn removals_of_bridge(rules: &str, bridge: &str) -> Vec<Vec<String>> {
-    let about = |line: &&str| line.starts_with("-A ") && line.split_whitespace().any(|word| word == bridge);
+/// The commands that remove the rules about some bridges.
+fn removals_of_bridges(rules: &str, ours: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
+    let about = |line: &&str| line.starts_with("-A ") && line.split_whitespace().any(&ours);
     rules
         .lines()
         .filter(about)
@@ -167,11 +188,7 @@ fn remove_sockets(dir: &Path) {
 
 /// Whether any dockerd or containerd runs on this host.
 pub(super) fn another_engine_runs() -> bool {
-    [("dockerd", "dockerd"), ("containerd", "containerd")].iter().any(|(mention, name)| {
-        mentioning(Path::new(mention)).iter().any(|(pid, _)| {
-            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == *name)
-        })
-    })
+    all().iter().any(|seen| ["dockerd", "containerd"].contains(&seen.program.as_str()))
 }
 
 /// The commands that undo what `iptables -S` lists of dockerd: references first, then contents, then chains. Where people
@@ -220,6 +237,46 @@ fn dockers(rule: &[String], bridge: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn seen(program: &str, line: &str, groups: &str) -> Seen {
+        Seen {
+            id: ProcessId::of(std::process::id()).unwrap(),
+            program: program.to_owned(),
+            arguments: line.split(' ').map(str::to_owned).collect(),
+            groups: groups.to_owned(),
+        }
+    }
+
+    #[test]
+    fn only_what_is_proved_to_be_the_engines_is_ended() {
+        let ours = |seen: &Seen| belongs(seen, Path::new("/run/meshproof-1"), "meshproof-1", None);
+        let elsewhere = "4:memory:/user.slice\n0::/user.slice\n";
+        for (program, line) in [
+            ("dockerd", "dockerd --host=unix:///run/meshproof-1/docker.sock --data-root=/d"),
+            ("containerd", "containerd --config /run/meshproof-1/exec/containerd/containerd.toml"),
+            (
+                "containerd-shim-runc-v2",
+                "/usr/bin/containerd-shim-runc-v2 -address /run/meshproof-1/exec/containerd/containerd.sock",
+            ),
+        ] {
+            assert!(ours(&seen(program, line, elsewhere)), "{line}");
+        }
+        for (program, line) in [
+            ("vim", "vim /run/meshproof-1/docker.sock"),
+            ("tail", "tail -f /run/meshproof-1/log"),
+            ("docker", "docker --host unix:///run/meshproof-1/docker.sock ps"),
+            ("bash", "bash -c dockerd --host=unix:///run/meshproof-1/docker.sock"),
+            ("dockerd", "dockerd --host=unix:///run/meshproof-10/docker.sock"),
+            ("dockerd", "dockerd --label=about:/run/meshproof-1/docker.sock"),
+            ("containerd", "/run/meshproof-1/containerd"),
+        ] {
+            assert!(!ours(&seen(program, line, elsewhere)), "{line}");
+        }
+        assert!(ours(&seen("sleep", "sleep 1", "4:memory:/meshproof-1/abc\n0::/\n")));
+        assert!(!ours(&seen("sleep", "sleep 1", "4:memory:/meshproof-10/abc\n")));
+        let recorded = seen("anything", "", elsewhere);
+        assert!(belongs(&recorded, Path::new("/run/x"), "x", Some(&recorded.id)));
+    }
+
     #[test]
     fn mounts_are_unmounted_from_the_inside_out() {
         let table = "1 0 8:1 / / rw - ext4 a rw\n2 1 8:1 / /run/x rw - tmpfs a rw\n3 2 8:1 / /run/x/a rw - nsfs a rw\n\
@@ -258,8 +315,10 @@ mod tests {
     #[test]
     fn beside_another_engine_only_rules_about_our_bridge_go() {
         let rules = "-N DOCKER\n-A FORWARD -j DOCKER-USER\n-A FORWARD -o mp01234567 -j DOCKER\n-A FORWARD -o docker0 -j DOCKER\n";
-        let commands: Vec<String> =
-            removals_of_bridge(rules, "mp01234567").into_iter().map(|c| c.join(" ")).collect();
+        let commands: Vec<String> = removals_of_bridges(rules, |name| name == "mp01234567")
+            .into_iter()
+            .map(|c| c.join(" "))
+            .collect();
         assert_eq!(commands, ["-D FORWARD -o mp01234567 -j DOCKER"]);
     }
 

@@ -53,6 +53,9 @@ struct Before {
     /// The policy of FORWARD, if it could be told.
     #[serde(default)]
     policy: Option<String>,
+    /// Docker's chains were there: they are another engine's, which need not run when this one stops.
+    #[serde(default)]
+    chains: bool,
 }
 
 /// What is remembered about a running engine.
@@ -91,6 +94,20 @@ impl Layout {
 /// The private engine's address, running or not.
 pub(super) fn host(cache: &Cache) -> String {
     format!("unix://{}", layout(cache).socket().display())
+}
+
+/// What starting it changes on the host.
+pub(super) fn change(cache: &Cache) -> String {
+    let bridge = layout(cache).bridge;
+    format!(
+        "start a private Docker Engine: processes, the bridge {bridge}, Docker's iptables rules, and forwarding of packets; all of it \
+         goes with `meshproof down`"
+    )
+}
+
+/// Whether there are containers in it, running or not.
+pub(super) fn holds_containers_of(cache: &Cache) -> bool {
+    holds_containers(&layout(cache))
 }
 
 /// Whether its process runs, whether it answers or not.
@@ -152,7 +169,7 @@ pub(super) async fn start(cache: &Cache, progress: &dyn Progress) -> Result<Engi
 async fn start_locked(cache: &Cache) -> Result<Engine, EngineError> {
     let layout = layout(cache);
     // One that is alive was found before, or refused.
-    leftovers::remove(&layout).await?;
+    leftovers::remove(&layout, layout.state().map(|state| state.process)).await?;
     for dir in [&layout.data, &layout.run] {
         std::fs::create_dir_all(dir).map_err(io("create", dir))?;
     }
@@ -185,7 +202,9 @@ async fn remember(layout: &Layout) -> Result<(), EngineError> {
     let forwarding = std::fs::read_to_string(FORWARDING).is_ok_and(|value| value.trim() == "1");
     let rules = Tool::new("read the policy", "iptables").args(["-w", "-S", "FORWARD"]).run().await;
     let policy = rules.ok().and_then(|rules| policy(&rules));
-    let text = serde_json::to_vec(&Before { forwarding, policy }).map_err(std::io::Error::from);
+    let all = Tool::new("read the chains", "iptables").args(["-w", "-S"]).run().await.unwrap_or_default();
+    let chains = all.lines().any(|line| line == "-N DOCKER" || line == "-N DOCKER-USER");
+    let text = serde_json::to_vec(&Before { forwarding, policy, chains }).map_err(std::io::Error::from);
     text.and_then(|text| std::fs::write(&layout.before, text)).map_err(io("write", &layout.before))
 }
 
@@ -194,10 +213,12 @@ fn policy(rules: &str) -> Option<String> {
     rules.lines().find_map(|line| line.strip_prefix("-P FORWARD ")).map(|policy| policy.trim().to_owned())
 }
 
+fn before(layout: &Layout) -> Option<Before> {
+    serde_json::from_slice(&std::fs::read(&layout.before).ok()?).ok()
+}
+
 async fn restore(layout: &Layout) {
-    let before =
-        std::fs::read(&layout.before).ok().and_then(|text| serde_json::from_slice::<Before>(&text).ok());
-    if let Some(before) = before.filter(|before| !before.forwarding)
+    if let Some(before) = before(layout).filter(|before| !before.forwarding)
         && !leftovers::another_engine_runs()
     {
         let policy = before.policy.as_deref().unwrap_or("ACCEPT");
@@ -341,8 +362,9 @@ async fn stop_locked(cache: &Cache, layout: &Layout) -> Result<(), EngineError> 
         signal(state.process.pid, "TERM").await;
         wait_gone(&state.process, STOP_LIMIT).await;
     }
-    leftovers::remove(layout).await?;
-    leftovers::remove_shared(layout).await;
+    leftovers::remove(layout, layout.state().map(|state| state.process)).await?;
+    // What is not known to be of this engine is another's.
+    leftovers::remove_shared(layout, before(layout).is_none_or(|before| before.chains)).await;
     restore(layout).await;
     if layout.run.exists() {
         std::fs::remove_dir_all(&layout.run).map_err(io("remove", &layout.run))?;

@@ -1,6 +1,5 @@
 //! Processes recognised across restarts of this program, in spite of reused ids and reboots.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -70,29 +69,45 @@ pub(super) async fn wait_gone(process: &ProcessId, limit: Duration) -> bool {
     true
 }
 
-/// Processes whose command line mentions `path`, with that line; this process is none of them.
-pub(super) fn mentioning(path: &Path) -> Vec<(u32, String)> {
-    let path = path.to_string_lossy();
+/// What a process shows of itself.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) id: ProcessId,
+    /// Name of the file it runs; empty where that may not be looked at.
+    pub(super) program: String,
+    /// Its command line, the program's name first.
+    pub(super) arguments: Vec<String>,
+    /// Its control groups, a line each (`<number>:<controllers>:<path>`).
+    pub(super) groups: String,
+}
+
+/// All processes but this one.
+pub(super) fn all() -> Vec<Seen> {
     let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
     all.flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .filter(|pid| *pid != std::process::id())
-        .filter_map(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            line.contains(path.as_ref()).then_some((pid, line))
-        })
+        .filter_map(see)
         .collect()
 }
 
-/// Direct children of a process.
-pub(super) fn children(pid: u32) -> Vec<u32> {
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    tasks
-        .flatten()
-        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect()
+fn see(pid: u32) -> Option<Seen> {
+    // First: what is read after it is this very process's, or of none.
+    let id = ProcessId::of(pid)?;
+    let file = |name: &str| std::path::PathBuf::from(format!("/proc/{pid}/{name}"));
+    let program = std::fs::read_link(file("exe")).ok();
+    let program = program
+        .as_deref()
+        .and_then(std::path::Path::file_name)
+        .map(|name| name.to_string_lossy().into_owned());
+    let line = std::fs::read(file("cmdline")).unwrap_or_default();
+    let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    Some(Seen {
+        id,
+        program: program.unwrap_or_default().trim_end_matches(" (deleted)").to_owned(),
+        arguments: words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+        groups: std::fs::read_to_string(file("cgroup")).unwrap_or_default(),
+    })
 }
 
 #[cfg(test)]
@@ -122,7 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn no_process_mentions_a_path_nobody_uses() {
-        assert!(mentioning(Path::new("/run/no-such-path-anywhere-4711")).is_empty());
+    fn a_child_is_seen_with_its_program_and_arguments() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let seen = see(child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(seen.arguments, ["sleep", "60"]);
+        assert!(seen.id.pid == child.id() && !seen.program.is_empty() && !seen.groups.is_empty());
     }
 }

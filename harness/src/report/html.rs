@@ -99,7 +99,7 @@ impl Page {
         Self {
             run: report.run.clone(),
             verdict,
-            headline: requirements::headline(&requirements),
+            headline: headline(report, &requirements),
             subline: subline(report),
             facts: facts(report),
             errors: report.errors.iter().map(|(phase, error)| named(phase, error)).collect(),
@@ -113,6 +113,14 @@ impl Page {
             mutants: mutants::of(&Table::last_measured()),
         }
     }
+}
+
+/// What came of the requirements, and what must not be read without.
+fn headline(report: &Report, requirements: &[Requirement]) -> String {
+    std::iter::once(requirements::headline(requirements))
+        .chain(report.caveats())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// `2 of 3 scenarios proved in 1 min 05 s`.
@@ -161,6 +169,17 @@ fn facts(report: &Report) -> Vec<Named> {
         let runs: Vec<&str> = report.parts.iter().map(|part| part.run.as_str()).collect();
         facts.push(named("merged from", runs.join(", ")));
     }
+    if let Some(parent) = &report.rerun_of {
+        facts.push(named("rerun of", parent));
+    }
+    for (id, attempts) in &report.attempts {
+        let told: Vec<_> =
+            attempts.iter().map(|a| format!("{} in run {}: {}", a.verdict, a.run, a.why)).collect();
+        facts.push(named(format!("{id} before"), told.join("; ")));
+    }
+    // Those of scenarios are many; report.json has them.
+    let basis = report.basis.lines().into_iter().filter(|(what, _)| !what.starts_with("scenario "));
+    facts.extend(basis.map(|(what, value)| named(what, value)));
     if let Some(code) = report.exit_code {
         facts.push(named("exit code", code.to_string()));
     }

@@ -59,6 +59,9 @@ pub struct Report {
     /// Ids of scenarios that were proved there and did not run again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carried_over: Vec<String>,
+    /// Why nothing of the run it follows is carried over: what it proved then, it proved of something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_carried_over: Option<String>,
     /// Ids of scenarios that were proved only when they ran again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flaky: Vec<String>,
@@ -112,6 +115,26 @@ impl Report {
         self.implementation = Some(ImplementationInfo { version, ..implementation.clone() });
     }
 
+    /// What must stand beside the verdict, for people: what was proved only at another attempt, and what this run says
+    /// nothing of.
+    pub fn caveats(&self) -> Vec<String> {
+        let mut caveats = Vec::new();
+        if !self.flaky.is_empty() {
+            caveats.push(format!(
+                "{} flaky (proved only when run again): {}",
+                self.flaky.len(),
+                self.flaky.join(", ")
+            ));
+        }
+        if let Some(parent) = &self.rerun_of {
+            caveats.push(match &self.not_carried_over {
+                Some(why) => format!("what run {parent} proved is not in here, for {why}"),
+                None => format!("{} carried over from run {parent}", self.carried_over.len()),
+            });
+        }
+        caveats
+    }
+
     fn end(&mut self, result: &ScenarioResult) {
         if result.verdict.is_good() && self.attempts.contains_key(&result.id) {
             self.flaky.push(result.id.clone());
@@ -146,6 +169,7 @@ impl Report {
                 }
                 self.end(result);
             }
+            Event::NotCarriedOver { why } => self.not_carried_over = Some(why.clone()),
             Event::Attempted { scenario, attempt } => {
                 self.attempts.entry(scenario.clone()).or_default().push(attempt.clone());
                 self.scenarios.retain(|result| result.id != *scenario);
@@ -237,6 +261,36 @@ mod tests {
         events.pop();
         let report = Report::from_events(&events);
         assert_eq!((report.verdict, report.exit_code, report.scenarios.len()), (None, None, 1));
+    }
+
+    #[test]
+    fn only_the_last_attempt_counts_and_what_it_took_is_told() {
+        let (failed, proved) =
+            (sample::failed(), ScenarioResult { id: sample::failed().id, ..sample::proved() });
+        let ended = |result: &ScenarioResult| Event::ScenarioFinished { result: Box::new(result.clone()) };
+        let attempt = Attempt::of("run", &failed);
+        let again = Event::Attempted { scenario: failed.id.clone(), attempt: attempt.clone() };
+        let report = Report::from_events(&[ended(&failed), again.clone(), ended(&proved)]);
+        assert_eq!((report.scenarios.len(), report.scenarios[0].verdict), (1, Verdict::Proved));
+        assert_eq!(report.flaky, [failed.id.clone()]);
+        assert_eq!(report.attempts[&failed.id], [attempt]);
+        assert!(report.caveats()[0].starts_with("1 flaky"), "{:?}", report.caveats());
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+        let report = Report::from_events(&[ended(&failed), again, ended(&failed)]);
+        assert!(report.flaky.is_empty() && report.scenarios.len() == 1);
+    }
+
+    #[test]
+    fn the_report_says_what_was_proved_of_what() {
+        let mut events = sample::proved_run();
+        let mut basis = event::Basis { harness: event::Harness::this(), ..event::Basis::default() };
+        basis.digests.images = [("echo".to_owned(), "sha256:1".to_owned().into())].into();
+        events.insert(1, Event::RestsOn { basis: Box::new(basis) });
+        let report = serde_json::to_value(Report::from_events(&events)).unwrap();
+        assert_eq!(report["schema"], 2);
+        assert_eq!(report["digests"]["images"]["echo"], "sha256:1");
+        assert!(report["harness"]["source"].as_str().unwrap().starts_with("sha256:"));
     }
 
     #[test]

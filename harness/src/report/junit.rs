@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use super::{
     explain::explain,
     json::Report,
     text::{in_other_words, outcome},
 };
-use crate::event::{ScenarioResult, StepResult, Verdict};
+use crate::event::{Attempt, ScenarioResult, StepResult, Verdict};
 
 /// The run in JUnit's format.
 pub(super) fn render(report: &Report) -> Result<String, SerializeError> {
     let mut junit = quick_junit::Report::new("meshproof");
     junit.set_time(Duration::from_millis(report.timings.total));
-    junit.add_test_suites(report.scenarios.iter().map(suite));
+    junit.add_test_suites(report.scenarios.iter().map(|scenario| suite(report, scenario)));
     // A phase that failed and was made good says nothing, where scenarios ran.
     if report.scenarios.is_empty() || report.exit_code.is_some_and(|code| code > 1) {
         junit.add_test_suites(setup(report));
@@ -53,7 +53,7 @@ fn not_run(report: &Report) -> Option<TestSuite> {
     (!suite.test_cases.is_empty()).then_some(suite)
 }
 
-fn suite(scenario: &ScenarioResult) -> TestSuite {
+fn suite(report: &Report, scenario: &ScenarioResult) -> TestSuite {
     let mut suite = TestSuite::new(scenario.name());
     suite.set_time(Duration::from_millis(scenario.duration_ms));
     suite.add_property(Property::new("title", scenario.title.as_str()));
@@ -65,8 +65,21 @@ fn suite(scenario: &ScenarioResult) -> TestSuite {
     for requirement in &scenario.requirements {
         suite.add_property(Property::new(requirement.id.as_str(), requirement.verdict.to_string()));
     }
+    let attempts = report.attempts.get(&scenario.id).map(Vec::as_slice).unwrap_or_default();
+    if report.flaky.contains(&scenario.id) {
+        suite.add_property(Property::new("flaky", "proved only when run again"));
+    }
+    if let Some(parent) = report.rerun_of.as_ref().filter(|_| report.carried_over.contains(&scenario.id)) {
+        suite.add_property(Property::new("carried over from", parent.as_str()));
+    }
     for step in &scenario.steps {
-        suite.add_test_case(case(scenario, step));
+        let mut case = case(scenario, step);
+        // A scenario that broke off outside of any step has its attempts at the first one.
+        let own = attempts.iter().filter(|attempt| attempt.step.unwrap_or(0) == step.info.index);
+        for attempt in own {
+            case.status.add_rerun(rerun(attempt));
+        }
+        suite.add_test_case(case);
     }
     for problem in &scenario.problems {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
@@ -76,6 +89,20 @@ fn suite(scenario: &ScenarioResult) -> TestSuite {
         suite.add_test_case(case);
     }
     suite
+}
+
+/// An attempt before: of a case that passed at last it makes a flaky one.
+fn rerun(attempt: &Attempt) -> TestRerun {
+    let kind = match attempt.verdict {
+        Verdict::Failed => NonSuccessKind::Failure,
+        _ => NonSuccessKind::Error,
+    };
+    let mut rerun = TestRerun::new(kind);
+    rerun.set_message(format!("{} in run {}: {}", attempt.verdict, attempt.run, attempt.why));
+    if let Some(diagnosis) = &attempt.diagnosis {
+        rerun.set_type(diagnosis.as_str());
+    }
+    rerun
 }
 
 fn case(scenario: &ScenarioResult, step: &StepResult) -> TestCase {
@@ -131,6 +158,18 @@ mod tests {
     #[test]
     fn a_run_is_a_suite_per_scenario() {
         insta::assert_snapshot!(render(&Report::from_events(&sample::failed_run())).unwrap());
+    }
+
+    #[test]
+    fn what_was_proved_only_when_it_ran_again_is_flaky() {
+        let mut report = Report::from_events(&sample::proved_run());
+        let id = report.scenarios[0].id.clone();
+        let attempt = Attempt { run: "first".into(), ..Attempt::of("first", &sample::failed()) };
+        report.attempts.insert(id.clone(), vec![attempt]);
+        report.flaky.push(id);
+        let xml = render(&report).unwrap();
+        assert!(xml.contains("<flakyFailure ") && xml.contains("failed in run first"), "{xml}");
+        assert!(xml.contains(r#"<property name="flaky""#) && xml.contains("failures=\"0\""), "{xml}");
     }
 
     #[test]

@@ -101,6 +101,14 @@ fn merge(parts: &[Report], run: String) -> Result<(Report, Vec<Moved>), MergeErr
     same(parts, "the implementation's version", |report| {
         non_empty(&report.implementation.as_ref()?.version)
     })?;
+    for (at, part) in parts.iter().enumerate() {
+        for before in parts.iter().take(at) {
+            if let Some(what) = before.basis.difference(&part.basis) {
+                let (one, other) = (before.run.clone(), part.run.clone());
+                return Err(MergeError::Different { one, other, what });
+            }
+        }
+    }
     same(parts, "selection", |report| {
         report.partition.as_ref().map(|share| format!("{} shares of {}", share.of, share.whole.join(", ")))
     })?;
@@ -118,6 +126,11 @@ fn merge(parts: &[Report], run: String) -> Result<(Report, Vec<Moved>), MergeErr
         }
     }
     for part in parts {
+        merged.basis.add(&part.basis);
+        for (id, attempts) in &part.attempts {
+            merged.attempts.entry(id.clone()).or_default().extend(attempts.iter().cloned());
+        }
+        merged.flaky.extend(part.flaky.iter().cloned());
         merged.timings.total += part.timings.total;
         for (phase, ms) in &part.timings.phases {
             *merged.timings.phases.entry(phase.clone()).or_default() += ms;
@@ -130,6 +143,8 @@ fn merge(parts: &[Report], run: String) -> Result<(Report, Vec<Moved>), MergeErr
         let (run, started, total_ms) = (part.run.clone(), part.started.clone(), part.timings.total);
         merged.parts.push(Part { run, started, total_ms });
     }
+    merged.flaky.sort();
+    merged.flaky.dedup();
     let missing = missing_shares(parts);
     if !missing.is_empty() {
         merged.errors.insert("shares".into(), format!("missing: {}", missing.join(", ")));
@@ -181,15 +196,30 @@ fn missing_shares(parts: &[Report]) -> Vec<String> {
 
 /// Every scenario, those that stand there several times numbered; in the order of the selection.
 fn scenarios(parts: &[Report], selected: &[String]) -> (Vec<ScenarioResult>, Vec<Moved>) {
+    // What a run only carried over counts once: in the run that proved it, or else in the first that carried it over.
+    let counts = |part: &Report, scenario: &ScenarioResult| {
+        let Some(parent) = part.rerun_of.as_ref().filter(|_| part.carried_over.contains(&scenario.id)) else {
+            return true;
+        };
+        let carries = |other: &&Report| {
+            other.run == *parent
+                || other.rerun_of.as_ref() == Some(parent) && other.carried_over.contains(&scenario.id)
+        };
+        parts.iter().find(carries).is_some_and(|first| std::ptr::eq(first, part))
+    };
+    let mut all = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        all.extend(
+            part.scenarios.iter().filter(|scenario| counts(part, scenario)).map(|scenario| (at, scenario)),
+        );
+    }
     let mut times: BTreeMap<&str, u32> = BTreeMap::new();
-    for scenario in parts.iter().flat_map(|part| &part.scenarios) {
+    for (_, scenario) in &all {
         *times.entry(&scenario.id).or_default() += 1;
     }
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
     let (mut merged, mut evidence) = (Vec::new(), Vec::new());
-    for (part, scenario) in
-        parts.iter().enumerate().flat_map(|(i, part)| part.scenarios.iter().map(move |s| (i, s)))
-    {
+    for (part, scenario) in all {
         let number = seen.entry(&scenario.id).or_default();
         *number += 1;
         let repeated = times.get(scenario.id.as_str()).is_some_and(|times| *times > 1);

@@ -320,6 +320,10 @@ impl EventSink for Terminal {
                     state.attempted.insert(result.id.clone());
                 }
             }
+            Event::NotCarriedOver { why } => {
+                let line = format!("  nothing of it is carried over: {why}");
+                self.lock().say(&self.paint.dim(&line));
+            }
             Event::Attempted { scenario, attempt } => {
                 let mut state = self.lock();
                 state.attempted.insert(scenario.clone());
@@ -419,6 +423,20 @@ mod tests {
     #[test]
     fn plain_lines_tell_a_run_from_phases_to_the_explanation() {
         insta::assert_snapshot!(shown(&sample::failed_run(), false, false));
+    }
+
+    #[test]
+    fn a_scenario_that_was_proved_only_when_it_ran_again_is_in_the_last_line() {
+        let failed = sample::failed();
+        let attempt = crate::event::Attempt::of("first", &failed);
+        let proved = ScenarioResult { id: failed.id.clone(), ..sample::proved() };
+        let end = Event::RunFinished { verdict: Verdict::Proved, exit_code: 0, total_ms: 1_000 };
+        let carried = Event::CarriedOver { result: Box::new(sample::proved()), attempts: vec![] };
+        let ended = |result| Event::ScenarioFinished { result: Box::new(result) };
+        let again = Event::Attempted { scenario: failed.id.clone(), attempt };
+        let shown = shown(&[carried, ended(failed), again, ended(proved), end], false, false);
+        let last = "✓ 2 scenarios: 2 proved, 1 flaky (broken/istio-alpn), 1 carried over in 1.0 s";
+        assert!(shown.contains(last) && shown.contains("broken/istio-alpn failed in run first"), "{shown}");
     }
 
     #[test]

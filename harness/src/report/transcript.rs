@@ -21,7 +21,7 @@ struct Transcript<'a> {
     document: &'a str,
     verdict: Verdict,
     requirements: BTreeMap<Id<'a>, Verdict>,
-    /// Requirements the implementation does not promise, with the reasons.
+    /// Requirements the implementation does not promise, or that are proved in part only, with the reasons.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     waived: BTreeMap<Id<'a>, &'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

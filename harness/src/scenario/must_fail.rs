@@ -23,6 +23,9 @@ const NOT_SEEN: &[&str] = &[
     "substitute",
     "measured",
     "meanwhile",
+    "with",
+    "never",
+    "new-address",
 ];
 
 /// What a claim must fail with.
@@ -56,7 +59,7 @@ pub(super) fn parse(node: &Node) -> Result<MustFail<'_>, Problem> {
 /// A diagnosis that can be made.
 fn diagnosis_of(node: &Node) -> Result<String, Problem> {
     let id = node.text()?;
-    let known: Vec<&str> = diagnosis::ids().collect();
+    let known: Vec<&str> = diagnosis::causes().collect();
     if known.contains(&id) {
         return Ok(id.to_owned());
     }

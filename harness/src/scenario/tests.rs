@@ -382,3 +382,33 @@ fn a_scenario_about_another_implementation_has_no_steps() {
     let scenario = load_for(&other(), text, &[]).unwrap();
     assert!(scenario.steps.is_empty() && !scenario.is_about(&other()));
 }
+
+#[test]
+fn a_scenario_is_known_by_everything_it_reads() {
+    let root = tempfile::tempdir().unwrap();
+    let load = |files: &[(&str, &str)]| {
+        for (name, text) in files {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let (catalogue, implementation) =
+            (Catalogue::built_in().unwrap(), Implementation::built_in().unwrap());
+        Scenario::load(root.path(), "one", &catalogue, &implementation).unwrap().digest
+    };
+    let text = "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nsteps:\n- apply: ../shared.yaml\n";
+    let manifest = "apiVersion: v1\nkind: Namespace\nmetadata: {name: n}\n";
+    let first = load(&[("one/scenario.yaml", text), ("shared.yaml", manifest)]);
+    assert_eq!(load(&[]), first);
+    assert_eq!(load(&[("two/scenario.yaml", "another")]), first);
+    let mut seen = vec![first];
+    for (name, text) in [
+        ("shared.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: n, labels: {a: b}}\n".to_owned()),
+        ("one/values.yaml", "a: 1\n".to_owned()),
+        ("one/scenario.yaml", text.replace("title: t", "title: u")),
+    ] {
+        let digest = load(&[(name, &text)]);
+        assert!(!seen.contains(&digest), "{name} does not count");
+        seen.push(digest);
+    }
+}

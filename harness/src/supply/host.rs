@@ -6,7 +6,11 @@ use std::time::Duration;
 use super::cache::{Cache, CacheError};
 pub use super::command::is_root;
 use super::command::{CommandError, Tool, on_path};
+use crate::host_changes::{NotAgreed, agree};
 use crate::progress::Progress;
+
+/// In the cache: what was installed.
+const INSTALLED: &str = "packages-installed";
 
 /// A program, and the Debian package that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +52,45 @@ pub enum HostError {
         /// What to run.
         advice: String,
     },
+    /// It would be installed, and nobody agreed.
+    #[error(transparent)]
+    NotAgreed(#[from] NotAgreed),
     /// Installing failed.
     #[error(transparent)]
     Command(#[from] CommandError),
     /// The cache holds the lock and the log.
     #[error(transparent)]
     Cache(#[from] CacheError),
+}
+
+impl HostError {
+    /// Whether the host is not fit, as opposed to something having failed on it.
+    pub fn is_unfit_host(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::NotAgreed(_))
+    }
+}
+
+/// What installing these would change on the host; nothing if none is missing.
+pub fn change(needed: &[Needed]) -> Option<String> {
+    let lacking = missing(needed);
+    (!lacking.is_empty())
+        .then(|| format!("install Debian packages, which stay: {}", packages(&lacking).join(" ")))
+}
+
+/// Packages that were installed for this cache, as of now: they stay when everything else goes.
+pub fn installed(cache: &Cache) -> Vec<String> {
+    let text = std::fs::read_to_string(cache.root().join(INSTALLED)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Writes down what was installed.
+fn note(cache: &Cache, packages: &[&str]) -> Result<(), CacheError> {
+    let mut all = installed(cache);
+    all.extend(packages.iter().map(|package| (*package).to_owned()));
+    all.sort();
+    all.dedup();
+    let path = cache.root().join(INSTALLED);
+    std::fs::write(&path, all.join("\n") + "\n").map_err(super::cache::io("write", &path))
 }
 
 /// Those that are not on `PATH`.
@@ -88,7 +125,7 @@ fn parse_available(meminfo: &str) -> u64 {
 /// Installs what is missing, as root on a system with apt.
 ///
 /// # Errors
-/// It cannot be installed here, or apt failed.
+/// It cannot be installed here, nobody agreed that it is, or apt failed.
 pub async fn ensure(cache: &Cache, progress: &dyn Progress, needed: &[Needed]) -> Result<(), HostError> {
     if missing(needed).is_empty() {
         return Ok(());
@@ -108,7 +145,9 @@ pub async fn ensure(cache: &Cache, progress: &dyn Progress, needed: &[Needed]) -
             advice: format!("On Debian or Ubuntu, run: {}", install_command(&lacking)),
         });
     }
+    agree(change(&lacking).into_iter().collect()).await?;
     cache.timed(phase, progress, install(cache, &packages(&lacking))).await?;
+    note(cache, &packages(&lacking))?;
     let still = missing(needed);
     if let Some(first) = still.first() {
         return Err(HostError::Missing {

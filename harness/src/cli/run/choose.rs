@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::RunArgs;
+use super::again::Parent;
 use super::selection::{self, Share};
 use crate::cli::{exit, tell};
 use crate::event::Partition;
@@ -123,10 +124,11 @@ pub(super) fn only(loaded: Vec<Loaded>, args: &RunArgs, catalogue: &Catalogue) -
 pub(super) fn choose(
     root: &Path,
     args: &RunArgs,
+    parent: Option<&Parent>,
     catalogue: &Catalogue,
     implementation: &Implementation,
 ) -> Result<Chosen, u8> {
-    let failed = failed_before(args)?;
+    let failed = parent.map(Parent::unproved);
     // What failed may be broken on purpose: such scenarios are found by their names only.
     let names: Vec<String> = match &failed {
         Some(failed) => again(&known(root)?, failed).map_err(|why| {
@@ -164,24 +166,6 @@ pub(super) fn choose(
     match args.partition {
         None => Ok(Chosen { scenarios, partition: None }),
         Some(share) => cut(scenarios, share, args),
-    }
-}
-
-/// Ids of what the newest run did not prove, if that is asked for.
-fn failed_before(args: &RunArgs) -> Result<Option<BTreeSet<String>>, u8> {
-    if !args.rerun_failed {
-        return Ok(None);
-    }
-    match Report::read(&args.results.join("latest")) {
-        Ok(report) => Ok(Some(selection::unproved(&report))),
-        Err(error) if error.is_absence() => {
-            eprintln!("nothing selected: {error}");
-            Err(exit::NOTHING)
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            Err(exit::USAGE)
-        }
     }
 }
 

@@ -1,19 +1,24 @@
 //! One run: clusters, the scenarios on them, the results.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::RunArgs;
+use super::again::{self, Parent};
+use super::{RunArgs, basis};
 use crate::cli::exit;
+use crate::cli::up::not_enforced;
 use crate::cluster::lease::{self, Held};
 use crate::cluster::{
     Cluster, ClusterError, ExistingSpec, Target, ensure_cluster, existing, remove_cluster, run_lock,
 };
-use crate::event::{Event, EventSink, Fanout, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict};
+use crate::event::{
+    Attempt, Event, EventSink, Fanout, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict,
+};
 use crate::evidence::Keeping;
 use crate::implementation::Implementation;
 use crate::progress::{Phase, Progress};
@@ -24,6 +29,16 @@ use crate::runner::live::Live;
 use crate::runner::{Runner, verdict};
 use crate::scenario::Scenario;
 use crate::supply::cache::{Cache, Lock};
+
+/// What a run is one of, or follows.
+pub(super) struct About<'a> {
+    /// Folder of the scenarios.
+    pub(super) root: &'a Path,
+    /// The run it follows.
+    pub(super) parent: Option<&'a Parent>,
+    /// Which share of a selection it has.
+    pub(super) partition: Option<Partition>,
+}
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -38,7 +53,7 @@ pub(super) async fn prove(
     args: &RunArgs,
     implementation: &Arc<Implementation>,
     scenarios: &[Scenario],
-    partition: Option<Partition>,
+    about: About<'_>,
     stop: CancellationToken,
 ) -> Ended {
     let recorder = Arc::new(Recorder::default());
@@ -52,10 +67,21 @@ pub(super) async fn prove(
         started: jiff::Timestamp::now().to_string(),
         results: results.clone(),
         scenarios: scenarios.iter().map(Scenario::info).collect(),
-        partition,
+        partition: about.partition,
     });
+    let rerun_of = about.parent.map(|parent| parent.run().to_owned());
+    sink.emit(&Event::Asked { arguments: Box::new(again::arguments(args, about.root)), rerun_of });
+    let ids = scenarios.iter().map(|scenario| scenario.id.clone()).collect();
+    let again = about.parent.map(|parent| Again { parent, ids, told: AtomicBool::new(false) });
+    match basis::of_files(&args.implementation, implementation, scenarios) {
+        Ok(basis) => sink.emit(&Event::RestsOn { basis: Box::new(basis) }),
+        Err(error) => {
+            let error = Some(error.to_string());
+            sink.emit(&Event::PhaseFinished { phase: "digests of files".to_owned(), elapsed_ms: 0, error });
+        }
+    }
     let mut done = Vec::new();
-    let runs = Runs { run: name, results: results.clone(), stop };
+    let runs = Runs { run: name, results: results.clone(), stop, again, recorder: recorder.clone() };
     let ran = on_clusters(args, implementation, scenarios, &sink, &runs, &mut done).await;
     let (verdict, mut code) = match ran {
         Ok(()) => {
@@ -84,7 +110,7 @@ async fn on_clusters(
     implementation: &Arc<Implementation>,
     scenarios: &[Scenario],
     sink: &Arc<dyn EventSink>,
-    runs: &Runs,
+    runs: &Runs<'_>,
     done: &mut Vec<ScenarioResult>,
 ) -> Result<(), u8> {
     if let Some(context) = &args.context {
@@ -113,6 +139,9 @@ async fn on_clusters(
         let (target, held, _lock) = in_time(own(group, sink, runs), sink, runs).await?;
         let cluster = target.own().map_err(|error| failed(&error, sink))?;
         made |= cluster.made.is_some();
+        if let Some(why) = &cluster.open {
+            eprint!("{}", not_enforced(why));
+        }
         let ran = on_cluster(args, implementation, &target, &chosen, sink, runs, done).await;
         let ran = ran.and(give_back(held).await);
         let last = groups.get(at + 1).is_none_or(|next| next.spec.name != group.spec.name);
@@ -155,7 +184,7 @@ async fn on_cluster(
     target: &Target,
     scenarios: &[&Scenario],
     sink: &Arc<dyn EventSink>,
-    runs: &Runs,
+    runs: &Runs<'_>,
     done: &mut Vec<ScenarioResult>,
 ) -> Result<(), u8> {
     let scenarios_of_this = scenarios.iter().copied();
@@ -166,6 +195,8 @@ async fn on_cluster(
     }
     let target = &target;
     let live = attach(target, implementation, sink).await?;
+    basis::tell(target, sink.as_ref()).await;
+    runs.carry_over(sink.as_ref());
     let unfit: Vec<_> = scenarios.iter().filter_map(|scenario| live.unfit_for(scenario)).collect();
     let fit = if unfit.is_empty() {
         run_all(args, &live, scenarios, sink, runs, done).await;
@@ -187,7 +218,7 @@ async fn on_cluster(
 async fn in_time<T>(
     ready: impl Future<Output = Result<T, ClusterError>>,
     sink: &Arc<dyn EventSink>,
-    runs: &Runs,
+    runs: &Runs<'_>,
 ) -> Result<T, u8> {
     tokio::select! {
         biased;
@@ -200,7 +231,7 @@ async fn in_time<T>(
 }
 
 fn failed(error: &ClusterError, sink: &Arc<dyn EventSink>) -> u8 {
-    not_set_up(&format!("the cluster is not there: {error}"), exit::of(error), sink)
+    not_set_up(&error.to_string(), exit::of(error), sink)
 }
 
 /// Tells on the terminal and in all reports why the run did not come to its scenarios.
@@ -215,7 +246,7 @@ fn not_set_up(reason: &str, code: u8, sink: &Arc<dyn EventSink>) -> u8 {
 async fn own(
     group: &Group,
     sink: &Arc<dyn EventSink>,
-    runs: &Runs,
+    runs: &Runs<'_>,
 ) -> Result<(Target, Held, Lock), ClusterError> {
     let name = &group.spec.name;
     let lock = lock(name, name).await?;
@@ -231,7 +262,7 @@ async fn existing(
     implementation: &Implementation,
     scenarios: &[Scenario],
     sink: &Arc<dyn EventSink>,
-    runs: &Runs,
+    runs: &Runs<'_>,
 ) -> Result<(Target, Held, Lock), ClusterError> {
     let spec = ExistingSpec {
         context: context.to_owned(),
@@ -259,12 +290,31 @@ async fn lock(name: &str, shown: &str) -> Result<Lock, ClusterError> {
     Ok(Cache::open_default()?.lock(&run_lock(name), waiting).await?)
 }
 
-/// Where results go, and what ends a run early.
-struct Runs {
+/// Where results go, what ends a run early, and what it follows.
+struct Runs<'a> {
     /// Id of the run: label of everything it makes.
     run: String,
     results: PathBuf,
     stop: CancellationToken,
+    again: Option<Again<'a>>,
+    recorder: Arc<Recorder>,
+}
+
+/// The run that is followed, what of it runs again, and whether what it proved was told already.
+struct Again<'a> {
+    parent: &'a Parent,
+    ids: Vec<String>,
+    told: AtomicBool,
+}
+
+impl Runs<'_> {
+    /// Tells, once, what was proved before, as soon as it is known what this run rests on.
+    fn carry_over(&self, sink: &dyn EventSink) {
+        let Some(Again { parent, ids, told }) = &self.again else { return };
+        if !told.swap(true, Ordering::Relaxed) {
+            parent.tell(&report::Report::from_events(&self.recorder.events()).basis, ids, sink);
+        }
+    }
 }
 
 /// Runs the scenarios, one after the other, as often as is asked for.
@@ -273,11 +323,11 @@ async fn run_all(
     live: &Live,
     scenarios: &[&Scenario],
     sink: &Arc<dyn EventSink>,
-    Runs { results, stop, .. }: &Runs,
+    Runs { run, results, stop, .. }: &Runs<'_>,
     done: &mut Vec<ScenarioResult>,
 ) {
-    let (outside, sink, keep) = (live.outside.clone(), sink.clone(), args.keep);
-    let runner = Runner { outside, sink, results: results.clone(), keep, stop: stop.clone() };
+    let (outside, keep) = (live.outside.clone(), args.keep);
+    let runner = Runner { outside, sink: sink.clone(), results: results.clone(), keep, stop: stop.clone() };
     for round in 1..=args.repeat {
         let round = (args.repeat > 1).then_some(round);
         for scenario in scenarios {
@@ -286,7 +336,23 @@ async fn run_all(
                 eprintln!("not run: {}{round}", scenario.id);
                 continue;
             }
-            done.push(runner.run_round(scenario, round).await);
+            let mut result = runner.run_round(scenario, round).await;
+            for attempt in 1..=args.retries {
+                // What was kept on purpose, or somebody wants to end, is not tried again.
+                if result.verdict.is_good() || stop.is_cancelled() || !result.kept.is_empty() {
+                    break;
+                }
+                let event =
+                    Event::Attempted { scenario: scenario.id.clone(), attempt: Attempt::of(run, &result) };
+                sink.emit(&event);
+                // Its evidence stays, under a name of its own.
+                let evidence = results.join("evidence").join(&scenario.id);
+                let mut kept = evidence.clone().into_os_string();
+                kept.push(format!(".attempt-{attempt}"));
+                let _ = std::fs::rename(&evidence, kept);
+                result = runner.run_round(scenario, round).await;
+            }
+            done.push(result);
         }
     }
 }

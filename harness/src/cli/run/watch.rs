@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::changes::{SOURCES, Touched, World};
 use super::choose::{self, Loaded};
+use super::session::About;
 use super::{RunArgs, session, stop};
 use crate::cli::{exit, tell};
 use crate::implementation::Implementation;
@@ -53,7 +54,14 @@ pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u
         let scenarios = ready(loaded, &due);
         let mut unsettled = due.clone();
         if !scenarios.is_empty() {
-            let ended = session::prove(args, &implementation, &scenarios, None, stop.clone()).await;
+            let ended = session::prove(
+                args,
+                &implementation,
+                &scenarios,
+                About { root: &root, parent: None, partition: None },
+                stop.clone(),
+            )
+            .await;
             (code, unsettled) = (ended.code, ended.unsettled);
         }
         eprintln!(

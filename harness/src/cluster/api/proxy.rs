@@ -147,7 +147,7 @@ mod tests {
             assert_eq!(found(far, None, &[proxy, ("NO_PROXY", except)]), Ok(None), "{except}");
             assert_eq!(found(far, None, &[proxy, ("no_proxy", except)]), Ok(None), "{except}");
         }
-        for except in ["", "172.18.0.3", "172.18.0.0/30:6443", "172.18.0.2:443", "172.32.0.0/12"] {
+        for except in ["", "172.18.0.3", "172.18.0.2:443", "172.18.0.8/30", "172.32.0.0/12"] {
             assert_eq!(found(far, None, &[proxy, ("NO_PROXY", except)]), by("HTTPS_PROXY"), "{except}");
         }
         for except in ["example.com", ".example.com", "*.example.com"] {

@@ -118,3 +118,46 @@ fn every_missing_thing_says_how_to_get_it() {
         }
     }
 }
+
+fn what(facts: &Facts, about: &str) -> String {
+    let (findings, _) = judge(facts, ImageSource::Auto);
+    let found = findings.into_iter().find(|finding| finding.about == about);
+    found.map(|finding| format!("{} {}", finding.what, finding.remedy)).unwrap_or_default()
+}
+
+#[test]
+fn what_would_change_on_the_host_is_listed_beforehand() {
+    assert_eq!(level(&good(), "host changes"), Some(Level::Good));
+    let mut facts =
+        Facts { engine: None, inotify_instances: Some(128), to_build: to_build(&["compile etcd"]), ..good() };
+    facts.tools.remove("gcc");
+    facts.tools.remove("dockerd");
+    let changes = what(&facts, "host changes");
+    for word in ["private engine", "docker.io", "gcc", "max_user_instances", "--host-changes allow"] {
+        assert!(changes.contains(word), "{word}: {changes}");
+    }
+    let theirs = Facts { engine: Some(EngineFacts { private: false, ..EngineFacts::default() }), ..good() };
+    assert!(what(&theirs, "host changes").contains("DOCKER-USER"));
+}
+
+#[test]
+fn who_may_use_docker_and_is_not_root_can_run_and_hears_what_is_not_enforced() {
+    let mut facts = good();
+    facts.engine = Some(EngineFacts { private: false, ..EngineFacts::default() });
+    facts.root = false;
+    let (findings, _) = judge(&facts, ImageSource::Auto);
+    assert!(findings.iter().all(|finding| finding.level != Level::Missing), "{findings:?}");
+    assert_eq!(level(&facts, "pods stay in"), Some(Level::Warning));
+    assert!(what(&facts, "pods stay in").contains("not enforced"));
+    facts.root = true;
+    assert_eq!(level(&facts, "pods stay in"), Some(Level::Handled));
+}
+
+#[test]
+fn a_proxy_is_named_with_its_variable_and_what_is_excepted() {
+    assert_eq!(level(&good(), "proxy"), None);
+    let proxy = Some("HTTPS_PROXY=http://p:3128".to_owned());
+    let facts = Facts { proxy, no_proxy: Some("172.16.0.0/12".to_owned()), ..good() };
+    let said = what(&facts, "proxy");
+    assert!(said.contains("HTTPS_PROXY=http://p:3128") && said.contains("NO_PROXY=172.16.0.0/12"), "{said}");
+}

@@ -75,6 +75,56 @@ fn runs_against_different_things_are_not_merged() {
 }
 
 #[test]
+fn runs_of_different_builds_are_not_merged_and_the_difference_is_named() {
+    type Change = fn(&mut Report);
+    let named = |digest: &str| crate::event::Named::from([("it".to_owned(), digest.to_owned().into())]);
+    let mut one = proved("one");
+    one.basis.harness = crate::event::Harness::this();
+    let digests = &mut one.basis.digests;
+    (digests.images, digests.charts, digests.scenarios) =
+        (named("sha256:1"), named("sha256:1"), named("sha256:1"));
+    let mut same = one.clone();
+    same.run = "same".into();
+    assert!(merge(&[one.clone(), same], "all".into()).is_ok());
+    let changes: [(Change, &str); 4] = [
+        (|r| r.basis.harness.source = "sha256:2".into(), "the digest of meshproof's source is `sha256:"),
+        (
+            |r| r.basis.digests.images = [("it".to_owned(), "sha256:2".to_owned().into())].into(),
+            "image it is sha256:1 in one and sha256:2",
+        ),
+        (
+            |r| r.basis.digests.charts = [("it".to_owned(), "sha256:2".to_owned().into())].into(),
+            "chart it is sha256:1",
+        ),
+        (
+            |r| r.basis.digests.scenarios = [("it".to_owned(), "sha256:2".to_owned().into())].into(),
+            "scenario it is sha256:1",
+        ),
+    ];
+    for (change, what) in changes {
+        let mut other = Report { run: "other".into(), ..one.clone() };
+        change(&mut other);
+        let error = merge(&[one.clone(), other], "all".into()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("one and other do not belong together: ") && error.contains(what),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_a_run_carried_over_from_another_counts_once() {
+    let parent = failed("parent");
+    let mut rerun = failed("rerun");
+    rerun.rerun_of = Some("parent".into());
+    rerun.carried_over = vec!["service-mesh-integration".into()];
+    let (merged, _) = merge(&[parent, rerun.clone()], "all".into()).unwrap();
+    assert_eq!(names(&merged), ["service-mesh-integration", "broken/istio-alpn", "broken/istio-alpn~2"]);
+    let (alone, _) = merge(&[rerun], "all".into()).unwrap();
+    assert_eq!(alone.scenarios.len(), 2);
+}
+
+#[test]
 fn a_share_without_istio_belongs_to_one_with_it() {
     let (mut with, mut without) = (share(1), share(2));
     without.cluster.as_mut().unwrap().istio = String::new();

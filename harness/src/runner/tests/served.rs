@@ -47,3 +47,16 @@ async fn only_a_new_address_may_refuse_connections_for_a_moment() {
     let ran = run(never, &format!("{SETUP}{SERVED}  new-address: true\n"), Keep::Never).await;
     assert_eq!(ran.result.verdict, Verdict::Failed, "it is not for ever");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_route_that_is_not_known_yet_is_found_whatever_the_backends_say() {
+    let steps = format!("{SETUP}- served: {{gateway: g}}\n  never: {{status: 404}}\n  within: 5s\n");
+    let mixed = [answer(503, ""), answer(200, "backend-v1")];
+    let ran = run(World { answers: given(mixed), ..World::default() }, &steps, Keep::Never).await;
+    assert_eq!(ran.result.verdict, Verdict::Proved, "{:?}", ran.result.culprit());
+    assert_eq!(ran.result.steps[2].observed.summary, "20 × anything but 404, from the first on");
+    let unknown = [answer(503, ""), answer(404, ""), answer(200, "backend-v1")];
+    let ran = run(World { answers: given(unknown), ..World::default() }, &steps, Keep::Never).await;
+    let failure = ran.result.culprit().and_then(|step| step.failure.clone()).unwrap();
+    assert_eq!(failure.seen, "request 2 after it was said to be programmed: the answer is 404");
+}
