@@ -138,23 +138,8 @@ pub enum ClusterError {
         known: String,
     },
     /// The API server of an existing cluster could not be asked.
-    #[error(
-        "the API server {server} of context {context} (in {path}) could not be asked{by}: {seen}. {advice}"
-    )]
-    Unreachable {
-        /// The context.
-        context: String,
-        /// The kubeconfig that has it.
-        path: String,
-        /// The server's address.
-        server: String,
-        /// The proxy by which it was asked, with a space before it; else empty.
-        by: String,
-        /// What became of it.
-        seen: String,
-        /// What to do.
-        advice: &'static str,
-    },
+    #[error(transparent)]
+    Unreachable(Box<Unreachable>),
     /// An existing cluster is not fit for the scenarios.
     #[error("the scenarios are not run on {context}:\n  - {}", reasons.join("\n  - "))]
     Refused {
@@ -174,6 +159,24 @@ pub enum ClusterError {
     Open(String),
 }
 
+/// Why the API server of an existing cluster could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server {server} of context {context} (in {path}) could not be asked{by}: {seen}. {advice}")]
+pub struct Unreachable {
+    /// The context.
+    pub context: String,
+    /// The kubeconfig that has it.
+    pub path: String,
+    /// The server's address.
+    pub server: String,
+    /// The proxy by which it was asked, with a space before it; else empty.
+    pub by: String,
+    /// What became of it.
+    pub seen: String,
+    /// What to do.
+    pub advice: &'static str,
+}
+
 impl ClusterError {
     /// Whether the host is not fit (exit code 3), as opposed to something having failed on it (4).
     pub fn is_unfit_host(&self) -> bool {
@@ -182,7 +185,7 @@ impl ClusterError {
             Self::Supply(error) => error.is_unfit_host(),
             Self::Foreign(_) | Self::Subnet(_) | Self::NoSuchIstio(_) => true,
             Self::NoContext { .. } | Self::Refused { .. } => true,
-            Self::Unreachable { .. } | Self::Api(ApiError::Kubeconfig { .. }) => true,
+            Self::Unreachable(_) | Self::Api(ApiError::Kubeconfig { .. }) => true,
             Self::Lease(LeaseError::Held(_) | LeaseError::Denied(_)) => true,
             Self::Install(InstallError::NotOurs(_) | InstallError::Left(_)) => true,
             Self::NotAgreed(_) | Self::Silent { .. } | Self::WouldLose { .. } => true,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::proxy::Proxy;
 use super::api::{self, ApiError, trouble};
+use super::error::Unreachable;
 use super::implementation::Implementation;
 use super::lease::{self, Held};
 use super::state::{StateDir, StateError};
@@ -196,14 +197,14 @@ async fn must_answer(
         Ok(Err(error)) => (trouble::why(error), REACH),
         Err(_) => (format!("timed out: no answer within {} s", ANSWERS.as_secs()), REACH),
     };
-    Err(ClusterError::Unreachable {
+    Err(ClusterError::Unreachable(Box::new(Unreachable {
         context: context.to_owned(),
         path: users_path(),
         server: server.to_owned(),
         by: proxy.map(|proxy| format!(" {}", proxy.in_words())).unwrap_or_default(),
         seen,
         advice,
-    })
+    })))
 }
 
 /// What is wrong with a copy of the user's kubeconfig is wrong with that.

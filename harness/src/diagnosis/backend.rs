@@ -141,7 +141,8 @@ pub(super) fn denying(facts: &Facts) -> Option<(&Value, bool)> {
             && pods.iter().any(|pod| selector::takes(select, &pod["metadata"]["labels"]))
     };
     let policies = facts.list("authorizationpolicies").iter().filter(|policy| reaches(policy));
-    let (mut allowing, mut denies_it): (Vec<(&Value, bool)>, Vec<(&Value, bool)>) = (Vec::new(), Vec::new());
+    let mut allowing: Vec<(&Value, bool)> = Vec::new();
+    let mut denies_it = Vec::new();
     let mut admitted = false;
     for policy in policies {
         match policy["spec"]["action"].as_str().unwrap_or("ALLOW") {

@@ -29,6 +29,9 @@ const QUESTIONS: &[(&str, &str)] = &[
 ];
 
 /// Asks the sidecars concerned, and adds the configuration of each to the facts for the diagnosis.
+/// The file for an answer, the pod asked, and what it answered.
+type Answered = (&'static str, String, Result<String, ProbeError>);
+
 pub(super) async fn collect(
     client: &Client,
     request: &EvidenceRequest,
@@ -36,7 +39,7 @@ pub(super) async fn collect(
     folder: &mut Folder,
 ) {
     let pods = concerned(request, facts);
-    let mut questions: Vec<BoxFuture<'_, (&'static str, String, Result<String, ProbeError>)>> = Vec::new();
+    let mut questions: Vec<BoxFuture<'_, Answered>> = Vec::new();
     for (namespace, pod) in &pods {
         for (question, file) in QUESTIONS {
             let name = format!("{namespace}/{pod}");

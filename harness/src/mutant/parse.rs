@@ -1,7 +1,7 @@
 //! From the files of `scenarios/mutants/` to the model, strict like the scenarios.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::chart::Edit;
@@ -69,7 +69,7 @@ fn source(path: &Path) -> Result<Node, Problem> {
 
 /// The programs that can be given faults, as the file beside the mutants says; none without that file.
 fn programs(
-    path: &PathBuf,
+    path: &Path,
     implementation: &Implementation,
 ) -> Result<BTreeMap<String, FaultyProgram>, Problem> {
     if !path.is_file() {

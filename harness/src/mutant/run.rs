@@ -166,7 +166,7 @@ async fn on_cluster(
     }
     // The next run finds a cluster without a wrong gateway.
     let undone = target.uninstall(plan.implementation, &InstallOptions::default()).await;
-    undone.map_err(|error| ClusterError::from(error))?;
+    undone.map_err(ClusterError::from)?;
     Ok(())
 }
 

@@ -272,7 +272,7 @@ mod tests {
         let again = Event::Attempted { scenario: failed.id.clone(), attempt: attempt.clone() };
         let report = Report::from_events(&[ended(&failed), again.clone(), ended(&proved)]);
         assert_eq!((report.scenarios.len(), report.scenarios[0].verdict), (1, Verdict::Proved));
-        assert_eq!(report.flaky, [failed.id.clone()]);
+        assert_eq!(report.flaky, std::slice::from_ref(&failed.id));
         assert_eq!(report.attempts[&failed.id], [attempt]);
         assert!(report.caveats()[0].starts_with("1 flaky"), "{:?}", report.caveats());
         let text = serde_json::to_string(&report).unwrap();

@@ -84,8 +84,8 @@ impl Told {
         let within =
             |line: &&Line| i64::try_from(line.time_ms).is_ok_and(|at| (window.0..=window.1).contains(&at));
         let came_of_it = |peer: SocketAddr| {
-            let handshakes = written.lines.iter().filter_map(|line| line.handshake.as_ref());
-            handshakes.filter(|handshake| handshake.peer == Some(peer)).next_back()
+            let mut handshakes = written.lines.iter().filter_map(|line| line.handshake.as_ref());
+            handshakes.rfind(|handshake| handshake.peer == Some(peer))
         };
         for line in written.lines.iter().filter(within) {
             if let Some(connection) = line.connection.as_ref().filter(|connection| connection.port == port) {
