@@ -52,7 +52,12 @@ impl KubeObjects {
 
     /// What there is of such an object. There is none of a kind that is not defined.
     pub(crate) async fn metadata(&self, id: &ObjectRef) -> kube::Result<Option<ObjectMeta>> {
-        Ok(self.of(id).get_metadata_opt(&id.name).await?.map(|found| found.metadata))
+        match self.of(id).get_metadata(&id.name).await {
+            Ok(found) => Ok(Some(found.metadata)),
+            // Of the object, or of its kind: then the answer is no status that could be read, but for its code.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the object is in a namespace that a run of meshproof, or `up`, has made.
