@@ -31,6 +31,7 @@ mod health;
 pub mod holdings;
 pub mod implementation;
 mod inotify;
+pub(crate) mod installed;
 pub mod istio;
 pub mod kind;
 pub mod lease;
