@@ -32,6 +32,7 @@ pub mod holdings;
 mod host;
 pub mod implementation;
 mod inotify;
+pub(crate) mod installed;
 pub mod istio;
 pub mod kind;
 pub mod lease;

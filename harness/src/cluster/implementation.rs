@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::addons::image;
 use super::api::{ApiError, deployment_shortfall, pods_shortfall, wait, wait_for_replicas};
+use super::installed::{self, Stamp, State, stamp_file};
 use super::namespaces::outlast_removal;
 use super::owner;
 use super::state::{StateDir, StateError};
@@ -43,6 +44,20 @@ pub enum InstallError {
     /// An image the charts need is not among the artifacts.
     #[error("the image {0} is missing: the workspace's images were not built")]
     ImageMissing(String),
+    /// A chart, or an image of the workspace, cannot be read.
+    #[error("reading the chart of release {release}, or its images: {source}")]
+    Chart {
+        /// The release.
+        release: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What is installed is not what is to be judged, and not this program's to replace.
+    #[error(
+        "{0}, and it is not replaced on a cluster that is somebody else's; `helm uninstall` it, or name its chart in an \
+         implementation file"
+    )]
+    Stale(String),
     /// Nobody takes the GatewayClass.
     #[error(
         "GatewayClass {class} of {controller} was not accepted within {limit} s; is what brings it (Istio, say) \
@@ -59,6 +74,9 @@ pub enum InstallError {
     /// A file could not be written.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The images could not be put into the nodes again.
+    #[error(transparent)]
+    Cluster(#[from] Box<super::ClusterError>),
     /// helm failed.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -225,6 +243,10 @@ impl Helm {
         }
         tool.run().await?;
         owner::releases::label_namespaces(client, &release.name, &release.namespace, &self.run).await?;
+        let record = newest(client, release).await?.and_then(|record| record.uid()).unwrap_or_default();
+        let stamp = Stamp::of(release, record)
+            .map_err(|source| InstallError::Chart { release: release.name.clone(), source })?;
+        self.state.write_file(&stamp_file(release), &stamp.to_bytes())?;
         Ok(format!("{done} {} {} in {}", release.name, release.version, release.namespace))
     }
 
@@ -250,10 +272,12 @@ impl Helm {
         installed.is_some_and(|installed| installed == written && installed.is_object())
     }
 
-    /// Whether the release is installed with exactly these values.
-    pub(crate) async fn is_current(&self, client: &Client, release: &Release) -> Result<bool, ApiError> {
-        let written = std::fs::read(self.state.path().join(values_file(release))).unwrap_or_default();
-        Ok(written == values_text(release) && status(client, release).await?.as_deref() == Some("deployed"))
+    /// What is there of the release: values, chart and helm's record, against what this program wrote down.
+    pub(crate) async fn state(&self, client: &Client, release: &Release) -> Result<State, InstallError> {
+        let stamp = Stamp::read(&self.state.path().join(stamp_file(release)));
+        let record = newest(client, release).await?;
+        installed::state(release, stamp.as_ref(), record.as_ref())
+            .map_err(|source| InstallError::Chart { release: release.name.clone(), source })
     }
 
     /// Removes a release and waits until its objects are gone.
@@ -276,13 +300,17 @@ fn values_text(release: &Release) -> Vec<u8> {
 
 /// helm's own record of a release: its status, from the newest revision.
 async fn status(client: &Client, release: &Release) -> Result<Option<String>, ApiError> {
-    let newest = records(Api::namespaced(client.clone(), &release.namespace), &release.name)
+    Ok(newest(client, release).await?.and_then(|secret| secret.labels().get("status").cloned()))
+}
+
+/// helm's record of the newest revision of a release.
+async fn newest(client: &Client, release: &Release) -> Result<Option<PartialObjectMeta<Secret>>, ApiError> {
+    Ok(records(Api::namespaced(client.clone(), &release.namespace), &release.name)
         .await?
         .into_iter()
         .max_by_key(|secret| {
             secret.labels().get("version").and_then(|version| version.parse::<u32>().ok()).unwrap_or_default()
-        });
-    Ok(newest.and_then(|secret| secret.labels().get("status").cloned()))
+        }))
 }
 
 /// Namespaces in which a release of this name is installed, whole or half-way.

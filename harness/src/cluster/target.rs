@@ -13,6 +13,7 @@ use super::implementation::{
     Helm, Implementation, InstallError, InstallOptions, Release, installed_in, wait_for_class,
     wait_until_ready,
 };
+use super::installed::{self, State};
 use super::state::StateDir;
 use super::{Cluster, ClusterError, dns, namespaces, owner};
 use crate::evidence::Keeping;
@@ -163,10 +164,11 @@ impl Target {
         Ok(lines)
     }
 
-    /// Makes sure that an implementation is installed with its own values, and ready; nothing is done to one that is.
+    /// Makes sure that an implementation is installed with its own chart, values and images, and ready; nothing is done to one
+    /// that is.
     ///
     /// # Errors
-    /// See [`Self::install`].
+    /// See [`Self::install`]; and what is there is somebody else's, on a cluster that is.
     pub async fn ensure(
         &self,
         implementation: &Implementation,
@@ -180,20 +182,85 @@ impl Target {
         let helm = self.releases();
         let options = InstallOptions { without_extension: self.istio.is_none(), ..InstallOptions::default() };
         let releases = implementation.selected(&options, &self.images)?;
+        let wanted = installed::wanted(&self.images)
+            .map_err(|source| InstallError::Chart { release: implementation.name.clone(), source })?;
         for release in &releases {
-            if !helm.is_current(&client, release).await? {
-                let phase = Phase::start(progress, format!("helm install {}", release.name), None);
-                helm.install(&client, release).await?;
-                owner::releases::label_definitions(&client, &self.definitions, &self.run).await?;
-                phase.done();
+            let why = match helm.state(&client, release).await? {
+                State::Current => continue,
+                State::Absent => None,
+                State::Outdated(why) => Some(why),
+                State::Foreign(why) => {
+                    self.replace(&client, &helm, release, &why, progress).await?;
+                    Some(why)
+                }
+            };
+            let phase = Phase::start(progress, format!("helm install {}", release.name), None);
+            if let Some(why) = why {
+                phase.note(&why);
             }
+            helm.install(&client, release).await?;
+            owner::releases::label_definitions(&client, &self.definitions, &self.run).await?;
+            phase.done();
         }
         for release in &releases {
             wait_until_ready(&client, release).await?;
+            // Of an implementation with images of its own, its chart and values say all there is to know.
+            if implementation.images().is_empty() {
+                continue;
+            }
+            if let Some(why) = installed::stale_release(&client, release, &wanted).await? {
+                self.replace(&client, &helm, release, &why, progress).await?;
+                if let Some(cluster) = &self.own {
+                    // What the nodes have by the right name may be another image.
+                    cluster.load_images(&self.images).await.map_err(Box::new)?;
+                }
+                helm.install(&client, release).await?;
+                wait_until_ready(&client, release).await?;
+                if let Some(still) = installed::stale_release(&client, release, &wanted).await? {
+                    return Err(InstallError::Stale(still));
+                }
+            }
         }
         let line =
             |release: &Release| format!("{} {} in {}", release.name, release.version, release.namespace);
         Ok(releases.iter().map(line).collect())
+    }
+
+    /// Takes away a release that is not what is to be judged; refuses where it is not this program's to take.
+    async fn replace(
+        &self,
+        client: &Client,
+        helm: &Helm,
+        release: &Release,
+        why: &str,
+        progress: &dyn Progress,
+    ) -> Result<(), InstallError> {
+        if self.provider != Provider::Kind {
+            return Err(InstallError::Stale(why.to_owned()));
+        }
+        helm.refuse_foreign(client, &release.name).await?;
+        let phase = Phase::start(progress, format!("helm uninstall {}", release.name), None);
+        phase.note(why);
+        helm.uninstall(release).await?;
+        phase.done();
+        Ok(())
+    }
+
+    /// What the pods of an implementation run: digests by the names of images.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn running(
+        &self,
+        implementation: &Implementation,
+    ) -> Result<std::collections::BTreeMap<String, std::collections::BTreeSet<String>>, ApiError> {
+        let mut namespaces = implementation.namespaces.clone();
+        if !implementation.proxies.differ_by_gateway() {
+            namespaces.push(implementation.proxies.namespace.clone());
+        }
+        namespaces.sort();
+        namespaces.dedup();
+        installed::running(&self.client().await?, &namespaces).await
     }
 
     /// Lets pods of a cluster of ours look up the implementation's names; DNS of somebody else's is not touched.

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::context::Outside;
 use super::objects::KubeObjects;
 use crate::cluster::{InstallOptions, Provider, Target, addons, owner};
-use crate::event::{ClusterInfo, EventSink, ImplementationInfo, PhaseEvents};
+use crate::event::{Basis, ClusterInfo, Event, EventSink, ImplementationInfo, PhaseEvents};
 use crate::evidence::Collector;
 use crate::implementation::Implementation;
 use crate::ports::{
@@ -167,6 +167,26 @@ struct ClusterTools {
     sink: Arc<dyn EventSink>,
 }
 
+impl ClusterTools {
+    /// Tells what the implementation's pods run. That it cannot be looked up is told, too.
+    async fn tell_running(&self) {
+        match self.target.running(&self.implementation).await {
+            Ok(running) => {
+                let mut basis = Basis::default();
+                basis.digests.running = running
+                    .into_iter()
+                    .map(|(name, ids)| (name, ids.into_iter().collect::<Vec<_>>().join(", ").into()))
+                    .collect();
+                self.sink.emit(&Event::RestsOn { basis: Box::new(basis) });
+            }
+            Err(error) => {
+                let (phase, error) = ("digests of what runs".to_owned(), Some(error.to_string()));
+                self.sink.emit(&Event::PhaseFinished { phase, elapsed_ms: 0, error });
+            }
+        }
+    }
+}
+
 impl Installer for ClusterTools {
     fn install<'a>(&'a self, request: &'a InstallRequest) -> PortFuture<'a, Vec<String>> {
         async move {
@@ -179,7 +199,12 @@ impl Installer for ClusterTools {
             };
             let progress = PhaseEvents(self.sink.as_ref());
             let installed = self.target.install(&self.implementation, &options, &progress).await;
-            installed.map_err(|error| PortError::new("installing the implementation", error))
+            let installed =
+                installed.map_err(|error| PortError::new("installing the implementation", error))?;
+            if request.wait {
+                self.tell_running().await;
+            }
+            Ok(installed)
         }
         .boxed()
     }
@@ -188,7 +213,10 @@ impl Installer for ClusterTools {
         async move {
             let progress = PhaseEvents(self.sink.as_ref());
             let ready = self.target.ensure(&self.implementation, &progress).await;
-            ready.map_err(|error| PortError::new("making sure that the implementation is installed", error))
+            let ready = ready
+                .map_err(|error| PortError::new("making sure that the implementation is installed", error))?;
+            self.tell_running().await;
+            Ok(ready)
         }
         .boxed()
     }
@@ -196,6 +224,8 @@ impl Installer for ClusterTools {
     fn uninstall(&self) -> PortFuture<'_, Vec<String>> {
         async move {
             let options = InstallOptions::default();
+            // What came up after it was installed, proxies above all, is told before it is gone.
+            self.tell_running().await;
             let gone = self.target.uninstall(&self.implementation, &options).await;
             gone.map_err(|error| PortError::new("uninstalling the implementation", error))
         }
