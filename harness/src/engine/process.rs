@@ -112,6 +112,9 @@ fn see(pid: u32) -> Option<Seen> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::process::Stdio;
+
     use super::*;
 
     #[test]
@@ -138,11 +141,15 @@ mod tests {
 
     #[test]
     fn a_child_is_seen_with_its_program_and_arguments() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut cat = std::process::Command::new("cat");
+        let mut child = cat.arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // What it repeats has come through the program itself: before that it may not have begun to run it.
+        child.stdin.as_mut().unwrap().write_all(b"!").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let seen = see(child.id()).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(seen.arguments, ["sleep", "60"]);
+        assert_eq!(seen.arguments, ["cat", "-"]);
         assert!(seen.id.pid == child.id() && !seen.program.is_empty() && !seen.groups.is_empty());
     }
 }
