@@ -459,11 +459,12 @@ impl Request {
                 _ => answers.count_with(answer, given),
             }
         }
-        let detail = match accounts.last() {
-            Some(Some(Account { reason, upstream_pod })) => {
+        // The last that the log tells of: an answer without a body, to HEAD say, has no id by which it could be found.
+        let detail = match accounts.iter().rev().flatten().next() {
+            Some(Account { reason, upstream_pod }) => {
                 json!({"gateway": {"reason": reason, "upstream_pod": upstream_pod}})
             }
-            _ => Value::Null,
+            None => Value::Null,
         };
         Ok((answers.groups(), detail))
     }
