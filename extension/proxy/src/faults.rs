@@ -114,6 +114,7 @@ pub(crate) fn connected(connected: bool) {
 }
 
 /// An answer of the proxy's own where it should say that the backend has failed.
+#[allow(clippy::result_large_err, reason = "the exchange goes on; no error is passed up")]
 pub(crate) fn instead_of(error: &ProxyError, exchange: Exchange) -> Result<Response<ResponseBody>, Exchange> {
     let of_the_backend = error.reason.side() == crate::error::Side::Upstream;
     if of_the_backend && acts("answer-of-its-own") {
@@ -123,6 +124,7 @@ pub(crate) fn instead_of(error: &ProxyError, exchange: Exchange) -> Result<Respo
 }
 
 /// Now and then, the answer to an earlier request.
+#[allow(clippy::result_large_err, reason = "the exchange goes on; no error is passed up")]
 pub(crate) fn remembered(exchange: Exchange) -> Result<Response<ResponseBody>, Exchange> {
     if !is("answer-from-memory") {
         return Err(exchange);
