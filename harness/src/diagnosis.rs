@@ -26,6 +26,7 @@ mod starting;
 mod suspects;
 mod towards;
 mod wire;
+mod writers;
 
 pub use self::facts::{Answerer, Claim, Facts, Log, Mesh};
 use crate::event::Diagnosis;
@@ -42,6 +43,8 @@ const fn rule(ids: &'static [&'static str], recognise: fn(&Facts) -> Option<Diag
 
 /// Every rule, in the order in which they are tried.
 const RULES: &[Rule] = &[
+    // Who wrote, as the API server noted it: whatever else is wrong, this was.
+    rule(&["second-writer"], writers::second_writer),
     // Pods that are not there, or do not start.
     rule(creating::REFUSED, creating::pods_refused),
     rule(&["node-not-ready"], creating::node_not_ready),
@@ -209,6 +212,7 @@ mod tests {
             route::tests::all(),
             starting::tests::all(),
             towards::tests::all(),
+            writers::tests::all(),
         ];
         modules.into_iter().flatten().collect()
     }

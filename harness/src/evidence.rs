@@ -3,6 +3,7 @@
 //! ```text
 //! evidence/<scenario>/
 //!   index.md                        what failed, why (if the evidence says), and what is where
+//!   seen.json                       what the claim saw, structured, if it tells more than a line
 //!   objects/<namespace>/<kind>.yaml objects and events
 //!   logs/<namespace>/<pod>/         every container, init containers and previous instances included
 //!   envoy/<namespace>/<pod>/        config_dump, stats, clusters, listeners of the sidecars concerned
@@ -107,6 +108,9 @@ impl Collector {
         };
         let namespaces = self.namespaces(request);
         let mut folder = Folder::new(&request.directory, self.kept(&namespaces));
+        if !request.detail.is_null() {
+            folder.write("seen.json", &format!("{:#}", request.detail));
+        }
         // What the diagnosis needs comes first, what is bulky last: time may run out.
         let gathering = async {
             objects::collect(&self.client, &namespaces, &mut facts.objects, &mut folder).await;
@@ -216,6 +220,7 @@ fn claim(request: &EvidenceRequest) -> Claim {
         last_request: last.and_then(Answer::request_id),
         expected_reason: request.expected_reason.clone(),
         against: request.against.clone(),
+        detail: request.detail.clone(),
         since: request.since.clone(),
         scenario_since: request.scenario_since.clone(),
         deleted: request.deleted.clone(),

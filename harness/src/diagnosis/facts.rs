@@ -27,6 +27,8 @@ pub struct Claim {
     pub last_request: Option<String>,
     /// Requests: the witness that did not bear the answers out.
     pub against: Option<String>,
+    /// What was seen, structured, if the claim tells it so.
+    pub detail: Value,
     /// When the claim's step began (RFC 3339).
     pub since: String,
     /// When its scenario began (RFC 3339).
