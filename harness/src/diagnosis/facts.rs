@@ -47,7 +47,15 @@ pub struct Claim {
     pub fqdn: String,
 }
 
+/// Words that say how requests are answered.
+const ABOUT_ANSWERS: [&str; 5] = ["request", "answers", "served", "unbroken", "shell"];
+
 impl Claim {
+    /// Whether it says how requests are answered, so that the gateway's log is about it.
+    pub fn is_about_answers(&self) -> bool {
+        ABOUT_ANSWERS.contains(&self.word.as_str())
+    }
+
     /// Namespace of the backend.
     pub fn namespace_of_backend(&self) -> &str {
         self.backend_namespace.as_deref().unwrap_or(&self.namespace)
