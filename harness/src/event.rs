@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::again::{Arguments, Attempt};
 pub use self::answers::{AnswerGroup, Hop, Stretch, Traffic, TrafficFailure};
-pub use self::basis::{Basis, DigestSet, Digests, Harness, MeshInfo, Named};
+pub use self::basis::{Basis, Different, DigestSet, Digests, Harness, MeshInfo, Named};
 pub use self::sink::{EventSink, Fanout, PhaseEvents, Recorder};
 pub use self::verdict::Verdict;
 

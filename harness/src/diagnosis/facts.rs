@@ -76,6 +76,8 @@ pub struct Answerer {
 /// What Istio's configuration says of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mesh {
+    /// Namespace of its control plane.
+    pub namespace: String,
     /// Namespace whose policies are about the whole mesh.
     pub root_namespace: String,
     /// Trust domain of its identities.
@@ -84,7 +86,8 @@ pub struct Mesh {
 
 impl Default for Mesh {
     fn default() -> Self {
-        Self { root_namespace: "istio-system".into(), trust_domain: "cluster.local".into() }
+        let namespace = "istio-system".to_owned();
+        Self { root_namespace: namespace.clone(), namespace, trust_domain: "cluster.local".into() }
     }
 }
 
