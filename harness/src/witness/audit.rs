@@ -213,15 +213,4 @@ fn clock(here: Timestamp, there: Option<Timestamp>) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clocks_that_differ_are_told_apart_from_whole_seconds() {
-        let at = |second: i64| Timestamp::from_second(second).unwrap();
-        assert_eq!(clock(at(1000), Some(at(999))), at(1000));
-        assert_eq!(clock(at(1000), Some(at(970))), at(970));
-        assert_eq!(clock(at(1000), Some(at(1030))), at(1030));
-        assert_eq!(clock(at(1000), None), at(1000));
-    }
-}
+mod tests;
