@@ -255,3 +255,46 @@ fn of_the_log_of_another_only_what_it_has_counts() {
     let writes = hand_over().into_iter().chain([request(B, 11.0)]).collect();
     assert!(matches!(judged(writes), Finding::Alone { writes: 1, .. }));
 }
+
+/// The extension's entries of a rolling restart, as an API server wrote them: the first leader ends, then its successor, and each
+/// that takes over publishes its certificate.
+const RECORDED: &str = include_str!("../../../fixtures/recorded/audit-log.jsonl");
+const EXTENSION: &str = "alb-controller-istio-extension";
+
+fn recorded(text: &str) -> Finding {
+    let of = || ("azure-alb-system".to_owned(), EXTENSION.to_owned());
+    let election = LeaderElection { deployment: of(), lease: of(), service_account: EXTENSION.to_owned() };
+    let writes = text.lines().filter_map(|line| entry::write(line).unwrap()).collect();
+    let at = |time: &str| format!("2026-12-01T07:{time}Z").parse::<Timestamp>().unwrap();
+    let log = AuditLog { now: at("48:59.6"), from: None, own: true, writes };
+    judge(&election, &log, at("48:20"), at("48:55"))
+}
+
+#[test]
+fn a_recorded_rolling_restart_has_one_writer_at_a_time() {
+    let Finding::Alone { writes, holders } = recorded(RECORDED) else { panic!("{:?}", recorded(RECORDED)) };
+    assert_eq!(writes, 3);
+    let holders: Vec<_> = holders.iter().filter_map(|pod| pod.name.rsplit('-').next()).collect();
+    assert_eq!(holders, ["dt4c9", "sm6vs", "9n7qh"]);
+}
+
+#[test]
+fn the_same_with_a_write_by_the_pod_that_lost_the_race_has_two() {
+    // The second leader's certificate is published by the pod whose request for the Lease came second.
+    let (winner, loser) = (format!("{EXTENSION}-7b888d4566-sm6vs"), format!("{EXTENSION}-6b7c655668-s86wr"));
+    let of_winner = |line: &&str| line.contains("\"secrets\"") && line.contains(&winner);
+    assert_eq!(RECORDED.lines().filter(of_winner).count(), 1);
+    let lines: Vec<String> = RECORDED
+        .lines()
+        .map(|line| if of_winner(&line) { line.replace(&winner, &loser) } else { line.to_owned() })
+        .collect();
+    let offences = offences(recorded(&lines.join("\n")));
+    let [offence] = offences.as_slice() else { panic!("{offences:?}") };
+    assert_eq!(
+        offence.to_string(),
+        format!(
+            "azure-alb-system/{loser} updated secrets {EXTENSION}-identity in azure-alb-system at \
+             2026-12-01T07:48:38.808784Z, when {winner} held the Lease"
+        )
+    );
+}
