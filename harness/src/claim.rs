@@ -12,6 +12,7 @@ pub(crate) mod never;
 pub mod not_restarted;
 pub mod of_implementation;
 pub mod pods;
+pub(crate) mod replayed;
 pub mod request;
 pub mod rotations;
 pub mod served;

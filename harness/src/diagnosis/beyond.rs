@@ -15,7 +15,7 @@ use super::{
     towards::{account, stale},
     wire::{self, How},
 };
-use crate::{event::Diagnosis, probe::request_id::untraced};
+use crate::{claim::replayed::REPLAYED, event::Diagnosis, probe::request_id::untraced};
 
 /// Something else than 200 was expected, and 200 came.
 fn unexpected_success(facts: &Facts) -> bool {
@@ -56,6 +56,7 @@ pub(super) fn no_backend(facts: &Facts) -> Option<Diagnosis> {
         return None;
     }
     let why = match answerer(facts) {
+        _ if claim.against.as_deref() == Some(REPLAYED) => claim.seen.clone(),
         Some((answerer, None)) => invented(facts, answerer)?,
         Some((_, Some(pod))) => {
             let id = unheard_of(facts, &[pod])?;
