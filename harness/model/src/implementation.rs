@@ -2,7 +2,9 @@
 //! the document's. `implementations/alb.yaml` shows every field with what it is for; `implementations/istio.yaml` is a
 //! gateway that differs.
 
+mod election;
 pub mod expectation;
+mod leader_election;
 mod parse;
 mod placeholders;
 mod resolution;
@@ -18,6 +20,7 @@ use crate::scenario::labels::Labels;
 use crate::scenario::node::{self, Key, Problem};
 use crate::scenario::placeholder::substitute_by;
 use crate::{digest, workspace};
+pub use election::LeaderElection;
 pub use expectation::{Expectation, Waived};
 pub use placeholders::{PLACEHOLDERS, about_gateway};
 pub use resolution::Resolution;
@@ -48,6 +51,8 @@ pub struct Implementation {
     pub proxies: Proxies,
     /// Who it is to the mesh.
     pub identity: Identity,
+    /// Deployments of whose pods one at a time is active.
+    pub leader_election: Vec<LeaderElection>,
     /// Messages of its conditions, by `<kind of object>.<type of condition>`. They may hold `*` and `?`.
     pub messages: BTreeMap<String, String>,
     /// What it does not promise.

@@ -2,6 +2,7 @@
 //! traits; the rules by which causes are named. Nothing here knows how a cluster is reached.
 
 pub mod action;
+pub mod audit;
 mod byte_string;
 pub mod claim;
 pub mod context;

@@ -228,6 +228,9 @@ impl Runner {
                     result(Verdict::Failed, observed, Some(failure))
                 }
             },
+            Err(trouble) if trouble.verdict == Verdict::Waived => {
+                not_shown(step, trouble, started_ms, duration_ms)
+            }
             Err(trouble) if step.info.measured && trouble.verdict == Verdict::Failed => {
                 result(Verdict::Measured, expectation::measured(trouble), None)
             }
@@ -299,6 +302,7 @@ impl Runner {
             expected_status: trouble.expected_status,
             expected_reason: trouble.expected_reason.clone(),
             against: trouble.against.clone(),
+            detail: trouble.observed.detail.clone(),
             since: at(since.step),
             scenario_since: at(since.scenario),
             deleted: since.deleted,
@@ -433,6 +437,15 @@ async fn sweep(steps: &[Step], outside: &Outside) -> Result<Vec<String>, PortErr
     let taken = steps.iter().filter(|step| step.info.waived.is_none());
     let made: Vec<ObjectRef> = taken.clone().flat_map(|step| step.word.creates()).collect();
     ledger::sweep(&made, taken.clone().any(|step| step.word.installs()), outside).await
+}
+
+/// A claim of which this cluster shows nothing. It counts like one that is waived: for nothing, and what it was to prove is proved
+/// in part at most.
+fn not_shown(step: &Step, trouble: Trouble, started_ms: u64, duration_ms: u64) -> StepResult {
+    let mut info = step.info.clone();
+    info.waived = Some(trouble.failure.seen);
+    let observed = trouble.observed;
+    StepResult { info, verdict: Verdict::Waived, started_ms, duration_ms, observed, failure: None }
 }
 
 fn overdue(step: &Step) -> Trouble {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Mutant, control, judge};
 use meshproof_cluster::live::Live;
 use meshproof_lab::cache::Cache;
-use meshproof_lab::cluster::{Cluster, ClusterError, InstallOptions, ensure_cluster};
+use meshproof_lab::cluster::{Cluster, ClusterError, InstallOptions, ensure_cluster, lease, run_lock};
 use meshproof_lab::groups::{Asked, groups};
 use meshproof_lab::supply::{SupplyError, workspace};
 use meshproof_model::event::{Event, EventSink, PhaseEvents};
@@ -75,6 +75,7 @@ pub async fn run(plan: &Plan<'_>) -> Result<Table, RunError> {
         meshproof: env!("CARGO_PKG_VERSION").to_owned(),
         ..Table::default()
     };
+    let run = plan.results.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (ready, unready) = prepare(plan);
     table.trials = unready;
     let needs: Vec<_> = ready.iter().map(|ready| &ready.scenario.needs).collect();
@@ -84,11 +85,17 @@ pub async fn run(plan: &Plan<'_>) -> Result<Table, RunError> {
         }
         let cache = Cache::open_default().map_err(ClusterError::from)?;
         let waiting = || eprintln!("waiting for another run on cluster {}", group.spec.name);
-        let lock = cache.lock(&format!("scenarios-{}", group.spec.name), waiting).await;
+        let lock = cache.lock(&run_lock(&group.spec.name), waiting).await;
         let _lock = lock.map_err(ClusterError::from)?;
         let cluster = ensure_cluster(&group.spec, &progress).await?;
+        // The lock keeps off who uses this cache; the Lease whoever reaches the cluster.
+        let client = cluster.client().await.map_err(ClusterError::from)?;
+        let held = lease::hold(&client, &run, plan.stop.clone()).await.map_err(ClusterError::from)?;
         let chosen: Vec<&Ready<'_>> = group.scenarios.iter().filter_map(|at| ready.get(*at)).collect();
-        on_cluster(plan, &cache, &cluster, chosen, &mut table).await?;
+        let done = on_cluster(plan, &cache, &cluster, chosen, &mut table).await;
+        let given_back = held.release().await;
+        done?;
+        given_back.map_err(ClusterError::from)?;
     }
     table.total_ms = millis(begun.elapsed());
     // As the mutants stand in their files, however they were run.
