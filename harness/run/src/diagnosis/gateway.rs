@@ -86,7 +86,8 @@ pub(super) fn listener_name_differs(facts: &Facts) -> Option<Diagnosis> {
         return None;
     }
     let (_, rest) = facts.claim.seen.split_once("listeners[")?;
-    let (asked, _) = rest.split_once("] is missing")?;
+    // A field of a listener that is missing is another matter.
+    let (asked, _) = rest.split_once("] is missing").filter(|(asked, _)| !asked.contains(']'))?;
     let named = |listeners: &Value| -> Vec<String> {
         items(listeners).iter().map(|listener| text(&listener["name"]).to_owned()).collect()
     };
@@ -245,6 +246,13 @@ pub(super) mod tests {
         let diagnosis = diagnose(&facts);
         assert_eq!(diagnosis.id, "listener-name-differs");
         assert!(diagnosis.title.contains("gateway-01-http") && diagnosis.title.contains("calls it http"));
+    }
+
+    #[test]
+    fn a_listener_that_lacks_a_field_is_there_under_its_name() {
+        let mut facts = listener("http");
+        facts.claim.seen = "listeners[http].supportedKinds[HTTPRoute] is missing".into();
+        assert_ne!(diagnose(&facts).id, "listener-name-differs");
     }
 
     #[test]
