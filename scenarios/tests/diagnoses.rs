@@ -20,7 +20,6 @@ const BY_FACTS_ALONE: &[(&str, &[&str])] = &[
             "image-missing",
             "volume-not-mounted",
             "container-config-missing",
-            "container-crashes",
             "readiness-probe-fails",
             "pod-not-ready",
             "quota-exceeded",

@@ -22,6 +22,7 @@ mod names;
 mod other_backend;
 mod peer;
 mod pods;
+mod programmed;
 mod route;
 mod selector;
 mod starting;
@@ -108,6 +109,7 @@ const RULES: &[Rule] = &[
     of_answers(towards::BROKEN, towards::singled_out),
     of_answers(&["upstream-timeout"], backend::too_slow),
     // What is seen when nothing more is known.
+    of_answers(&["programmed-before-served"], programmed::before_served),
     rule(&["readiness-probe-fails"], starting::probe_fails),
     rule(&["no-proxy"], data_plane::no_proxy),
     rule(&["no-address"], gateway::no_address),
@@ -221,6 +223,7 @@ mod tests {
             mesh::tests::all(),
             other_backend::tests::all(),
             pods::tests::all(),
+            programmed::tests::all(),
             route::tests::all(),
             starting::tests::all(),
             towards::tests::all(),

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod body;
 pub mod client;
 pub mod continuity;
+pub(crate) mod replayed;
 pub mod request_id;
 pub mod strip;
 

@@ -155,6 +155,7 @@ impl Helm {
     /// Installs a release, or brings it to these values if it is there. Does not wait for pods.
     pub(crate) async fn install(&self, client: &Client, release: &Release) -> Result<String, InstallError> {
         self.refuse_foreign(client, &release.name).await?;
+        self.refuse_another_version(release).await?;
         let status = status(client, release).await?;
         let values = self.state.write_file(&values_file(release), &values_text(release))?;
         if status.as_deref().is_some_and(|status| status != "deployed") {
@@ -185,6 +186,24 @@ impl Helm {
             .map_err(|source| InstallError::Chart { release: release.name.clone(), source })?;
         self.state.write_file(&stamp_file(release), &stamp.to_bytes())?;
         Ok(format!("{done} {} {} in {}", release.name, release.version, release.namespace))
+    }
+
+    /// Refuses a chart on this host that is another version than the one to be installed: helm would take it all the same.
+    async fn refuse_another_version(&self, release: &Release) -> Result<(), InstallError> {
+        if !Path::new(&release.chart).exists() {
+            return Ok(());
+        }
+        let doing = format!("reading the chart of release {}", release.name);
+        let chart = self.tool(doing).args(["show", "chart", &release.chart]).run().await?;
+        match version_of(&chart) {
+            Some(found) if found == release.version => Ok(()),
+            found => Err(InstallError::OtherVersion {
+                release: release.name.clone(),
+                chart: release.chart.clone(),
+                found: found.unwrap_or_else(|| "none".to_owned()),
+                wanted: release.version.clone(),
+            }),
+        }
     }
 
     /// Refuses to touch a release that somebody else has installed. One without a label whose values are to the letter those that
@@ -224,6 +243,12 @@ impl Helm {
         self.tool(format!("uninstall release {}", release.name)).args(args).run().await?;
         Ok(())
     }
+}
+
+/// The version that a chart says it is, in its Chart.yaml.
+fn version_of(chart: &str) -> Option<String> {
+    let chart = meshproof_model::yaml::documents::<meshproof_model::yaml::Tree>(chart).ok()?;
+    Some(chart.first()?.get("version")?.as_str()?.to_owned())
 }
 
 /// The values a release was last installed with.
@@ -306,6 +331,13 @@ mod tests {
 
     fn selected(options: &InstallOptions) -> Vec<Release> {
         options.selected(&Implementation::built_in().unwrap(), &images()).unwrap()
+    }
+
+    #[test]
+    fn a_chart_says_which_version_it_is() {
+        assert_eq!(version_of("apiVersion: v2\nname: a\nversion: 1.8.9\n").as_deref(), Some("1.8.9"));
+        assert_eq!(version_of("name: a\n"), None);
+        assert_eq!(version_of("not a chart"), None);
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::tally::Tally;
 use super::target::Target;
 use crate::context::{Context, Trouble, millis};
 use crate::ports::{Account, PortError, Requests, WitnessContext};
+use crate::probe::replayed::{Answered, REPLAYED};
 use crate::probe::strip::{Strip, own_word};
 use crate::probe::{Answer, Ask};
 use crate::word::{Definition, Scope, Staying, Word};
@@ -74,6 +75,14 @@ struct Against {
     because: String,
     /// It cannot come to hold any more.
     for_good: bool,
+    /// What speaks against it, where that is no answer alone.
+    by: Option<&'static str>,
+}
+
+impl Against {
+    fn answer(because: String, for_good: bool) -> Self {
+        Self { because, for_good, by: None }
+    }
 }
 
 /// The answers of one claim so far.
@@ -83,20 +92,24 @@ struct Answers {
     all: Tally,
     over_time: Strip,
     latest: Vec<Answer>,
+    answered: Answered,
 }
 
 impl Answers {
-    fn add(&mut self, at_ms: u64, ask: &Ask, answer: Answer) {
+    /// Counts an answer. What is wrong with it, if it was given to an earlier request as well.
+    fn add(&mut self, at_ms: u64, ask: &Ask, answer: Answer) -> Option<String> {
         self.count += 1;
         self.all.count(&answer);
         self.over_time.add(at_ms, &answer);
         if !manner::tells_who(ask) {
-            return;
+            return None;
         }
+        let again = self.answered.again(&answer);
         if self.latest.len() >= KEPT {
             self.latest.remove(0);
         }
         self.latest.push(answer);
+        again
     }
 }
 
@@ -200,7 +213,13 @@ impl Request {
                 return Err(Trouble::error(self.doing(), "a request", "there is nothing to ask"));
             };
             let answer = context.outside.requests.send(self.target.from, ask).await?;
-            answers.add(millis(sent.duration_since(context.started)), ask, answer.clone());
+            let again = answers.add(millis(sent.duration_since(context.started)), ask, answer.clone());
+            if let Some(again) = again {
+                let expected = format!("{}, each request answered for itself", self.wanted.in_words());
+                let mut trouble = self.failed(context, &fqdn, answers, expected, again);
+                trouble.against = Some(REPLAYED.to_owned());
+                return Err(trouble);
+            }
             if let Some(given) = self.given_although_never(&answer) {
                 let expected = format!("{}, and never an answer {}", self.wanted.in_words(), given.0);
                 return Err(self.failed(context, &fqdn, answers, expected, given.1));
@@ -216,18 +235,20 @@ impl Request {
                     if let (Some(Stays::Requests(count)), true) = (many, so_far.became()) {
                         match self.many(context, &asks, &mut answers, &mut so_far, count).await? {
                             None => {}
-                            Some(Against { because, for_good: false }) if Instant::now() < deadline => {
+                            Some(Against { because, for_good: false, .. }) if Instant::now() < deadline => {
                                 context.not_yet(&because);
                                 last = because;
                                 continue;
                             }
-                            Some(Against { because, .. }) => {
+                            Some(Against { because, by, .. }) => {
                                 let expected = format!(
                                     "{}, and to stay so for {count} requests",
                                     self.wanted.in_words()
                                 );
                                 let seen = format!("after {} such answers {because}", so_far.answers.len());
-                                return Err(self.failed(context, &fqdn, answers, expected, seen));
+                                let mut trouble = self.failed(context, &fqdn, answers, expected, seen);
+                                trouble.against = by.map(str::to_owned);
+                                return Err(trouble);
                             }
                         }
                     }
@@ -349,14 +370,17 @@ impl Request {
         let mut sending = stream::iter(all).buffered(WIDTH);
         while let Some((sent, ask, answer)) = sending.next().await {
             let answer = answer?;
-            answers.add(millis(sent.duration_since(context.started)), ask, answer.clone());
+            let again = answers.add(millis(sent.duration_since(context.started)), ask, answer.clone());
+            if let Some(because) = again {
+                return Ok(Some(Against { because, for_good: true, by: Some(REPLAYED) }));
+            }
             if let Some((never, seen)) = self.given_although_never(&answer) {
                 let because = format!("{seen}, and never may an answer be {never}");
-                return Ok(Some(Against { because, for_good: true }));
+                return Ok(Some(Against::answer(because, true)));
             }
             match self.against(ask, &answer) {
                 (None, _) => run.answers.push(answer),
-                (Some(because), may_pass) => return Ok(Some(Against { because, for_good: !may_pass })),
+                (Some(because), may_pass) => return Ok(Some(Against::answer(because, !may_pass))),
             }
         }
         Ok(None)

@@ -52,7 +52,7 @@ pub(super) fn not_accepted(facts: &Facts) -> Option<Diagnosis> {
 }
 
 /// Routes that name the Gateway as a parent.
-fn routes<'a>(facts: &'a Facts, gateway: &'a Value) -> impl Iterator<Item = &'a Value> {
+pub(super) fn routes<'a>(facts: &'a Facts, gateway: &'a Value) -> impl Iterator<Item = &'a Value> {
     facts.list("httproutes").iter().filter(move |route| {
         let own = &route["metadata"]["namespace"];
         items(&route["spec"]["parentRefs"]).iter().any(|parent| {
@@ -85,7 +85,7 @@ pub(super) fn ingress(facts: &Facts) -> Option<Diagnosis> {
 
 /// `route-missing`: no route names the Gateway.
 pub(super) fn missing(facts: &Facts) -> Option<Diagnosis> {
-    facts.last_account().filter(|entry| entry.reason == "no_route")?;
+    facts.last_account().filter(|entry| entry.reason == "no_route" && unwanted(facts))?;
     let gateway = facts.gateway()?;
     if routes(facts, gateway).next().is_some() {
         return None;
@@ -103,9 +103,14 @@ pub(super) fn missing(facts: &Facts) -> Option<Diagnosis> {
     ))
 }
 
+/// Whether 404 is not what the claim wants: then its cause is to be found.
+fn unwanted(facts: &Facts) -> bool {
+    facts.claim.expected_status != Some(404)
+}
+
 /// `no-matching-rule`: routes are there, and none of their rules is about the request.
 pub(super) fn no_matching_rule(facts: &Facts) -> Option<Diagnosis> {
-    let last = facts.last_account().filter(|entry| entry.reason == "no_route")?;
+    let last = facts.last_account().filter(|entry| entry.reason == "no_route" && unwanted(facts))?;
     let gateway = facts.gateway()?;
     let of = |route: &Value| {
         let hosts: Vec<&str> = items(&route["spec"]["hostnames"]).iter().map(text).collect();

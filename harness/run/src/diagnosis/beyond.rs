@@ -17,7 +17,7 @@ use super::{
     towards::stale,
     wire::{self, How},
 };
-use crate::probe::request_id::untraced;
+use crate::probe::{replayed::REPLAYED, request_id::untraced};
 use meshproof_model::event::Diagnosis;
 
 /// Something else than 200 was expected, and 200 came.
@@ -59,6 +59,7 @@ pub(super) fn no_backend(facts: &Facts) -> Option<Diagnosis> {
         return None;
     }
     let why = match answerer(facts) {
+        _ if claim.against.as_deref() == Some(REPLAYED) => claim.seen.clone(),
         Some((answerer, None)) => invented(facts, answerer)?,
         Some((_, Some(pod))) => {
             let id = unheard_of(facts, &[pod])?;

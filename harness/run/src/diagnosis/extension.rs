@@ -36,7 +36,8 @@ const INTEGRATED: &str = "Integrated";
 
 /// The extension says itself why it is no part of the mesh. Counts where the gateway lacks a certificate, or nothing was asked.
 pub(super) fn not_integrated(facts: &Facts) -> Option<Diagnosis> {
-    if facts.last_account().is_some_and(|entry| entry.reason != "no_client_certificate") {
+    let otherwise = facts.last_account().is_some_and(|entry| entry.reason != "no_client_certificate");
+    if otherwise && facts.claim.is_about_answers() {
         return None;
     }
     let (pod, event) = pods(facts).find_map(|pod| Some((pod, last_word(facts, pod)?)))?;

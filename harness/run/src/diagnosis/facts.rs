@@ -159,8 +159,15 @@ impl Facts {
 
     /// The Gateway the claim was about; where it names none, the only one of its namespace.
     pub fn gateway(&self) -> Option<&Value> {
+        let of_the_namespace = || self.of("gateways", &self.claim.namespace);
+        // A claim about an object says in words which it is about.
+        let named = |gateway: &&Value| {
+            let object = format!("gateway/{}", text(&gateway["metadata"]["name"]));
+            let mut words = self.claim.expected.split_whitespace();
+            words.any(|word| word.trim_end_matches([',', ';', ':', '.']) == object)
+        };
         match self.claim.gateway.as_str() {
-            "" => self.of("gateways", &self.claim.namespace).next(),
+            "" => of_the_namespace().find(named).or_else(|| of_the_namespace().next()),
             name => self.get("gateways", &self.claim.namespace, name),
         }
     }

@@ -86,14 +86,37 @@ pub(super) fn listener_name_differs(facts: &Facts) -> Option<Diagnosis> {
         return None;
     }
     let (_, rest) = facts.claim.seen.split_once("listeners[")?;
-    let (asked, _) = rest.split_once("] is missing")?;
+    // A field of a listener that is missing is another matter.
+    let (asked, _) = rest.split_once("] is missing").filter(|(asked, _)| !asked.contains(']'))?;
     let named = |listeners: &Value| -> Vec<String> {
         items(listeners).iter().map(|listener| text(&listener["name"]).to_owned()).collect()
     };
     let about = |gateway: &&Value| facts.claim.expected.contains(text(&gateway["metadata"]["name"]));
     let gateway = facts.of("gateways", &facts.claim.namespace).find(about)?;
     let (spec, status) = (named(&gateway["spec"]["listeners"]), named(&gateway["status"]["listeners"]));
-    if spec.iter().any(|name| name == asked) || spec != status {
+    if spec.iter().any(|name| name == asked) {
+        let other = status
+            .iter()
+            .find(|name| !spec.contains(name))
+            .filter(|_| !status.iter().any(|name| name == asked))?;
+        return Some(diagnosis(
+            "listener-name-differs",
+            format!(
+                "the status of Gateway {} calls a listener {other}, and its spec calls it {asked}",
+                name_of(gateway)
+            ),
+            [
+                format!(
+                    "spec.listeners[].name: {}; status.listeners[].name: {}",
+                    spec.join(", "),
+                    status.join(", ")
+                ),
+                "the Gateway API wants a listener's status under the name its spec gives it".to_string(),
+            ],
+            "let the gateway write each listener's status under the listener's own name",
+        ));
+    }
+    if spec != status {
         return None;
     }
     Some(diagnosis(
@@ -213,6 +236,40 @@ pub(super) mod tests {
     #[test]
     fn a_listener_that_the_status_calls_otherwise_than_the_spec_is_the_gateways_fault() {
         assert_ne!(diagnose(&listener("other")).id, "listener-name-differs");
+    }
+
+    #[test]
+    fn a_status_with_a_name_that_the_spec_does_not_have_is_named() {
+        let mut facts = listener("gateway-01-http");
+        facts.claim.seen =
+            "listeners[http] is missing; listeners[gateway-01-http] is there, not wanted".into();
+        let diagnosis = diagnose(&facts);
+        assert_eq!(diagnosis.id, "listener-name-differs");
+        assert!(diagnosis.title.contains("gateway-01-http") && diagnosis.title.contains("calls it http"));
+    }
+
+    #[test]
+    fn a_listener_that_lacks_a_field_is_there_under_its_name() {
+        let mut facts = listener("http");
+        facts.claim.seen = "listeners[http].supportedKinds[HTTPRoute] is missing".into();
+        assert_ne!(diagnose(&facts).id, "listener-name-differs");
+    }
+
+    #[test]
+    fn a_claim_about_one_gateway_is_not_explained_by_another() {
+        let gateway = |name: &str, accepted: &str| {
+            json!({"metadata": {"namespace": "isto-example-namespace", "name": name},
+                "spec": {"gatewayClassName": "azure-alb-external"}, "status": {"conditions": [
+                    {"type": "Accepted", "status": accepted, "reason": "InvalidParameters", "message": "none"}]}})
+        };
+        let mut facts =
+            Facts::sample().with("gateways", json!([gateway("first", "False"), gateway("second", "True")]));
+        facts.claim.word = "status".into();
+        facts.claim.gateway = String::new();
+        facts.claim.expected = "status of gateway/second becomes a.yaml within 1s".into();
+        assert_ne!(diagnose(&facts).id, "load-balancer-missing");
+        facts.claim.expected = "status of gateway/first becomes a.yaml within 1s".into();
+        assert_eq!(diagnose(&facts).id, "load-balancer-missing");
     }
 
     #[test]

@@ -48,8 +48,13 @@ pub(super) fn no_client_certificate(facts: &Facts) -> Option<Diagnosis> {
 /// `namespace-label-missing`: the namespace is not in the mesh, so its pods get no sidecars, or the gateway speaks clear text
 /// to pods of the mesh, or there is no mutual TLS that could fail.
 pub(super) fn namespace_label_missing(facts: &Facts) -> Option<Diagnosis> {
-    if let Some((namespace, _)) = pods_without_sidecars(facts) {
+    if let Some((namespace, name)) = pods_without_sidecars(facts) {
         let known = facts.get("namespaces", "", namespace)?;
+        // A pod that says itself whether it wants a sidecar does not go by its namespace.
+        let pod = facts.get("pods", namespace, name).unwrap_or(&Value::Null);
+        if !pod["metadata"]["labels"]["sidecar.istio.io/inject"].is_null() {
+            return None;
+        }
         let labels = &known["metadata"]["labels"];
         let asked = labels["istio-injection"] == "enabled" || !labels["istio.io/rev"].is_null();
         return (!asked).then(|| label_missing(facts, namespace, vec![facts.claim.seen.clone()]));

@@ -3,6 +3,7 @@
 use super::{
     Facts,
     account::account,
+    attachment,
     beyond::answerer,
     diagnosis,
     facts::{items, name_of, text},
@@ -12,8 +13,12 @@ use meshproof_model::event::Diagnosis;
 use serde_json::Value;
 
 /// Ids of [`wrong_backend`].
-pub(super) const WRONG_BACKEND: &[&str] =
-    &["service-selects-others", "route-to-other-backend", "gateway-asks-others"];
+pub(super) const WRONG_BACKEND: &[&str] = &[
+    "service-selects-others",
+    "route-to-other-backend",
+    "address-of-another-gateway",
+    "gateway-asks-others",
+];
 
 /// The right status, from somebody else.
 pub(super) fn wrong_backend(facts: &Facts) -> Option<Diagnosis> {
@@ -22,11 +27,17 @@ pub(super) fn wrong_backend(facts: &Facts) -> Option<Diagnosis> {
     let pod = pod?;
     let right = answerer.namespace == claim.namespace_of_backend()
         && facts.backend_pods().any(|backend| backend["metadata"]["name"] == answerer.pod.as_str());
-    if right || claim.backend.is_empty() || claim.expected_status != claim.last_status {
+    if right || claim.backend.is_empty() {
+        return None;
+    }
+    // Another status was wanted, of a backend that is there: he was not asked at all.
+    let instead = claim.last_status == Some(200) && inbound::service(facts).is_some();
+    let wanted = claim.expected_status == claim.last_status;
+    if !wanted && !instead {
         return None;
     }
     let who = name_of(pod);
-    let because = vec![format!(
+    let mut because = vec![format!(
         "pod {who} answered, and one of {}/{} was to",
         claim.namespace_of_backend(),
         claim.backend
@@ -45,29 +56,50 @@ pub(super) fn wrong_backend(facts: &Facts) -> Option<Diagnosis> {
             ),
         ));
     }
-    let routes = facts.of("httproutes", &claim.namespace).flat_map(|route| {
+    let leads = |route: &&Value| {
         let own = text(&route["metadata"]["namespace"]);
-        let references = items(&route["spec"]["rules"]).iter().flat_map(|rule| items(&rule["backendRefs"]));
-        references.map(move |reference| {
-            (route, reference["namespace"].as_str().unwrap_or(own), text(&reference["name"]))
+        let mut references =
+            items(&route["spec"]["rules"]).iter().flat_map(|rule| items(&rule["backendRefs"]));
+        references.any(|reference| {
+            let namespace = reference["namespace"].as_str().unwrap_or(own);
+            facts
+                .get("services", namespace, text(&reference["name"]))
+                .is_some_and(|service| selects(&service))
         })
-    });
-    let mut leading = routes.filter(|(_, namespace, service)| {
-        facts.get("services", namespace, service).is_some_and(|service| selects(&service))
-    });
-    if let Some((route, namespace, service)) = leading.next() {
+    };
+    let gateway = facts.gateway()?;
+    if let Some(route) = attachment::routes(facts, gateway).find(leads) {
         return Some(diagnosis(
             "route-to-other-backend",
-            format!(
-                "HTTPRoute {} sends to Service {namespace}/{service}, whose pod {who} answered",
-                name_of(route)
-            ),
+            format!("HTTPRoute {} sends to a Service whose pod {who} answered", name_of(route)),
             because,
             format!(
                 "correct the route's backendRefs or matches, so that requests come to Service {}",
                 claim.backend
             ),
         ));
+    }
+    // Another Gateway leads there, which is right if it was that one that was asked.
+    let others: Vec<&Value> =
+        facts.list("gateways").iter().filter(|other| name_of(other) != name_of(gateway)).collect();
+    let led = others.iter().find_map(|other| Some((*other, attachment::routes(facts, other).find(leads)?)));
+    if let Some((other, route)) = led {
+        let address = |of: &Value| of["status"]["addresses"][0]["value"].as_str().map(str::to_owned);
+        let shared = address(gateway).filter(|own| address(other).as_ref() == Some(own))?;
+        because.push(format!("HTTPRoute {} of Gateway {} leads to it", name_of(route), name_of(other)));
+        return Some(diagnosis(
+            "address-of-another-gateway",
+            format!(
+                "Gateway {} has {shared} in status.addresses[0].value, where Gateway {} answers",
+                name_of(gateway),
+                name_of(other)
+            ),
+            because,
+            "see which frontend the gateway's status is taken from; each Gateway has an address of its own",
+        ));
+    }
+    if !wanted {
+        return None;
     }
     Some(diagnosis(
         "gateway-asks-others",
@@ -102,7 +134,7 @@ pub(super) mod tests {
                 "spec": {"selector": selector, "ports": [{"port": 8080}]}})
         };
         let route = json!([{"metadata": {"namespace": "isto-example-namespace", "name": "traffic-split-mesh-route"},
-            "spec": {"rules": [{"backendRefs": [{"name": routed, "port": 8080}]}]},
+            "spec": {"parentRefs": [{"name": "gateway-01"}], "rules": [{"backendRefs": [{"name": routed, "port": 8080}]}]},
             "status": {"parents": [{"conditions": [{"type": "ResolvedRefs", "status": "True"}]}]}}]);
         let facts = Facts::sample()
             .with("pods", json!([pod(POD, "backend-v1"), pod(OTHER, "backend-v2")]))
@@ -121,11 +153,37 @@ pub(super) mod tests {
             provoked("service-selects-others", "isto-example-namespace/backend-v1", selected),
             provoked(
                 "route-to-other-backend",
-                "isto-example-namespace/backend-v2",
+                "isto-example-namespace/traffic-split-mesh-route",
                 two_backends(right.clone(), "backend-v2"),
+            ),
+            provoked(
+                "address-of-another-gateway",
+                "isto-example-namespace/gateway-02",
+                two_gateways("fe.example"),
             ),
             provoked("gateway-asks-others", OTHER, two_backends(right, "backend-v1")),
         ]
+    }
+
+    /// The second Gateway, at this address, has a route to the second backend.
+    fn two_gateways(address: &str) -> Facts {
+        let gateway = |name: &str, address: &str| {
+            json!({"metadata": {"namespace": "isto-example-namespace", "name": name},
+                "spec": {"gatewayClassName": "azure-alb-external"}, "status": {"addresses": [{"value": address}],
+                    "conditions": [{"type": "Accepted", "status": "True"}]}})
+        };
+        let route = |gateway: &str, backend: &str| {
+            json!({"metadata": {"namespace": "isto-example-namespace", "name": backend},
+                "spec": {"parentRefs": [{"name": gateway}], "rules": [{"backendRefs": [{"name": backend, "port": 8080}]}]}})
+        };
+        two_backends(json!({"app": "backend-v1"}), "backend-v1")
+            .with("gateways", json!([gateway("gateway-01", "fe.example"), gateway("gateway-02", address)]))
+            .with("httproutes", json!([route("gateway-01", "backend-v1"), route("gateway-02", "backend-v2")]))
+    }
+
+    #[test]
+    fn what_another_gateway_leads_to_is_its_affair_unless_they_share_an_address() {
+        assert_eq!(wrong_backend(&two_gateways("other.example")), None);
     }
 
     #[test]

@@ -56,7 +56,9 @@ pub(super) fn broken(facts: &Facts) -> Vec<Diagnosis> {
 pub(super) fn pods_without_sidecars(facts: &Facts) -> Option<Diagnosis> {
     let (namespace, name) = mesh::pods_without_sidecars(facts)?;
     let labels = &facts.get("namespaces", "", namespace)?["metadata"]["labels"];
-    if labels["istio-injection"] != "enabled" && labels["istio.io/rev"].is_null() {
+    let own = facts.get("pods", namespace, name).map_or(&Value::Null, |pod| &pod["metadata"]["labels"]);
+    let asked = own["sidecar.istio.io/inject"].is_string();
+    if labels["istio-injection"] != "enabled" && labels["istio.io/rev"].is_null() && !asked {
         return None;
     }
     let seen = facts.get("pods", namespace, name).filter(|pod| !inbound::has_sidecar(pod))?;
@@ -178,7 +180,7 @@ fn without_sidecar(facts: &Facts, pod: &Value, seen: String) -> Diagnosis {
     };
     diagnosis(
         "backend-without-sidecar",
-        format!("pod {} has no sidecar, but its namespace is labelled for the mesh", name_of(pod)),
+        format!("pod {} has no sidecar, which it should have to take part in the mesh", name_of(pod)),
         [seen, why],
         next,
     )

@@ -18,6 +18,21 @@ pub enum InstallError {
         /// Why.
         source: std::io::Error,
     },
+    /// helm looks at `--version` for charts from elsewhere only.
+    #[error(
+        "the chart of release {release} ({chart}) is version {found}, and the implementation file says {wanted}; name that \
+         version's chart, or correct `version`"
+    )]
+    OtherVersion {
+        /// The release.
+        release: String,
+        /// Its chart.
+        chart: String,
+        /// The version that the chart says it is.
+        found: String,
+        /// The version that was to be installed.
+        wanted: String,
+    },
     /// What is installed is not what is to be judged, and not this program's to replace.
     #[error(
         "{0}, and it is not replaced on a cluster that is somebody else's; `helm uninstall` it, or name its chart in an \
