@@ -13,7 +13,6 @@ mod planned;
 mod sink;
 mod verdict;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};

@@ -7,6 +7,7 @@ mod circles;
 mod crates;
 mod modules;
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use circles::circles;
@@ -80,31 +81,45 @@ const NOT_OF: &[(&str, &[&str])] = &[
 ];
 
 /// Circles that are there, each with the reason why: crate, folder (empty for the crate's own), modules in it.
-const KNOWN: &[(&str, &str, &[&str], &str)] = &[(
-    "alb-proxy",
-    "",
-    &[
-        "access_log",
-        "body",
-        "client",
-        "config",
-        "exchange",
-        "faults",
-        "handle",
-        "metrics",
-        "proxy",
-        "shared",
-        "upstream",
-    ],
-    "the stages of a request share what they know of it; to be cut where they become types of their own",
-)];
+const KNOWN: &[(&str, &str, &[&str], &str)] = &[
+    (
+        "alb-proxy",
+        "",
+        &[
+            "access_log",
+            "body",
+            "client",
+            "config",
+            "exchange",
+            "faults",
+            "handle",
+            "metrics",
+            "proxy",
+            "shared",
+            "upstream",
+        ],
+        "the stages of a request share what they know of it; to be cut where they become types of their own",
+    ),
+    (
+        "alb-controller",
+        "",
+        &["faults", "plan", "translate"],
+        "a fault on purpose changes statuses and writes of every kind from one file; nothing that is shipped has it",
+    ),
+    (
+        "alb-controller",
+        "translate",
+        &["backend_tls", "backends", "frontends", "gateways", "routes", "rules", "status"],
+        "each is one step of the same translation and names the plans of the others; their types want a file below them",
+    ),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn workspace() -> Vec<Member> {
-    members(&root()).unwrap()
+fn workspace() -> Result<Vec<Member>, Box<dyn Error>> {
+    members(&root())
 }
 
 fn allowed(table: &'static [(&str, &[&str])], name: &str) -> &'static [&'static str] {
@@ -114,14 +129,15 @@ fn allowed(table: &'static [(&str, &[&str])], name: &str) -> &'static [&'static 
 #[test]
 fn every_crate_uses_only_what_lies_below_it() {
     let mut wrong = Vec::new();
-    for member in workspace() {
+    let all = workspace().unwrap();
+    for member in &all {
         if !ARROWS.iter().any(|(known, _)| *known == member.name) {
             wrong.push(format!("{}: say in ARROWS what it may use", member.name));
         }
         for (name, kind) in &member.uses {
             let fine = allowed(ARROWS, &member.name).contains(&name.as_str())
                 || *kind == Kind::OfTests && allowed(OF_TESTS, &member.name).contains(&name.as_str());
-            if workspace().iter().any(|other| other.name == *name) && !fine {
+            if all.iter().any(|other| other.name == *name) && !fine {
                 wrong.push(format!("{} must not use {name}", member.name));
             }
         }
@@ -131,7 +147,7 @@ fn every_crate_uses_only_what_lies_below_it() {
 
 #[test]
 fn no_crate_of_the_judge_knows_the_judged() {
-    let all = workspace();
+    let all = workspace().unwrap();
     let judged: Vec<&str> =
         all.iter().filter(|member| member.folder.starts_with("extension")).map(|m| m.name.as_str()).collect();
     assert!(judged.len() >= 7, "{judged:?}");
@@ -143,7 +159,7 @@ fn no_crate_of_the_judge_knows_the_judged() {
 
 #[test]
 fn what_is_pure_stays_pure() {
-    for member in workspace() {
+    for member in workspace().unwrap() {
         let kept_out = allowed(NOT_OF, &member.name);
         let used =
             |name: &&&str| member.uses.iter().any(|(used, kind)| used == **name && *kind != Kind::OfTests);
@@ -156,7 +172,7 @@ fn what_is_pure_stays_pure() {
 fn no_two_folders_of_a_crate_use_each_other() {
     let mut wrong = Vec::new();
     let mut met = Vec::new();
-    for member in workspace() {
+    for member in workspace().unwrap() {
         let sources = root().join(&member.folder).join("src");
         let modules = Modules::read(&sources).unwrap();
         for circle in circles(&modules) {
