@@ -13,7 +13,7 @@ use kube::Client;
 
 use crate::cache::{Cache, CacheError, Lock};
 use crate::engine::{self, Engine};
-use crate::supply::{self, Artifacts, ImageSource, SupplyOptions};
+use crate::supply::{self, Artifacts, SupplyOptions};
 use meshproof_model::progress::{Phase, Progress};
 use meshproof_model::provider::Provider;
 
@@ -47,6 +47,7 @@ pub mod phases;
 pub mod plain;
 mod remove;
 mod root;
+mod spec;
 pub mod state;
 pub mod target;
 
@@ -55,6 +56,7 @@ pub use api::ApiError;
 pub use error::ClusterError;
 pub use implementation::{Implementation, InstallOptions};
 pub use remove::{Removed, remove_cluster};
+pub use spec::{ClusterSpec, DEFAULT_NAME, IstioChoice, default_name};
 pub use target::{Keeping, Target};
 
 use create::Creation;
@@ -63,103 +65,12 @@ use holdings::Holdings;
 use network::{Pool, Subnet};
 use state::{Because, Record, Stage, StateDir, Verdict, assess};
 
-/// Name of the cluster when none is given.
-pub const DEFAULT_NAME: &str = "meshproof";
-
-/// Name of the cluster that is meant where none is given: what `MESHPROOF_CLUSTER` says, or [`DEFAULT_NAME`].
-pub fn default_name() -> String {
-    let named = std::env::var("MESHPROOF_CLUSTER").ok().filter(|name| !name.is_empty());
-    named.unwrap_or_else(|| DEFAULT_NAME.to_owned())
-}
 /// Lock that a run holds on a cluster of this name (or of a context that is a folder of this name).
 pub fn run_lock(name: &str) -> String {
     format!("scenarios-{name}")
 }
 /// Lock that guards starting and stopping of the engine.
 const ENGINE_LOCK: &str = "clusters";
-
-/// Which Istio a cluster gets.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum IstioChoice {
-    /// The pinned one.
-    #[default]
-    Pinned,
-    /// This version, by key or number (see [`supply::istio::Matrix`]).
-    Version(String),
-    /// None at all.
-    None,
-}
-
-impl std::str::FromStr for IstioChoice {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "none" => Self::None,
-            "pinned" => Self::Pinned,
-            version => Self::Version(version.to_owned()),
-        })
-    }
-}
-
-impl std::fmt::Display for IstioChoice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Pinned => "pinned",
-            Self::Version(version) => version,
-            Self::None => "none",
-        })
-    }
-}
-
-/// What cluster is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterSpec {
-    /// Its name; kind's context is `kind-<name>`.
-    pub name: String,
-    /// Number of nodes; the first is the control plane.
-    pub nodes: u8,
-    /// Its Istio.
-    pub istio: IstioChoice,
-    /// Istio is out of it for now, though it belongs there.
-    pub without_istio: bool,
-    /// It is made again, whatever is in it.
-    pub recreate: bool,
-    /// Where images and programs come from.
-    pub image_source: ImageSource,
-}
-
-impl ClusterSpec {
-    /// The command that makes such a cluster, whatever is there.
-    pub fn command(&self) -> String {
-        let mut command = "meshproof up --recreate".to_owned();
-        if self.name != default_name() {
-            command += &format!(" --cluster {}", self.name);
-        }
-        if self.nodes > 1 {
-            command += &format!(" --nodes {}", self.nodes);
-        }
-        match &self.istio {
-            IstioChoice::Pinned => {}
-            IstioChoice::Version(version) => command += &format!(" --istio {version}"),
-            IstioChoice::None => command += " --istio none",
-        }
-        command
-    }
-}
-
-impl Default for ClusterSpec {
-    fn default() -> Self {
-        Self {
-            name: default_name(),
-            nodes: 1,
-            istio: IstioChoice::default(),
-            without_istio: false,
-            recreate: false,
-            image_source: ImageSource::default(),
-        }
-    }
-}
 
 /// A cluster that is there and answers.
 #[derive(Debug, Clone)]

@@ -4,7 +4,6 @@
 
 mod election;
 pub mod expectation;
-mod leader_election;
 mod parse;
 mod placeholders;
 mod resolution;

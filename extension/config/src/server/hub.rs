@@ -1,9 +1,7 @@
 //! Where the controller puts snapshots and reads acknowledgements.
 
 use super::acks::{Acks, ProxyState};
-use super::service::{Authenticate, Service};
-use crate::proto::configuration_server::ConfigurationServer;
-use crate::{MAX_MESSAGE_BYTES, Snapshot};
+use crate::Snapshot;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,16 +73,6 @@ impl Hub {
     /// Connected proxies and what they acknowledged; changes at each connect, answer and disconnect.
     pub fn acks(&self) -> watch::Receiver<Acks> {
         self.inner.acks.subscribe()
-    }
-
-    /// The gRPC service, to be added to a tonic server (or use [`serve`](super::serve())).
-    pub fn service(
-        &self,
-        authenticate: Arc<dyn Authenticate>,
-    ) -> ConfigurationServer<impl crate::proto::configuration_server::Configuration> {
-        ConfigurationServer::new(Service::new(self.clone(), authenticate))
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(super) fn snapshots(&self, load_balancer: &str) -> watch::Receiver<Option<Snapshot>> {

@@ -3,7 +3,9 @@
 use super::acks::{ProxyState, Rejection};
 use super::hub::Hub;
 use super::session::{Acknowledgement, Session};
-use crate::proto::{DeltaRequest, DeltaResponse, Node, configuration_server::Configuration};
+use crate::MAX_MESSAGE_BYTES;
+use crate::proto::configuration_server::{Configuration, ConfigurationServer};
+use crate::proto::{DeltaRequest, DeltaResponse, Node};
 use futures::Stream;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -48,6 +50,15 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(hub: Hub, authenticate: Arc<dyn Authenticate>) -> Self {
         Self { hub, authenticate }
+    }
+}
+
+impl Hub {
+    /// The gRPC service, to be added to a tonic server (or use [`serve`](super::serve())).
+    pub fn service(&self, authenticate: Arc<dyn Authenticate>) -> ConfigurationServer<impl Configuration> {
+        ConfigurationServer::new(Service::new(self.clone(), authenticate))
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
     }
 }
 

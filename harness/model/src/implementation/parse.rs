@@ -1,5 +1,7 @@
 //! From the text of an implementation's file to the model, strict like the scenarios.
 
+mod leader_election;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +11,6 @@ use serde_json::Value;
 use super::expectation::{expectation, known, reason};
 use super::{
     Address, Certificate, Identity, Implementation, LogFormat, Proxies, Release, Resolution, Waived,
-    leader_election,
 };
 use crate::requirement::Catalogue;
 use crate::scenario::kinds::Kind;

@@ -12,6 +12,8 @@
 //! `never: {backend: backend-v2}` is an answer that must not be given at all, by no request of the claim, those before the
 //! wanted ones included. `with: [GET, POST 1 MiB]` makes the requests in these ways in turn, see [`super::manner`].
 
+mod wanted;
+
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, StreamExt, stream};
 use jiff::Timestamp;
@@ -32,8 +34,9 @@ use crate::word::{Definition, Scope, Staying, Word};
 use meshproof_model::event::{AnswerGroup, Observed, Stayed, Testimony};
 use meshproof_model::scenario::limits::{CONSECUTIVE, MANY, PACE, Stays, WIDTH};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
-use meshproof_model::scenario::stated;
 use meshproof_model::vantage::Vantage;
+
+pub(super) use wanted::Wanted;
 
 /// The word.
 pub const WORD: Definition = Definition::claim("request", Staying::Requests, parse).with_witnesses();
@@ -56,16 +59,6 @@ pub(super) struct Request {
     pub(super) manners: Vec<Manner>,
 }
 
-#[derive(Debug)]
-pub(super) struct Wanted {
-    pub(super) status: u16,
-    /// Workload that answers.
-    pub(super) backend: Option<String>,
-    /// Its namespace, if that is not the Gateway's.
-    pub(super) backend_namespace: Option<String>,
-    pub(super) reason: Option<String>,
-}
-
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     let mut request = subject.fields()?;
     let target = Target::parse(&mut request, scope)?;
@@ -75,66 +68,6 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     let never = fields.take("never").map(Never::parse).transpose()?;
     let manners = manner::parse(fields.take("with"), target.from)?;
     Ok(Box::new(Request { target, wanted, about: None, may_waver, never, manners }))
-}
-
-impl Wanted {
-    /// Reads `{status: 200, backend: backend-v1, reason: ok}`.
-    pub(super) fn parse(node: &Node) -> Result<Self, Problem> {
-        let mut becomes = node.fields()?;
-        let status = becomes.need("status")?;
-        let backend = becomes.take("backend").map(stated::text).transpose()?;
-        let (backend_namespace, backend) = match backend.and_then(|backend| backend.split_once('/')) {
-            Some((namespace, workload)) => (Some(namespace), Some(workload)),
-            None => (None, backend),
-        };
-        let wanted = Wanted {
-            status: match status.number()? {
-                number @ 100..=599 => number,
-                other => return Err(status.problem(format!("{other} is no HTTP status"))),
-            },
-            backend: backend.map(str::to_owned),
-            backend_namespace: backend_namespace.map(str::to_owned),
-            reason: becomes.take("reason").map(stated::text).transpose()?.map(str::to_owned),
-        };
-        becomes.finish()?;
-        Ok(wanted)
-    }
-
-    /// Why the answer to this request is not the one wanted.
-    pub(super) fn differs_for(&self, ask: &Ask, answer: &Answer) -> Option<String> {
-        if manner::tells_who(ask) {
-            return self.differs(answer).or_else(|| manner::differs(ask, answer));
-        }
-        (answer.complete() != Some(self.status))
-            .then(|| format!("the answer to {} is {}", ask.method, answer.summary()))
-    }
-
-    /// Why this answer is not the one wanted.
-    fn differs(&self, answer: &Answer) -> Option<String> {
-        let right_backend = self.backend.as_ref().is_none_or(|backend| answer.is_from(backend));
-        let namespace = answer.echo.as_ref().map(|echo| echo.namespace.as_str());
-        let elsewhere = self.backend_namespace.as_deref().is_some_and(|wanted| namespace != Some(wanted));
-        (answer.complete() != Some(self.status) || !right_backend || elsewhere).then(|| {
-            let of = namespace.filter(|_| elsewhere).map(|namespace| format!(" in {namespace}"));
-            format!("the answer is {}{}", answer.summary(), of.unwrap_or_default())
-        })
-    }
-
-    /// Why this answer, right but for that, was not given for the reason wanted, as far as it tells itself.
-    fn differs_in_reason(&self, answer: &Answer) -> Option<String> {
-        let (wanted, own) = (self.reason.as_ref()?, own_word(answer)?);
-        (own != *wanted).then(|| format!("the answer is {}", answer.summary()))
-    }
-
-    pub(super) fn in_words(&self) -> String {
-        let namespace = self.backend_namespace.as_ref().map(|namespace| format!("{namespace}/"));
-        let backend = self
-            .backend
-            .as_ref()
-            .map(|backend| format!(" from {}{backend}", namespace.as_deref().unwrap_or_default()));
-        let reason = self.reason.as_ref().map(|reason| format!(", reason {reason}"));
-        format!("{}{}{}", self.status, backend.unwrap_or_default(), reason.unwrap_or_default())
-    }
 }
 
 /// Why a claim about many requests does not hold.

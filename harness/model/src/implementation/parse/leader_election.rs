@@ -1,7 +1,7 @@
 //! Reads which Deployments have one active pod at a time, and by which Lease that is decided.
 
-use super::LeaderElection;
-use super::parse::list;
+use super::list;
+use crate::implementation::LeaderElection;
 use crate::scenario::node::{Fields, Node, Problem};
 
 pub(super) fn all(fields: &mut Fields<'_>) -> Result<Vec<LeaderElection>, Problem> {
