@@ -12,6 +12,7 @@ pub mod continuity;
 pub mod envoy;
 mod error;
 pub mod exec;
+pub(crate) mod forwarded;
 pub mod frontend;
 mod hang_up;
 pub mod inside;
