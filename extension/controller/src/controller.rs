@@ -3,12 +3,16 @@
 mod inspect;
 mod pace;
 
+pub use self::inspect::Inspection;
+
 use self::pace::Pace;
 use crate::apply::{Outcome, apply};
 use crate::events::{REPORT_AGAIN, Reporter};
 use crate::metrics::Metrics;
-use crate::plan::{Write, plan};
+use crate::plan::{Target, Write, plan};
 use crate::references::References;
+#[cfg(feature = "faults")]
+use crate::request::LIMIT;
 use crate::schedule::{Ended, Schedule};
 use crate::translate::{Settings, Translation, translate};
 use crate::world::{Change, Difference, Scope, Seen, Watched, World};
@@ -16,15 +20,16 @@ use alb_config::server::{Acks, Hub};
 use alb_runtime::Blocker;
 use alb_runtime::lease::Leadership;
 use kube::runtime::watcher::Event;
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// A question for the loop: what do you know and want? Answered with JSON, without secrets.
-pub type Inquiry = oneshot::Sender<Value>;
+/// A question for the loop: what do you know and want? The loop hands out what it has; making a page of it, which takes
+/// its time, is the asker's.
+pub type Inquiry = oneshot::Sender<Inspection>;
 
 /// Everything the loop works with.
 pub struct Controller {
@@ -45,13 +50,14 @@ pub struct Controller {
 }
 
 struct State {
-    world: World,
+    /// Shared with nobody but those who inspect it.
+    world: Arc<World>,
     seen: Seen,
     references: References,
     unsynced: BTreeSet<Watched>,
     /// What has changed since the last translation.
     untranslated: Difference,
-    translation: Translation,
+    translation: Arc<Translation>,
     schedule: Schedule,
     writes: JoinSet<(Write, Outcome)>,
     pace: Pace,
@@ -69,12 +75,12 @@ impl Controller {
         let mut leading = self.leadership.subscribe();
         let (references, mut answers) = References::new(self.client.clone());
         let mut state = State {
-            world: World::default(),
+            world: Arc::default(),
             seen: Seen::new(),
             references,
             unsynced: Watched::ALL.into_iter().filter(|kind| kind.scope() != Scope::Referenced).collect(),
             untranslated: Difference::Content,
-            translation: Translation::default(),
+            translation: Arc::default(),
             schedule: Schedule::default(),
             writes: JoinSet::new(),
             pace: Pace::default(),
@@ -97,7 +103,7 @@ impl Controller {
                     }
                 }
                 Some(answer) = answers.recv() => {
-                    if state.references.absorb(answer, &mut state.world) {
+                    if state.references.absorb(answer, Arc::make_mut(&mut state.world)) {
                         state.untranslated = Difference::Content;
                         deadline = sooner(deadline, self.turn(&state));
                     }
@@ -121,7 +127,7 @@ impl Controller {
                     deadline = sooner(deadline, self.turn(&state));
                 }
                 Some(inquiry) = inquiries.recv() => {
-                    let _ = inquiry.send(self.answer(&state));
+                    let _ = inquiry.send(self.inspection(&state));
                 }
                 () = timer => {
                     // Whatever else has arrived belongs to the same translation.
@@ -148,7 +154,7 @@ impl Controller {
     fn absorb(&self, state: &mut State, change: Change) -> bool {
         let kind = change.kind;
         let listed = matches!(change.event, Event::InitDone);
-        let difference = state.world.absorb(change, &mut state.seen);
+        let difference = Arc::make_mut(&mut state.world).absorb(change, &mut state.seen);
         state.untranslated = state.untranslated.max(difference);
         if listed && state.unsynced.remove(&kind) {
             self.report_unsynced(state);
@@ -169,34 +175,44 @@ impl Controller {
         }
         if state.untranslated == Difference::Content {
             let acks = acks.borrow_and_update().clone();
-            if !self.publish(state, &acks) {
-                return None;
-            }
+            self.publish(state, &acks);
         }
         state.untranslated = Difference::None;
-        #[cfg(not(feature = "faults"))]
-        let writes_too = false;
         #[cfg(feature = "faults")]
         let writes_too = alb_runtime::faults::is("standby-writes");
+        #[cfg(not(feature = "faults"))]
+        let writes_too = false;
         if !self.leadership.is_leader() && !writes_too {
             return None;
         }
         let reported = self.reporter.report(&state.translation.warnings);
         let plan = plan(&state.world, &state.translation, jiff::Timestamp::now());
-        let due = state.schedule.due(plan, Instant::now());
         #[cfg(feature = "faults")]
-        let due = match self.leadership.is_leader() {
-            true => due,
-            false => crate::schedule::Due { writes: crate::faults::of_standby(due.writes), ..due },
+        let plan = match self.leadership.is_leader() {
+            true => plan,
+            false => crate::faults::of_standby(plan),
         };
+        let now = Instant::now();
+        let planned: HashSet<&Target> = plan.iter().map(|write| &write.target).collect();
+        let right: Vec<Target> =
+            state.schedule.wanted().filter(|target| !planned.contains(target)).cloned().collect();
+        for target in right {
+            state.schedule.want(&target, None, now);
+        }
+        for write in plan {
+            state.schedule.want(&write.target.clone(), Some(write), now);
+        }
+        let due = state.schedule.due(now);
         for write in due.writes {
             let (client, leadership) = (self.client.clone(), self.leadership.clone());
             state.writes.spawn(async move {
-                // The lease may have run out between the plan and now.
-                let outcome = if leadership.is_leader() || writes_too {
-                    apply(client, &write).await
-                } else {
-                    Outcome::Stale
+                // The Lease may have run out between the plan and now.
+                let until = leadership.acts_until();
+                #[cfg(feature = "faults")]
+                let until = until.or_else(|| writes_too.then(|| tokio::time::Instant::now() + LIMIT));
+                let outcome = match until {
+                    Some(until) => apply(client, &write, until).await,
+                    None => Outcome::Stale,
                 };
                 (write, outcome)
             });
@@ -207,15 +223,12 @@ impl Controller {
         }
     }
 
-    /// Translates and publishes. Returns false if that has to wait for answers of the API server.
-    fn publish(&self, state: &mut State, acks: &Acks) -> bool {
+    /// Translates and publishes.
+    fn publish(&self, state: &mut State, acks: &Acks) {
         let started = Instant::now();
         let translation = translate(&state.world, &self.settings, acks);
-        // Nothing is published before the API server has answered for every reference: a backend whose CA certificates
-        // are on their way is no backend without any.
-        if !state.references.follow(&translation.config_maps, &mut state.world) {
-            return false;
-        }
+        // What rests on an object that the API server has not answered for yet is left as it is.
+        state.references.follow(&translation.config_maps, Arc::make_mut(&mut state.world));
         for (load_balancer, snapshot) in &translation.snapshots {
             self.hub.publish(load_balancer, snapshot.clone());
         }
@@ -224,8 +237,7 @@ impl Controller {
         }
         self.metrics.translated(started.elapsed());
         state.pace.translated(Instant::now());
-        state.translation = translation;
-        true
+        state.translation = Arc::new(translation);
     }
 
     fn ended(&self, state: &mut State, write: &Write, outcome: Outcome) {
@@ -246,33 +258,15 @@ impl Controller {
         state.schedule.ended(write, ended, Instant::now());
     }
 
-    fn answer(&self, state: &State) -> Value {
-        let translation = &state.translation;
-        let configuration: serde_json::Map<String, Value> = translation
-            .snapshots
-            .iter()
-            .map(|(load_balancer, snapshot)| {
-                let resources: serde_json::Map<String, Value> = snapshot
-                    .resources()
-                    .map(|(name, kind)| (name.to_owned(), serde_json::to_value(kind).unwrap_or_default()))
-                    .collect();
-                (load_balancer.clone(), Value::Object(resources))
-            })
-            .collect();
-        json!({
-            "leader": self.leadership.is_leader(),
-            "holder": self.leadership.holder(),
-            "unsynced": state.unsynced,
-            "world": inspect::world(&state.world),
-            "translation": {
-                "configuration": configuration,
-                "deployments": translation.deployments.keys().collect::<Vec<_>>(),
-                "services": translation.services.keys().collect::<Vec<_>>(),
-                "statuses": inspect::statuses(&translation.statuses),
-                "warnings": translation.warnings,
-            },
-            "proxies": inspect::proxies(&self.hub.acks().borrow()),
-        })
+    fn inspection(&self, state: &State) -> Inspection {
+        Inspection {
+            leader: self.leadership.is_leader(),
+            holder: self.leadership.holder(),
+            unsynced: state.unsynced.clone(),
+            world: state.world.clone(),
+            translation: state.translation.clone(),
+            acks: self.hub.acks().borrow().clone(),
+        }
     }
 }
 

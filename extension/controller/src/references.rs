@@ -40,9 +40,8 @@ impl References {
         (Self { client, answers, followed: BTreeMap::new() }, receiver)
     }
 
-    /// Watches these ConfigMaps and no others. Returns whether all of them are known by now; if not, each of those that
-    /// are missing is going to be answered.
-    pub fn follow(&mut self, wanted: &BTreeSet<Key>, world: &mut World) -> bool {
+    /// Watches these ConfigMaps and no others. Until the API server has answered for one, the world does not have it.
+    pub fn follow(&mut self, wanted: &BTreeSet<Key>, world: &mut World) {
         let gone: Vec<Key> = self.followed.keys().filter(|key| !wanted.contains(*key)).cloned().collect();
         for key in gone {
             self.followed.remove(&key);
@@ -55,7 +54,6 @@ impl References {
                 self.followed.insert(key.clone(), followed);
             }
         }
-        self.followed.values().all(|followed| followed.answered)
     }
 
     /// Takes an answer into the world. Returns whether there is something to be done about it.
@@ -66,7 +64,7 @@ impl References {
         let first = !std::mem::replace(&mut followed.answered, true);
         let changed = match content {
             Ok(Some(object)) => world.apply(Watched::ConfigMap, object) != Difference::None,
-            Ok(None) => world.remove(Watched::ConfigMap, &key),
+            Ok(None) => world.set_ca_bundle(key, CaBundle::Absent),
             // What was known before goes on being right until something else is known.
             Err(_) if !first => false,
             Err(problem) => {

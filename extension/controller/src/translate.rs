@@ -23,7 +23,7 @@ pub use status::{GatewayStatus, ListenerStatus, ParentStatus, PolicyStatus, Rout
 pub use warnings::{Subject, Warning};
 
 use crate::world::{Key, World};
-use alb_config::{Kind, Snapshot};
+use alb_config::{Entry, Kind, Snapshot};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,8 @@ pub struct Translation {
     pub statuses: Statuses,
     /// What deserves an Event.
     pub warnings: BTreeSet<Warning>,
-    /// ConfigMaps that must be known for the rest to be right. They are watched one by one.
+    /// ConfigMaps that must be known for the rest to be right: they are watched one by one. What rests on one that is not
+    /// known yet is left as it is, in the proxies and in statuses.
     pub config_maps: BTreeSet<Key>,
 }
 
@@ -65,11 +66,11 @@ pub fn translate(world: &World, settings: &Settings, progress: &dyn Progress) ->
     let routes = routes::attach(world, &backends, &mut gateways);
     let concerned = backend_tls::concerned(&routes, &backends);
 
-    let mut resources: BTreeMap<&str, BTreeMap<String, Kind>> =
+    let mut resources: BTreeMap<&str, BTreeMap<String, Entry>> =
         load_balancers.iter().map(|lb| (lb.id.as_str(), BTreeMap::new())).collect();
     for gateway in &gateways {
         if let Some((load_balancer, name, frontend)) = frontends::resource(gateway) {
-            resources.entry(load_balancer).or_default().insert(name, Kind::Frontend(frontend));
+            resources.entry(load_balancer).or_default().insert(name, Kind::Frontend(frontend).into());
         }
     }
     for route in &routes {
@@ -78,7 +79,7 @@ pub fn translate(world: &World, settings: &Settings, progress: &dyn Progress) ->
             let rule = crate::faults::rule(rule, world);
             let resources = resources.entry(load_balancer).or_default();
             backends.collect(&rule, resources);
-            resources.insert(name, Kind::RouteRule(rule));
+            resources.insert(name, Kind::RouteRule(rule).into());
         }
     }
     let snapshots: BTreeMap<String, Snapshot> =

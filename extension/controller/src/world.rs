@@ -119,7 +119,7 @@ pub struct World {
     pub grants: BTreeMap<Key, Object<ReferenceGrant>>,
     /// BackendTLSPolicies.
     pub backend_tls_policies: BTreeMap<Key, Object<BackendTlsPolicy>>,
-    /// CA certificates of the ConfigMaps that policies refer to.
+    /// CA certificates of the ConfigMaps that policies refer to; nothing while the API server has not answered for one.
     pub ca_bundles: BTreeMap<Key, CaBundle>,
     /// ApplicationLoadBalancers (managed deployment).
     pub load_balancers: BTreeMap<Key, Object<LoadBalancer>>,
@@ -151,6 +151,11 @@ impl World {
     pub fn is_in_mesh(&self, namespace: &str) -> bool {
         let (label, value) = alb_api::names::ISTIO_INJECTION;
         self.namespace_labels(namespace).is_some_and(|labels| labels.get(label).is_some_and(|v| v == value))
+    }
+
+    /// Whether a namespace is going away, with everything in it: nothing new can be made there.
+    pub fn is_terminating(&self, namespace: &str) -> bool {
+        self.namespaces.get(&Key::new("", namespace)).is_some_and(|object| object.meta.deleting)
     }
 
     /// Labels of a namespace, if it exists.

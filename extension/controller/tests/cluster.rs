@@ -11,13 +11,14 @@ use alb_controller::leader::Leader;
 use alb_controller::metrics::Metrics;
 use alb_controller::translate::{ProxyTemplate, Settings};
 use alb_runtime::Readiness;
-use alb_runtime::fake_api::{FakeApi, Weather};
+use alb_runtime::fake_api::{FakeApi, Lost, Weather};
 use alb_runtime::lease::{Election, LeaseConfig};
 use prometheus_client::registry::Registry;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -31,13 +32,13 @@ const PROXIES: &str = "/apis/apps/v1/namespaces/azure-alb-dataplane/deployments/
 const SLICE: &str =
     "/apis/discovery.k8s.io/v1/namespaces/azure-alb-system/endpointslices/alb-controller-config";
 
-/// Everybody is a proxy.
+/// Everybody is the proxy of the only load balancer.
 struct Anyone;
 
 #[tonic::async_trait]
 impl Authenticate for Anyone {
     async fn authenticate(&self, _: &str) -> Result<Caller, Refusal> {
-        Ok(Caller::default())
+        Ok(Caller { pod: "alb-proxy-0".to_owned(), load_balancer: "alb-test-infra/alb-test".to_owned() })
     }
 }
 
@@ -149,7 +150,7 @@ impl Replica {
     async fn world(&self) -> Value {
         let (answer, receiver) = tokio::sync::oneshot::channel();
         self.inquiries.send(answer).await.unwrap();
-        receiver.await.unwrap()
+        receiver.await.unwrap().page()
     }
 }
 
@@ -474,6 +475,78 @@ async fn config_maps_that_may_not_be_read_hold_up_nothing_but_their_policy() {
     });
     let replica = Replica::with(client, "replica-0", [10, 0, 0, 1]).await;
     within(api.until(|api| accepted(api).as_deref() == Some("NoValidCACertificate"))).await;
+    within(replica.stop()).await;
+}
+
+/// The API server takes a request for a ConfigMap and never answers it.
+#[tokio::test]
+async fn a_config_map_that_is_not_answered_for_holds_up_nothing_but_its_policy() {
+    let api = cluster("backend_tls");
+    let status = api.get(POLICY).unwrap()["status"].clone();
+    let client = api.client_with(|_, path| {
+        let silent = path.contains("/namespaces/plain/configmaps");
+        Weather { lost: if silent { Lost::Request } else { Lost::No }, ..Weather::default() }
+    });
+    let replica = Replica::with(client, "replica-0", [10, 0, 0, 1]).await;
+    let proxies = "/apis/apps/v1/namespaces/azure-alb-dataplane/deployments/alb-proxy-4vsb1fw1";
+    within(api.until(|api| {
+        api.get(proxies).is_some_and(|object| object["spec"].is_object())
+            && api.list("/api/v1/namespaces/azure-alb-dataplane/services").len() == 1
+    }))
+    .await;
+    let mut service = api.list("/api/v1/namespaces/azure-alb-dataplane/services").remove(0);
+    service["status"] = json!({"loadBalancer": {"ingress": [{"ip": "172.18.255.200"}]}});
+    let name = service["metadata"]["name"].as_str().unwrap().to_owned();
+    api.put(&format!("/api/v1/namespaces/azure-alb-dataplane/services/{name}"), service);
+    let _proxy = replica.proxy("");
+    let gateway = "/apis/gateway.networking.k8s.io/v1/namespaces/plain/gateways/gateway-01";
+    let route = "/apis/gateway.networking.k8s.io/v1/namespaces/plain/httproutes/route";
+    within(api.until(|api| {
+        is_programmed(api, gateway, "/status/conditions")
+            && is_programmed(api, route, "/status/parents/0/conditions")
+    }))
+    .await;
+    assert_eq!(api.get(POLICY).unwrap()["status"], status, "nothing is known of it");
+    within(replica.stop()).await;
+}
+
+/// A hundred routes: the API server never has more than a handful of writes to deal with, and each is made once.
+#[tokio::test]
+async fn many_routes_are_a_handful_of_writes_at_a_time() {
+    let api = document();
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    for index in 0..100 {
+        let path = ROUTE.replace("traffic-split-mesh-route", &format!("route-{index}"));
+        let mut route = api.get(ROUTE).unwrap();
+        route["metadata"] =
+            json!({"name": format!("route-{index}"), "namespace": "isto-example-namespace", "generation": 1});
+        api.put(&path, route);
+    }
+    let (counter, highest) = (now.clone(), most.clone());
+    let client = api.client_with(move |method, path| {
+        if *method == http::Method::PATCH && path.contains("/status") {
+            let under_way = counter.fetch_add(1, Ordering::SeqCst) + 1;
+            highest.fetch_max(under_way, Ordering::SeqCst);
+            let counter = counter.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                counter.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+        Weather { back: Duration::from_millis(25), ..Weather::default() }
+    });
+    let replica = Replica::with(client, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let _proxy = replica.proxy("");
+    all_programmed(&api).await;
+    within(api.until(|api| {
+        (0..100).all(|index| {
+            let path = ROUTE.replace("traffic-split-mesh-route", &format!("route-{index}"));
+            is_programmed(api, &path, "/status/parents/0/conditions")
+        }) && api.get(GATEWAY).unwrap()["status"]["listeners"][0]["attachedRoutes"] == 101
+    }))
+    .await;
+    assert!((2..=16).contains(&most.load(Ordering::SeqCst)), "{most:?}");
     within(replica.stop()).await;
 }
 

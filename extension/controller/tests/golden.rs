@@ -1,14 +1,15 @@
 //! Golden tests of the translation: each file of `tests/golden` is a cluster, as manifests; its snapshot beside it is
 //! what the controller makes of it. A manifest of kind `Proxies` says what the proxies have made of their
 //! configuration: `state` is `Programmed` (the default), `Pending`, `NoProxy`, or `Rejected` with a `message` and
-//! optionally the one `resource` that was refused.
+//! optionally the one `resource` that was refused. What objects refer to and the file does not hold does not exist; with
+//! `unanswered: true` the API server has not answered for it yet.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use alb_config::server::ResourceState;
 use alb_controller::plan::{Action, plan};
 use alb_controller::translate::{Progress, ProxyTemplate, Settings, Translation, translate};
-use alb_controller::world::{Watched, World};
+use alb_controller::world::{CaBundle, Watched, World};
 use kube::core::DynamicObject;
 use rstest::rstest;
 use serde::Deserialize;
@@ -21,6 +22,7 @@ struct Proxies {
     state: String,
     message: String,
     resource: Option<String>,
+    unanswered: bool,
 }
 
 impl Progress for Proxies {
@@ -73,6 +75,12 @@ fn build(documents: Vec<Value>) -> (World, Proxies) {
         let object: DynamicObject = serde_json::from_value(value).unwrap();
         world.apply(watched.unwrap_or_else(|| panic!("{kind} is not watched")), object);
     }
+    let references = translate(&world, &settings(), &proxies).config_maps;
+    for key in references.into_iter().filter(|_| !proxies.unanswered) {
+        if !world.ca_bundles.contains_key(&key) {
+            world.set_ca_bundle(key, CaBundle::Absent);
+        }
+    }
     (world, proxies)
 }
 
@@ -81,7 +89,10 @@ fn render(translation: &Translation) -> Value {
     let resources = |snapshot: &alb_config::Snapshot| -> serde_json::Map<String, Value> {
         snapshot
             .resources()
-            .map(|(name, kind)| (name.to_owned(), serde_json::to_value(kind).unwrap()))
+            .map(|(name, kind)| {
+                let unknown = if snapshot.is_unknown(name) { " (for proxies that hold nothing)" } else { "" };
+                (format!("{name}{unknown}"), serde_json::to_value(kind).unwrap())
+            })
             .collect()
     };
     let mut rendered = json!({

@@ -45,7 +45,8 @@ pub enum ResourceState {
         /// Proxies that are connected.
         connected: usize,
     },
-    /// Every connected proxy holds it.
+    /// Every connected proxy holds it, and there is one. A proxy that has not answered since it connected does not count
+    /// beside others: it is not Ready, or says again what it held before.
     Programmed,
     /// At least one proxy refused it.
     Rejected {
@@ -81,19 +82,20 @@ impl Acks {
         load_balancer: &str,
         holds: impl Fn(&ProxyState) -> Result<bool, String>,
     ) -> ResourceState {
-        let (mut connected, mut acknowledged) = (0, 0);
+        let (mut connected, mut counted, mut acknowledged) = (0, 0, 0);
         for proxy in self.proxies(load_balancer) {
             connected += 1;
+            counted += usize::from(!proxy.is_joining());
             match holds(proxy) {
                 Ok(true) => acknowledged += 1,
                 Ok(false) => {}
                 Err(message) => return ResourceState::Rejected { message },
             }
         }
-        match (connected, acknowledged) {
-            (0, _) => ResourceState::NoProxy,
-            (connected, acknowledged) if connected == acknowledged => ResourceState::Programmed,
-            (connected, acknowledged) => ResourceState::Pending { acknowledged, connected },
+        match (connected, counted, acknowledged) {
+            (0, ..) => ResourceState::NoProxy,
+            (_, counted, acknowledged) if counted > 0 && counted == acknowledged => ResourceState::Programmed,
+            (connected, _, acknowledged) => ResourceState::Pending { acknowledged, connected },
         }
     }
 
@@ -120,6 +122,11 @@ impl Acks {
 }
 
 impl ProxyState {
+    /// Whether it has yet to answer for the first time since it connected.
+    pub fn is_joining(&self) -> bool {
+        self.acknowledged.is_none() && self.refused.is_empty() && self.refused_snapshot.is_none()
+    }
+
     /// Whether it holds this version of a resource; an error is its refusal.
     fn holds(&self, name: &str, version: &str) -> Result<bool, String> {
         if let Some(rejection) = self.refused.get(name).filter(|rejection| rejection.version == version) {
@@ -152,5 +159,52 @@ impl ProxyState {
 
     fn has_acknowledged(&self, name: &str, version: &str) -> bool {
         self.acknowledged.as_ref().is_some_and(|snapshot| snapshot.version(name) == Some(version))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{Frontend, resource::Kind};
+
+    fn proxy(acknowledged: Option<&Snapshot>) -> ProxyState {
+        ProxyState {
+            node: "proxy".to_owned(),
+            acknowledged: acknowledged.cloned(),
+            refused: BTreeMap::new(),
+            refused_snapshot: None,
+        }
+    }
+
+    fn acks(proxies: Vec<ProxyState>) -> Acks {
+        let mut acks = Acks::default();
+        for (stream, proxy) in (0..).zip(proxies) {
+            acks.update("lb", stream, proxy);
+        }
+        acks
+    }
+
+    #[test]
+    fn a_proxy_that_has_just_connected_takes_nothing_back_from_the_others() {
+        let snapshot = Snapshot::new([("a".to_owned(), Kind::Frontend(Frontend::default()))]);
+        let version = snapshot.version("a").unwrap_or_default();
+        let state = |proxies| acks(proxies).resource("lb", "a", version);
+        assert_eq!(state(vec![]), ResourceState::NoProxy);
+        assert_eq!(state(vec![proxy(None)]), ResourceState::Pending { acknowledged: 0, connected: 1 });
+        assert_eq!(state(vec![proxy(Some(&snapshot)), proxy(None)]), ResourceState::Programmed);
+        let older = Snapshot::default();
+        let one_behind = state(vec![proxy(Some(&snapshot)), proxy(Some(&older))]);
+        assert_eq!(one_behind, ResourceState::Pending { acknowledged: 1, connected: 2 });
+    }
+
+    #[test]
+    fn a_proxy_that_refuses_the_first_thing_it_gets_is_heard() {
+        let snapshot = Snapshot::new([("a".to_owned(), Kind::Frontend(Frontend::default()))]);
+        let version = snapshot.version("a").unwrap_or_default();
+        let mut refusing = proxy(None);
+        let rejection = Rejection { version: version.to_owned(), message: "no".to_owned() };
+        refusing.refused.insert("a".to_owned(), rejection);
+        let state = acks(vec![proxy(Some(&snapshot)), refusing]).resource("lb", "a", version);
+        assert_eq!(state, ResourceState::Rejected { message: "no".to_owned() });
     }
 }

@@ -22,11 +22,13 @@ pub trait Authenticate: Send + Sync + 'static {
     async fn authenticate(&self, token: &str) -> Result<Caller, Refusal>;
 }
 
-/// An authenticated proxy.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// An authenticated proxy: what it may say of itself in [`Node`], and no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Pod name from the token, when it is bound to a pod: `Node.id` must then be the same.
-    pub pod: Option<String>,
+    /// Name of its pod.
+    pub pod: String,
+    /// The only load balancer whose configuration it may have.
+    pub load_balancer: String,
 }
 
 /// Why a stream is refused.
@@ -153,12 +155,16 @@ fn check(node: &Node, caller: &Caller) -> Result<(), Status> {
     if node.id.is_empty() || node.load_balancer.is_empty() {
         return Err(Status::invalid_argument("the first message must carry node.id and node.load_balancer"));
     }
-    match &caller.pod {
-        Some(pod) if *pod != node.id => {
-            Err(Status::permission_denied(format!("the token belongs to pod {pod}, not to {}", node.id)))
-        }
-        _ => Ok(()),
+    if node.id != caller.pod {
+        let message = format!("the token belongs to pod {}, not to {}", caller.pod, node.id);
+        return Err(Status::permission_denied(message));
     }
+    if node.load_balancer != caller.load_balancer {
+        let Caller { pod, load_balancer } = caller;
+        let message = format!("pod {pod} serves {load_balancer}, not {}", node.load_balancer);
+        return Err(Status::permission_denied(message));
+    }
+    Ok(())
 }
 
 /// Feeds an answer of the proxy to the session.

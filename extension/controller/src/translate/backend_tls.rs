@@ -36,6 +36,15 @@ struct Plan<'a> {
     usable: Verdict,
     /// The Services it is about, and whether it is in force there.
     targets: Vec<(Key, Verdict)>,
+    /// Whether all that it refers to is known.
+    is_known: bool,
+}
+
+/// TLS to a backend.
+pub(super) struct Tls {
+    pub(super) content: proto::ServerTls,
+    /// Whether it is certain. If not, proxies that know how to speak to the backend go on doing so.
+    pub(super) is_known: bool,
 }
 
 /// The Services that routes lead to, with the Gateways, by index, that they do so from.
@@ -71,23 +80,25 @@ impl<'a> Policies<'a> {
                 (service, attach(world, key, target, &mut in_force))
             });
             let targets = targets.collect();
-            let validation::Outcome { mut tls, resolved_refs, usable } =
+            let validation::Outcome { mut tls, resolved_refs, usable, unknown } =
                 validation::of(world, &key.namespace, &object.spec.validation);
-            if let Err(refusal) = &usable {
+            if let Some(config_map) = &unknown {
+                tls.problem = format!("BackendTLSPolicy {key}: ConfigMap {config_map} has not been read yet");
+            } else if let Err(refusal) = &usable {
                 tls.problem = format!("BackendTLSPolicy {key}: {}", refusal.message);
             }
-            (key, Plan { object, tls, resolved_refs, usable, targets })
+            (key, Plan { object, tls, resolved_refs, usable, targets, is_known: unknown.is_none() })
         });
         Self { world, plans: plans.collect(), in_force }
     }
 
     /// TLS to a port of a Service outside the mesh, if a policy asks for it. One for the port comes before one for the
     /// whole Service.
-    pub(super) fn tls(&self, service: &Key, port: &ServicePort) -> Option<proto::ServerTls> {
+    pub(super) fn tls(&self, service: &Key, port: &ServicePort) -> Option<Tls> {
         let of = |section| self.in_force.get(&(service.clone(), section));
         let name = port.name.as_deref().filter(|name| !name.is_empty());
         let key = name.and_then(|name| of(Some(name))).or_else(|| of(None))?;
-        self.plans.get(key).map(|plan| plan.tls.clone())
+        self.plans.get(key).map(|plan| Tls { content: plan.tls.clone(), is_known: plan.is_known })
     }
 
     /// The ConfigMaps with the CA certificates of those that concern our Gateways.
@@ -100,7 +111,7 @@ impl<'a> Policies<'a> {
             .collect()
     }
 
-    /// Status of every policy. One that concerns none of our Gateways loses our entries.
+    /// Status of every policy of which all is known. One that concerns none of our Gateways loses our entries.
     pub(super) fn statuses(
         &self,
         gateways: &[GatewayPlan<'_>],
@@ -134,7 +145,11 @@ impl<'a> Policies<'a> {
             ancestors.truncate(room);
             ((*key).clone(), PolicyStatus { ancestors, unlisted })
         };
-        self.plans.iter().map(status).collect()
+        let says_something = |(key, plan): &(&&Key, &Plan<'_>)| {
+            (plan.is_known || plan.gateways(concerned).next().is_none())
+                && !self.world.is_terminating(&key.namespace)
+        };
+        self.plans.iter().filter(says_something).map(status).collect()
     }
 
     /// Whether a policy is in force for what routes of a Gateway lead to.

@@ -6,8 +6,8 @@ use super::routes::GROUP;
 use crate::world::{BackendRef, Endpoint, EndpointSlice, Key, Service, ServicePort, World};
 use alb_api::messages::reason;
 use alb_api::names;
-use alb_config::Kind;
 use alb_config::proto::{self, weighted_backend::Target};
+use alb_config::{Entry, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Name of the Secret resource with the Istio identity.
@@ -98,13 +98,13 @@ impl<'a> Backends<'a> {
     }
 
     /// Adds the Backend resources that a rule refers to, and the Secret when one of them needs it.
-    pub(super) fn collect(&self, rule: &proto::RouteRule, resources: &mut BTreeMap<String, Kind>) {
+    pub(super) fn collect(&self, rule: &proto::RouteRule, resources: &mut BTreeMap<String, Entry>) {
         for backend in &rule.backends {
             let Some(Target::Backend(name)) = &backend.target else { continue };
             if resources.contains_key(name) {
                 continue;
             }
-            let Some(backend) = self.backend(name) else { continue };
+            let Some((backend, is_known)) = self.backend(name) else { continue };
             #[cfg(feature = "faults")]
             if self.world.identity.is_none() && crate::faults::fault("nothing-without-the-extension") {
                 continue;
@@ -117,13 +117,19 @@ impl<'a> Backends<'a> {
                     private_key: identity.private_key.clone(),
                     trust_bundle: identity.trust_bundle.clone(),
                 };
-                resources.insert(ISTIO_SECRET.to_owned(), Kind::Secret(secret));
+                resources.insert(ISTIO_SECRET.to_owned(), Kind::Secret(secret).into());
             }
-            resources.insert(name.clone(), Kind::Backend(backend));
+            let backend = Kind::Backend(backend);
+            let entry = match is_known {
+                true => Entry::Content(backend),
+                false => Entry::Unknown { instead: Some(backend) },
+            };
+            resources.insert(name.clone(), entry);
         }
     }
 
-    fn backend(&self, resource: &str) -> Option<proto::Backend> {
+    /// A Backend resource, and whether all of it is known.
+    fn backend(&self, resource: &str) -> Option<(proto::Backend, bool)> {
         let (service, number) = resource.strip_prefix("backend/")?.rsplit_once(':')?;
         let (namespace, name) = service.split_once('/')?;
         let number: u16 = number.parse().ok()?;
@@ -134,6 +140,7 @@ impl<'a> Backends<'a> {
         #[cfg(feature = "faults")]
         let in_mesh =
             crate::faults::in_mesh(in_mesh, port.name.as_ref().is_some_and(|name| !name.is_empty()));
+        let mut is_known = true;
         let security = match self.policies.tls(&key, port) {
             _ if in_mesh => {
                 proto::backend::Security::IstioMtls(proto::IstioMtls { secret: ISTIO_SECRET.to_owned() })
@@ -142,15 +149,19 @@ impl<'a> Backends<'a> {
             Some(_) if crate::faults::fault("backend-tls-policy-ignored") => {
                 proto::backend::Security::ClearText(proto::ClearText {})
             }
-            Some(tls) => proto::backend::Security::ServerTls(tls),
+            Some(tls) => {
+                is_known = tls.is_known;
+                proto::backend::Security::ServerTls(tls.content)
+            }
             None => proto::backend::Security::ClearText(proto::ClearText {}),
         };
-        Some(proto::Backend {
+        let backend = proto::Backend {
             service: service.to_owned(),
             port: u32::from(number),
             endpoints: self.endpoints(namespace, name, port, in_mesh),
             security: Some(security),
-        })
+        };
+        Some((backend, is_known))
     }
 
     fn endpoints(

@@ -21,9 +21,9 @@ pub struct Statuses {
     pub load_balancers: BTreeMap<Key, Vec<Condition>>,
     /// Gateways of our classes.
     pub gateways: BTreeMap<Key, GatewayStatus>,
-    /// HTTPRoutes. All of them: one that no longer has a parent of ours loses our entries.
+    /// HTTPRoutes. One that no longer has a parent of ours loses our entries.
     pub routes: BTreeMap<Key, RouteStatus>,
-    /// BackendTLSPolicies. All of them, for the same reason.
+    /// BackendTLSPolicies, likewise.
     pub backend_tls_policies: BTreeMap<Key, PolicyStatus>,
 }
 
@@ -104,8 +104,10 @@ pub(super) fn collect(
             .zip(&programmed)
             .map(|(gateway, programmed)| (gateway.key.clone(), gateway_status(gateway, programmed)))
             .collect(),
+        // Of what goes away with its namespace there is nothing more to be said.
         routes: routes
             .iter()
+            .filter(|route| !world.is_terminating(&route.key.namespace))
             .map(|route| (route.key.clone(), route_status(route, gateways, &programmed, evidence)))
             .collect(),
         backend_tls_policies,

@@ -83,7 +83,9 @@ pub(super) fn collect(world: &World, statuses: &Statuses) -> std::collections::B
         reason: "Unreadable".to_owned(),
         message: format!("The object cannot be read and is left out: {}", object.message),
     });
-    gateways.chain(routes).chain(policies).chain(ingresses).chain(unreadable).collect()
+    let all = gateways.chain(routes).chain(policies).chain(ingresses).chain(unreadable);
+    // Where everything goes away, everything lacks something, and no Event can be written.
+    all.filter(|warning| !world.is_terminating(&warning.subject.key.namespace)).collect()
 }
 
 /// Negative conditions are warnings, unless they only mean "not yet" or follow from another one.
