@@ -24,5 +24,11 @@ pub use proto::resource::Kind;
 /// Largest message either side accepts, in bytes: room for tens of thousands of routes in one response.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
+/// What a proxy may say that it can do (`Node.capabilities`).
+pub mod capability {
+    /// It terminates TLS: it serves `Frontend.tls_listeners` with the certificates they name.
+    pub const TLS_LISTENERS: &str = "tls-listeners";
+}
+
 /// Audience of the service-account token with which a proxy authenticates.
 pub const TOKEN_AUDIENCE: &str = "alb-controller";

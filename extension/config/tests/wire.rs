@@ -60,7 +60,12 @@ impl Replica {
         let (ca_file, token_file) = (files.path().join("ca.crt"), files.path().join("token"));
         std::fs::write(&ca_file, cert.pem()).unwrap();
         std::fs::write(&token_file, "good\n").unwrap();
-        let node = Node { id: "proxy-0".into(), load_balancer: BALANCER.into(), version: "test".into() };
+        let node = Node {
+            id: "proxy-0".into(),
+            load_balancer: BALANCER.into(),
+            version: "test".into(),
+            ..Node::default()
+        };
         let options = ClientOptions { url, ca_file: Some(ca_file), token_file: Some(token_file), node };
         Self { hub, options, _files: files, stop }
     }

@@ -9,18 +9,18 @@ use self::pace::Pace;
 use crate::apply::{Outcome, apply};
 use crate::events::{REPORT_AGAIN, Reporter};
 use crate::metrics::Metrics;
-use crate::plan::{Target, Write, plan};
+use crate::plan::{Target, Write, targets, write};
 use crate::references::References;
 #[cfg(feature = "faults")]
 use crate::request::LIMIT;
 use crate::schedule::{Ended, Schedule};
-use crate::translate::{Settings, Translation, translate};
-use crate::world::{Change, Difference, Scope, Seen, Watched, World};
+use crate::translate::{Settings, Translator};
+use crate::world::{Change, Changes, Difference, Scope, Seen, Watched, World};
 use alb_config::server::{Acks, Hub};
 use alb_runtime::Blocker;
 use alb_runtime::lease::Leadership;
 use kube::runtime::watcher::Event;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -55,12 +55,23 @@ struct State {
     seen: Seen,
     references: References,
     unsynced: BTreeSet<Watched>,
-    /// What has changed since the last translation.
-    untranslated: Difference,
-    translation: Arc<Translation>,
+    translator: Translator,
+    /// What the proxies had acknowledged when that was last looked at.
+    acks: Acks,
+    /// Objects of which it is to be found out whether something is to be written to them.
+    unplanned: Unplanned,
+    /// Whether there are warnings that have not been reported.
+    unreported: bool,
     schedule: Schedule,
     writes: JoinSet<(Write, Outcome)>,
     pace: Pace,
+}
+
+/// Objects to be planned for.
+enum Unplanned {
+    /// All: another replica has led, or nobody.
+    All,
+    These(BTreeSet<Target>),
 }
 
 impl Controller {
@@ -79,8 +90,10 @@ impl Controller {
             seen: Seen::new(),
             references,
             unsynced: Watched::ALL.into_iter().filter(|kind| kind.scope() != Scope::Referenced).collect(),
-            untranslated: Difference::Content,
-            translation: Arc::default(),
+            translator: Translator::new(self.settings.clone()),
+            acks: Acks::default(),
+            unplanned: Unplanned::All,
+            unreported: true,
             schedule: Schedule::default(),
             writes: JoinSet::new(),
             pace: Pace::default(),
@@ -104,20 +117,19 @@ impl Controller {
                 }
                 Some(answer) = answers.recv() => {
                     if state.references.absorb(answer, Arc::make_mut(&mut state.world)) {
-                        state.untranslated = Difference::Content;
                         deadline = sooner(deadline, self.turn(&state));
                     }
                 }
                 Ok(()) = acks.changed() => {
                     acks.borrow_and_update();
-                    state.untranslated = Difference::Content;
                     deadline = sooner(deadline, self.turn(&state));
                 }
                 Ok(()) = leading.changed() => {
                     leading.borrow_and_update();
                     state.schedule.reset();
                     self.reporter.reset();
-                    state.untranslated = Difference::Content;
+                    state.unplanned = Unplanned::All;
+                    state.unreported = true;
                     deadline = Some(Instant::now());
                 }
                 Some(ended) = state.writes.join_next() => {
@@ -133,6 +145,9 @@ impl Controller {
                     // Whatever else has arrived belongs to the same translation.
                     while let Ok(change) = changes.try_recv() {
                         self.absorb(&mut state, change);
+                    }
+                    while let Ok(answer) = answers.try_recv() {
+                        state.references.absorb(answer, Arc::make_mut(&mut state.world));
                     }
                     deadline = self.reconcile(&mut state, &mut acks);
                 }
@@ -155,7 +170,6 @@ impl Controller {
         let kind = change.kind;
         let listed = matches!(change.event, Event::InitDone);
         let difference = Arc::make_mut(&mut state.world).absorb(change, &mut state.seen);
-        state.untranslated = state.untranslated.max(difference);
         if listed && state.unsynced.remove(&kind) {
             self.report_unsynced(state);
             return true;
@@ -173,34 +187,33 @@ impl Controller {
         if !state.unsynced.is_empty() {
             return None;
         }
-        if state.untranslated == Difference::Content {
-            let acks = acks.borrow_and_update().clone();
-            self.publish(state, &acks);
-        }
-        state.untranslated = Difference::None;
+        self.translate(state, &acks.borrow_and_update().clone());
         #[cfg(feature = "faults")]
         let writes_too = alb_runtime::faults::is("standby-writes");
         #[cfg(not(feature = "faults"))]
         let writes_too = false;
         if !self.leadership.is_leader() && !writes_too {
+            // When it leads, it looks at everything.
+            state.unplanned = Unplanned::All;
             return None;
         }
-        let reported = self.reporter.report(&state.translation.warnings);
-        let plan = plan(&state.world, &state.translation, jiff::Timestamp::now());
-        #[cfg(feature = "faults")]
-        let plan = match self.leadership.is_leader() {
-            true => plan,
-            false => crate::faults::of_standby(plan),
-        };
-        let now = Instant::now();
-        let planned: HashSet<&Target> = plan.iter().map(|write| &write.target).collect();
-        let right: Vec<Target> =
-            state.schedule.wanted().filter(|target| !planned.contains(target)).cloned().collect();
-        for target in right {
-            state.schedule.want(&target, None, now);
+        let translation = state.translator.translation().clone();
+        if state.unreported {
+            state.unreported = !self.reporter.report(&translation.warnings);
         }
-        for write in plan {
-            state.schedule.want(&write.target.clone(), Some(write), now);
+        let targets = match std::mem::replace(&mut state.unplanned, Unplanned::These(BTreeSet::new())) {
+            Unplanned::All => targets(&state.world, &translation),
+            Unplanned::These(targets) => targets,
+        };
+        #[cfg(feature = "faults")]
+        let targets = match self.leadership.is_leader() {
+            true => targets,
+            false => crate::faults::of_standby(targets),
+        };
+        let (now, clock) = (Instant::now(), jiff::Timestamp::now());
+        for target in targets {
+            let write = write(&state.world, &translation, &target, clock);
+            state.schedule.want(&target, write, now);
         }
         let due = state.schedule.due(now);
         for write in due.writes {
@@ -217,27 +230,44 @@ impl Controller {
                 (write, outcome)
             });
         }
-        match reported {
-            true => due.again,
-            false => sooner(due.again, Instant::now() + REPORT_AGAIN),
+        match state.unreported {
+            false => due.again,
+            true => sooner(due.again, Instant::now() + REPORT_AGAIN),
         }
     }
 
-    /// Translates and publishes.
-    fn publish(&self, state: &mut State, acks: &Acks) {
+    /// Translates what has changed, and publishes it.
+    fn translate(&self, state: &mut State, acks: &Acks) {
         let started = Instant::now();
-        let translation = translate(&state.world, &self.settings, acks);
-        // What rests on an object that the API server has not answered for yet is left as it is.
-        state.references.follow(&translation.config_maps, Arc::make_mut(&mut state.world));
-        for (load_balancer, snapshot) in &translation.snapshots {
-            self.hub.publish(load_balancer, snapshot.clone());
+        let answered = acks.since(&state.acks);
+        let changes = match state.world.changes.is_empty() {
+            true => Changes::default(),
+            false => std::mem::take(&mut Arc::make_mut(&mut state.world).changes),
+        };
+        if changes.is_empty() && answered.load_balancers.is_empty() {
+            return;
         }
-        for gone in state.translation.snapshots.keys().filter(|id| !translation.snapshots.contains_key(*id)) {
+        state.acks = acks.clone();
+        let delta = state.translator.update(&state.world, &changes, &answered, acks);
+        let translation = state.translator.translation();
+        if delta.references {
+            // What rests on an object that the API server has not answered for yet is left as it is.
+            state.references.follow(&translation.references, Arc::make_mut(&mut state.world));
+        }
+        for id in &delta.snapshots {
+            if let Some(snapshot) = translation.snapshots.get(id) {
+                self.hub.publish(id, snapshot.clone());
+            }
+        }
+        for gone in &delta.removed {
             self.hub.remove(gone);
+        }
+        state.unreported |= delta.warnings;
+        if let Unplanned::These(targets) = &mut state.unplanned {
+            targets.extend(delta.targets);
         }
         self.metrics.translated(started.elapsed());
         state.pace.translated(Instant::now());
-        state.translation = Arc::new(translation);
     }
 
     fn ended(&self, state: &mut State, write: &Write, outcome: Outcome) {
@@ -264,7 +294,7 @@ impl Controller {
             holder: self.leadership.holder(),
             unsynced: state.unsynced.clone(),
             world: state.world.clone(),
-            translation: state.translation.clone(),
+            translation: state.translator.translation().clone(),
             acks: self.hub.acks().borrow().clone(),
         }
     }

@@ -71,6 +71,11 @@ pub fn targets(world: &World, translation: &Translation) -> BTreeSet<Target> {
     let statuses = &translation.statuses;
     let ours = world.services.keys().filter(|key| key.namespace == names::DATA_PLANE_NAMESPACE);
     of(Watched::Deployment, world.deployments.keys().chain(translation.deployments.keys()))
+        .chain(of(
+            Watched::DisruptionBudget,
+            world.disruption_budgets.keys().chain(translation.disruption_budgets.keys()),
+        ))
+        .chain(of(Watched::Autoscaler, world.autoscalers.keys().chain(translation.autoscalers.keys())))
         .chain(of(Watched::Service, ours.chain(translation.services.keys())))
         .chain(of(Watched::GatewayClass, statuses.gateway_classes.keys()))
         .chain(of(Watched::LoadBalancer, statuses.load_balancers.keys()))
@@ -85,8 +90,22 @@ pub fn write(world: &World, translation: &Translation, target: &Target, now: Tim
     let (kind, key) = target;
     let statuses = &translation.statuses;
     match kind {
-        Watched::Deployment => object(target, world.deployments.get(key), translation.deployments.get(key)),
-        Watched::Service => object(target, world.services.get(key), translation.services.get(key)),
+        Watched::Deployment => object(
+            target,
+            world.deployments.get(key).map(|object| &**object),
+            translation.deployments.get(key),
+        ),
+        Watched::Service => {
+            object(target, world.services.get(key).map(|object| &**object), translation.services.get(key))
+        }
+        Watched::DisruptionBudget => {
+            let current = world.disruption_budgets.get(key).map(|object| &**object);
+            object(target, current, translation.disruption_budgets.get(key))
+        }
+        Watched::Autoscaler => {
+            let current = world.autoscalers.get(key).map(|object| &**object);
+            object(target, current, translation.autoscalers.get(key))
+        }
         Watched::GatewayClass => {
             let (object, desired) = (world.gateway_classes.get(key)?, statuses.gateway_classes.get(key)?);
             let status = merge::gateway_class(object, desired, now)?;

@@ -122,6 +122,7 @@ impl Replica {
                 id: "alb-proxy-0".into(),
                 load_balancer: "alb-test-infra/alb-test".into(),
                 version: "test".into(),
+                ..Node::default()
             },
         };
         let stop = CancellationToken::new();
@@ -561,5 +562,156 @@ async fn a_cluster_without_backend_tls_policies_is_served() {
     data_plane_comes_up(&api).await;
     let _proxy = replica.proxy("");
     all_programmed(&api).await;
+    within(replica.stop()).await;
+}
+
+const GRANT: &str = "/apis/gateway.networking.k8s.io/v1beta1/namespaces/other/referencegrants/grant";
+
+/// ReferenceGrants are v1 in newer clusters only.
+#[tokio::test]
+async fn a_cluster_that_knows_only_the_older_version_of_reference_grants_is_served() {
+    let api = document();
+    let mut route = api.get(ROUTE).unwrap();
+    route["spec"]["rules"][0]["backendRefs"][0] = json!({"name": "it", "namespace": "other", "port": 8080});
+    api.put(ROUTE, route);
+    api.put("/api/v1/namespaces/other/services/it", json!({"spec": {"ports": [{"port": 8080}]}}));
+    let client = api.client_with(|_, path| {
+        let unknown = path.contains("/v1/referencegrants");
+        Weather { refuse: unknown.then_some(http::StatusCode::NOT_FOUND), ..Weather::default() }
+    });
+    let replica = Replica::with(client, "replica-0", [10, 0, 0, 1]).await;
+    let resolved = |api: &FakeApi, wanted: &str| {
+        let route = api.get(ROUTE).unwrap();
+        let condition = condition(&route, "/status/parents/0/conditions", "ResolvedRefs");
+        condition.is_some_and(|(_, reason, _)| reason == wanted)
+    };
+    within(api.until(|api| resolved(api, "RefNotPermitted"))).await;
+    let from = json!([{
+        "group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "isto-example-namespace",
+    }]);
+    api.put(GRANT, json!({"spec": {"from": from, "to": [{"group": "", "kind": "Service"}]}}));
+    within(api.until(|api| resolved(api, "ResolvedRefs"))).await;
+    api.delete(GRANT);
+    within(api.until(|api| resolved(api, "RefNotPermitted"))).await;
+    within(replica.stop()).await;
+}
+
+/// Pods of namespaces where nobody needs to know whose they are: nobody asks for them.
+#[tokio::test]
+async fn pods_are_asked_for_where_they_matter_and_nowhere_else() {
+    let api = document();
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let _proxy = replica.proxy("");
+    all_programmed(&api).await;
+    let asked = || {
+        let all = api.requests().into_iter().map(|(_, path)| path);
+        all.filter(|path| path.contains("/pods")).collect::<Vec<_>>()
+    };
+    within(api.until(|_| !asked().is_empty())).await;
+    for path in asked() {
+        assert!(path.starts_with("/api/v1/namespaces/isto-example-namespace/pods?"), "{path}");
+    }
+    let backend = || async {
+        let world = replica.world().await;
+        let resources = &world["translation"]["configuration"]["alb-test-infra/alb-test"];
+        resources["backend/isto-example-namespace/backend-v1:8080"]["Backend"]["endpoints"].clone()
+    };
+    within(async {
+        while backend().await[0]["spiffe_id"] != "spiffe://mesh.example/ns/isto-example-namespace/sa/default"
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // The namespace leaves the mesh: its pods are of no interest any more.
+    api.put("/api/v1/namespaces/isto-example-namespace", json!({"metadata": {}}));
+    within(async {
+        while replica.world().await["world"]["pods"] != json!({}) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    within(replica.stop()).await;
+}
+
+/// A certificate is used once it is there, and again when it is another one.
+#[tokio::test]
+async fn a_listener_follows_its_secret() {
+    let api = cluster("https");
+    let secret = "/api/v1/namespaces/apps/secrets/own";
+    let whole = api.get(secret).unwrap();
+    api.delete(secret);
+    api.put("/api/v1/namespaces/apps/secrets/private", json!({"data": {"password": "1234"}}));
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    let gateway = "/apis/gateway.networking.k8s.io/v1/namespaces/apps/gateways/gateway";
+    let reason = |api: &FakeApi| {
+        let object = api.get(gateway).unwrap();
+        condition(&object, "/status/listeners/1/conditions", "ResolvedRefs").map(|(_, reason, _)| reason)
+    };
+    within(api.until(|api| reason(api).as_deref() == Some("InvalidCertificateRef"))).await;
+    api.put(secret, whole);
+    within(api.until(|api| reason(api).as_deref() == Some("ResolvedRefs"))).await;
+    let page = replica.world().await.to_string();
+    assert!(page.contains("certificate/apps/own") && !page.contains("PRIVATE KEY"), "{page}");
+    let asked = api.requests().into_iter().filter(|(_, path)| path.contains("/secrets"));
+    for (_, path) in asked.filter(|(_, path)| path.contains("/namespaces/apps/")) {
+        assert!(path.contains("fieldSelector=metadata.name%3Down"), "{path}");
+    }
+    within(replica.stop()).await;
+}
+
+/// What a namespace takes along when it goes is nobody's business.
+#[tokio::test]
+async fn a_namespace_that_goes_away_leaves_no_events() {
+    let api = document();
+    for index in 0..50 {
+        let mut route = api.get(ROUTE).unwrap();
+        route["metadata"] = json!({"name": format!("r-{index}"), "namespace": "going", "generation": 1});
+        route["spec"]["parentRefs"] = json!([{"name": "gateway-01", "namespace": "isto-example-namespace"}]);
+        api.put(&format!("/apis/gateway.networking.k8s.io/v1/namespaces/going/httproutes/r-{index}"), route);
+    }
+    let going = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
+    api.put("/api/v1/namespaces/going", going);
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let _proxy = replica.proxy("");
+    all_programmed(&api).await;
+    assert!(api.list("/apis/events.k8s.io/v1/namespaces/going/events").is_empty());
+    assert!(!writes(&api).iter().any(|write| write.contains("/namespaces/going/")));
+    within(replica.stop()).await;
+}
+
+/// All proxies restart at once, say: nobody is told that nothing works, unless it lasts.
+#[tokio::test]
+async fn proxies_that_are_not_ready_for_a_moment_change_no_status() {
+    let api = document();
+    let replica = Replica::start(&api, "replica-0", [10, 0, 0, 1]).await;
+    data_plane_comes_up(&api).await;
+    let proxy = replica.proxy("");
+    all_programmed(&api).await;
+    let before = writes(&api);
+    let ready = |replicas: u32| {
+        let mut deployment = api.get(PROXIES).unwrap();
+        deployment["status"] = json!({"readyReplicas": replicas});
+        api.put(PROXIES, deployment);
+    };
+    let says = async |status: &str| {
+        let gateway = "isto-example-namespace/gateway-01";
+        let programmed = |world: &Value| {
+            let conditions = &world["translation"]["statuses"]["gateways"][gateway]["conditions"];
+            conditions[1]["status"].as_str().map(str::to_owned)
+        };
+        while programmed(&replica.world().await).as_deref() != Some(status) {
+            tokio::task::yield_now().await;
+        }
+    };
+    proxy.cancel();
+    ready(0);
+    within(says("False")).await;
+    let _proxy = replica.proxy("");
+    ready(1);
+    within(says("True")).await;
+    assert_eq!(writes(&api), before);
     within(replica.stop()).await;
 }

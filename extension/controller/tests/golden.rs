@@ -9,7 +9,7 @@
 use alb_config::server::ResourceState;
 use alb_controller::plan::{Action, plan};
 use alb_controller::translate::{Progress, ProxyTemplate, Settings, Translation, translate};
-use alb_controller::world::{CaBundle, Watched, World};
+use alb_controller::world::{CaBundle, TlsSecret, Watched, World};
 use kube::core::DynamicObject;
 use rstest::rstest;
 use serde::Deserialize;
@@ -23,6 +23,8 @@ struct Proxies {
     message: String,
     resource: Option<String>,
     unanswered: bool,
+    /// They are of a version that has no capability.
+    old: bool,
 }
 
 impl Progress for Proxies {
@@ -36,6 +38,10 @@ impl Progress for Proxies {
             "Rejected" => ResourceState::Rejected { message: self.message.clone() },
             _ => ResourceState::Programmed,
         }
+    }
+
+    fn can(&self, _: &str, _: &str) -> bool {
+        !self.old
     }
 }
 
@@ -71,14 +77,29 @@ fn build(documents: Vec<Value>) -> (World, Proxies) {
             proxies = serde_json::from_value(value).unwrap();
             continue;
         }
-        let watched = Watched::ALL.into_iter().find(|watched| watched.resource().kind == kind);
         let object: DynamicObject = serde_json::from_value(value).unwrap();
+        let is_identity = object.metadata.name.as_deref() == Some(alb_api::names::IDENTITY_SECRET);
+        let watched = Watched::ALL.into_iter().find(|watched| {
+            watched.resource().kind == kind
+                && (*watched != Watched::Identity || is_identity)
+                && (*watched != Watched::Certificate || !is_identity)
+        });
         world.apply(watched.unwrap_or_else(|| panic!("{kind} is not watched")), object);
     }
-    let references = translate(&world, &settings(), &proxies).config_maps;
-    for key in references.into_iter().filter(|_| !proxies.unanswered) {
-        if !world.ca_bundles.contains_key(&key) {
-            world.set_ca_bundle(key, CaBundle::Absent);
+    // The API server has answered for everything that is referred to, which may be found out in two steps.
+    for _ in 0..2 {
+        let references = translate(&world, &settings(), &proxies).references;
+        for (kind, key) in references.into_iter().filter(|_| !proxies.unanswered) {
+            match kind {
+                Watched::Pod => drop(world.know_pods(&key.namespace)),
+                Watched::Certificate if !world.tls_secrets.contains_key(&key) => {
+                    world.set_tls_secret(key, TlsSecret::Absent);
+                }
+                Watched::ConfigMap if !world.ca_bundles.contains_key(&key) => {
+                    world.set_ca_bundle(key, CaBundle::Absent);
+                }
+                _ => {}
+            }
         }
     }
     (world, proxies)
@@ -113,10 +134,17 @@ fn render(translation: &Translation) -> Value {
             .map(|warning| format!("{:?} {}: {}: {}", warning.subject.kind, warning.subject.key, warning.reason, warning.message))
             .collect::<Vec<_>>(),
     });
+    let references = |wanted: Watched| -> Value {
+        let of_kind = translation.references.iter().filter(|(kind, _)| *kind == wanted);
+        of_kind.map(|(_, key)| key.to_string()).collect()
+    };
+    if references(Watched::Certificate) != json!([]) {
+        rendered["secrets"] = references(Watched::Certificate);
+    }
     let policies = &translation.statuses.backend_tls_policies;
     if !policies.is_empty() {
         rendered["statuses"]["backendTlsPolicies"] = named(policies);
-        rendered["configMaps"] = translation.config_maps.iter().map(ToString::to_string).collect();
+        rendered["configMaps"] = references(Watched::ConfigMap);
     }
     rendered
 }
@@ -185,6 +213,21 @@ fn a_plan_carried_out_leaves_nothing_to_plan(#[files("tests/golden/*.yaml")] pat
     let (world, proxies) = build(objects);
     let again = plan(&world, &translate(&world, &settings(), &proxies), at(60));
     assert_eq!(again, []);
+}
+
+/// What is made for a Gateway carries what it asks for, and what the controller knows it by.
+#[test]
+fn labels_and_annotations_of_infrastructure_are_those_of_the_frontend() {
+    let (world, proxies) =
+        load(&concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/infrastructure.yaml").into());
+    let translation = translate(&world, &settings(), &proxies);
+    let service = translation.services.values().next().unwrap();
+    let (labels, annotations) = (&service["metadata"]["labels"], &service["metadata"]["annotations"]);
+    assert_eq!(labels["team"], "a");
+    assert_eq!(labels["app.kubernetes.io/managed-by"], "alb-controller");
+    assert_eq!(annotations["example.com/cost"], "low");
+    assert_eq!(annotations["alb.networking.azure.io/gateway"], "apps/gateway");
+    assert_eq!(annotations["alb.networking.azure.io/load-balancer"], "alb-test-infra/alb-test");
 }
 
 /// The views of `world` are our own; the Gateway API's types are the reference for their field names.

@@ -1,7 +1,7 @@
 //! Who is connected and what they hold: how the controller decides Programmed.
 
 use crate::Snapshot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// All connected proxies, by load balancer. A new value is published at every change; cheap to clone.
@@ -15,6 +15,8 @@ pub struct Acks {
 pub struct ProxyState {
     /// Pod name.
     pub node: String,
+    /// What it says that it can do.
+    pub capabilities: BTreeSet<String>,
     /// The snapshot it holds, but for what it refused, as known from this connection; none while the first answer is
     /// outstanding.
     pub acknowledged: Option<Snapshot>,
@@ -55,6 +57,17 @@ pub enum ResourceState {
     },
 }
 
+/// What is different between two moments.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AckChanges {
+    /// Load balancers whose proxies have said anything: what was Pending there may be so no longer.
+    pub load_balancers: BTreeSet<String>,
+    /// Load balancers with other proxies than before: everything there is to be looked at again.
+    pub everything: BTreeSet<String>,
+    /// Resources that are, or were, refused.
+    pub refused: BTreeSet<String>,
+}
+
 impl Acks {
     /// Connected proxies of a load balancer, in the order in which they connected.
     pub fn proxies(&self, load_balancer: &str) -> impl Iterator<Item = &ProxyState> {
@@ -75,6 +88,42 @@ impl Acks {
     /// ask whether a removal has arrived.
     pub fn snapshot(&self, load_balancer: &str, snapshot: &Snapshot) -> ResourceState {
         self.count(load_balancer, |proxy| proxy.holds_snapshot(snapshot))
+    }
+
+    /// Whether every proxy of a load balancer that counts has a capability.
+    pub fn can(&self, load_balancer: &str, capability: &str) -> bool {
+        let mut counted = self.proxies(load_balancer).filter(|proxy| !proxy.is_joining());
+        counted.all(|proxy| proxy.capabilities.contains(capability))
+    }
+
+    /// What has changed since another moment: what must be looked at again is named here, or has been Pending.
+    pub fn since(&self, before: &Self) -> AckChanges {
+        let mut changes = AckChanges::default();
+        let all: BTreeSet<&String> = self.load_balancers.keys().chain(before.load_balancers.keys()).collect();
+        let none = BTreeMap::new();
+        for load_balancer in all {
+            let of = |acks: &Self| acks.load_balancers.get(load_balancer).unwrap_or(&none).clone();
+            let (now, before) = (of(self), of(before));
+            if now == before {
+                continue;
+            }
+            changes.load_balancers.insert(load_balancer.clone());
+            let counted = |proxies: &BTreeMap<u64, ProxyState>| -> Vec<_> {
+                let all = proxies.iter().filter(|(_, proxy)| !proxy.is_joining());
+                all.map(|(stream, proxy)| (*stream, proxy.refused_snapshot.clone())).collect()
+            };
+            let joining = |proxies: &BTreeMap<u64, ProxyState>| proxies.values().any(ProxyState::is_joining);
+            if counted(&now) != counted(&before)
+                || (joining(&now) != joining(&before) && counted(&now).is_empty())
+            {
+                changes.everything.insert(load_balancer.clone());
+            }
+            let refused = |proxies: &BTreeMap<u64, ProxyState>| -> BTreeSet<String> {
+                proxies.values().flat_map(|proxy| proxy.refused.keys().cloned()).collect()
+            };
+            changes.refused.extend(refused(&now).into_iter().chain(refused(&before)));
+        }
+        changes
     }
 
     fn count(
@@ -170,6 +219,7 @@ mod tests {
     fn proxy(acknowledged: Option<&Snapshot>) -> ProxyState {
         ProxyState {
             node: "proxy".to_owned(),
+            capabilities: BTreeSet::new(),
             acknowledged: acknowledged.cloned(),
             refused: BTreeMap::new(),
             refused_snapshot: None,
@@ -206,5 +256,28 @@ mod tests {
         refusing.refused.insert("a".to_owned(), rejection);
         let state = acks(vec![proxy(Some(&snapshot)), refusing]).resource("lb", "a", version);
         assert_eq!(state, ResourceState::Rejected { message: "no".to_owned() });
+    }
+
+    #[test]
+    fn an_answer_concerns_what_was_pending_and_another_proxy_everything() {
+        let (one, two) =
+            (Snapshot::default(), Snapshot::new([("a".to_owned(), Kind::Frontend(Frontend::default()))]));
+        let changes = |before: Vec<ProxyState>, now: Vec<ProxyState>| acks(now).since(&acks(before));
+        let lb: BTreeSet<String> = ["lb".to_owned()].into();
+        assert_eq!(changes(vec![proxy(Some(&one))], vec![proxy(Some(&one))]), AckChanges::default());
+        let answered = changes(vec![proxy(Some(&one))], vec![proxy(Some(&two))]);
+        assert_eq!(answered, AckChanges { load_balancers: lb.clone(), ..AckChanges::default() });
+        let everything = AckChanges { everything: lb.clone(), ..answered.clone() };
+        assert_eq!(changes(vec![], vec![proxy(Some(&one))]), everything);
+        assert_eq!(changes(vec![proxy(None)], vec![proxy(Some(&one))]), everything, "it counts from now on");
+        assert_eq!(changes(vec![proxy(Some(&one))], vec![]), everything);
+        assert_eq!(changes(vec![], vec![proxy(None)]), everything, "there was none at all");
+        assert_eq!(changes(vec![proxy(Some(&one))], vec![proxy(Some(&one)), proxy(None)]), answered);
+        let mut refusing = proxy(Some(&one));
+        let rejection = Rejection { version: "1".to_owned(), message: "no".to_owned() };
+        refusing.refused.insert("a".to_owned(), rejection);
+        let refused = AckChanges { refused: ["a".to_owned()].into(), ..answered };
+        assert_eq!(changes(vec![proxy(Some(&one))], vec![refusing.clone()]), refused);
+        assert_eq!(changes(vec![refusing], vec![proxy(Some(&two))]), refused);
     }
 }

@@ -5,6 +5,7 @@ use super::hub::Hub;
 use super::session::{Acknowledgement, Session};
 use crate::proto::{DeltaRequest, DeltaResponse, Node, configuration_server::Configuration};
 use futures::Stream;
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -98,7 +99,8 @@ async fn drive(
     responses: &mpsc::Sender<Result<DeltaResponse, Status>>,
 ) -> Result<(), Status> {
     let Some(first) = requests.message().await? else { return Ok(()) };
-    let node = first.node.unwrap_or_default();
+    let mut node = first.node.unwrap_or_default();
+    let capabilities: BTreeSet<String> = std::mem::take(&mut node.capabilities).into_iter().collect();
     check(&node, &caller)?;
     tracing::info!(
         node = node.id,
@@ -107,8 +109,8 @@ async fn drive(
         "proxy connected"
     );
 
-    let mut session = Session::new(first.initial_versions);
-    let registration = hub.register(&node.load_balancer, &node.id);
+    let mut session = Session::new(first.initial_versions).capable_of(capabilities.clone());
+    let registration = hub.register(&node, &capabilities);
     let mut snapshots = hub.snapshots(&node.load_balancer);
     let mut serving = hub.serving();
     snapshots.mark_changed();
@@ -140,7 +142,7 @@ async fn drive(
                 snapshot.and_then(|snapshot| session.publish(snapshot))
             }
         };
-        registration.report(state(&session, &node));
+        registration.report(state(&session, &node, &capabilities));
         if let Some(response) = response
             && responses.send(Ok(response)).await.is_err()
         {
@@ -180,12 +182,13 @@ fn receive(session: &mut Session, request: DeltaRequest, node: &Node) {
 }
 
 /// What the session knows of the proxy.
-fn state(session: &Session, node: &Node) -> ProxyState {
+fn state(session: &Session, node: &Node, capabilities: &BTreeSet<String>) -> ProxyState {
     let refused = session.refusals().map(|(name, version, message)| {
         (name.to_owned(), Rejection { version: version.to_owned(), message: message.to_owned() })
     });
     ProxyState {
         node: node.id.clone(),
+        capabilities: capabilities.clone(),
         acknowledged: session.acknowledged().cloned(),
         refused: refused.collect(),
         refused_snapshot: session.refused_snapshot().cloned(),

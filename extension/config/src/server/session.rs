@@ -1,7 +1,7 @@
 //! One proxy's stream as a pure state machine: snapshots and requests in, responses and acknowledgements out.
 
-use crate::Snapshot;
 use crate::proto::{DeltaRequest, DeltaResponse, Error, Resource};
+use crate::{Kind, Snapshot, capability};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub struct Session {
     refused_snapshot: Option<(Snapshot, String)>,
     /// The snapshot it holds, but for refused resources.
     acknowledged: Option<Snapshot>,
+    /// What the proxy can do: resources that need more are not sent.
+    capabilities: BTreeSet<String>,
     /// Whether any response was sent. The first one is sent even when it is empty: it tells a proxy that what
     /// it holds is complete.
     answered: bool,
@@ -64,6 +66,12 @@ pub enum Acknowledgement {
 }
 
 impl Session {
+    /// This session, with a proxy that says it can do this (`Node.capabilities`).
+    #[must_use]
+    pub fn capable_of(self, capabilities: impl IntoIterator<Item = String>) -> Self {
+        Self { capabilities: capabilities.into_iter().collect(), ..self }
+    }
+
     /// Starts a session with what the proxy says it holds (`DeltaRequest.initial_versions`).
     pub fn new(initial: impl IntoIterator<Item = (String, String)>) -> Self {
         let known: HashMap<Arc<str>, Arc<str>> =
@@ -118,6 +126,7 @@ impl Session {
                 self.differing.insert(name.clone());
             }
             if let Some(kind) = &stored.kind
+                && needs(kind).is_none_or(|capability| self.capabilities.contains(capability))
                 && held != Some(version)
                 && !keeps
                 && !refused
@@ -190,4 +199,9 @@ impl Session {
         }
         Acknowledgement::Refused { snapshot: pending.snapshot, message: error.message }
     }
+}
+
+/// What a proxy must be able to do to be given such a resource.
+fn needs(kind: &Kind) -> Option<&'static str> {
+    matches!(kind, Kind::Certificate(_)).then_some(capability::TLS_LISTENERS)
 }

@@ -8,6 +8,7 @@ use crate::translate::{
     Condition, GatewayStatus, ParentStatus, PolicyStatus, RouteStatus, Settling, complete,
 };
 use crate::world::{BackendTlsPolicy, Gateway, GatewayClass, HttpRoute, LoadBalancer, Object, ParentRef};
+use alb_api::features;
 use alb_api::messages::{condition, reason};
 #[cfg(not(feature = "faults"))]
 use alb_api::names;
@@ -16,12 +17,13 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 /// Condition types that are ours alone to set on the objects we answer for.
-const OURS: [&str; 5] = [
+const OURS: [&str; 6] = [
     condition::ACCEPTED,
     condition::PROGRAMMED,
     condition::RESOLVED_REFS,
     condition::CONFLICTED,
     condition::DEPLOYMENT,
+    condition::PARTIALLY_INVALID,
 ];
 
 #[cfg(feature = "faults")]
@@ -62,8 +64,12 @@ pub(super) fn gateway_class(
 ) -> Option<Merged> {
     let current = array(&object.status, "conditions");
     let merged = conditions(current, desired, object.meta.generation, now);
-    let status = json!({"conditions": merged});
-    (merged != current).then_some(Merged { status, settling: Settling::No })
+    let features: Vec<Value> = features::SUPPORTED.iter().map(|name| json!({"name": name})).collect();
+    if merged == current && features == array(&object.status, "supportedFeatures") {
+        return None;
+    }
+    let status = json!({"conditions": merged, "supportedFeatures": features});
+    Some(Merged { status, settling: Settling::No })
 }
 
 /// Status of an ApplicationLoadBalancer. `None` when it is as it should be.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Entry;
 use crate::client::{Rejection, Store};
-use crate::proto::{Frontend, Node, resource::Kind};
+use crate::proto::{Certificate, Frontend, Node};
 use proptest::prelude::*;
 
 /// A snapshot of up to six resources whose content is a small number.
@@ -290,4 +290,15 @@ fn a_response_holds_what_differs_and_nothing_else() {
     session.receive(DeltaRequest { response_nonce: response.nonce, ..DeltaRequest::default() });
     assert_eq!(session.next_response(), None);
     assert_eq!(session.acknowledged(), Some(&many(2)));
+}
+
+#[test]
+fn a_certificate_is_given_to_those_who_can_use_it() {
+    let certificate = Kind::Certificate(Certificate::default());
+    let snapshot =
+        || snapshot(&[Some(1)]).with([("certificate/a".to_owned(), Some(certificate.clone().into()))]);
+    let mut older = Session::new([]);
+    assert_eq!(older.publish(snapshot()).unwrap().resources.len(), 1);
+    let mut newer = Session::new([]).capable_of([capability::TLS_LISTENERS.to_owned()]);
+    assert_eq!(newer.publish(snapshot()).unwrap().resources.len(), 2);
 }
