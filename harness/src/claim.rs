@@ -15,6 +15,7 @@ pub mod pods;
 pub mod request;
 pub mod rotations;
 pub mod served;
+pub mod single_writer;
 pub mod status;
 pub mod tally;
 pub(crate) mod target;

@@ -19,6 +19,7 @@ use crate::supply::{self, Artifacts, ImageSource, SupplyOptions};
 
 pub(crate) mod addons;
 pub(crate) mod api;
+mod audit;
 pub mod clean;
 pub(crate) mod consent;
 mod create;
@@ -272,7 +273,7 @@ async fn ensure(
         cgroup_v1: docker::cgroup_v1(&engine).await?,
         super_admin: kind::has_super_admin(&artifacts.kubernetes_version),
     };
-    let kind_config = kind::config(options, &state.path().join(kind::PATCHES));
+    let kind_config = kind::config(options, &state.path());
     let definition = define(spec, &artifacts, &kind_config);
     let seen = docker::containers(&engine, &spec.name)
         .await
@@ -368,7 +369,7 @@ fn define(spec: &ClusterSpec, artifacts: &Artifacts, kind_config: &str) -> Defin
         kubernetes: artifacts.kubernetes_version.clone(),
         node_image: artifacts.node_image.clone(),
         istio,
-        kind_config: fingerprint([kind_config, &patches]),
+        kind_config: fingerprint([kind_config, &patches, audit::POLICY]),
         manifests: fingerprint([dns::COREDNS, addons::LOAD_BALANCER, istio::VALUES, istio::UPSTREAM_ENVOY]),
     }
 }

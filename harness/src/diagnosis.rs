@@ -26,6 +26,7 @@ mod starting;
 mod suspects;
 mod towards;
 mod wire;
+mod writers;
 
 pub use self::facts::{Answerer, Claim, Facts, Log, Mesh};
 use crate::event::Diagnosis;
@@ -34,14 +35,23 @@ use crate::event::Diagnosis;
 struct Rule {
     ids: &'static [&'static str],
     recognise: fn(&Facts) -> Option<Diagnosis>,
+    /// It rests on how the gateway has answered requests: where nothing was asked, or others asked, that is no cause.
+    of_answers: bool,
 }
 
 const fn rule(ids: &'static [&'static str], recognise: fn(&Facts) -> Option<Diagnosis>) -> Rule {
-    Rule { ids, recognise }
+    Rule { ids, recognise, of_answers: false }
+}
+
+/// A rule about answers. It is asked only where the claim is about answers, too.
+const fn of_answers(ids: &'static [&'static str], recognise: fn(&Facts) -> Option<Diagnosis>) -> Rule {
+    Rule { ids, recognise, of_answers: true }
 }
 
 /// Every rule, in the order in which they are tried.
 const RULES: &[Rule] = &[
+    // Who wrote, as the API server noted it: whatever else is wrong, this was.
+    rule(&["second-writer"], writers::second_writer),
     // Pods that are not there, or do not start.
     rule(creating::REFUSED, creating::pods_refused),
     rule(&["node-not-ready"], creating::node_not_ready),
@@ -66,34 +76,34 @@ const RULES: &[Rule] = &[
     rule(&["backend-port-missing"], route::backend_port_missing),
     rule(attachment::NOT_ACCEPTED, attachment::not_accepted),
     rule(&["ingress-not-supported"], attachment::ingress),
-    rule(&["route-missing"], attachment::missing),
-    rule(&["no-matching-rule"], attachment::no_matching_rule),
+    of_answers(&["route-missing"], attachment::missing),
+    of_answers(&["no-matching-rule"], attachment::no_matching_rule),
     // TLS and the mesh.
-    rule(&["backend-tls-policy-not-usable"], backend_tls::policy_not_usable),
-    rule(&["backend-not-verified"], backend_tls::backend_not_verified),
+    of_answers(&["backend-tls-policy-not-usable"], backend_tls::policy_not_usable),
+    of_answers(&["backend-not-verified"], backend_tls::backend_not_verified),
     rule(extension::NOT_INTEGRATED, extension::not_integrated),
     rule(&["certificate-expired"], extension::certificate_expired),
-    rule(&["certificate-not-trusted"], extension::not_trusted),
-    rule(&["no-client-certificate"], mesh::no_client_certificate),
-    rule(mesh::OTHER_IDENTITY, mesh::upstream_identity_mismatch),
+    of_answers(&["certificate-not-trusted"], extension::not_trusted),
+    of_answers(&["no-client-certificate"], mesh::no_client_certificate),
+    of_answers(mesh::OTHER_IDENTITY, mesh::upstream_identity_mismatch),
     // Who answered, and how the request came to him.
-    rule(&["answer-of-no-backend"], beyond::no_backend),
+    of_answers(&["answer-of-no-backend"], beyond::no_backend),
     rule(&["namespace-label-missing"], mesh::namespace_label_missing),
     rule(&[], towards::pods_without_sidecars),
-    rule(&["gateway-sends-clear-text"], beyond::clear_text),
-    rule(beyond::STRICT, beyond::strict_remains),
-    rule(&[], beyond::keeps_old_policy),
-    rule(&["gateway-sends-istio-alpn"], beyond::istio_alpn),
-    rule(&["identity-not-checked"], beyond::identity_not_checked),
-    rule(other_backend::WRONG_BACKEND, other_backend::wrong_backend),
+    of_answers(&["gateway-sends-clear-text"], beyond::clear_text),
+    of_answers(beyond::STRICT, beyond::strict_remains),
+    of_answers(&[], beyond::keeps_old_policy),
+    of_answers(&["gateway-sends-istio-alpn"], beyond::istio_alpn),
+    of_answers(&["identity-not-checked"], beyond::identity_not_checked),
+    of_answers(other_backend::WRONG_BACKEND, other_backend::wrong_backend),
     // The backend itself.
-    rule(&["backend-scaled-to-zero"], backend::scaled_to_zero),
-    rule(&["selector-matches-nothing"], backend::selector_matches_nothing),
-    rule(&["wrong-port-name"], backend::wrong_port_name),
-    rule(&["nothing-listens"], backend::nothing_listens),
+    of_answers(&["backend-scaled-to-zero"], backend::scaled_to_zero),
+    of_answers(&["selector-matches-nothing"], backend::selector_matches_nothing),
+    of_answers(&["wrong-port-name"], backend::wrong_port_name),
+    of_answers(&["nothing-listens"], backend::nothing_listens),
     // What lies between the gateway and the program.
-    rule(towards::BROKEN, towards::singled_out),
-    rule(&["upstream-timeout"], backend::too_slow),
+    of_answers(towards::BROKEN, towards::singled_out),
+    of_answers(&["upstream-timeout"], backend::too_slow),
     // What is seen when nothing more is known.
     rule(&["readiness-probe-fails"], starting::probe_fails),
     rule(&["no-proxy"], data_plane::no_proxy),
@@ -108,13 +118,15 @@ pub fn causes() -> impl Iterator<Item = &'static str> {
 
 /// The cause that the facts name. Never silent: without one, `unknown` says where to look.
 pub fn diagnose(facts: &Facts) -> Diagnosis {
-    RULES.iter().find_map(|rule| (rule.recognise)(facts)).unwrap_or_else(|| unknown(facts))
+    let mut rules = RULES.iter().filter(|rule| !rule.of_answers || facts.claim.is_about_answers());
+    rules.find_map(|rule| (rule.recognise)(facts)).unwrap_or_else(|| unknown(facts))
 }
 
 fn unknown(facts: &Facts) -> Diagnosis {
     let mut because: Vec<String> = facts
         .accounts()
-        .last()
+        .next_back()
+        .filter(|_| facts.claim.is_about_answers())
         .map(|entry| format!("the gateway's last word: {} ({})", entry.status, entry.reason))
         .into_iter()
         .collect();
@@ -209,6 +221,7 @@ mod tests {
             route::tests::all(),
             starting::tests::all(),
             towards::tests::all(),
+            writers::tests::all(),
         ];
         modules.into_iter().flatten().collect()
     }
@@ -226,6 +239,36 @@ mod tests {
         assert_eq!(provoked, known, "each cause has evidence that provokes it, and the other way round");
         assert_eq!(known.len(), causes().count(), "ids are there once");
         assert!(known.len() >= 20, "{}", known.len());
+    }
+
+    /// The facts of a claim about something else, made while requests of others are answered so.
+    fn of_another_claim(word: &str, mut facts: Facts) -> Facts {
+        let Claim { namespace, scenario_since, since, .. } = std::mem::take(&mut facts.claim);
+        facts.claim = Claim { word: word.into(), namespace, scenario_since, since, ..Claim::default() };
+        facts
+    }
+
+    #[test]
+    fn what_others_were_answered_is_no_cause_of_a_claim_that_is_not_about_answers() {
+        let of_answers: BTreeSet<_> =
+            RULES.iter().filter(|rule| rule.of_answers).flat_map(|rule| rule.ids).collect();
+        for word in ["status", "pods", "value", "event", "leads", "absent", "install", "apply"] {
+            for Provoked { id, facts, .. } in all() {
+                let diagnosis = diagnose(&of_another_claim(word, facts));
+                assert!(!of_answers.contains(&diagnosis.id.as_str()), "{word}, {id}: {diagnosis:?}");
+                let quoted = diagnosis.because.iter().find(|because| because.contains("the gateway's l"));
+                assert_eq!(quoted, None, "{word}, {id}: {diagnosis:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_for_what_is_not_there_is_no_cause_of_a_wrong_status() {
+        let mut facts = Facts::sample().answered(404, "no_route");
+        facts.objects.get_mut("httproutes").unwrap()[0]["spec"]["parentRefs"] =
+            serde_json::json!([{"name": "gateway-01"}]);
+        assert_eq!(diagnose(&facts.clone().expecting(200)).id, "no-matching-rule");
+        assert_eq!(diagnose(&of_another_claim("status", facts)).id, "unknown");
     }
 
     #[test]

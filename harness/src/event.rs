@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::again::{Arguments, Attempt};
 pub use self::answers::{AnswerGroup, Hop, Stretch, Traffic, TrafficFailure};
-pub use self::basis::{Basis, DigestSet, Digests, Harness, MeshInfo, Named};
+pub use self::basis::{Basis, Different, DigestSet, Digests, Harness, MeshInfo, Named};
 pub use self::sink::{EventSink, Fanout, PhaseEvents, Recorder};
 pub use self::verdict::Verdict;
 
@@ -162,7 +162,7 @@ pub struct StepInfo {
     /// The document does not say what happens: whatever does is recorded, and right.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub measured: bool,
-    /// Why it is not taken with this implementation.
+    /// Why it is not taken with this implementation, or says nothing on this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waived: Option<String>,
     /// What is expected instead of what the scenario says.

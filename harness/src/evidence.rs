@@ -3,6 +3,7 @@
 //! ```text
 //! evidence/<scenario>/
 //!   index.md                        what failed, why (if the evidence says), and what is where
+//!   seen.json                       what the claim saw, structured, if it tells more than a line
 //!   objects/<namespace>/<kind>.yaml objects and events
 //!   logs/<namespace>/<pod>/         every container, init containers and previous instances included
 //!   envoy/<namespace>/<pod>/        config_dump, stats, clusters, listeners of the sidecars concerned
@@ -35,7 +36,7 @@ use crate::{
     probe::{Answer, ProxyLogs},
 };
 
-/// Istio's own namespace: that of everybody in the mesh.
+/// Where Istio is unless somebody has put it elsewhere: looked into if nobody says where it is.
 const ISTIO: &str = "istio-system";
 
 /// Collecting takes no longer than this in all.
@@ -43,6 +44,9 @@ const LIMIT: Duration = Duration::from_secs(45);
 
 /// One question to the API server, a pod or a sidecar.
 const QUESTION: Duration = Duration::from_secs(8);
+
+/// Finding out where Istio is: everything else waits for it.
+const WHERE: Duration = Duration::from_secs(3);
 
 /// So many questions at a time.
 const PARALLEL: usize = 8;
@@ -75,11 +79,20 @@ impl Collector {
         Self { client, implementation, keep }
     }
 
-    fn kept(&self, namespaces: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+    /// Namespaces of everybody in the mesh: those of the control planes there are, and of the policies for all of it.
+    async fn istio(&self) -> BTreeSet<String> {
+        let meshes = tokio::time::timeout(WHERE, crate::mesh::all(&self.client)).await;
+        let meshes = meshes.ok().and_then(Result::ok).unwrap_or_default();
+        let found: BTreeSet<String> =
+            meshes.into_iter().flat_map(|mesh| [mesh.namespace, mesh.root_namespace]).collect();
+        if found.is_empty() { [ISTIO.to_owned()].into() } else { found }
+    }
+
+    fn kept(&self, namespaces: &BTreeSet<String>, istio: &BTreeSet<String>) -> Option<BTreeSet<String>> {
         match &self.keep {
             Keeping::All => None,
             Keeping::Own => {
-                let own = namespaces.iter().filter(|namespace| *namespace != ISTIO);
+                let own = namespaces.iter().filter(|namespace| !istio.contains(*namespace));
                 Some(own.cloned().collect())
             }
             Keeping::Only(only) => Some(only.iter().cloned().collect()),
@@ -87,14 +100,14 @@ impl Collector {
     }
 
     /// Namespaces to look into: the scenario's, the implementation's, Istio's and the harness's.
-    fn namespaces(&self, request: &EvidenceRequest) -> BTreeSet<String> {
+    fn namespaces(&self, request: &EvidenceRequest, istio: &BTreeSet<String>) -> BTreeSet<String> {
         let own = &self.implementation.namespaces;
         let witness = request.witness.as_ref();
         let about =
             witness.into_iter().flat_map(|about| [about.namespace.as_str(), about.namespace_of_backend()]);
         let all = request.namespaces.iter().chain(own).map(String::as_str).chain(about).map(str::to_owned);
         // Where kind's load-balancer addresses come from, next to Istio.
-        let others = [ISTIO, "meshproof-system"].map(String::from);
+        let others = std::iter::once("meshproof-system".to_owned()).chain(istio.iter().cloned());
         all.chain(others).filter(|namespace| !namespace.is_empty()).collect()
     }
 
@@ -105,8 +118,13 @@ impl Collector {
             implementation: self.implementation.namespaces.clone(),
             ..Facts::default()
         };
-        let namespaces = self.namespaces(request);
-        let mut folder = Folder::new(&request.directory, self.kept(&namespaces));
+        let until = tokio::time::Instant::now() + LIMIT;
+        let istio = self.istio().await;
+        let namespaces = self.namespaces(request, &istio);
+        let mut folder = Folder::new(&request.directory, self.kept(&namespaces, &istio));
+        if !request.detail.is_null() {
+            folder.write("seen.json", &format!("{:#}", request.detail));
+        }
         // What the diagnosis needs comes first, what is bulky last: time may run out.
         let gathering = async {
             objects::collect(&self.client, &namespaces, &mut facts.objects, &mut folder).await;
@@ -119,7 +137,7 @@ impl Collector {
             admin::collect(&self.client, &own, &facts, &mut folder).await;
             envoy::collect(&self.client, request, &mut facts, &mut folder).await;
         };
-        let in_time = tokio::time::timeout(LIMIT, gathering).await.is_ok();
+        let in_time = tokio::time::timeout_at(until, gathering).await.is_ok();
         let mut diagnosis = diagnose(&facts);
         if !in_time {
             folder.missing(format!("what was not collected within {} s", LIMIT.as_secs()));
@@ -216,6 +234,7 @@ fn claim(request: &EvidenceRequest) -> Claim {
         last_request: last.and_then(Answer::request_id),
         expected_reason: request.expected_reason.clone(),
         against: request.against.clone(),
+        detail: request.detail.clone(),
         since: request.since.clone(),
         scenario_since: request.scenario_since.clone(),
         deleted: request.deleted.clone(),

@@ -3,6 +3,7 @@
 //! gateway that differs.
 
 pub mod expectation;
+mod leader_election;
 mod parse;
 mod placeholders;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::audit::LeaderElection;
 use crate::digest;
 use crate::probe::access_log::LogFormat;
 use crate::probe::frontend::Resolution;
@@ -50,6 +52,8 @@ pub struct Implementation {
     pub proxies: Proxies,
     /// Who it is to the mesh.
     pub identity: Identity,
+    /// Deployments of whose pods one at a time is active.
+    pub leader_election: Vec<LeaderElection>,
     /// Messages of its conditions, by `<kind of object>.<type of condition>`. They may hold `*` and `?`.
     pub messages: BTreeMap<String, String>,
     /// What it does not promise.

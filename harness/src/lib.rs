@@ -4,6 +4,7 @@
 #[macro_use]
 mod visible;
 
+pub mod audit;
 mod chain;
 pub mod claim;
 pub mod cli;

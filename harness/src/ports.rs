@@ -8,6 +8,7 @@ use futures::stream::BoxStream;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::audit::{Audited, LeaderElection};
 use crate::event::{Diagnosis, Testimony};
 use crate::probe::{Answer, Ask, Vantage};
 use crate::scenario::kinds::Kind;
@@ -203,6 +204,9 @@ pub trait Witnesses: Send + Sync {
         path: &'a str,
         since: Duration,
     ) -> PortFuture<'a, Option<Vec<Logged>>>;
+    /// What the API server's audit log has of the last `since`: writes by pods, and of Leases. An error if a log that has to be
+    /// there is not, or cannot be read.
+    fn audited<'a>(&'a self, election: &'a LeaderElection, since: Duration) -> PortFuture<'a, Audited>;
 }
 
 /// What evidence is wanted.
@@ -232,6 +236,8 @@ pub struct EvidenceRequest {
     pub expected_reason: Option<String>,
     /// The witness that did not bear the claim out, if it was that.
     pub against: Option<String>,
+    /// What was seen, structured, if the claim tells it so.
+    pub detail: Value,
     /// When the step began (RFC 3339).
     pub since: String,
     /// When the scenario began (RFC 3339).

@@ -232,6 +232,9 @@ impl Runner {
                     result(Verdict::Failed, observed, Some(failure))
                 }
             },
+            Err(trouble) if trouble.verdict == Verdict::Waived => {
+                not_shown(step, trouble, started_ms, duration_ms)
+            }
             Err(trouble) if step.info.measured && trouble.verdict == Verdict::Failed => {
                 result(Verdict::Measured, expectation::measured(trouble), None)
             }
@@ -303,6 +306,7 @@ impl Runner {
             expected_status: trouble.expected_status,
             expected_reason: trouble.expected_reason.clone(),
             against: trouble.against.clone(),
+            detail: trouble.observed.detail.clone(),
             since: at(since.step),
             scenario_since: at(since.scenario),
             deleted: since.deleted,
@@ -430,6 +434,15 @@ fn waived(step: &Step, begun: Instant) -> StepResult {
     let summary = step.info.waived.clone().unwrap_or_default();
     let observed = Observed { summary, ..Observed::default() };
     StepResult { verdict: Verdict::Waived, observed, ..skipped(step, begun) }
+}
+
+/// A claim of which this cluster shows nothing. It counts like one that is waived: for nothing, and what it was to prove is proved
+/// in part at most.
+fn not_shown(step: &Step, trouble: Trouble, started_ms: u64, duration_ms: u64) -> StepResult {
+    let mut info = step.info.clone();
+    info.waived = Some(trouble.failure.seen);
+    let observed = trouble.observed;
+    StepResult { info, verdict: Verdict::Waived, started_ms, duration_ms, observed, failure: None }
 }
 
 fn overdue(step: &Step) -> Trouble {

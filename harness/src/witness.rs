@@ -16,8 +16,11 @@
 //! | `server-certificate-refused` | did each 503 come of a TLS handshake that the gateway broke off? (R18) |
 //! | `nothing-made-by-hand` | is there no certificate, CA or policy a user would have had to make? (R2, R6) |
 //!
+//! Beside them the audit log of the API server tells who wrote what (see [`crate::audit`]).
+//!
 //! Each witness gathers what it needs and hands it to a pure judgement, which is what the tests are about.
 
+mod audit;
 mod backend;
 mod backend_tls;
 mod clear_text;
@@ -42,6 +45,7 @@ use serde_json::{Value, json};
 
 pub use self::{backend::BackendPod, sidecar::SidecarEntry};
 use crate::{
+    audit::{Audited, LeaderElection},
     event::Testimony,
     implementation::Implementation,
     mesh::{self, LogForm, Mesh},
@@ -80,12 +84,14 @@ pub struct ClusterWitnesses {
     client: Client,
     prober: Arc<Prober>,
     implementation: Arc<Implementation>,
+    /// The cluster is one that meshproof has made.
+    own: bool,
 }
 
 impl ClusterWitnesses {
-    /// Witnesses of the cluster of `client`.
-    pub fn new(client: Client, prober: Arc<Prober>, implementation: Arc<Implementation>) -> Self {
-        Self { client, prober, implementation }
+    /// Witnesses of the cluster of `client`, which is `own` if meshproof has made it.
+    pub fn new(client: Client, prober: Arc<Prober>, implementation: Arc<Implementation>, own: bool) -> Self {
+        Self { client, prober, implementation, own }
     }
 
     /// The gateway's access log, if it keeps one.
@@ -200,6 +206,10 @@ impl Witnesses for ClusterWitnesses {
         since: Duration,
     ) -> PortFuture<'a, Option<Vec<Logged>>> {
         Self::logged(self, gateway, path, since).boxed()
+    }
+
+    fn audited<'a>(&'a self, _: &'a LeaderElection, since: Duration) -> PortFuture<'a, Audited> {
+        audit::read(&self.client, self.own, since).boxed()
     }
 }
 

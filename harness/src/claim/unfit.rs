@@ -62,8 +62,8 @@ impl Word for Unfit {
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
-            let namespace = Some("istio-system".to_owned());
-            let query = Query { kind: self.deployments, namespace, name: None };
+            // As for an existing cluster: wherever istiod is.
+            let query = Query { kind: self.deployments, namespace: None, name: None };
             let doing = "looking whether a scenario would be run on this cluster";
             let held = becomes(context, &query, doing, &self.name(), |found| self.judge(found)).await?;
             let summary = format!("refused: {}", held.found);

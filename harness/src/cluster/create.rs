@@ -19,7 +19,7 @@ use super::implementation::{
 use super::network::{Pool, network_name};
 use super::node::{self, Node, Starts};
 use super::state::StateDir;
-use super::{ClusterError, addons, docker, kind, owner};
+use super::{ClusterError, addons, audit, docker, kind, owner};
 use crate::engine::{self, Engine};
 use crate::progress::Progress;
 use crate::supply::cache::Cache;
@@ -112,6 +112,7 @@ impl Creation<'_> {
         for (name, patch) in kind::static_pod_patches() {
             self.state.write_file(&format!("{}/{name}", kind::PATCHES), patch.to_string().as_bytes())?;
         }
+        self.state.write_file(&format!("{}/{}", audit::FOLDER, audit::FILE), audit::POLICY.as_bytes())?;
         let mut kind = Tool::new("creating the cluster with kind", &self.artifacts.kind)
             .args([
                 "create",

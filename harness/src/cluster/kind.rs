@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::audit;
 use super::network::{POD_SUBNET, SERVICE_SUBNET};
 
 /// What the configuration depends on.
@@ -52,8 +53,9 @@ pub(crate) fn static_pod_patches() -> Vec<(String, Value)> {
         .collect()
 }
 
-/// Configuration for `kind create cluster --config`; `patches` is the directory with [`static_pod_patches`].
-pub fn config(options: KindOptions, patches_dir: &Path) -> String {
+/// Configuration for `kind create cluster --config`; `state` is the directory of the cluster's state, with
+/// [`static_pod_patches`] in [`PATCHES`] and the audit policy in [`audit::FOLDER`].
+pub fn config(options: KindOptions, state: &Path) -> String {
     let mut patches = Vec::new();
     for (version, arguments) in KUBEADM_VERSIONS {
         patches.push(cluster_patch(version, arguments, options));
@@ -65,7 +67,10 @@ pub fn config(options: KindOptions, patches_dir: &Path) -> String {
         .map(|n| match n {
             0 => json!({
                 "role": "control-plane",
-                "extraMounts": [{"hostPath": patches_dir, "containerPath": PATCHES_IN_NODE, "readOnly": true}],
+                "extraMounts": [
+                    {"hostPath": state.join(PATCHES), "containerPath": PATCHES_IN_NODE, "readOnly": true},
+                    {"hostPath": state.join(audit::FOLDER), "containerPath": audit::FOLDER_IN_NODE, "readOnly": true},
+                ],
             }),
             _ => json!({"role": "worker"}),
         })
@@ -136,14 +141,16 @@ fn cluster_patch(version: &str, arguments: Arguments, options: KindOptions) -> V
         // A node that has lost its power is missed after this, not after 50 s: four renewals of its lease.
         controller_manager.extend([("node-monitor-grace-period", "12s"), ("node-monitor-period", "1s")]);
     }
+    // One API server: nothing to share fairly, no leader to elect.
+    let mut api_server = vec![("enable-priority-and-fairness", "false")];
+    api_server.extend(audit::ARGUMENTS);
     let mut patch = json!({
         "apiVersion": version,
         "kind": "ClusterConfiguration",
         "metadata": {"name": "config"},
         // The node's /tmp is a tmpfs: no disk waits for fsync.
         "etcd": {"local": {"dataDir": "/tmp/etcd"}},
-        // One API server: nothing to share fairly, no leader to elect.
-        "apiServer": {"extraArgs": arguments(&[("enable-priority-and-fairness", "false")])},
+        "apiServer": {"extraArgs": arguments(&api_server), "extraVolumes": audit::volumes()},
         "controllerManager": {"extraArgs": arguments(&controller_manager)},
         "scheduler": scheduler(arguments, options.super_admin),
     });
@@ -223,7 +230,7 @@ mod tests {
         KindOptions { nodes: 1, without_sys_resource: false, cgroup_v1: false, super_admin: true };
 
     fn parsed(options: KindOptions) -> (Value, Vec<Value>) {
-        let config: Value = serde_json::from_str(&config(options, Path::new("/state/patches"))).unwrap();
+        let config: Value = serde_json::from_str(&config(options, Path::new("/state"))).unwrap();
         let patches = config["kubeadmConfigPatches"]
             .as_array()
             .unwrap()
@@ -253,6 +260,25 @@ mod tests {
         assert_eq!(mount["hostPath"], "/state/patches");
         assert_eq!(mount["containerPath"], init["patches"]["directory"]);
         assert!(static_pod_patches().iter().any(|(name, _)| name == "kube-apiserver+strategic.json"));
+    }
+
+    #[test]
+    fn the_api_server_finds_its_audit_policy_where_it_is_mounted() {
+        let (config, patches) = parsed(KindOptions { nodes: 2, ..PLAIN });
+        let mount = &config["nodes"][0]["extraMounts"][1];
+        assert_eq!(mount["hostPath"], "/state/audit");
+        for (version, argument) in [
+            ("kubeadm.k8s.io/v1beta3", json!("/kind/meshproof-audit/policy.yaml")),
+            (
+                "kubeadm.k8s.io/v1beta4",
+                json!({"name": "audit-policy-file", "value": "/kind/meshproof-audit/policy.yaml"}),
+            ),
+        ] {
+            let server = &patch(&patches, version, "ClusterConfiguration")["apiServer"];
+            assert_eq!(server["extraVolumes"][0]["hostPath"], mount["containerPath"]);
+            let arguments = &server["extraArgs"];
+            assert!(arguments["audit-policy-file"] == argument || arguments[1] == argument, "{arguments}");
+        }
     }
 
     #[test]

@@ -136,7 +136,10 @@ pub(super) fn not_trusted(facts: &Facts) -> Option<Diagnosis> {
 
 /// What the gateway's log says of the handshake with a pod of the mesh that failed last, and the pod.
 fn handshake(facts: &Facts) -> Option<(&str, &str)> {
-    let last = facts.last_account().filter(|entry| entry.reason == "upstream_tls_handshake_failed")?;
+    let last = facts.last_account().filter(|_| facts.claim.is_about_answers())?;
+    if last.reason != "upstream_tls_handshake_failed" {
+        return None;
+    }
     let of_policy = last.upstream_tls.as_ref().is_some_and(|tls| tls.mode == "tls");
     let detail = last.rest.get("detail")?.as_str().filter(|_| !of_policy)?;
     Some((detail, last.upstream_pod.as_deref().unwrap_or("the backend")))

@@ -27,6 +27,8 @@ pub struct Claim {
     pub last_request: Option<String>,
     /// Requests: the witness that did not bear the answers out.
     pub against: Option<String>,
+    /// What was seen, structured, if the claim tells it so.
+    pub detail: Value,
     /// When the claim's step began (RFC 3339).
     pub since: String,
     /// When its scenario began (RFC 3339).
@@ -45,7 +47,15 @@ pub struct Claim {
     pub fqdn: String,
 }
 
+/// Words that say how requests are answered.
+const ABOUT_ANSWERS: [&str; 5] = ["request", "answers", "served", "unbroken", "shell"];
+
 impl Claim {
+    /// Whether it says how requests are answered, so that the gateway's log is about it.
+    pub fn is_about_answers(&self) -> bool {
+        ABOUT_ANSWERS.contains(&self.word.as_str())
+    }
+
     /// Namespace of the backend.
     pub fn namespace_of_backend(&self) -> &str {
         self.backend_namespace.as_deref().unwrap_or(&self.namespace)
@@ -66,6 +76,8 @@ pub struct Answerer {
 /// What Istio's configuration says of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mesh {
+    /// Namespace of its control plane.
+    pub namespace: String,
     /// Namespace whose policies are about the whole mesh.
     pub root_namespace: String,
     /// Trust domain of its identities.
@@ -74,7 +86,8 @@ pub struct Mesh {
 
 impl Default for Mesh {
     fn default() -> Self {
-        Self { root_namespace: "istio-system".into(), trust_domain: "cluster.local".into() }
+        let namespace = "istio-system".to_owned();
+        Self { root_namespace: namespace.clone(), namespace, trust_domain: "cluster.local".into() }
     }
 }
 

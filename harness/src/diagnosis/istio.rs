@@ -9,9 +9,6 @@ use super::{
 };
 use crate::event::Diagnosis;
 
-/// Namespace of istiod.
-const NAMESPACE: &str = "istio-system";
-
 /// The sidecar's container.
 const SIDECAR: &str = "istio-proxy";
 
@@ -31,7 +28,8 @@ pub(super) fn listener_rejected(facts: &Facts) -> Option<Diagnosis> {
         let name = name_of(pod);
         // istiod names a connection `<pod>.<namespace>-<number>`.
         let node = name.split_once('/').map(|(namespace, pod)| format!("{pod}.{namespace}-"))?;
-        let refusals = facts.logs.iter().filter(|log| log.namespace == NAMESPACE).flat_map(|log| &log.lines);
+        let refusals =
+            facts.logs.iter().filter(|log| log.namespace == facts.mesh.namespace).flat_map(|log| &log.lines);
         let by_istiod =
             refusals.rev().find(|line| line.contains("ADS:LDS: ACK ERROR") && line.contains(&node));
         let own = || {
@@ -59,8 +57,9 @@ pub(super) fn listener_rejected(facts: &Facts) -> Option<Diagnosis> {
 /// `istiod-not-ready`: sidecars wait for a control plane that is not there.
 pub(super) fn istiod_not_ready(facts: &Facts) -> Option<Diagnosis> {
     let pod = waiting(facts).next()?;
+    let namespace = facts.mesh.namespace.as_str();
     let is_istiod = |deployment: &&Value| deployment["metadata"]["labels"]["app"] == "istiod";
-    let istiod = facts.of("deployments", NAMESPACE).find(is_istiod);
+    let istiod = facts.of("deployments", namespace).find(is_istiod);
     let ready = istiod.is_some_and(|istiod| istiod["status"]["readyReplicas"].as_u64().unwrap_or(0) > 0);
     let asked = "config not received from XDS server (is Istiod running?)";
     let last =
@@ -81,7 +80,7 @@ pub(super) fn istiod_not_ready(facts: &Facts) -> Option<Diagnosis> {
             format!("Deployment {} has no ready replica, and sidecars wait for it", name_of(istiod))
         }
         None => {
-            format!("there is no istiod in {NAMESPACE}, and the sidecar of pod {} waits for it", name_of(pod))
+            format!("there is no istiod in {namespace}, and the sidecar of pod {} waits for it", name_of(pod))
         }
     };
     let conditions = istiod.map(|istiod| items(&istiod["status"]["conditions"])).unwrap_or_default();
@@ -91,7 +90,7 @@ pub(super) fn istiod_not_ready(facts: &Facts) -> Option<Diagnosis> {
         "istiod-not-ready",
         title,
         because,
-        "read istiod's log, and why its pods are not Ready: logs/istio-system/ in the evidence",
+        format!("read istiod's log, and why its pods are not Ready: logs/{namespace}/ in the evidence"),
     ))
 }
 
@@ -153,6 +152,17 @@ pub(super) mod tests {
                 sidecar(unanswered).with("deployments", istiod(0)),
             ),
         ]
+    }
+
+    #[test]
+    fn istiod_is_looked_for_where_the_mesh_has_it() {
+        let mut elsewhere = istiod(1);
+        elsewhere[0]["metadata"]["namespace"] = json!("mesh");
+        let mut facts = sidecar("Envoy proxy is NOT ready: it only starts").with("deployments", elsewhere);
+        facts.mesh.namespace = "mesh".into();
+        assert_eq!(istiod_not_ready(&facts), None);
+        facts.mesh.namespace = "other".into();
+        assert!(istiod_not_ready(&facts).unwrap().title.contains("there is no istiod in other"));
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub(super) fn image_missing(facts: &Facts) -> Option<Diagnosis> {
 
 /// `pod-not-ready`: the claim is about pods that are not Ready, or the gateway has no ready endpoint.
 pub(super) fn pod_not_ready(facts: &Facts) -> Option<Diagnosis> {
-    let no_endpoint = facts.last_account().is_some_and(|entry| entry.reason == "no_endpoint");
+    let last = facts.last_account().filter(|_| facts.claim.is_about_answers());
+    let no_endpoint = last.is_some_and(|entry| entry.reason == "no_endpoint");
     let about_pods = matches!(facts.claim.word.as_str(), "pods" | "status" | "install");
     if !no_endpoint && !about_pods {
         return None;

@@ -88,6 +88,17 @@ pub struct Digests {
     pub mesh: DigestSet,
 }
 
+/// Something that two runs rest on differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Different {
+    /// What, in words: `the digest of chart alb-controller`.
+    pub what: String,
+    /// Its value for the one.
+    pub one: String,
+    /// For the other.
+    pub two: String,
+}
+
 /// What a run rests on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Basis {
@@ -124,38 +135,44 @@ impl Basis {
         }
     }
 
-    /// Where two rest on different things; what only one of them knows is no difference.
+    /// Where two rest on different things, in a sentence about the first of them; what only one of them knows is no difference.
     pub fn difference(&self, other: &Self) -> Option<String> {
-        let differs = |what: &str, one: &str, two: &str| {
-            let known = !one.is_empty() && !two.is_empty();
-            (known && one != two).then(|| format!("{what} is `{one}` in one and `{two}` in the other"))
+        let Different { what, one, two } = self.differences(other).into_iter().next()?;
+        Some(format!("{what} is {one} in one and {two} in the other"))
+    }
+
+    /// Everything that two rest on differently; what only one of them knows is no difference.
+    pub fn differences(&self, other: &Self) -> Vec<Different> {
+        let mut all = Vec::new();
+        let mut compare = |what: String, one: &DigestSet, two: &DigestSet| {
+            if !one.agrees(two) {
+                all.push(Different { what, one: one.to_string(), two: two.to_string() });
+            }
         };
-        let set = |what: &str, one: &DigestSet, two: &DigestSet| {
-            (!one.agrees(two)).then(|| format!("{what} is {one} in one and {two} in the other"))
-        };
-        let named = |what: &str, one: &Named, two: &Named| {
-            let both = one.iter().filter_map(|(name, digests)| Some((name, digests, two.get(name)?)));
-            both.into_iter()
-                .find_map(|(name, one, two)| set(&format!("the digest of {what} {name}"), one, two))
-        };
-        let mesh = |tell: fn(&MeshInfo) -> &String, what: &str| {
-            differs(what, tell(self.mesh.as_ref()?), tell(other.mesh.as_ref()?))
-        };
+        let text = |text: &str| DigestSet::from(text.to_owned());
+        let (one, two) = (&self.harness, &other.harness);
+        compare("the version of meshproof".into(), &text(&one.version), &text(&two.version));
+        compare("the digest of meshproof's source".into(), &text(&one.source), &text(&two.source));
         let (one, two) = (&self.digests, &other.digests);
-        differs("the version of meshproof", &self.harness.version, &other.harness.version)
-            .or_else(|| {
-                differs("the digest of meshproof's source", &self.harness.source, &other.harness.source)
-            })
-            .or_else(|| {
-                set("the digest of the implementation file", &one.implementation, &two.implementation)
-            })
-            .or_else(|| named("chart", &one.charts, &two.charts))
-            .or_else(|| named("image", &one.images, &two.images))
-            .or_else(|| named("the running image", &one.running, &two.running))
-            .or_else(|| named("scenario", &one.scenarios, &two.scenarios))
-            .or_else(|| mesh(|mesh| &mesh.trust_domain, "the mesh's trust domain"))
-            .or_else(|| mesh(|mesh| &mesh.revision, "the mesh's revision"))
-            .or_else(|| set("the digest of the mesh's configuration", &one.mesh, &two.mesh))
+        compare("the digest of the implementation file".into(), &one.implementation, &two.implementation);
+        for (what, one, two) in [
+            ("chart", &one.charts, &two.charts),
+            ("image", &one.images, &two.images),
+            ("the running image", &one.running, &two.running),
+            ("scenario", &one.scenarios, &two.scenarios),
+        ] {
+            for (name, digests) in one {
+                if let Some(others) = two.get(name) {
+                    compare(format!("the digest of {what} {name}"), digests, others);
+                }
+            }
+        }
+        if let (Some(one), Some(two)) = (&self.mesh, &other.mesh) {
+            compare("the mesh's trust domain".into(), &text(&one.trust_domain), &text(&two.trust_domain));
+            compare("the mesh's revision".into(), &text(&one.revision), &text(&two.revision));
+        }
+        compare("the digest of the mesh's configuration".into(), &one.mesh, &two.mesh);
+        all
     }
 
     /// What is known of it, as lines for people: what, and its value.
@@ -243,7 +260,25 @@ mod tests {
             let told = basis().difference(&other).unwrap();
             assert!(told.contains(what) && told.contains("in one and"), "{told}");
             assert!(other.difference(&basis()).is_some());
+            assert_eq!(basis().differences(&other).len(), 1, "{what}");
         }
+    }
+
+    #[test]
+    fn every_difference_is_told() {
+        let mut other = basis();
+        other.harness.source = "sha256:0".into();
+        other.digests.charts = named("gateway", "sha256:0");
+        other.digests.running = named("proxy", "sha256:0");
+        let whats: Vec<String> = basis().differences(&other).into_iter().map(|one| one.what).collect();
+        assert_eq!(
+            whats,
+            [
+                "the digest of meshproof's source",
+                "the digest of chart gateway",
+                "the digest of the running image proxy"
+            ]
+        );
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub enum Verdict {
     Partly,
     /// Seen and recorded. Nothing is promised, so nothing is proved.
     Measured,
-    /// Not put to the test: the implementation does not promise it. Neither good nor bad.
+    /// Not put to the test: the implementation does not promise it, or nothing on this cluster could show it. Neither good nor
+    /// bad.
     Waived,
     /// Not reached, because an earlier step did not end well.
     Skipped,

@@ -16,6 +16,7 @@ pub(super) fn settings(config_maps: &[Value]) -> Mesh {
     let said: Value = yaml::documents(text).ok().and_then(|mut all| all.pop()).unwrap_or_default();
     let own = map["metadata"]["namespace"].as_str();
     for (field, value) in [
+        (&mut mesh.namespace, own),
         (&mut mesh.root_namespace, said["rootNamespace"].as_str().or(own)),
         (&mut mesh.trust_domain, said["trustDomain"].as_str()),
     ] {
@@ -39,6 +40,7 @@ mod tests {
             json!({"metadata": {"name": "istio-ca-root-cert"}}),
             map("trustDomain: other.example\nrootNamespace: policies"),
         ]);
+        assert_eq!(told.namespace, "mesh");
         assert_eq!((told.trust_domain.as_str(), told.root_namespace.as_str()), ("other.example", "policies"));
         let silent = settings(&[map("accessLogFile: /dev/stdout")]);
         assert_eq!((silent.trust_domain.as_str(), silent.root_namespace.as_str()), ("cluster.local", "mesh"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::expectation::{expectation, known, reason};
-use super::{Address, Certificate, Identity, Implementation, Proxies, Release, Waived};
+use super::{Address, Certificate, Identity, Implementation, Proxies, Release, Waived, leader_election};
 use crate::probe::access_log::LogFormat;
 use crate::probe::frontend::Resolution;
 use crate::requirement::Catalogue;
@@ -46,6 +46,7 @@ pub(super) fn implementation(
         address: address(fields.need("address")?)?,
         proxies: proxies(fields.need("proxies")?)?,
         identity: identity(fields.need("identity")?)?,
+        leader_election: leader_election::all(&mut fields)?,
         messages: fields.take("messages").map_or(Ok(BTreeMap::new()), messages)?,
         waived: fields.take("waived").map_or(Ok(Waived::default()), |node| waived(node, catalogue))?,
         expectations: map(fields.take("expectations"), |_, node| expectation(node, catalogue))?,
@@ -75,7 +76,7 @@ fn optional_text(fields: &mut Fields<'_>, name: &str) -> Result<Option<String>, 
     Ok(fields.take(name).map(Node::text).transpose()?.map(str::to_owned))
 }
 
-fn list<T>(
+pub(super) fn list<T>(
     fields: &mut Fields<'_>,
     name: &str,
     each: impl Fn(&Node) -> Result<T, Problem>,

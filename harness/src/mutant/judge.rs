@@ -76,10 +76,7 @@ fn differs(mutant: &Mutant, step: &StepResult) -> Option<String> {
     let seen = failure.map(|failure| failure.seen.as_str()).unwrap_or_default();
     let diagnosis = failure.and_then(|failure| failure.diagnosis.as_ref());
     let diagnosis = diagnosis.map_or("unknown", |diagnosis| diagnosis.id.as_str());
-    let right_step = match &wanted.step {
-        Some(pattern) => glob(pattern, &step.info.name),
-        None => step.info.proves.contains(&mutant.requirement),
-    };
+    let right_step = wanted.is_at(&step.info, &mutant.requirement);
     let right_kind = wanted.as_error == (step.verdict == Verdict::Error);
     let right_sight = wanted.sees.as_ref().is_none_or(|pattern| glob(pattern, &seen.replace('\n', " ")));
     let right_cause = wanted.as_error || diagnosis == wanted.diagnosis;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::table::{SCHEMA, Table, Trial};
 use super::{Mutant, Outcome, control, judge};
-use crate::cluster::{Cluster, ClusterError, InstallOptions, ensure_cluster};
+use crate::cluster::{Cluster, ClusterError, InstallOptions, ensure_cluster, lease, run_lock};
 use crate::event::{Event, EventSink, PhaseEvents};
 use crate::implementation::Implementation;
 use crate::progress::Progress;
@@ -75,6 +75,7 @@ pub async fn run(plan: &Plan<'_>) -> Result<Table, RunError> {
         meshproof: env!("CARGO_PKG_VERSION").to_owned(),
         ..Table::default()
     };
+    let run = plan.results.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (ready, unready) = prepare(plan);
     table.trials = unready;
     let needs: Vec<_> = ready.iter().map(|ready| &ready.scenario.needs).collect();
@@ -84,11 +85,17 @@ pub async fn run(plan: &Plan<'_>) -> Result<Table, RunError> {
         }
         let cache = Cache::open_default().map_err(ClusterError::from)?;
         let waiting = || eprintln!("waiting for another run on cluster {}", group.spec.name);
-        let lock = cache.lock(&format!("scenarios-{}", group.spec.name), waiting).await;
+        let lock = cache.lock(&run_lock(&group.spec.name), waiting).await;
         let _lock = lock.map_err(ClusterError::from)?;
         let cluster = ensure_cluster(&group.spec, &progress).await?;
+        // The lock keeps off who uses this cache; the Lease whoever reaches the cluster.
+        let client = cluster.client().await.map_err(ClusterError::from)?;
+        let held = lease::hold(&client, &run, plan.stop.clone()).await.map_err(ClusterError::from)?;
         let chosen: Vec<&Ready<'_>> = group.scenarios.iter().filter_map(|at| ready.get(*at)).collect();
-        on_cluster(plan, &cache, &cluster, chosen, &mut table).await?;
+        let done = on_cluster(plan, &cache, &cluster, chosen, &mut table).await;
+        let given_back = held.release().await;
+        done?;
+        given_back.map_err(ClusterError::from)?;
     }
     table.total_ms = millis(begun.elapsed());
     // As the mutants stand in their files, however they were run.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{Report, normalise, text as words};
-use crate::event::{ImplementationInfo, ScenarioResult, StepResult, Traffic, Verdict};
+use crate::event::{Different, ImplementationInfo, ScenarioResult, StepResult, Traffic, Verdict};
 
 /// When a time counts as changed: both must be exceeded. One run is no statistic; less than this comes and goes.
 pub const NOISE: Noise = Noise { percent: 25, ms: 500 };
@@ -62,6 +62,8 @@ pub enum Aspect {
     Presence,
     /// A version.
     Version,
+    /// What it is by content: digests, and settings of the mesh.
+    Content,
     /// What was answered once the claim held (at all, if it never did); how often does not count.
     Answers,
     /// What the witnesses found.
@@ -239,6 +241,12 @@ impl Changes {
                 let (a, b) = (named(&tested), named(&instead));
                 self.note(place, Aspect::Version, Some(a), Some(b), Grade::Other);
             }
+        }
+        // Of what the verdicts are, whatever it calls itself: chart, images, scenarios, the judge.
+        for Different { what, one, two } in a.basis.differences(&b.basis) {
+            let name = what.trim_start_matches("the digest of ").trim_start_matches("the ");
+            let place = Place::of(Subject::Setting).named(name);
+            self.note(place, Aspect::Content, Some(one), Some(two), Grade::Other);
         }
     }
 

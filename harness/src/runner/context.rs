@@ -115,7 +115,8 @@ pub fn millis(duration: Duration) -> u64 {
 /// A step that did not end well.
 #[derive(Debug, Clone)]
 pub struct Trouble {
-    /// [`Verdict::Failed`] if a claim did not hold, [`Verdict::Error`] if it could not be put to the test.
+    /// [`Verdict::Failed`] if a claim did not hold, [`Verdict::Error`] if it could not be put to the test, [`Verdict::Waived`]
+    /// if this cluster has nothing that would show it.
     pub verdict: Verdict,
     /// What was expected and seen.
     pub failure: Failure,
@@ -140,6 +141,11 @@ impl Trouble {
     /// Something could not be done or put to the test.
     pub fn error(doing: impl Into<String>, expected: impl Into<String>, seen: impl Into<String>) -> Self {
         Self::new(Verdict::Error, doing, expected, seen)
+    }
+
+    /// This cluster shows neither that a claim holds nor that it does not, and for no fault of anybody's: why.
+    pub fn not_shown(doing: impl Into<String>, expected: impl Into<String>, because: &str) -> Self {
+        Self::new(Verdict::Waived, doing, expected, format!("not shown on this cluster: {because}"))
     }
 
     fn new(

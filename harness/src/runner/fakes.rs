@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::context::Outside;
+use crate::audit::{Audited, LeaderElection};
 use crate::cluster::owner;
 use crate::event::{Diagnosis, Testimony};
 use crate::ports::*;
@@ -38,6 +39,8 @@ pub(crate) struct World {
     pub(crate) logged: Vec<Logged>,
     /// Answers 200 so far; nothing if the proxies do not log them.
     pub(crate) good: Option<Mutex<usize>>,
+    /// What the API server's audit log has, by when it is read; the last one again and again.
+    pub(crate) audited: Mutex<VecDeque<Audited>>,
     /// What is found to be the cause of a failure.
     pub(crate) diagnosis: &'static str,
     /// The call that fails, as it stands in the log.
@@ -91,6 +94,7 @@ impl Default for World {
             testimony: true,
             logged: Vec::new(),
             good: Some(Mutex::default()),
+            audited: Mutex::new(VecDeque::from([Audited::NotKept("there is no log".into())])),
             diagnosis: "the-cause",
             broken: None,
             unplugged: Mutex::default(),
@@ -312,6 +316,12 @@ impl Witnesses for World {
         let good = self.good.as_ref().map(|good| *good.lock().unwrap()).unwrap_or_default();
         logged.extend(vec![Logged { status: 200, reason: "ok".into() }; good]);
         future::ready(Ok(Some(logged))).boxed()
+    }
+
+    fn audited<'a>(&'a self, _: &'a LeaderElection, _: Duration) -> PortFuture<'a, Audited> {
+        let mut audited = self.audited.lock().unwrap();
+        let next = if audited.len() > 1 { audited.pop_front() } else { audited.front().cloned() };
+        future::ready(Ok(next.unwrap())).boxed()
     }
 }
 

@@ -121,7 +121,8 @@ fn outside(
     tools: Arc<ClusterTools>,
     placeholders: BTreeMap<String, String>,
 ) -> Outside {
-    let witnesses = ClusterWitnesses::new(client.clone(), prober.clone(), implementation.clone());
+    let own = target.provider == Provider::Kind;
+    let witnesses = ClusterWitnesses::new(client.clone(), prober.clone(), implementation.clone(), own);
     Outside {
         objects: Arc::new(KubeObjects::new(client.clone(), target.provider, &target.run)),
         requests: prober.clone(),

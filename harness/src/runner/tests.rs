@@ -28,6 +28,7 @@ mod node;
 mod owner;
 mod served;
 mod shell;
+mod single_writer;
 mod traffic;
 mod value;
 mod watch;

@@ -2,8 +2,8 @@
 
 use super::word::Definition;
 use crate::claim::{
-    absent, answers, happens, leads, not_restarted, pods, request, rotations, served, status, unbroken,
-    unfit, value,
+    absent, answers, happens, leads, not_restarted, pods, request, rotations, served, single_writer, status,
+    unbroken, unfit, value,
 };
 use crate::runner::action::{
     apply, certificates, delete, install, istio, kill, node, patch, restart, root, scale, shell, tool,
@@ -42,6 +42,7 @@ pub const WORDS: &[&Definition] = &[
     &leads::WORD,
     &not_restarted::WORD,
     &rotations::WORD,
+    &single_writer::WORD,
     &unbroken::WORD,
     &unfit::WORD,
     &value::WORD,

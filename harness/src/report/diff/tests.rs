@@ -41,6 +41,33 @@ fn another_good_run_makes_no_difference() {
 }
 
 #[test]
+fn runs_of_different_things_say_so_although_versions_are_the_same() {
+    let with = |digest: &str| {
+        let mut report = proved_run();
+        let digests = &mut report.basis.digests;
+        digests.charts = [("alb-controller".to_owned(), digest.repeat(64).into())].into();
+        digests.charts.insert("the-same".to_owned(), "sha256:1".to_owned().into());
+        let of_proxy = format!("sha256:{}", digest.repeat(64));
+        digests.running = [("alb-proxy".to_owned(), of_proxy.into())].into();
+        report
+    };
+    let diff = diff(&with("a"), &with("b"));
+    assert!(!diff.is_worse());
+    let names: Vec<_> = diff.changes.iter().filter_map(|change| change.name.as_deref()).collect();
+    assert_eq!(names, ["chart alb-controller", "running image alb-proxy"]);
+    assert!(
+        diff.changes
+            .iter()
+            .all(|change| (change.subject, change.aspect) == (Subject::Setting, Aspect::Content))
+    );
+    let text = diff.text();
+    assert!(text.contains("running image alb-proxy: sha256:aaaaaaaaaaaa… → sha256:bbbbbbbbbbbb…"), "{text}");
+    assert!(text.contains("No difference in verdicts."), "{text}");
+    let unknown = super::diff(&with("a"), &proved_run());
+    assert_eq!(unknown.changes, [], "what one run did not see is no difference");
+}
+
+#[test]
 fn getting_better_is_not_worse() {
     let diff = diff(&failed_run(), &proved_run());
     assert!(!diff.is_worse());

@@ -128,7 +128,7 @@ fn subjects(group: &[&Change]) -> String {
 /// `R45: proved → failed`.
 fn in_words(change: &Change, what: &str) -> String {
     let aspect = match change.aspect {
-        Aspect::Verdict | Aspect::Version | Aspect::Presence => "",
+        Aspect::Verdict | Aspect::Version | Aspect::Content | Aspect::Presence => "",
         Aspect::Answers => ", answers",
         Aspect::Witnesses => ", witnesses",
         Aspect::Diagnosis => ", diagnosis",
@@ -138,10 +138,25 @@ fn in_words(change: &Change, what: &str) -> String {
     match (change.aspect, &change.a, &change.b) {
         (Aspect::Presence, None, _) => format!("{what}: a new step"),
         (Aspect::Presence, _, None) => format!("{what}: the step is gone"),
+        (Aspect::Content, Some(a), Some(b)) => format!("{what}: {} → {}", shortened(a), shortened(b)),
         (_, a, b) => {
             let absent = if change.aspect == Aspect::Verdict { "not run" } else { "none" };
             let word = |side: &Option<String>| side.clone().unwrap_or_else(|| absent.to_owned());
             format!("{what}{aspect}: {} → {}", word(a), word(b))
         }
     }
+}
+
+/// Digits of a digest that tell it from another for people; the report has all of them.
+const DIGITS: usize = 12;
+
+/// Digests, each so long that it can be told from others.
+fn shortened(digests: &str) -> String {
+    let each = digests.split(", ").map(|digest| match digest.split_once(':') {
+        Some((algorithm, digits)) if digits.len() > DIGITS => {
+            format!("{algorithm}:{}…", digits.chars().take(DIGITS).collect::<String>())
+        }
+        _ => digest.to_owned(),
+    });
+    each.collect::<Vec<_>>().join(", ")
 }

@@ -87,7 +87,7 @@ fn runs_of_different_builds_are_not_merged_and_the_difference_is_named() {
     same.run = "same".into();
     assert!(merge(&[one.clone(), same], "all".into()).is_ok());
     let changes: [(Change, &str); 4] = [
-        (|r| r.basis.harness.source = "sha256:2".into(), "the digest of meshproof's source is `sha256:"),
+        (|r| r.basis.harness.source = "sha256:2".into(), "the digest of meshproof's source is sha256:"),
         (
             |r| r.basis.digests.images = [("it".to_owned(), "sha256:2".to_owned().into())].into(),
             "image it is sha256:1 in one and sha256:2",

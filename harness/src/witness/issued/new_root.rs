@@ -12,24 +12,28 @@ use crate::{
     chain::{certificates, leads_to},
     event::Testimony,
     implementation::Implementation,
+    mesh::{self, Mesh},
     ports::{PortError, WitnessContext},
 };
 
 pub(in super::super) const NAME: &str = "issued-by-new-root";
-
-/// Where Istio keeps its authorities.
-const NAMESPACE: &str = "istio-system";
 
 pub(in super::super) async fn hear(
     client: &Client,
     implementation: &Implementation,
     context: &WitnessContext,
 ) -> Result<Testimony, PortError> {
+    let mesh = mesh::of_namespace(client, context.namespace_of_backend()).await;
+    let mesh =
+        mesh.map_err(|error| PortError::new("looking for where Istio keeps its authorities", error))?;
+    let Some(Mesh { namespace, .. }) = mesh else {
+        return Ok(nothing_to_see(NAME, "there is no istiod, and so no authority of its own"));
+    };
     let mut roots = Vec::new();
     for (name, key) in [("cacerts", "root-cert.pem"), ("istio-ca-secret", "ca-cert.pem")] {
-        match pem(client, name, key).await? {
+        match pem(client, &namespace, name, key).await? {
             Some(pem) => roots.push(pem),
-            None => return Ok(nothing_to_see(NAME, format!("Secret {NAMESPACE}/{name} has no {key}"))),
+            None => return Ok(nothing_to_see(NAME, format!("Secret {namespace}/{name} has no {key}"))),
         }
     }
     let mut chains = Vec::new();
@@ -47,9 +51,9 @@ pub(in super::super) async fn hear(
     Ok(judge(&chains, new, old, Timestamp::now()))
 }
 
-async fn pem(client: &Client, name: &str, key: &str) -> Result<Option<Vec<u8>>, PortError> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
-    let doing = format!("reading Secret {NAMESPACE}/{name}");
+async fn pem(client: &Client, namespace: &str, name: &str, key: &str) -> Result<Option<Vec<u8>>, PortError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let doing = format!("reading Secret {namespace}/{name}");
     let secret = secrets.get_opt(name).await.map_err(trouble(doing))?;
     Ok(secret.and_then(|secret| secret.data?.remove(key)).map(|bytes| bytes.0))
 }
