@@ -4,6 +4,7 @@
 //! promise of the document that a constant stands for, so that a change of wording is seen for what it is.
 
 pub mod application_load_balancer;
+pub mod features;
 pub mod frontend;
 pub mod messages;
 pub mod names;

@@ -43,6 +43,8 @@ pub mod condition {
     pub const PROGRAMMED: &str = "Programmed";
     /// All references lead somewhere they may.
     pub const RESOLVED_REFS: &str = "ResolvedRefs";
+    /// Some of a route's rules are not served as they are.
+    pub const PARTIALLY_INVALID: &str = "PartiallyInvalid";
     /// A listener shares its port with one it cannot be told apart from.
     pub const CONFLICTED: &str = "Conflicted";
     /// State of an `ApplicationLoadBalancer`'s data plane.
@@ -73,6 +75,8 @@ pub mod reason {
     pub const ADDRESS_NOT_ASSIGNED: &str = "AddressNotAssigned";
     /// Listener: a protocol this implementation does not serve.
     pub const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
+    /// Listener: a certificate that does not exist or cannot be used.
+    pub const INVALID_CERTIFICATE_REF: &str = "InvalidCertificateRef";
     /// Listener: `allowedRoutes.kinds` names kinds other than HTTPRoute.
     pub const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
     /// Listener: another listener has the same port and hostname.

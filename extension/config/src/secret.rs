@@ -1,6 +1,6 @@
 //! Keeps key material out of logs and dumps.
 
-use crate::proto::Secret;
+use crate::proto::{Certificate, Secret};
 use serde::Serializer;
 use std::fmt;
 
@@ -10,6 +10,15 @@ impl fmt::Debug for Secret {
             .field("certificate_chain", &String::from_utf8_lossy(&self.certificate_chain))
             .field("private_key", &"(redacted)")
             .field("trust_bundle", &String::from_utf8_lossy(&self.trust_bundle))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("certificate_chain", &String::from_utf8_lossy(&self.certificate_chain))
+            .field("private_key", &"(redacted)")
             .finish()
     }
 }
@@ -34,10 +43,15 @@ mod tests {
             private_key: b"very secret".to_vec(),
             trust_bundle: b"roots".to_vec(),
         };
-        let debug = format!("{secret:?}");
-        let json = serde_json::to_string(&secret).unwrap();
-        for dump in [debug, json] {
-            assert!(dump.contains("chain") && dump.contains("roots"), "{dump}");
+        let certificate =
+            Certificate { certificate_chain: b"chain".to_vec(), private_key: b"very secret".to_vec() };
+        for dump in [
+            format!("{secret:?}"),
+            serde_json::to_string(&secret).unwrap(),
+            format!("{certificate:?}"),
+            serde_json::to_string(&certificate).unwrap(),
+        ] {
+            assert!(dump.contains("chain"), "{dump}");
             assert!(!dump.contains("very secret") && !dump.contains("118,101"), "{dump}");
         }
     }

@@ -6,7 +6,7 @@ mod serve;
 mod service;
 mod session;
 
-pub use acks::{Acks, ProxyState, Rejection, ResourceState};
+pub use acks::{AckChanges, Acks, ProxyState, Rejection, ResourceState};
 pub use hub::Hub;
 pub use serve::serve;
 pub use service::{Authenticate, Caller, Refusal};

@@ -38,15 +38,15 @@ fn generate(package: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
         .field_attribute(".alb.config.v1.Secret.certificate_chain", PEM)
         .field_attribute(".alb.config.v1.Secret.trust_bundle", PEM)
         .field_attribute(".alb.config.v1.ServerTls.ca_certificates", PEM)
-        .field_attribute(
-            ".alb.config.v1.Secret.private_key",
-            "#[serde(serialize_with = \"crate::secret::redacted\")]",
-        )
+        .field_attribute(".alb.config.v1.Certificate.certificate_chain", PEM)
+        .field_attribute(".alb.config.v1.Secret.private_key", REDACTED)
+        .field_attribute(".alb.config.v1.Certificate.private_key", REDACTED)
         // Written by hand in secret.rs: key material never reaches a log.
-        .skip_debug([".alb.config.v1.Secret"])
+        .skip_debug([".alb.config.v1.Secret", ".alb.config.v1.Certificate"])
         .emit_rerun_if_changed(false)
         .compile_fds(descriptors)?;
     Ok(())
 }
 
+const REDACTED: &str = "#[serde(serialize_with = \"crate::secret::redacted\")]";
 const PEM: &str = "#[serde(serialize_with = \"crate::secret::pem\")]";

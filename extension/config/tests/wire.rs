@@ -19,7 +19,7 @@ struct Token(&'static str);
 impl Authenticate for Token {
     async fn authenticate(&self, token: &str) -> Result<Caller, Refusal> {
         match token == self.0 {
-            true => Ok(Caller { pod: Some("proxy-0".into()) }),
+            true => Ok(Caller { pod: "proxy-0".into(), load_balancer: BALANCER.into() }),
             false => Err(Refusal::Denied("wrong token".into())),
         }
     }
@@ -60,7 +60,12 @@ impl Replica {
         let (ca_file, token_file) = (files.path().join("ca.crt"), files.path().join("token"));
         std::fs::write(&ca_file, cert.pem()).unwrap();
         std::fs::write(&token_file, "good\n").unwrap();
-        let node = Node { id: "proxy-0".into(), load_balancer: BALANCER.into(), version: "test".into() };
+        let node = Node {
+            id: "proxy-0".into(),
+            load_balancer: BALANCER.into(),
+            version: "test".into(),
+            ..Node::default()
+        };
         let options = ClientOptions { url, ca_file: Some(ca_file), token_file: Some(token_file), node };
         Self { hub, options, _files: files, stop }
     }
@@ -211,4 +216,28 @@ async fn a_wrong_token_is_refused_and_a_renewed_one_is_read_again() {
     .await;
     std::fs::write(&token, "good").unwrap();
     until(&mut state, "accepted", |state| state.connected).await;
+}
+
+#[tokio::test]
+async fn a_proxy_gets_no_configuration_but_its_own_load_balancers() {
+    let mut replica = Replica::start().await;
+    replica.hub.set_serving(true);
+    let other = "alb-test-infra/other";
+    replica.hub.publish(other, Snapshot::new([("frontend/a".into(), kind("a"))]));
+    replica.options.node.load_balancer = other.into();
+    let (mut state, names) = replica.proxy();
+    until(&mut state, "refused", |state| {
+        state.failure.as_ref().is_some_and(|failure| failure.contains("serves alb-test-infra/alb-test"))
+    })
+    .await;
+    assert_eq!(replica.hub.acks().borrow().proxies(other).count(), 0);
+    assert!(names.borrow().is_empty());
+
+    replica.options.node.load_balancer = BALANCER.into();
+    replica.options.node.id = "proxy-1".into();
+    let (mut state, _names) = replica.proxy();
+    until(&mut state, "refused", |state| {
+        state.failure.as_ref().is_some_and(|failure| failure.contains("belongs to pod proxy-0"))
+    })
+    .await;
 }

@@ -1,8 +1,10 @@
 //! Writes to the API server.
 
 use crate::plan::{Action, Write};
-use crate::request::{RequestError, answered};
+use crate::request::{RequestError, answered_until};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use serde_json::Value;
+use tokio::time::Instant;
 
 /// Field manager of everything the controller writes.
 pub const FIELD_MANAGER: &str = "alb-controller";
@@ -18,8 +20,9 @@ pub enum Outcome {
     Failed(RequestError),
 }
 
-/// Performs a write. Never takes much longer than [`LIMIT`](crate::request::LIMIT).
-pub async fn apply(client: kube::Client, write: &Write) -> Outcome {
+/// Performs a write, if nobody has changed the object since it was looked at. Takes until `until` at most, and never much
+/// longer than [`LIMIT`](crate::request::LIMIT).
+pub async fn apply(client: kube::Client, write: &Write, until: Instant) -> Outcome {
     let (kind, key) = &write.target;
     let resource = kind.resource();
     let api: Api<DynamicObject> = if key.namespace.is_empty() {
@@ -36,6 +39,7 @@ pub async fn apply(client: kube::Client, write: &Write) -> Outcome {
             }
             Action::Apply(manifest) => {
                 let parameters = PatchParams::apply(FIELD_MANAGER).force();
+                let manifest = conditional(manifest, &write.seen);
                 api.patch(&key.name, &parameters, &Patch::Apply(manifest)).await.map(drop)
             }
             Action::Delete { uid } => {
@@ -45,12 +49,12 @@ pub async fn apply(client: kube::Client, write: &Write) -> Outcome {
             }
         }
     };
-    match answered(request).await {
+    match answered_until(until, request).await {
         Ok(()) => Outcome::Written,
         Err(RequestError::Kube(kube::Error::Api(status))) if status.code == 409 => Outcome::Stale,
-        // For an apply, "not found" is about the namespace, or the kind.
+        // When an object is to be made, "not found" is about the namespace, or the kind.
         Err(RequestError::Kube(kube::Error::Api(status)))
-            if status.code == 404 && !matches!(write.action, Action::Apply(_)) =>
+            if status.code == 404 && !(matches!(write.action, Action::Apply(_)) && write.seen.is_empty()) =>
         {
             Outcome::Stale
         }
@@ -58,9 +62,20 @@ pub async fn apply(client: kube::Client, write: &Write) -> Outcome {
     }
 }
 
+/// A manifest that applies to one version of an object only: a leader that has been replaced meanwhile must not undo what
+/// its successor did. With no version it makes the object, or takes over one that has just been made.
+pub(crate) fn conditional(manifest: &Value, version: &str) -> Value {
+    let mut manifest = manifest.clone();
+    if !version.is_empty() {
+        manifest["metadata"]["resourceVersion"] = version.into();
+    }
+    manifest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Urgency;
     use crate::request::LIMIT;
     use crate::translate::Settling;
     use crate::world::{Key, Watched};
@@ -85,11 +100,39 @@ mod tests {
                 seen: String::new(),
                 fingerprint: String::new(),
                 settling: Settling::No,
+                urgency: Urgency::Change,
             };
             let begun = Instant::now();
-            let outcome = tokio::time::timeout(LIMIT * 2, apply(deaf(), &write)).await.unwrap();
+            let outcome =
+                tokio::time::timeout(LIMIT * 2, apply(deaf(), &write, begun + LIMIT * 3)).await.unwrap();
             assert!(matches!(outcome, Outcome::Failed(RequestError::NoAnswer)), "{outcome:?}");
             assert!(begun.elapsed() >= LIMIT, "the API server had its time: {:?}", begun.elapsed());
+            let begun = Instant::now();
+            apply(deaf(), &write, begun + LIMIT / 2).await;
+            assert_eq!(begun.elapsed(), LIMIT / 2, "no longer than the Lease allows");
         }
+    }
+
+    #[tokio::test]
+    async fn a_manifest_is_applied_to_the_version_it_was_made_for_and_to_no_other() {
+        const PATH: &str = "/api/v1/namespaces/ns/services/frontend";
+        let api = FakeApi::new();
+        let write = |seen: &str, port: u16| Write {
+            target: (Watched::Service, Key::new("ns", "frontend")),
+            action: Action::Apply(json!({"metadata": {"name": "frontend"}, "spec": {"port": port}})),
+            seen: seen.to_owned(),
+            fingerprint: String::new(),
+            settling: Settling::No,
+            urgency: Urgency::DataPlane,
+        };
+        let until = Instant::now() + LIMIT;
+        let outcome = apply(api.client(), &write("", 1), until).await;
+        assert!(matches!(outcome, Outcome::Written), "{outcome:?}");
+        let version = api.get(PATH).unwrap()["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+        let outcome = apply(api.client(), &write(&version, 2), until).await;
+        assert!(matches!(outcome, Outcome::Written), "{outcome:?}");
+        let outcome = apply(api.client(), &write(&version, 3), until).await;
+        assert!(matches!(outcome, Outcome::Stale), "{outcome:?}");
+        assert_eq!(api.get(PATH).unwrap()["spec"]["port"], 2);
     }
 }

@@ -12,8 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use x509_parser::certificate::X509Certificate;
 
-/// Life of the authority. It is replaced when less than a third remains; its predecessor stays trusted.
+/// Life of the authority. When less than a third remains its successor is made, and trusted; it issues once all clients
+/// trust it, and its predecessor stays trusted.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How long a successor has to be published before it issues. The kubelet brings a ConfigMap into a pod within two minutes.
+pub(crate) const SPREAD: Duration = Duration::from_secs(15 * 60);
 /// Life of a server certificate. It lives in memory only and is replaced when a third remains.
 const SERVER_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Clocks of other nodes may be behind.
@@ -42,6 +45,28 @@ pub struct Authority {
     pub key: String,
     /// Certificate of the authority before this one, PEM, or empty.
     pub previous: String,
+    /// The authority after this one, once there is one.
+    pub next: Next,
+}
+
+/// An authority that is trusted and does not issue yet; both empty: there is none.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Next {
+    /// Certificate, PEM.
+    pub certificate: String,
+    /// Private key, PEM.
+    pub key: String,
+}
+
+/// What is to be done with an authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Keep,
+    /// A successor is to be made and published.
+    Announce,
+    /// The successor is to issue: everybody trusts it.
+    Promote,
 }
 
 /// A server certificate in use.
@@ -60,15 +85,39 @@ impl Authority {
     pub fn generate(now: Timestamp) -> Result<Self, AuthorityError> {
         let key = KeyPair::generate()?;
         let certificate = authority_parameters(now).self_signed(&key)?;
-        Ok(Self { certificate: certificate.pem(), key: key.serialize_pem(), previous: String::new() })
+        let next = Next::default();
+        Ok(Self { certificate: certificate.pem(), key: key.serialize_pem(), previous: String::new(), next })
     }
 
-    /// The successor of this authority, which keeps trust in this one.
+    /// What is to be done with it `now`, when its [bundle](Self::bundle) has been published for so long.
+    ///
+    /// # Errors
+    /// When the certificate cannot be read.
+    pub fn step(&self, now: Timestamp, published: Duration) -> Result<Step, AuthorityError> {
+        if !self.next.certificate.is_empty() {
+            return Ok(if published >= SPREAD { Step::Promote } else { Step::Keep });
+        }
+        Ok(if now >= self.renew_at()? { Step::Announce } else { Step::Keep })
+    }
+
+    /// This authority with a successor, which is trusted and does not issue yet.
     ///
     /// # Errors
     /// When no key can be made.
-    pub fn succeed(&self, now: Timestamp) -> Result<Self, AuthorityError> {
-        Ok(Self { previous: self.certificate.clone(), ..Self::generate(now)? })
+    pub fn announce(&self, now: Timestamp) -> Result<Self, AuthorityError> {
+        let Self { certificate, key, .. } = Self::generate(now)?;
+        Ok(Self { next: Next { certificate, key }, ..self.clone() })
+    }
+
+    /// Its successor, which keeps trust in this one.
+    pub fn promote(&self) -> Self {
+        let Next { certificate, key } = self.next.clone();
+        Self { certificate, key, previous: self.certificate.clone(), next: Next::default() }
+    }
+
+    /// Whether what this one issues and what the other does come from the same hand.
+    pub fn issues_as(&self, other: &Self) -> bool {
+        self.certificate == other.certificate && self.key == other.key
     }
 
     /// Checks that it is whole: what is stored may have been damaged.
@@ -76,13 +125,11 @@ impl Authority {
     /// # Errors
     /// When certificate or key cannot be read, or do not belong together.
     pub fn check(&self) -> Result<(), AuthorityError> {
-        let der = self.der()?;
-        let certificate = parsed(&der)?;
-        let key = KeyPair::from_pem(&self.key).map_err(|error| read("ca.key", error))?;
-        if *certificate.public_key().subject_public_key.data != *key.public_key_raw() {
-            return Err(read("ca.key", "it is not the key of the certificate in ca.crt"));
+        whole("ca", &self.certificate, &self.key)?;
+        match &self.next {
+            Next { certificate, key } if certificate.is_empty() && key.is_empty() => Ok(()),
+            Next { certificate, key } => whole("next", certificate, key),
         }
-        Ok(())
     }
 
     /// When to replace it.
@@ -91,18 +138,18 @@ impl Authority {
     /// When the certificate cannot be read: replace it now.
     pub fn renew_at(&self) -> Result<Timestamp, AuthorityError> {
         let der = self.der()?;
-        let not_after = parsed(&der)?.validity().not_after.timestamp();
+        let not_after = parsed("ca.crt", &der)?.validity().not_after.timestamp();
         let not_after = Timestamp::from_second(not_after).map_err(|error| read("ca.crt", error))?;
         Ok(not_after - AUTHORITY_LIFE / 3)
     }
 
     fn der(&self) -> Result<CertificateDer<'static>, AuthorityError> {
-        CertificateDer::from_pem_slice(self.certificate.as_bytes()).map_err(|error| read("ca.crt", error))
+        der("ca.crt", &self.certificate)
     }
 
     /// What clients trust, PEM.
     pub fn bundle(&self) -> String {
-        format!("{}{}", self.certificate, self.previous)
+        format!("{}{}{}", self.certificate, self.previous, self.next.certificate)
     }
 
     /// Issues a server certificate for `names`.
@@ -132,8 +179,24 @@ impl Authority {
     }
 }
 
-fn parsed<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, AuthorityError> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|error| read("ca.crt", error))?;
+/// Checks that a certificate and a key can be read and belong together.
+fn whole(name: &str, certificate: &str, key: &str) -> Result<(), AuthorityError> {
+    let (of_certificate, of_key) = (format!("{name}.crt"), format!("{name}.key"));
+    let der = der(&of_certificate, certificate)?;
+    let certificate = parsed(&of_certificate, &der)?;
+    let key = KeyPair::from_pem(key).map_err(|error| read(&of_key, error))?;
+    if *certificate.public_key().subject_public_key.data != *key.public_key_raw() {
+        return Err(read(&of_key, format!("it is not the key of the certificate in {of_certificate}")));
+    }
+    Ok(())
+}
+
+fn der(entry: &str, certificate: &str) -> Result<CertificateDer<'static>, AuthorityError> {
+    CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|error| read(entry, error))
+}
+
+fn parsed<'a>(entry: &str, der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, AuthorityError> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|error| read(entry, error))?;
     Ok(certificate)
 }
 
@@ -265,13 +328,28 @@ mod tests {
         assert!(verify(&authority.bundle(), &serving, "other.svc").is_err());
     }
 
+    /// A certificate is shown only to those who have been able to learn of its authority.
     #[test]
-    fn the_bundle_of_a_successor_trusts_both_generations() {
+    fn a_successor_issues_after_its_certificate_has_been_published_for_a_while() {
         let authority = Authority::generate(now()).unwrap();
-        let successor = authority.succeed(now()).unwrap();
-        verify(&successor.bundle(), &authority.serve(&[NAME], now()).unwrap(), NAME).unwrap();
-        verify(&successor.bundle(), &successor.serve(&[NAME], now()).unwrap(), NAME).unwrap();
-        assert!(verify(&authority.bundle(), &successor.serve(&[NAME], now()).unwrap(), NAME).is_err());
+        assert_eq!(authority.step(now(), SPREAD).unwrap(), Step::Keep);
+        let due = authority.renew_at().unwrap();
+        assert_eq!(authority.step(due, SPREAD).unwrap(), Step::Announce);
+        let announced = authority.announce(now()).unwrap();
+        assert!(announced.issues_as(&authority));
+        announced.check().unwrap();
+        assert_eq!(announced.step(due, SPREAD / 2).unwrap(), Step::Keep);
+        assert_eq!(announced.step(due, SPREAD).unwrap(), Step::Promote);
+        let successor = announced.promote();
+        successor.check().unwrap();
+
+        let old = authority.serve(&[NAME], now()).unwrap();
+        let new = successor.serve(&[NAME], now()).unwrap();
+        assert!(verify(&authority.bundle(), &new, NAME).is_err());
+        for bundle in [announced.bundle(), successor.bundle()] {
+            verify(&bundle, &old, NAME).unwrap();
+            verify(&bundle, &new, NAME).unwrap();
+        }
     }
 
     #[test]
@@ -283,7 +361,12 @@ mod tests {
 
     #[test]
     fn a_damaged_authority_is_an_error_and_no_panic() {
-        let damaged = Authority { certificate: "x".into(), key: "y".into(), previous: String::new() };
+        let damaged = Authority {
+            certificate: "x".into(),
+            key: "y".into(),
+            previous: String::new(),
+            next: Next::default(),
+        };
         assert!(damaged.check().is_err());
         assert!(damaged.renew_at().is_err());
         assert!(damaged.serve(&[NAME], now()).is_err());
@@ -293,11 +376,14 @@ mod tests {
     fn a_key_that_is_damaged_or_of_another_certificate_is_noticed() {
         let authority = Authority::generate(now()).unwrap();
         authority.check().unwrap();
-        authority.succeed(now()).unwrap().check().unwrap();
+        authority.announce(now()).unwrap().promote().check().unwrap();
         let other = Authority::generate(now()).unwrap();
         for key in [String::new(), "x".to_owned(), authority.certificate.clone(), other.key] {
             let error = Authority { key, ..authority.clone() }.check().unwrap_err().to_string();
             assert!(error.contains("ca.key"), "{error}");
+            let next = Next { certificate: authority.certificate.clone(), key: "x".to_owned() };
+            let error = Authority { next, ..authority.clone() }.check().unwrap_err().to_string();
+            assert!(error.contains("next.key"), "{error}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Flags. The chart sets them, by environment.
 
-use crate::translate::{ProxyTemplate, Settings};
+use crate::translate::{Autoscaling, ProxyTemplate, Settings};
 use clap::Parser;
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +40,15 @@ pub struct Args {
     /// Resource requests and limits of a proxy, as JSON.
     #[arg(long, env = "ALB_PROXY_RESOURCES", default_value = "{}", value_parser = object)]
     pub proxy_resources: Value,
+    /// Where proxies may run: fields of a pod specification, as JSON.
+    #[arg(long, env = "ALB_PROXY_SCHEDULING", default_value = "{}", value_parser = object)]
+    pub proxy_scheduling: Value,
+    /// `maxUnavailable` of the PodDisruptionBudget of each load balancer's proxies; none without it.
+    #[arg(long, env = "ALB_PROXY_MAX_UNAVAILABLE")]
+    pub proxy_max_unavailable: Option<String>,
+    /// Parameters of the HorizontalPodAutoscaler of each load balancer's proxies, as JSON; none without them.
+    #[arg(long, env = "ALB_PROXY_AUTOSCALING", value_parser = autoscaling)]
+    pub proxy_autoscaling: Option<Autoscaling>,
     /// What proxies log (a tracing filter).
     #[arg(long, env = "ALB_PROXY_LOG", default_value = "info")]
     pub proxy_log: String,
@@ -70,6 +79,13 @@ impl Args {
                 pull_policy: self.proxy_pull_policy.clone(),
                 replicas: self.proxy_replicas,
                 resources: self.proxy_resources.clone(),
+                scheduling: self.proxy_scheduling.clone(),
+                // A number, or a percentage.
+                max_unavailable: self.proxy_max_unavailable.as_ref().map(|text| match text.parse::<u32>() {
+                    Ok(number) => number.into(),
+                    Err(_) => text.clone().into(),
+                }),
+                autoscaling: self.proxy_autoscaling.clone(),
                 upstream_alpn_for_tests: self.proxy_upstream_alpn_for_tests.clone(),
                 log: self.proxy_log.clone(),
                 drain_seconds: self.proxy_drain_seconds,
@@ -86,7 +102,47 @@ fn object(text: &str) -> Result<Value, String> {
     }
 }
 
+fn autoscaling(text: &str) -> Result<Autoscaling, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_of_the_chart_is_one_that_is_read() {
+        let folder =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/alb-controller/templates/deployment.yaml");
+        let template = std::fs::read_to_string(folder).unwrap();
+        let (cli, faults) = (include_str!("cli.rs"), ["ALB_FAULT", "ALB_PROXY_FAULT"]);
+        let variables = template.lines().filter_map(|line| line.trim().strip_prefix("- name: "));
+        let variables: Vec<&str> = variables.filter(|name| name.starts_with("ALB_")).collect();
+        assert!(variables.len() > 10, "{variables:?}");
+        for variable in variables.into_iter().filter(|name| !faults.contains(name)) {
+            assert!(cli.contains(&format!("env = \"{variable}\"")), "{variable}");
+        }
+    }
+
+    #[test]
+    fn what_the_chart_says_of_the_proxies_is_what_they_get() {
+        let args = |extra: &[&str]| {
+            let required =
+                ["alb-controller", "--pod-name", "pod", "--pod-ip", "10.0.0.1", "--proxy-image", "it"];
+            Args::try_parse_from(required.iter().chain(extra)).map(|args| args.settings().proxy)
+        };
+        let plain = args(&[]).unwrap();
+        assert_eq!((plain.max_unavailable, plain.autoscaling), (None, None));
+        assert_eq!(args(&["--proxy-max-unavailable", "1"]).unwrap().max_unavailable, Some(1.into()));
+        assert_eq!(args(&["--proxy-max-unavailable", "25%"]).unwrap().max_unavailable, Some("25%".into()));
+        let json = r#"{"minReplicas": 2, "maxReplicas": 5, "targetCPUUtilizationPercentage": 70}"#;
+        assert_eq!(args(&["--proxy-autoscaling", json]).unwrap().autoscaling.unwrap().max_replicas, 5);
+        assert!(args(&["--proxy-autoscaling", "{}"]).is_err());
+        assert!(args(&["--proxy-scheduling", "[]"]).is_err());
+    }
 }

@@ -3,28 +3,33 @@
 mod inspect;
 mod pace;
 
+pub use self::inspect::Inspection;
+
 use self::pace::Pace;
 use crate::apply::{Outcome, apply};
 use crate::events::{REPORT_AGAIN, Reporter};
 use crate::metrics::Metrics;
-use crate::plan::{Write, plan};
+use crate::plan::{Target, Write, targets, write};
 use crate::references::References;
+#[cfg(feature = "faults")]
+use crate::request::LIMIT;
 use crate::schedule::{Ended, Schedule};
-use crate::translate::{Settings, Translation, translate};
-use crate::world::{Change, Difference, Scope, Seen, Watched, World};
+use crate::translate::{Settings, Translator};
+use crate::world::{Change, Changes, Difference, Scope, Seen, Watched, World};
 use alb_config::server::{Acks, Hub};
 use alb_runtime::Blocker;
 use alb_runtime::lease::Leadership;
 use kube::runtime::watcher::Event;
-use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// A question for the loop: what do you know and want? Answered with JSON, without secrets.
-pub type Inquiry = oneshot::Sender<Value>;
+/// A question for the loop: what do you know and want? The loop hands out what it has; making a page of it, which takes
+/// its time, is the asker's.
+pub type Inquiry = oneshot::Sender<Inspection>;
 
 /// Everything the loop works with.
 pub struct Controller {
@@ -45,16 +50,28 @@ pub struct Controller {
 }
 
 struct State {
-    world: World,
+    /// Shared with nobody but those who inspect it.
+    world: Arc<World>,
     seen: Seen,
     references: References,
     unsynced: BTreeSet<Watched>,
-    /// What has changed since the last translation.
-    untranslated: Difference,
-    translation: Translation,
+    translator: Translator,
+    /// What the proxies had acknowledged when that was last looked at.
+    acks: Acks,
+    /// Objects of which it is to be found out whether something is to be written to them.
+    unplanned: Unplanned,
+    /// Whether there are warnings that have not been reported.
+    unreported: bool,
     schedule: Schedule,
     writes: JoinSet<(Write, Outcome)>,
     pace: Pace,
+}
+
+/// Objects to be planned for.
+enum Unplanned {
+    /// All: another replica has led, or nobody.
+    All,
+    These(BTreeSet<Target>),
 }
 
 impl Controller {
@@ -69,12 +86,14 @@ impl Controller {
         let mut leading = self.leadership.subscribe();
         let (references, mut answers) = References::new(self.client.clone());
         let mut state = State {
-            world: World::default(),
+            world: Arc::default(),
             seen: Seen::new(),
             references,
             unsynced: Watched::ALL.into_iter().filter(|kind| kind.scope() != Scope::Referenced).collect(),
-            untranslated: Difference::Content,
-            translation: Translation::default(),
+            translator: Translator::new(self.settings.clone()),
+            acks: Acks::default(),
+            unplanned: Unplanned::All,
+            unreported: true,
             schedule: Schedule::default(),
             writes: JoinSet::new(),
             pace: Pace::default(),
@@ -97,21 +116,20 @@ impl Controller {
                     }
                 }
                 Some(answer) = answers.recv() => {
-                    if state.references.absorb(answer, &mut state.world) {
-                        state.untranslated = Difference::Content;
+                    if state.references.absorb(answer, Arc::make_mut(&mut state.world)) {
                         deadline = sooner(deadline, self.turn(&state));
                     }
                 }
                 Ok(()) = acks.changed() => {
                     acks.borrow_and_update();
-                    state.untranslated = Difference::Content;
                     deadline = sooner(deadline, self.turn(&state));
                 }
                 Ok(()) = leading.changed() => {
                     leading.borrow_and_update();
                     state.schedule.reset();
                     self.reporter.reset();
-                    state.untranslated = Difference::Content;
+                    state.unplanned = Unplanned::All;
+                    state.unreported = true;
                     deadline = Some(Instant::now());
                 }
                 Some(ended) = state.writes.join_next() => {
@@ -121,12 +139,15 @@ impl Controller {
                     deadline = sooner(deadline, self.turn(&state));
                 }
                 Some(inquiry) = inquiries.recv() => {
-                    let _ = inquiry.send(self.answer(&state));
+                    let _ = inquiry.send(self.inspection(&state));
                 }
                 () = timer => {
                     // Whatever else has arrived belongs to the same translation.
                     while let Ok(change) = changes.try_recv() {
                         self.absorb(&mut state, change);
+                    }
+                    while let Ok(answer) = answers.try_recv() {
+                        state.references.absorb(answer, Arc::make_mut(&mut state.world));
                     }
                     deadline = self.reconcile(&mut state, &mut acks);
                 }
@@ -153,8 +174,7 @@ impl Controller {
     fn absorb(&self, state: &mut State, change: Change) -> bool {
         let kind = change.kind;
         let listed = matches!(change.event, Event::InitDone);
-        let difference = state.world.absorb(change, &mut state.seen);
-        state.untranslated = state.untranslated.max(difference);
+        let difference = Arc::make_mut(&mut state.world).absorb(change, &mut state.seen);
         if listed && state.unsynced.remove(&kind) {
             self.report_unsynced(state);
             return true;
@@ -172,65 +192,87 @@ impl Controller {
         if !state.unsynced.is_empty() {
             return None;
         }
-        if state.untranslated == Difference::Content {
-            let acks = acks.borrow_and_update().clone();
-            if !self.publish(state, &acks) {
-                return None;
-            }
-        }
-        state.untranslated = Difference::None;
-        #[cfg(not(feature = "faults"))]
-        let writes_too = false;
+        self.translate(state, &acks.borrow_and_update().clone());
         #[cfg(feature = "faults")]
         let writes_too = alb_runtime::faults::is("standby-writes");
+        #[cfg(not(feature = "faults"))]
+        let writes_too = false;
         if !self.leadership.is_leader() && !writes_too {
+            // When it leads, it looks at everything.
+            state.unplanned = Unplanned::All;
             return None;
         }
-        let reported = self.reporter.report(&state.translation.warnings);
-        let plan = plan(&state.world, &state.translation, jiff::Timestamp::now());
-        let due = state.schedule.due(plan, Instant::now());
-        #[cfg(feature = "faults")]
-        let due = match self.leadership.is_leader() {
-            true => due,
-            false => crate::schedule::Due { writes: crate::faults::of_standby(due.writes), ..due },
+        let translation = state.translator.translation().clone();
+        if state.unreported {
+            state.unreported = !self.reporter.report(&translation.warnings);
+        }
+        let targets = match std::mem::replace(&mut state.unplanned, Unplanned::These(BTreeSet::new())) {
+            Unplanned::All => targets(&state.world, &translation),
+            Unplanned::These(targets) => targets,
         };
+        #[cfg(feature = "faults")]
+        let targets = match self.leadership.is_leader() {
+            true => targets,
+            false => crate::faults::of_standby(targets),
+        };
+        let (now, clock) = (Instant::now(), jiff::Timestamp::now());
+        for target in targets {
+            let write = write(&state.world, &translation, &target, clock);
+            state.schedule.want(&target, write, now);
+        }
+        let due = state.schedule.due(now);
         for write in due.writes {
             let (client, leadership) = (self.client.clone(), self.leadership.clone());
             state.writes.spawn(async move {
-                // The lease may have run out between the plan and now.
-                let outcome = if leadership.is_leader() || writes_too {
-                    apply(client, &write).await
-                } else {
-                    Outcome::Stale
+                // The Lease may have run out between the plan and now.
+                let until = leadership.acts_until();
+                #[cfg(feature = "faults")]
+                let until = until.or_else(|| writes_too.then(|| tokio::time::Instant::now() + LIMIT));
+                let outcome = match until {
+                    Some(until) => apply(client, &write, until).await,
+                    None => Outcome::Stale,
                 };
                 (write, outcome)
             });
         }
-        match reported {
-            true => due.again,
-            false => sooner(due.again, Instant::now() + REPORT_AGAIN),
+        match state.unreported {
+            false => due.again,
+            true => sooner(due.again, Instant::now() + REPORT_AGAIN),
         }
     }
 
-    /// Translates and publishes. Returns false if that has to wait for answers of the API server.
-    fn publish(&self, state: &mut State, acks: &Acks) -> bool {
+    /// Translates what has changed, and publishes it.
+    fn translate(&self, state: &mut State, acks: &Acks) {
         let started = Instant::now();
-        let translation = translate(&state.world, &self.settings, acks);
-        // Nothing is published before the API server has answered for every reference: a backend whose CA certificates
-        // are on their way is no backend without any.
-        if !state.references.follow(&translation.config_maps, &mut state.world) {
-            return false;
+        let answered = acks.since(&state.acks);
+        let changes = match state.world.changes.is_empty() {
+            true => Changes::default(),
+            false => std::mem::take(&mut Arc::make_mut(&mut state.world).changes),
+        };
+        if changes.is_empty() && answered.load_balancers.is_empty() {
+            return;
         }
-        for (load_balancer, snapshot) in &translation.snapshots {
-            self.hub.publish(load_balancer, snapshot.clone());
+        state.acks = acks.clone();
+        let delta = state.translator.update(&state.world, &changes, &answered, acks);
+        let translation = state.translator.translation();
+        if delta.references {
+            // What rests on an object that the API server has not answered for yet is left as it is.
+            state.references.follow(&translation.references, Arc::make_mut(&mut state.world));
         }
-        for gone in state.translation.snapshots.keys().filter(|id| !translation.snapshots.contains_key(*id)) {
+        for id in &delta.snapshots {
+            if let Some(snapshot) = translation.snapshots.get(id) {
+                self.hub.publish(id, snapshot.clone());
+            }
+        }
+        for gone in &delta.removed {
             self.hub.remove(gone);
+        }
+        state.unreported |= delta.warnings;
+        if let Unplanned::These(targets) = &mut state.unplanned {
+            targets.extend(delta.targets);
         }
         self.metrics.translated(started.elapsed());
         state.pace.translated(Instant::now());
-        state.translation = translation;
-        true
     }
 
     fn ended(&self, state: &mut State, write: &Write, outcome: Outcome) {
@@ -251,33 +293,15 @@ impl Controller {
         state.schedule.ended(write, ended, Instant::now());
     }
 
-    fn answer(&self, state: &State) -> Value {
-        let translation = &state.translation;
-        let configuration: serde_json::Map<String, Value> = translation
-            .snapshots
-            .iter()
-            .map(|(load_balancer, snapshot)| {
-                let resources: serde_json::Map<String, Value> = snapshot
-                    .resources()
-                    .map(|(name, kind)| (name.to_owned(), serde_json::to_value(kind).unwrap_or_default()))
-                    .collect();
-                (load_balancer.clone(), Value::Object(resources))
-            })
-            .collect();
-        json!({
-            "leader": self.leadership.is_leader(),
-            "holder": self.leadership.holder(),
-            "unsynced": state.unsynced,
-            "world": inspect::world(&state.world),
-            "translation": {
-                "configuration": configuration,
-                "deployments": translation.deployments.keys().collect::<Vec<_>>(),
-                "services": translation.services.keys().collect::<Vec<_>>(),
-                "statuses": inspect::statuses(&translation.statuses),
-                "warnings": translation.warnings,
-            },
-            "proxies": inspect::proxies(&self.hub.acks().borrow()),
-        })
+    fn inspection(&self, state: &State) -> Inspection {
+        Inspection {
+            leader: self.leadership.is_leader(),
+            holder: self.leadership.holder(),
+            unsynced: state.unsynced.clone(),
+            world: state.world.clone(),
+            translation: state.translator.translation().clone(),
+            acks: self.hub.acks().borrow().clone(),
+        }
     }
 }
 

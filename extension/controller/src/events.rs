@@ -4,10 +4,11 @@ use crate::request::answered;
 use crate::translate::Warning;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Warnings that may wait for the API server. More are reported later: an Event is not worth a delay.
 const QUEUE: usize = 256;
@@ -15,6 +16,8 @@ const QUEUE: usize = 256;
 pub const REPORT_AGAIN: Duration = Duration::from_secs(1);
 /// How often writing one Event is tried. One more is not worth holding up the others.
 const TRIES: u32 = 3;
+/// How long nothing is written into a namespace that is going away: the controller has heard of it by then.
+const TERMINATION: Duration = Duration::from_secs(10);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -34,8 +37,13 @@ impl Reporter {
         };
         let recorder = Recorder::new(client, reporter);
         let task = async move {
+            let mut terminating: HashMap<String, Instant> = HashMap::new();
             while let Some(warning) = warnings.recv().await {
-                publish(&recorder, &warning).await;
+                terminating.retain(|_, since| since.elapsed() < TERMINATION);
+                let namespace = &warning.subject.key.namespace;
+                if !terminating.contains_key(namespace) && publish(&recorder, &warning).await.is_terminating {
+                    terminating.insert(namespace.clone(), Instant::now());
+                }
             }
         };
         (Self { queue, reported: Mutex::default() }, task)
@@ -66,19 +74,30 @@ impl Reporter {
     }
 }
 
+/// What came of an Event.
+#[derive(Default)]
+struct Published {
+    /// Its namespace is going away and takes nothing new.
+    is_terminating: bool,
+}
+
 /// Writes one Event. Whether one that nobody answered for was written is not known: rather twice than never.
-async fn publish(recorder: &Recorder, warning: &Warning) {
+async fn publish(recorder: &Recorder, warning: &Warning) -> Published {
     let (event, reference) = event(warning);
     for tried in 1..=TRIES {
-        let Err(error) = answered(recorder.publish(&event, &reference)).await else { return };
-        tracing::warn!(%error, object = %warning.subject.key, tried, "writing an event failed");
+        let Err(error) = answered(recorder.publish(&event, &reference)).await else { break };
+        let is_terminating = error.is_of_terminating_namespace();
+        if !is_terminating {
+            tracing::warn!(%error, object = %warning.subject.key, tried, "writing an event failed");
+        }
         if error.is_refusal() {
-            return;
+            return Published { is_terminating };
         }
         if tried < TRIES {
             tokio::time::sleep(PAUSE).await;
         }
     }
+    Published::default()
 }
 
 fn event(warning: &Warning) -> (Event, ObjectReference) {

@@ -1,13 +1,14 @@
 //! ALB Controller's faults on purpose (see `alb_runtime::faults`): each function stands beside what it spoils.
 
-use crate::plan::Write;
-use crate::translate::{Condition, Statuses};
+use crate::plan::Target;
+use crate::translate::{Condition, GatewayStatus, RouteStatus, Statuses};
 use crate::world::{ParentRef, Watched, World};
 use alb_api::messages::condition::{ACCEPTED, PROGRAMMED, RESOLVED_REFS};
 use alb_api::names;
 use alb_config::proto::{RouteRule, WeightedBackend, weighted_backend::Target};
 use alb_runtime::faults::{acted, acts, is};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 pub(crate) use alb_runtime::faults::{acts as fault, begin};
 
@@ -70,40 +71,40 @@ fn conditions(of: Of, all: &mut [Condition]) {
     }
 }
 
-/// Statuses, wrong in one field.
-pub(crate) fn statuses(mut statuses: Statuses) -> Statuses {
-    let known: Vec<String> =
-        statuses.gateways.values().flat_map(|gateway| gateway.addresses.clone()).collect();
-    for gateway in statuses.gateways.values_mut() {
-        conditions(Of::Gateway, &mut gateway.conditions);
-        for address in &mut gateway.addresses {
-            if acts("address-of-another") {
-                let another = known.iter().find(|other| *other != address).cloned();
-                *address = another.unwrap_or_else(|| NOWHERE.to_owned());
-            }
-        }
-        for listener in &mut gateway.listeners {
-            conditions(Of::Listener, &mut listener.conditions);
-            if acts("one-route-more") {
-                listener.attached_routes += 1;
-            }
-            if listener.attached_routes > 0 && acts("one-route-less") {
-                listener.attached_routes -= 1;
-            }
-            if acts("listener-of-another-name") {
-                listener.name.insert_str(0, "gateway-01-");
-            }
-            if acts("no-supported-kinds") {
-                listener.serves_http_routes = false;
-            }
+/// Status of a Gateway, wrong in one field.
+pub(crate) fn gateway(mut gateway: GatewayStatus, others: &Statuses) -> GatewayStatus {
+    conditions(Of::Gateway, &mut gateway.conditions);
+    for address in &mut gateway.addresses {
+        if acts("address-of-another") {
+            let mut known = others.gateways.values().flat_map(|gateway| &gateway.addresses);
+            let another = known.find(|other| *other != address).cloned();
+            *address = another.unwrap_or_else(|| NOWHERE.to_owned());
         }
     }
-    for route in statuses.routes.values_mut() {
-        for parent in &mut route.parents {
-            conditions(Of::Route, &mut parent.conditions);
+    for listener in &mut gateway.listeners {
+        conditions(Of::Listener, &mut listener.conditions);
+        if acts("one-route-more") {
+            listener.attached_routes += 1;
+        }
+        if listener.attached_routes > 0 && acts("one-route-less") {
+            listener.attached_routes -= 1;
+        }
+        if acts("listener-of-another-name") {
+            listener.name.insert_str(0, "gateway-01-");
+        }
+        if acts("no-supported-kinds") {
+            listener.serves_http_routes = false;
         }
     }
-    statuses
+    gateway
+}
+
+/// Status of a route, wrong in one field.
+pub(crate) fn route(mut route: RouteStatus) -> RouteStatus {
+    for parent in &mut route.parents {
+        conditions(Of::Route, &mut parent.conditions);
+    }
+    route
 }
 
 /// The generation that conditions are said to be about.
@@ -194,12 +195,11 @@ pub(crate) fn frontend_name(mut name: String) -> String {
 }
 
 /// What is written by a replica that does not lead: what needs no proxy's word.
-pub(crate) fn of_standby(mut writes: Vec<Write>) -> Vec<Write> {
-    writes.retain(|write| {
-        matches!(write.target.0, Watched::Deployment | Watched::Service | Watched::LoadBalancer)
-    });
-    if !writes.is_empty() {
+pub(crate) fn of_standby(mut targets: BTreeSet<Target>) -> BTreeSet<Target> {
+    targets
+        .retain(|(kind, _)| matches!(kind, Watched::Deployment | Watched::Service | Watched::LoadBalancer));
+    if !targets.is_empty() {
         acted("standby-writes");
     }
-    writes
+    targets
 }

@@ -1,7 +1,7 @@
 //! What the leader does besides writing status: it serves configuration, and makes itself found.
 
-use crate::apply::FIELD_MANAGER;
-use crate::authority::{Authority, AuthorityError};
+use crate::apply::{FIELD_MANAGER, conditional};
+use crate::authority::{Authority, AuthorityError, Next, Step};
 use crate::request::{RequestError, answered};
 use alb_api::names;
 use alb_config::server::Hub;
@@ -21,6 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Pause after a failed attempt; it doubles up to [`MAX_PAUSE`].
@@ -69,6 +70,14 @@ struct Served {
     renew_at: Timestamp,
 }
 
+/// What this leader knows from one attempt to the next.
+#[derive(Default)]
+struct Memory {
+    served: Option<Served>,
+    /// What clients trust, as published, and since when it has been seen to be.
+    published: Option<(String, Instant)>,
+}
+
 impl Leader {
     /// Runs until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
@@ -96,9 +105,9 @@ impl Leader {
 
     /// Never returns: dropped when leadership ends.
     async fn lead(&self) {
-        let (mut pause, mut served) = (MIN_PAUSE, None);
+        let (mut pause, mut memory) = (MIN_PAUSE, Memory::default());
         loop {
-            match self.attempt(&mut served).await {
+            match self.attempt(&mut memory).await {
                 Ok(()) => {
                     pause = MIN_PAUSE;
                     tokio::time::sleep(LOOK).await;
@@ -112,19 +121,27 @@ impl Leader {
         }
     }
 
-    /// Puts everything in place that is not.
-    async fn attempt(&self, served: &mut Option<Served>) -> Result<(), LeaderError> {
+    /// Puts everything in place that is not. What clients are to trust is published before anything that rests on it.
+    async fn attempt(&self, memory: &mut Memory) -> Result<(), LeaderError> {
         let now = Timestamp::now();
         let owner = self.owner().await?;
-        let authority = self.authority(&owner, now).await?;
-        if served.as_ref().is_none_or(|served| served.authority != authority || served.renew_at <= now) {
+        let authority = self.authority(&owner, memory, now).await?;
+        let data_plane_owner = self.data_plane_owner().await?;
+        self.publish_bundle(&authority, &data_plane_owner).await?;
+        let bundle = authority.bundle();
+        if memory.published.as_ref().is_none_or(|(published, _)| *published != bundle) {
+            memory.published = Some((bundle, Instant::now()));
+        }
+        let served = &mut memory.served;
+        if served
+            .as_ref()
+            .is_none_or(|served| !served.authority.issues_as(&authority) || served.renew_at <= now)
+        {
             let host = format!("{}.{}.svc", names::CONFIG_SERVICE, names::CONTROLLER_NAMESPACE);
             let serving = authority.serve(&[&host], now)?;
             self.tls.send_replace(Some(serving.config));
             *served = Some(Served { authority: authority.clone(), renew_at: serving.renew_at });
         }
-        let data_plane_owner = self.data_plane_owner().await?;
-        self.publish_bundle(&authority, &data_plane_owner).await?;
         self.hub.set_serving(true);
         self.publish_address(&owner).await?;
         self.own_lease(&owner).await
@@ -150,22 +167,40 @@ impl Leader {
         Ok(owner("ServiceAccount", account.metadata))
     }
 
-    async fn authority(&self, owner: &Value, now: Timestamp) -> Result<Authority, LeaderError> {
+    /// The authority as it is stored, after whatever is to be done with it now.
+    async fn authority(
+        &self,
+        owner: &Value,
+        memory: &Memory,
+        now: Timestamp,
+    ) -> Result<Authority, LeaderError> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), names::CONTROLLER_NAMESPACE);
         let failed = |doing| move |error| LeaderError::Api { doing, error };
         let existing = answered(api.get_opt(names::CONFIG_TLS_SECRET))
             .await
             .map_err(failed("reading the certificate authority"))?;
         let renewed = match existing.as_ref().map(stored) {
-            Some(Ok(authority)) if now < authority.renew_at()? => return Ok(authority),
-            Some(Ok(authority)) => authority.succeed(now)?,
-            Some(Err(error)) => {
-                // Nobody can issue with it any more: it need not stay trusted.
-                let secret = names::CONFIG_TLS_SECRET;
-                tracing::warn!(%error, secret, "the certificate authority is damaged: making another one");
-                Authority::generate(now)?
+            Some(Ok(authority)) => {
+                let published = memory.published.as_ref().filter(|(bundle, _)| *bundle == authority.bundle());
+                let published = published.map_or(Duration::ZERO, |(_, since)| since.elapsed());
+                match authority.step(now, published)? {
+                    Step::Keep => return Ok(authority),
+                    Step::Announce => authority.announce(now)?,
+                    Step::Promote => authority.promote(),
+                }
             }
-            None => Authority::generate(now)?,
+            missing => {
+                if let Some(Err(error)) = missing {
+                    let secret = names::CONFIG_TLS_SECRET;
+                    tracing::warn!(%error, secret, "the certificate authority is damaged: it is replaced");
+                }
+                match &memory.served {
+                    // The one that clients trust.
+                    Some(served) => served.authority.clone(),
+                    // Nobody can issue with the old one any more: it need not stay trusted.
+                    None => Authority::generate(now)?,
+                }
+            }
         };
         let metadata = ObjectMeta {
             name: Some(names::CONFIG_TLS_SECRET.to_owned()),
@@ -182,6 +217,8 @@ impl Leader {
                     entry("ca.crt", &renewed.certificate),
                     entry("ca.key", &renewed.key),
                     entry("previous.crt", &renewed.previous),
+                    entry("next.crt", &renewed.next.certificate),
+                    entry("next.key", &renewed.next.key),
                 ]
                 .into(),
             ),
@@ -196,7 +233,7 @@ impl Leader {
             answered(api.create(&parameters, &secret)).await
         };
         written.map_err(failed("storing the certificate authority"))?;
-        tracing::info!("made a certificate authority for the configuration server");
+        tracing::info!("stored the certificate authority of the configuration server");
         Ok(renewed)
     }
 
@@ -223,7 +260,8 @@ impl Leader {
         if lease.metadata.owner_references.as_ref() == Some(&wanted) {
             return Ok(());
         }
-        let patch = json!({"metadata": {"ownerReferences": owner}});
+        let version = lease.metadata.resource_version;
+        let patch = json!({"metadata": {"resourceVersion": version, "ownerReferences": owner}});
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         answered(api.patch(names::CONTROLLER_LEASE, &parameters, &Patch::Merge(patch)))
@@ -267,11 +305,13 @@ where
     let failed = |error| LeaderError::Api { doing, error };
     let existing = answered(api.get_opt(name)).await.map_err(failed)?;
     let existing = existing.and_then(|object| serde_json::to_value(object).ok());
-    if existing.is_some_and(|existing| says(&existing, &manifest)) {
+    if existing.as_ref().is_some_and(|existing| says(existing, &manifest)) {
         return Ok(());
     }
     tracing::info!(name, "{doing}");
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let version = existing.as_ref().and_then(|existing| existing.pointer("/metadata/resourceVersion"));
+    let manifest = conditional(&manifest, version.and_then(Value::as_str).unwrap_or_default());
     answered(api.patch(name, &parameters, &Patch::Apply(manifest))).await.map_err(failed)?;
     Ok(())
 }
@@ -305,8 +345,9 @@ fn stored(secret: &Secret) -> Result<Authority, AuthorityError> {
         let bytes = secret.data.as_ref().and_then(|data| data.get(name));
         bytes.map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned()).unwrap_or_default()
     };
+    let next = Next { certificate: text("next.crt"), key: text("next.key") };
     let authority =
-        Authority { certificate: text("ca.crt"), key: text("ca.key"), previous: text("previous.crt") };
+        Authority { certificate: text("ca.crt"), key: text("ca.key"), previous: text("previous.crt"), next };
     authority.check()?;
     Ok(authority)
 }

@@ -54,3 +54,46 @@ impl Metrics {
         self.writes.get_or_create(&WriteLabels { resource: resource.to_owned(), outcome }).inc();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What dashboard and alerts ask for is what the programs tell.
+    #[test]
+    fn the_charts_dashboard_and_alerts_name_metrics_that_there_are() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let read = |file: &str| std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        metrics.wrote("httproutes", Ended::Well);
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        let of_proxies = read("proxy/src/metrics.rs");
+        let asked = read("charts/alb-controller/files/dashboard.json")
+            + &read("charts/alb-controller/files/alerts.yaml");
+        let words = asked.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let names: Vec<&str> = words
+            .filter(|word| word.starts_with("alb_controller_") || word.starts_with("alb_proxy_"))
+            .collect();
+        assert!(names.len() > 10, "{names:?}");
+        for name in names {
+            match name.strip_prefix("alb_proxy_") {
+                None => assert!(
+                    page.contains(&format!("{name} ")) || page.contains(&format!("{name}{{")),
+                    "{name}"
+                ),
+                Some(name) => {
+                    let registered = |suffixes: &[&str]| {
+                        let name = suffixes.iter().fold(name, |name, suffix| name.trim_end_matches(suffix));
+                        of_proxies.contains(&format!("\"{name}\""))
+                    };
+                    assert!(
+                        registered(&["_total"]) || registered(&["_bucket", "_seconds"]),
+                        "alb_proxy_{name}"
+                    );
+                }
+            }
+        }
+    }
+}

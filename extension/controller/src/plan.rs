@@ -8,7 +8,7 @@ use crate::world::{Key, Object, Watched, World};
 use alb_api::names::{self, annotation, label};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// One object to be written.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,21 @@ pub struct Write {
     pub fingerprint: String,
     /// Whether it may wait for what is about to change by itself.
     pub settling: Settling,
+    /// Whether others wait for it.
+    pub urgency: Urgency,
+}
+
+/// Which of many writes comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Traffic waits for it: what the data plane consists of.
+    DataPlane,
+    /// Routes are judged by it: classes, load balancers, Gateways.
+    Parent,
+    /// An object of which nothing has been said yet.
+    New,
+    /// Something else is to be said than was.
+    Change,
 }
 
 /// An object, by kind and name.
@@ -42,111 +57,131 @@ pub enum Action {
     },
 }
 
-/// All writes that the difference asks for, those of the data plane first: everything else waits for them anyway.
+/// All writes that the difference asks for.
 pub fn plan(world: &World, translation: &Translation, now: Timestamp) -> Vec<Write> {
-    let mut writes = objects(Watched::Deployment, &world.deployments, &translation.deployments);
-    writes.extend(objects(Watched::Service, &world.services, &translation.services));
+    let targets = targets(world, translation);
+    targets.iter().filter_map(|target| write(world, translation, target, now)).collect()
+}
+
+/// All objects that may have to be written.
+pub fn targets(world: &World, translation: &Translation) -> BTreeSet<Target> {
+    fn of<'a>(kind: Watched, keys: impl Iterator<Item = &'a Key> + 'a) -> impl Iterator<Item = Target> + 'a {
+        keys.map(move |key| (kind, key.clone()))
+    }
     let statuses = &translation.statuses;
-    for (key, desired) in &statuses.gateway_classes {
-        let write = world.gateway_classes.get(key).and_then(|object| {
-            let patch = merge::conditions_only(object, desired, now)?;
-            Some(patch_status(Watched::GatewayClass, key, object, patch, desired, Settling::No))
-        });
-        writes.extend(write);
+    let ours = world.services.keys().filter(|key| key.namespace == names::DATA_PLANE_NAMESPACE);
+    of(Watched::Deployment, world.deployments.keys().chain(translation.deployments.keys()))
+        .chain(of(
+            Watched::DisruptionBudget,
+            world.disruption_budgets.keys().chain(translation.disruption_budgets.keys()),
+        ))
+        .chain(of(Watched::Autoscaler, world.autoscalers.keys().chain(translation.autoscalers.keys())))
+        .chain(of(Watched::Service, ours.chain(translation.services.keys())))
+        .chain(of(Watched::GatewayClass, statuses.gateway_classes.keys()))
+        .chain(of(Watched::LoadBalancer, statuses.load_balancers.keys()))
+        .chain(of(Watched::Gateway, statuses.gateways.keys()))
+        .chain(of(Watched::HttpRoute, statuses.routes.keys()))
+        .chain(of(Watched::BackendTlsPolicy, statuses.backend_tls_policies.keys()))
+        .collect()
+}
+
+/// What is to be written to one object; nothing when it is as it should be.
+pub fn write(world: &World, translation: &Translation, target: &Target, now: Timestamp) -> Option<Write> {
+    let (kind, key) = target;
+    let statuses = &translation.statuses;
+    match kind {
+        Watched::Deployment => object(
+            target,
+            world.deployments.get(key).map(|object| &**object),
+            translation.deployments.get(key),
+        ),
+        Watched::Service => {
+            object(target, world.services.get(key).map(|object| &**object), translation.services.get(key))
+        }
+        Watched::DisruptionBudget => {
+            let current = world.disruption_budgets.get(key).map(|object| &**object);
+            object(target, current, translation.disruption_budgets.get(key))
+        }
+        Watched::Autoscaler => {
+            let current = world.autoscalers.get(key).map(|object| &**object);
+            object(target, current, translation.autoscalers.get(key))
+        }
+        Watched::GatewayClass => {
+            let (object, desired) = (world.gateway_classes.get(key)?, statuses.gateway_classes.get(key)?);
+            let status = merge::gateway_class(object, desired, now)?;
+            Some(patch_status(target, object, status, desired, Urgency::Parent))
+        }
+        Watched::LoadBalancer => {
+            let (object, desired) = (world.load_balancers.get(key)?, statuses.load_balancers.get(key)?);
+            let status = merge::load_balancer(object, desired, now)?;
+            Some(patch_status(target, object, status, desired, Urgency::Parent))
+        }
+        Watched::Gateway => {
+            let (object, desired) = (world.gateways.get(key)?, statuses.gateways.get(key)?);
+            let status = merge::gateway(object, desired, now)?;
+            Some(patch_status(target, object, status, desired, Urgency::Parent))
+        }
+        Watched::HttpRoute => {
+            let (object, desired) = (world.routes.get(key)?, statuses.routes.get(key)?);
+            let (status, is_new) = merge::route(object, desired, &key.namespace, now)?;
+            let urgency = if is_new { Urgency::New } else { Urgency::Change };
+            Some(patch_status(target, object, status, desired, urgency))
+        }
+        Watched::BackendTlsPolicy => {
+            let desired = statuses.backend_tls_policies.get(key)?;
+            let object = world.backend_tls_policies.get(key)?;
+            let status = merge::policy(object, desired, &key.namespace, now)?;
+            Some(patch_status(target, object, status, desired, Urgency::Change))
+        }
+        _ => None,
     }
-    for (key, desired) in &statuses.load_balancers {
-        let write = world.load_balancers.get(key).and_then(|object| {
-            let patch = merge::conditions_only(object, desired, now)?;
-            Some(patch_status(Watched::LoadBalancer, key, object, patch, desired, Settling::No))
-        });
-        writes.extend(write);
-    }
-    for (key, desired) in &statuses.gateways {
-        let write = world.gateways.get(key).and_then(|object| {
-            let (patch, settling) = merge::gateway(object, desired, now)?;
-            Some(patch_status(Watched::Gateway, key, object, patch, desired, settling))
-        });
-        writes.extend(write);
-    }
-    for (key, desired) in &statuses.routes {
-        let write = world.routes.get(key).and_then(|object| {
-            let patch = merge::route(object, desired, &key.namespace, now)?;
-            Some(patch_status(Watched::HttpRoute, key, object, patch, desired, desired.settling))
-        });
-        writes.extend(write);
-    }
-    for (key, desired) in &statuses.backend_tls_policies {
-        let write = world.backend_tls_policies.get(key).and_then(|object| {
-            let patch = merge::policy(object, desired, &key.namespace, now)?;
-            Some(patch_status(Watched::BackendTlsPolicy, key, object, patch, desired, Settling::No))
-        });
-        writes.extend(write);
-    }
-    writes
 }
 
 fn patch_status<T>(
-    kind: Watched,
-    key: &Key,
+    target: &Target,
     object: &Object<T>,
-    status: Value,
+    merged: merge::Merged,
     desired: &impl serde::Serialize,
-    settling: Settling,
+    urgency: Urgency,
 ) -> Write {
     let seen = object.meta.resource_version.clone();
     let desired = serde_json::to_string(desired).unwrap_or_default();
+    let status = merged.status;
     Write {
-        target: (kind, key.clone()),
+        target: target.clone(),
         action: Action::PatchStatus(json!({"metadata": {"resourceVersion": seen}, "status": status})),
         seen,
         fingerprint: format!("{} {desired}", object.meta.generation),
-        settling,
+        settling: merged.settling,
+        urgency,
     }
 }
 
-/// Data-plane objects to apply, because they are absent or were last written from another template; and those of
-/// ours to delete, because nothing asks for them any more.
-fn objects<T>(
-    kind: Watched,
-    existing: &BTreeMap<Key, Object<T>>,
-    desired: &BTreeMap<Key, Value>,
-) -> Vec<Write> {
-    let mut writes = Vec::new();
-    for (key, manifest) in desired {
-        let hash =
-            manifest.pointer("/metadata/annotations").and_then(|all| all.get(annotation::TEMPLATE_HASH));
-        let hash = hash.and_then(Value::as_str).unwrap_or_default();
-        let current = existing.get(key);
-        if current.is_some_and(|object| {
-            object.meta.deleting
-                || object.meta.annotations.get(annotation::TEMPLATE_HASH).is_some_and(|other| other == hash)
-        }) {
-            continue;
-        }
-        writes.push(Write {
-            target: (kind, key.clone()),
-            action: Action::Apply(manifest.clone()),
-            seen: current.map(|object| object.meta.resource_version.clone()).unwrap_or_default(),
-            fingerprint: hash.to_owned(),
-            settling: Settling::No,
-        });
+/// A data-plane object is applied when it is absent or was last written from another template, and one of ours is deleted
+/// when nothing asks for it any more.
+fn object<T>(target: &Target, current: Option<&Object<T>>, manifest: Option<&Value>) -> Option<Write> {
+    let write = |action, fingerprint: &str| Write {
+        target: target.clone(),
+        action,
+        seen: current.map(|object| object.meta.resource_version.clone()).unwrap_or_default(),
+        fingerprint: fingerprint.to_owned(),
+        settling: Settling::No,
+        urgency: Urgency::DataPlane,
+    };
+    if current.is_some_and(|object| object.meta.deleting) {
+        return None;
     }
-    for (key, object) in existing {
-        let ours = key.namespace == names::DATA_PLANE_NAMESPACE
-            && object
-                .meta
-                .labels
-                .get(label::MANAGED_BY)
-                .is_some_and(|value| value == label::MANAGED_BY_VALUE);
-        if ours && !object.meta.deleting && !desired.contains_key(key) {
-            writes.push(Write {
-                target: (kind, key.clone()),
-                action: Action::Delete { uid: object.meta.uid.clone() },
-                seen: object.meta.resource_version.clone(),
-                fingerprint: "delete".to_owned(),
-                settling: Settling::No,
-            });
-        }
-    }
-    writes
+    let Some(manifest) = manifest else {
+        let object = current?;
+        let manager = object.meta.labels.get(label::MANAGED_BY).map(String::as_str);
+        let ours =
+            target.1.namespace == names::DATA_PLANE_NAMESPACE && manager == Some(label::MANAGED_BY_VALUE);
+        return ours.then(|| write(Action::Delete { uid: object.meta.uid.clone() }, "delete"));
+    };
+    let hash = manifest.pointer("/metadata/annotations").and_then(|all| all.get(annotation::TEMPLATE_HASH));
+    let hash = hash.and_then(Value::as_str).unwrap_or_default();
+    let is_current = current
+        .and_then(|object| object.meta.annotations.get(annotation::TEMPLATE_HASH))
+        .is_some_and(|other| other == hash);
+    (!is_current).then(|| write(Action::Apply(manifest.clone()), hash))
 }

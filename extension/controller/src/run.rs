@@ -59,7 +59,13 @@ async fn start(args: Args) -> anyhow::Result<()> {
             if inquiries.send(answer).await.is_err() {
                 return json!({"error": "shutting down"});
             }
-            receiver.await.unwrap_or_else(|_| json!({"error": "shutting down"}))
+            match receiver.await {
+                // In a thread of its own: what the loop and the streams run on has better things to do.
+                Ok(inspection) => tokio::task::spawn_blocking(move || inspection.page())
+                    .await
+                    .unwrap_or_else(|error| json!({"error": error.to_string()})),
+                Err(_) => json!({"error": "shutting down"}),
+            }
         }
     });
     let listener = TcpListener::bind(&args.admin_address)

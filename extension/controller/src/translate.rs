@@ -1,40 +1,44 @@
 //! From what is ([`World`]) to what should be ([`Translation`]). Pure: the same world gives the same translation,
-//! in every replica and at any time.
+//! in every replica and at any time, whether it is [translated](translate()) at once or [followed](Translator) change by change.
 
 mod backend_tls;
 mod backends;
+mod classes;
 mod condition;
 mod data_plane;
 mod frontends;
 mod gateways;
+mod grants;
 mod hostname;
+mod index;
+mod listeners;
 mod load_balancers;
+mod model;
+mod pool;
 mod progress;
 mod routes;
 mod rules;
+mod settings;
+mod slices;
 mod status;
+mod template;
+mod translator;
 mod warnings;
 
 pub use condition::{Condition, Settling, Verdict};
-pub use data_plane::ProxyTemplate;
+pub(crate) use model::complete;
 pub use progress::Progress;
-pub(crate) use routes::complete;
+pub use settings::{Autoscaling, ProxyTemplate, Settings};
 pub use status::{GatewayStatus, ListenerStatus, ParentStatus, PolicyStatus, RouteStatus, Statuses};
+pub use translator::Translator;
 pub use warnings::{Subject, Warning};
 
-use crate::world::{Key, World};
-use alb_config::{Kind, Snapshot};
+use crate::references::Reference;
+use crate::world::{Changes, Key, Watched, World};
+use alb_config::Snapshot;
+use alb_config::server::AckChanges;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What the translation needs besides the world: the controller's flags.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// DNS zone of frontends.
-    pub zone: String,
-    /// The proxies' Deployment.
-    pub proxy: ProxyTemplate,
-}
 
 /// What should be.
 #[derive(Debug, Clone, Default)]
@@ -44,57 +48,42 @@ pub struct Translation {
     pub snapshots: BTreeMap<String, Snapshot>,
     /// Deployments of proxies, as applied.
     pub deployments: BTreeMap<Key, Value>,
+    /// PodDisruptionBudgets of proxies, as applied.
+    pub disruption_budgets: BTreeMap<Key, Value>,
+    /// HorizontalPodAutoscalers of proxies, as applied.
+    pub autoscalers: BTreeMap<Key, Value>,
     /// Services of frontends, as applied.
     pub services: BTreeMap<Key, Value>,
     /// Status of every object of ours.
     pub statuses: Statuses,
     /// What deserves an Event.
     pub warnings: BTreeSet<Warning>,
-    /// ConfigMaps that must be known for the rest to be right. They are watched one by one.
-    pub config_maps: BTreeSet<Key>,
+    /// What must be known for the rest to be right: it is watched one by one. What rests on one that is not known yet is left
+    /// as it is, in the proxies and in statuses.
+    pub references: BTreeSet<Reference>,
+    /// The warnings, by what they are about.
+    warned: BTreeMap<(Watched, Key), Vec<Warning>>,
+}
+
+/// What of it is no longer as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// Load balancers with another configuration.
+    pub snapshots: BTreeSet<String>,
+    /// Load balancers that are gone.
+    pub removed: BTreeSet<String>,
+    /// Objects that are, or should be, different: what is to be written to them may be, too.
+    pub targets: BTreeSet<(Watched, Key)>,
+    /// Whether there are other warnings.
+    pub warnings: bool,
+    /// Whether there are other references.
+    pub references: bool,
 }
 
 /// Translates the world. `progress` says what the proxies have acknowledged; it has a bearing on `Programmed`
 /// conditions and on nothing else.
 pub fn translate(world: &World, settings: &Settings, progress: &dyn Progress) -> Translation {
-    let load_balancers = load_balancers::collect(world);
-    let mut gateways = gateways::collect(world, &load_balancers);
-    frontends::assign(world, settings, &mut gateways);
-    let policies = backend_tls::Policies::new(world);
-    let backends = backends::Backends::new(world, &policies);
-    let routes = routes::attach(world, &backends, &mut gateways);
-    let concerned = backend_tls::concerned(&routes, &backends);
-
-    let mut resources: BTreeMap<&str, BTreeMap<String, Kind>> =
-        load_balancers.iter().map(|lb| (lb.id.as_str(), BTreeMap::new())).collect();
-    for gateway in &gateways {
-        if let Some((load_balancer, name, frontend)) = frontends::resource(gateway) {
-            resources.entry(load_balancer).or_default().insert(name, Kind::Frontend(frontend));
-        }
-    }
-    for route in &routes {
-        for (load_balancer, name, rule) in rules::resources(route, &gateways) {
-            #[cfg(feature = "faults")]
-            let rule = crate::faults::rule(rule, world);
-            let resources = resources.entry(load_balancer).or_default();
-            backends.collect(&rule, resources);
-            resources.insert(name, Kind::RouteRule(rule));
-        }
-    }
-    let snapshots: BTreeMap<String, Snapshot> =
-        resources.into_iter().map(|(id, resources)| (id.to_owned(), Snapshot::new(resources))).collect();
-
-    let evidence = progress::Evidence { world, snapshots: &snapshots, progress };
-    let policy_statuses = policies.statuses(&gateways, &concerned);
-    let statuses = status::collect(world, &load_balancers, &gateways, &routes, policy_statuses, &evidence);
-    #[cfg(feature = "faults")]
-    let statuses = crate::faults::statuses(statuses);
-    Translation {
-        deployments: data_plane::deployments(&load_balancers, world, settings),
-        services: frontends::services(&gateways, world),
-        warnings: warnings::collect(world, &statuses),
-        config_maps: policies.config_maps(&concerned),
-        statuses,
-        snapshots,
-    }
+    let mut translator = Translator::new(settings.clone());
+    translator.update(world, &Changes::everything(world), &AckChanges::default(), progress);
+    Translation::clone(translator.translation())
 }

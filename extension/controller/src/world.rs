@@ -3,6 +3,8 @@
 //! The maps are ordered, so that translating the same world twice gives the same bytes in every replica.
 
 mod ca;
+mod certificate;
+mod changes;
 mod core;
 mod gateway;
 mod ingest;
@@ -15,9 +17,12 @@ pub use self::core::{
     TargetRef,
 };
 pub use ca::CaBundle;
+pub use certificate::{KeyPair, TlsSecret};
+pub use changes::Changes;
 pub use gateway::{
-    Address, AllowedRoutes, Gateway, GatewayClass, GrantFrom, GrantTo, Listener, LoadBalancer,
-    NamespaceSelector, ReferenceGrant, RouteKind, RouteNamespaces, SelectorExpression, TrafficController,
+    Address, AllowedListeners, AllowedRoutes, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo,
+    Infrastructure, Listener, ListenerTls, LoadBalancer, NamespaceSelector, ParametersRef, ReferenceGrant,
+    RouteKind, RouteNamespaces, SelectorExpression, TrafficController,
 };
 pub(crate) use ingest::INGRESS_CLASS_ANNOTATION;
 pub use ingest::{Change, Difference, Problem, Seen};
@@ -28,8 +33,9 @@ pub use route::{
 };
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// Namespace and name of an object; the namespace of a cluster-scoped one is empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
@@ -106,44 +112,73 @@ pub struct Unreadable {
     pub message: String,
 }
 
+/// Objects of one kind. Shared, so that what is made of them can keep them.
+pub type Objects<T> = BTreeMap<Key, Arc<Object<T>>>;
+
 /// Everything the controller watches.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct World {
     /// GatewayClasses, ours and others'.
-    pub gateway_classes: BTreeMap<Key, Object<GatewayClass>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub gateway_classes: Objects<GatewayClass>,
     /// Gateways of all classes.
-    pub gateways: BTreeMap<Key, Object<Gateway>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub gateways: Objects<Gateway>,
     /// HTTPRoutes.
-    pub routes: BTreeMap<Key, Object<HttpRoute>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub routes: Objects<HttpRoute>,
     /// ReferenceGrants.
-    pub grants: BTreeMap<Key, Object<ReferenceGrant>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub grants: Objects<ReferenceGrant>,
     /// BackendTLSPolicies.
-    pub backend_tls_policies: BTreeMap<Key, Object<BackendTlsPolicy>>,
-    /// CA certificates of the ConfigMaps that policies refer to.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub backend_tls_policies: Objects<BackendTlsPolicy>,
+    /// CA certificates of the ConfigMaps that policies refer to; nothing while the API server has not answered for one.
     pub ca_bundles: BTreeMap<Key, CaBundle>,
+    /// Certificates of the Secrets that listeners refer to; nothing while the API server has not answered for one.
+    pub tls_secrets: BTreeMap<Key, TlsSecret>,
     /// ApplicationLoadBalancers (managed deployment).
-    pub load_balancers: BTreeMap<Key, Object<LoadBalancer>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub load_balancers: Objects<LoadBalancer>,
     /// TrafficControllers (bring your own).
-    pub traffic_controllers: BTreeMap<Key, Object<TrafficController>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub traffic_controllers: Objects<TrafficController>,
     /// Services of all namespaces, the frontends' among them.
-    pub services: BTreeMap<Key, Object<Service>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub services: Objects<Service>,
     /// EndpointSlices of all namespaces.
-    pub endpoint_slices: BTreeMap<Key, Object<EndpointSlice>>,
-    /// Pods: only their service account.
-    pub pods: BTreeMap<Key, Object<Pod>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub endpoint_slices: Objects<EndpointSlice>,
+    /// Namespaces whose pods are known.
+    pub pod_namespaces: BTreeSet<String>,
+    /// Pods of these namespaces: only their service account.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub pods: Objects<Pod>,
     /// Namespaces: only their labels.
-    pub namespaces: BTreeMap<Key, Object<()>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub namespaces: Objects<()>,
     /// The identity that the Istio extension published.
     pub identity: Option<Identity>,
     /// Deployments of the data-plane namespace.
-    pub deployments: BTreeMap<Key, Object<Deployment>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub deployments: Objects<Deployment>,
+    /// PodDisruptionBudgets of the data-plane namespace.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub disruption_budgets: Objects<()>,
+    /// HorizontalPodAutoscalers of the data-plane namespace.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub autoscalers: Objects<()>,
     /// Ingresses (only to say that they are not served, R8).
-    pub ingresses: BTreeMap<Key, Object<Ingress>>,
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub ingresses: Objects<Ingress>,
     /// Uid of the proxies' service account, which the chart makes: what the controller makes goes with it.
     pub owner: Option<String>,
     /// Objects that could not be read.
     #[serde(serialize_with = "ingest::serialize_unreadable")]
     pub unreadable: BTreeMap<(Watched, Key), Unreadable>,
+    /// What has changed since somebody last took this.
+    #[serde(skip)]
+    pub changes: Changes,
 }
 
 impl World {
@@ -153,8 +188,44 @@ impl World {
         self.namespace_labels(namespace).is_some_and(|labels| labels.get(label).is_some_and(|v| v == value))
     }
 
+    /// Notes that all pods of a namespace are known from now on. Returns whether that is news.
+    pub fn know_pods(&mut self, namespace: &str) -> bool {
+        let news = self.pod_namespaces.insert(namespace.to_owned());
+        self.changes.note(Watched::Pod, &Key::new(namespace, ""), news.into());
+        news
+    }
+
+    /// Forgets the pods of a namespace.
+    pub fn forget_pods(&mut self, namespace: &str) {
+        let pods: Vec<Key> = of_namespace(&self.pods, namespace).map(|(key, _)| key.clone()).collect();
+        for key in pods {
+            self.remove(Watched::Pod, &key);
+        }
+        let known = self.pod_namespaces.remove(namespace);
+        self.changes.note(Watched::Pod, &Key::new(namespace, ""), known.into());
+    }
+
+    /// ReferenceGrants of a namespace.
+    pub fn grants_of<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a ReferenceGrant> {
+        of_namespace(&self.grants, namespace).map(|(_, grant)| &grant.spec)
+    }
+
+    /// Whether a namespace is going away, with everything in it: nothing new can be made there.
+    pub fn is_terminating(&self, namespace: &str) -> bool {
+        self.namespaces.get(&Key::new("", namespace)).is_some_and(|object| object.meta.deleting)
+    }
+
     /// Labels of a namespace, if it exists.
     pub fn namespace_labels(&self, name: &str) -> Option<&BTreeMap<String, String>> {
         self.namespaces.get(&Key::new("", name)).map(|namespace| &namespace.meta.labels)
     }
+}
+
+/// The objects of a namespace.
+pub(crate) fn of_namespace<'a, T>(
+    objects: &'a Objects<T>,
+    namespace: &'a str,
+) -> impl Iterator<Item = (&'a Key, &'a Arc<Object<T>>)> {
+    let first = Key::new(namespace, "");
+    objects.range(first..).take_while(move |(key, _)| key.namespace == namespace)
 }

@@ -1,14 +1,15 @@
 //! Golden tests of the translation: each file of `tests/golden` is a cluster, as manifests; its snapshot beside it is
 //! what the controller makes of it. A manifest of kind `Proxies` says what the proxies have made of their
 //! configuration: `state` is `Programmed` (the default), `Pending`, `NoProxy`, or `Rejected` with a `message` and
-//! optionally the one `resource` that was refused.
+//! optionally the one `resource` that was refused. What objects refer to and the file does not hold does not exist; with
+//! `unanswered: true` the API server has not answered for it yet.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use alb_config::server::ResourceState;
 use alb_controller::plan::{Action, plan};
 use alb_controller::translate::{Progress, ProxyTemplate, Settings, Translation, translate};
-use alb_controller::world::{Watched, World};
+use alb_controller::world::{CaBundle, TlsSecret, Watched, World};
 use kube::core::DynamicObject;
 use rstest::rstest;
 use serde::Deserialize;
@@ -21,6 +22,9 @@ struct Proxies {
     state: String,
     message: String,
     resource: Option<String>,
+    unanswered: bool,
+    /// They are of a version that has no capability.
+    old: bool,
 }
 
 impl Progress for Proxies {
@@ -34,6 +38,10 @@ impl Progress for Proxies {
             "Rejected" => ResourceState::Rejected { message: self.message.clone() },
             _ => ResourceState::Programmed,
         }
+    }
+
+    fn can(&self, _: &str, _: &str) -> bool {
+        !self.old
     }
 }
 
@@ -69,9 +77,30 @@ fn build(documents: Vec<Value>) -> (World, Proxies) {
             proxies = serde_json::from_value(value).unwrap();
             continue;
         }
-        let watched = Watched::ALL.into_iter().find(|watched| watched.resource().kind == kind);
         let object: DynamicObject = serde_json::from_value(value).unwrap();
+        let is_identity = object.metadata.name.as_deref() == Some(alb_api::names::IDENTITY_SECRET);
+        let watched = Watched::ALL.into_iter().find(|watched| {
+            watched.resource().kind == kind
+                && (*watched != Watched::Identity || is_identity)
+                && (*watched != Watched::Certificate || !is_identity)
+        });
         world.apply(watched.unwrap_or_else(|| panic!("{kind} is not watched")), object);
+    }
+    // The API server has answered for everything that is referred to, which may be found out in two steps.
+    for _ in 0..2 {
+        let references = translate(&world, &settings(), &proxies).references;
+        for (kind, key) in references.into_iter().filter(|_| !proxies.unanswered) {
+            match kind {
+                Watched::Pod => drop(world.know_pods(&key.namespace)),
+                Watched::Certificate if !world.tls_secrets.contains_key(&key) => {
+                    world.set_tls_secret(key, TlsSecret::Absent);
+                }
+                Watched::ConfigMap if !world.ca_bundles.contains_key(&key) => {
+                    world.set_ca_bundle(key, CaBundle::Absent);
+                }
+                _ => {}
+            }
+        }
     }
     (world, proxies)
 }
@@ -81,7 +110,10 @@ fn render(translation: &Translation) -> Value {
     let resources = |snapshot: &alb_config::Snapshot| -> serde_json::Map<String, Value> {
         snapshot
             .resources()
-            .map(|(name, kind)| (name.to_owned(), serde_json::to_value(kind).unwrap()))
+            .map(|(name, kind)| {
+                let unknown = if snapshot.is_unknown(name) { " (for proxies that hold nothing)" } else { "" };
+                (format!("{name}{unknown}"), serde_json::to_value(kind).unwrap())
+            })
             .collect()
     };
     let mut rendered = json!({
@@ -102,10 +134,17 @@ fn render(translation: &Translation) -> Value {
             .map(|warning| format!("{:?} {}: {}: {}", warning.subject.kind, warning.subject.key, warning.reason, warning.message))
             .collect::<Vec<_>>(),
     });
+    let references = |wanted: Watched| -> Value {
+        let of_kind = translation.references.iter().filter(|(kind, _)| *kind == wanted);
+        of_kind.map(|(_, key)| key.to_string()).collect()
+    };
+    if references(Watched::Certificate) != json!([]) {
+        rendered["secrets"] = references(Watched::Certificate);
+    }
     let policies = &translation.statuses.backend_tls_policies;
     if !policies.is_empty() {
         rendered["statuses"]["backendTlsPolicies"] = named(policies);
-        rendered["configMaps"] = translation.config_maps.iter().map(ToString::to_string).collect();
+        rendered["configMaps"] = references(Watched::ConfigMap);
     }
     rendered
 }
@@ -174,6 +213,21 @@ fn a_plan_carried_out_leaves_nothing_to_plan(#[files("tests/golden/*.yaml")] pat
     let (world, proxies) = build(objects);
     let again = plan(&world, &translate(&world, &settings(), &proxies), at(60));
     assert_eq!(again, []);
+}
+
+/// What is made for a Gateway carries what it asks for, and what the controller knows it by.
+#[test]
+fn labels_and_annotations_of_infrastructure_are_those_of_the_frontend() {
+    let (world, proxies) =
+        load(&concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/infrastructure.yaml").into());
+    let translation = translate(&world, &settings(), &proxies);
+    let service = translation.services.values().next().unwrap();
+    let (labels, annotations) = (&service["metadata"]["labels"], &service["metadata"]["annotations"]);
+    assert_eq!(labels["team"], "a");
+    assert_eq!(labels["app.kubernetes.io/managed-by"], "alb-controller");
+    assert_eq!(annotations["example.com/cost"], "low");
+    assert_eq!(annotations["alb.networking.azure.io/gateway"], "apps/gateway");
+    assert_eq!(annotations["alb.networking.azure.io/load-balancer"], "alb-test-infra/alb-test");
 }
 
 /// The views of `world` are our own; the Gateway API's types are the reference for their field names.

@@ -1,8 +1,11 @@
 //! The admin server: `/healthz`, `/readyz`, `/metrics`, and the program's own JSON pages. Plain HTTP/1.1, port 8081.
+//!
+//! The program's own pages tell what all tenants have configured: they are answered only over the pod's loopback, which
+//! `kubectl port-forward` reaches (and so asks the API server for permission) and other pods do not.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +51,7 @@ impl Admin {
         Self { readiness, registry, pages: BTreeMap::new() }
     }
 
-    /// Adds a page: GET `path` (`/debug/world`, say) answers with what `page` returns, as JSON.
+    /// Adds a page: GET `path` (`/debug/world`, say) over loopback answers with what `page` returns, as JSON.
     #[must_use]
     pub fn json<F, R>(mut self, path: impl Into<String>, page: F) -> Self
     where
@@ -76,10 +79,10 @@ impl Admin {
                 accepted = accept => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let (this, shutdown) = (Arc::clone(&this), shutdown.clone());
                     tokio::spawn(async move {
-                        this.connection(stream, shutdown).await;
+                        this.connection(stream, peer.ip(), shutdown).await;
                         drop(slot);
                     });
                 }
@@ -92,10 +95,10 @@ impl Admin {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream, shutdown: CancellationToken) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: IpAddr, shutdown: CancellationToken) {
         let service = service_fn(move |request: Request<Incoming>| {
             let this = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(this.answer(request.method(), request.uri().path()).await) }
+            async move { Ok::<_, Infallible>(this.answer(peer, request.method(), request.uri().path()).await) }
         });
         let mut server = hyper::server::conn::http1::Builder::new();
         server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(16 * 1024);
@@ -109,7 +112,7 @@ impl Admin {
     }
 
     /// The answer to one request.
-    async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    async fn answer(&self, peer: IpAddr, method: &Method, path: &str) -> Response<Full<Bytes>> {
         if method != Method::GET && method != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -139,6 +142,10 @@ impl Admin {
                 }
             }
             _ => match self.pages.get(path) {
+                Some(_) if !peer.to_canonical().is_loopback() => text(
+                    StatusCode::FORBIDDEN,
+                    format!("{path} is answered over loopback only: use kubectl port-forward\n"),
+                ),
                 Some(page) => typed(StatusCode::OK, "application/json", page().await.to_string().into()),
                 None => text(StatusCode::NOT_FOUND, self.index(path)),
             },
@@ -232,6 +239,25 @@ mod tests {
         assert!(answer.contains("application/json") && answer.ends_with(r#"{"gateways":2}"#), "{answer}");
         let answer = get(server.address, "/debug").await;
         assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("/debug/world"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn pages_of_the_program_are_for_loopback_and_the_others_for_everybody() {
+        let admin = Admin::new(Readiness::new(), Registry::default())
+            .json("/debug/world", || async { serde_json::json!({"gateways": 2}) });
+        let status = async |peer: &str, path| {
+            let peer = peer.parse().unwrap();
+            admin.answer(peer, &Method::GET, path).await.status()
+        };
+        for peer in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(status(peer, "/debug/world").await, StatusCode::OK, "{peer}");
+        }
+        for peer in ["10.244.0.7", "fd00::7", "::ffff:10.244.0.7"] {
+            assert_eq!(status(peer, "/debug/world").await, StatusCode::FORBIDDEN, "{peer}");
+            for path in ["/healthz", "/readyz", "/metrics"] {
+                assert_eq!(status(peer, path).await, StatusCode::OK, "{peer} {path}");
+            }
+        }
     }
 
     #[tokio::test]

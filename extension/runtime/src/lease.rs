@@ -14,6 +14,7 @@ mod record;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -33,14 +34,18 @@ struct State {
     /// Until when a leader may act as one.
     until: watch::Sender<Option<Instant>>,
     holder: watch::Sender<Option<String>>,
+    /// How long after that what it has begun may go on.
+    grace: Duration,
 }
 
 impl Leadership {
-    fn new() -> Self {
+    fn new(config: &LeaseConfig) -> Self {
         let state = State {
             leading: watch::Sender::new(false),
             until: watch::Sender::new(None),
             holder: watch::Sender::new(None),
+            // Half: the other half is for clocks that do not run alike, and for what is still on the wire.
+            grace: config.lease_duration.saturating_sub(config.renew_deadline) / 2,
         };
         Self { state: Arc::new(state) }
     }
@@ -51,6 +56,14 @@ impl Leadership {
     #[must_use]
     pub fn is_leader(&self) -> bool {
         *self.state.leading.borrow() && self.state.until.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// When a request that this leader sends now must have been answered or given up: well before another may lead. `None`
+    /// when it does not lead.
+    #[must_use]
+    pub fn acts_until(&self) -> Option<Instant> {
+        let until = *self.state.until.borrow();
+        until.filter(|_| self.is_leader()).map(|until| until + self.state.grace)
     }
 
     /// Follows the election: true when this process starts to lead, false when it stops.

@@ -5,6 +5,7 @@
 
 pub mod envoy;
 mod error;
+pub(crate) mod forwarded;
 pub mod frontend;
 mod hang_up;
 pub mod inside;

@@ -28,3 +28,18 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- fail (printf "lease.retryPeriod is %v s: expected, with a fifth more for jitter, less than lease.renewDeadline, %v s: a leader must get at least one try to renew" $lease.retryPeriod $lease.renewDeadline) }}
 {{- end }}
 {{- end }}
+
+{{- define "extension.presets" -}}
+small: {requests: {cpu: 50m, memory: 64Mi}, limits: {cpu: 50m, memory: 64Mi}}
+medium: {requests: {cpu: 100m, memory: 64Mi}, limits: {memory: 128Mi}}
+large: {requests: {cpu: 200m, memory: 128Mi}, limits: {memory: 256Mi}}
+{{- end }}
+
+{{- /* Resources, or those of the preset. */ -}}
+{{- define "extension.resources" -}}
+{{- $resources := .Values.resources | default dict }}
+{{- if not $resources }}
+{{- $resources = get (include "extension.presets" . | fromYaml) (.Values.resourcesPreset | default "none") | default dict }}
+{{- end }}
+{{- toJson $resources }}
+{{- end }}

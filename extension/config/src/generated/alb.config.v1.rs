@@ -31,6 +31,10 @@ pub struct Node {
     pub load_balancer: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
+    /// What it can do that older proxies cannot ("tls-listeners"): resources that need it are not sent to others, and what
+    /// rests on them is not Programmed while such a proxy is connected.
+    #[prost(string, repeated, tag = "4")]
+    pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -61,7 +65,7 @@ pub struct Resource {
     /// Hash of the content: the same on every controller replica.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "resource::Kind", tags = "10, 11, 12, 13")]
+    #[prost(oneof = "resource::Kind", tags = "10, 11, 12, 13, 14")]
     pub kind: ::core::option::Option<resource::Kind>,
 }
 /// Nested message and enum types in `Resource`.
@@ -77,6 +81,9 @@ pub mod resource {
         Backend(super::Backend),
         #[prost(message, tag = "13")]
         Secret(super::Secret),
+        /// Needs the capability "tls-listeners".
+        #[prost(message, tag = "14")]
+        Certificate(super::Certificate),
     }
 }
 /// One Gateway: an address of its own, one or more listeners.
@@ -91,6 +98,20 @@ pub struct Frontend {
     pub gateway: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
     pub listeners: ::prost::alloc::vec::Vec<Listener>,
+    /// Listeners that terminate TLS (protocol HTTPS). A field of its own, so that a proxy that does not know it does not serve
+    /// them in clear text.
+    #[prost(message, repeated, tag = "4")]
+    pub tls_listeners: ::prost::alloc::vec::Vec<TlsListener>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TlsListener {
+    /// Bind port, port and hostname, as for any other.
+    #[prost(message, optional, tag = "1")]
+    pub listener: ::core::option::Option<Listener>,
+    /// Resource names of Certificates ("certificate/..."), in the order of the Gateway's certificateRefs.
+    #[prost(string, repeated, tag = "2")]
+    pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -320,6 +341,20 @@ pub struct Secret {
     #[prost(bytes = "vec", tag = "3")]
     #[serde(serialize_with = "crate::secret::pem")]
     pub trust_bundle: ::prost::alloc::vec::Vec<u8>,
+}
+/// A certificate to show to clients (Gateway API, ListenerTLSConfig.certificateRefs).
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Certificate {
+    /// PEM: leaf first.
+    #[prost(bytes = "vec", tag = "1")]
+    #[serde(serialize_with = "crate::secret::pem")]
+    pub certificate_chain: ::prost::alloc::vec::Vec<u8>,
+    /// PEM, PKCS#8 or PKCS#1/SEC1.
+    #[prost(bytes = "vec", tag = "2")]
+    #[serde(serialize_with = "crate::secret::redacted")]
+    pub private_key: ::prost::alloc::vec::Vec<u8>,
 }
 /// Generated client implementations.
 pub mod configuration_client {

@@ -2,7 +2,8 @@
 
 use super::acks::{Acks, ProxyState};
 use crate::Snapshot;
-use std::collections::HashMap;
+use crate::proto::Node;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -84,12 +85,13 @@ impl Hub {
     }
 
     /// Registers a stream; it disappears from the acknowledgements when the guard is dropped.
-    pub(super) fn register(&self, load_balancer: &str, node: &str) -> Registration {
+    pub(super) fn register(&self, node: &Node, capabilities: &BTreeSet<String>) -> Registration {
         let stream = self.inner.streams.fetch_add(1, Ordering::Relaxed);
         let registration =
-            Registration { hub: self.clone(), load_balancer: load_balancer.to_owned(), stream };
+            Registration { hub: self.clone(), load_balancer: node.load_balancer.clone(), stream };
         registration.report(ProxyState {
-            node: node.to_owned(),
+            node: node.id.clone(),
+            capabilities: capabilities.clone(),
             acknowledged: None,
             refused: Default::default(),
             refused_snapshot: None,

@@ -7,6 +7,7 @@ use crate::MAX_MESSAGE_BYTES;
 use crate::proto::configuration_server::{Configuration, ConfigurationServer};
 use crate::proto::{DeltaRequest, DeltaResponse, Node};
 use futures::Stream;
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -24,11 +25,13 @@ pub trait Authenticate: Send + Sync + 'static {
     async fn authenticate(&self, token: &str) -> Result<Caller, Refusal>;
 }
 
-/// An authenticated proxy.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// An authenticated proxy: what it may say of itself in [`Node`], and no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Pod name from the token, when it is bound to a pod: `Node.id` must then be the same.
-    pub pod: Option<String>,
+    /// Name of its pod.
+    pub pod: String,
+    /// The only load balancer whose configuration it may have.
+    pub load_balancer: String,
 }
 
 /// Why a stream is refused.
@@ -107,7 +110,8 @@ async fn drive(
     responses: &mpsc::Sender<Result<DeltaResponse, Status>>,
 ) -> Result<(), Status> {
     let Some(first) = requests.message().await? else { return Ok(()) };
-    let node = first.node.unwrap_or_default();
+    let mut node = first.node.unwrap_or_default();
+    let capabilities: BTreeSet<String> = std::mem::take(&mut node.capabilities).into_iter().collect();
     check(&node, &caller)?;
     tracing::info!(
         node = node.id,
@@ -116,8 +120,8 @@ async fn drive(
         "proxy connected"
     );
 
-    let mut session = Session::new(first.initial_versions);
-    let registration = hub.register(&node.load_balancer, &node.id);
+    let mut session = Session::new(first.initial_versions).capable_of(capabilities.clone());
+    let registration = hub.register(&node, &capabilities);
     let mut snapshots = hub.snapshots(&node.load_balancer);
     let mut serving = hub.serving();
     snapshots.mark_changed();
@@ -149,7 +153,7 @@ async fn drive(
                 snapshot.and_then(|snapshot| session.publish(snapshot))
             }
         };
-        registration.report(state(&session, &node));
+        registration.report(state(&session, &node, &capabilities));
         if let Some(response) = response
             && responses.send(Ok(response)).await.is_err()
         {
@@ -164,12 +168,16 @@ fn check(node: &Node, caller: &Caller) -> Result<(), Status> {
     if node.id.is_empty() || node.load_balancer.is_empty() {
         return Err(Status::invalid_argument("the first message must carry node.id and node.load_balancer"));
     }
-    match &caller.pod {
-        Some(pod) if *pod != node.id => {
-            Err(Status::permission_denied(format!("the token belongs to pod {pod}, not to {}", node.id)))
-        }
-        _ => Ok(()),
+    if node.id != caller.pod {
+        let message = format!("the token belongs to pod {}, not to {}", caller.pod, node.id);
+        return Err(Status::permission_denied(message));
     }
+    if node.load_balancer != caller.load_balancer {
+        let Caller { pod, load_balancer } = caller;
+        let message = format!("pod {pod} serves {load_balancer}, not {}", node.load_balancer);
+        return Err(Status::permission_denied(message));
+    }
+    Ok(())
 }
 
 /// Feeds an answer of the proxy to the session.
@@ -185,12 +193,13 @@ fn receive(session: &mut Session, request: DeltaRequest, node: &Node) {
 }
 
 /// What the session knows of the proxy.
-fn state(session: &Session, node: &Node) -> ProxyState {
+fn state(session: &Session, node: &Node, capabilities: &BTreeSet<String>) -> ProxyState {
     let refused = session.refusals().map(|(name, version, message)| {
         (name.to_owned(), Rejection { version: version.to_owned(), message: message.to_owned() })
     });
     ProxyState {
         node: node.id.clone(),
+        capabilities: capabilities.clone(),
         acknowledged: session.acknowledged().cloned(),
         refused: refused.collect(),
         refused_snapshot: session.refused_snapshot().cloned(),

@@ -1,8 +1,8 @@
 //! One proxy's stream as a pure state machine: snapshots and requests in, responses and acknowledgements out.
 
-use crate::Snapshot;
 use crate::proto::{DeltaRequest, DeltaResponse, Error, Resource};
-use std::collections::{BTreeMap, HashMap};
+use crate::{Kind, Snapshot, capability};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 #[cfg(test)]
@@ -18,6 +18,8 @@ pub struct Session {
     known: HashMap<Arc<str>, Arc<str>>,
     /// The newest snapshot that it should hold.
     target: Option<Snapshot>,
+    /// Names under which it may hold something else than that: nothing else is looked at.
+    differing: BTreeSet<Arc<str>>,
     /// The response it has not answered yet.
     pending: Option<Pending>,
     /// Resources that it refused: not sent again until their version changes.
@@ -26,6 +28,8 @@ pub struct Session {
     refused_snapshot: Option<(Snapshot, String)>,
     /// The snapshot it holds, but for refused resources.
     acknowledged: Option<Snapshot>,
+    /// What the proxy can do: resources that need more are not sent.
+    capabilities: BTreeSet<String>,
     /// Whether any response was sent. The first one is sent even when it is empty: it tells a proxy that what
     /// it holds is complete.
     answered: bool,
@@ -38,6 +42,8 @@ struct Pending {
     snapshot: Snapshot,
     updates: Vec<(Arc<str>, Arc<str>)>,
     removals: Vec<Arc<str>>,
+    /// What was looked at, and is to be looked at again if it is refused.
+    examined: BTreeSet<Arc<str>>,
 }
 
 /// What a request of the proxy meant.
@@ -60,16 +66,25 @@ pub enum Acknowledgement {
 }
 
 impl Session {
+    /// This session, with a proxy that says it can do this (`Node.capabilities`).
+    #[must_use]
+    pub fn capable_of(self, capabilities: impl IntoIterator<Item = String>) -> Self {
+        Self { capabilities: capabilities.into_iter().collect(), ..self }
+    }
+
     /// Starts a session with what the proxy says it holds (`DeltaRequest.initial_versions`).
     pub fn new(initial: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self {
-            known: initial.into_iter().map(|(name, version)| (name.into(), version.into())).collect(),
-            ..Self::default()
-        }
+        let known: HashMap<Arc<str>, Arc<str>> =
+            initial.into_iter().map(|(name, version)| (name.into(), version.into())).collect();
+        Self { differing: known.keys().cloned().collect(), known, ..Self::default() }
     }
 
     /// Sets what the proxy should hold and returns the response to send now, if any.
     pub fn publish(&mut self, snapshot: Snapshot) -> Option<DeltaResponse> {
+        match &self.target {
+            Some(target) => self.differing.extend(target.differences(&snapshot)),
+            None => self.differing.extend(snapshot.names().cloned()),
+        }
         self.target = Some(snapshot);
         self.next_response()
     }
@@ -95,12 +110,27 @@ impl Session {
         if self.refused_snapshot.as_ref().is_some_and(|(refused, _)| *refused == target) {
             return None;
         }
-        let mut updates = Vec::new();
-        let mut resources = Vec::new();
-        for (name, version, kind) in target.entries() {
-            let held = self.known.get(name) == Some(version);
+        let examined = std::mem::take(&mut self.differing);
+        let (mut updates, mut resources, mut removals) = (Vec::new(), Vec::new(), Vec::new());
+        for name in &examined {
+            let held = self.known.get(name);
+            let Some(stored) = target.stored(name) else {
+                removals.extend(held.map(|_| name.clone()));
+                continue;
+            };
+            let version = &stored.version;
+            // What it holds is better than what nobody knows.
+            let keeps = stored.unknown && held.is_some();
             let refused = self.refused.get(name).is_some_and(|(refused, _)| refused == version);
-            if !held && !refused {
+            if refused {
+                self.differing.insert(name.clone());
+            }
+            if let Some(kind) = &stored.kind
+                && needs(kind).is_none_or(|capability| self.capabilities.contains(capability))
+                && held != Some(version)
+                && !keeps
+                && !refused
+            {
                 updates.push((name.clone(), version.clone()));
                 resources.push(Resource {
                     name: name.to_string(),
@@ -109,9 +139,6 @@ impl Session {
                 });
             }
         }
-        let mut removals: Vec<Arc<str>> =
-            self.known.keys().filter(|name| target.version(name).is_none()).cloned().collect();
-        removals.sort();
         if self.answered && updates.is_empty() && removals.is_empty() {
             // A change that it refused may have been taken back: it holds what is wanted now, and has nothing to answer.
             self.holds(target);
@@ -121,7 +148,7 @@ impl Session {
         self.next_nonce += 1;
         let nonce = self.next_nonce.to_string();
         let removed = removals.iter().map(ToString::to_string).collect();
-        self.pending = Some(Pending { nonce: nonce.clone(), snapshot: target, updates, removals });
+        self.pending = Some(Pending { nonce: nonce.clone(), snapshot: target, updates, removals, examined });
         Some(DeltaResponse { nonce, resources, removed })
     }
 
@@ -159,6 +186,7 @@ impl Session {
 
     fn refused(&mut self, pending: Pending, error: Error) -> Acknowledgement {
         let mut named = false;
+        self.differing.extend(pending.examined);
         for name in error.resources {
             // Only what was in the response: a name from elsewhere would hold back an innocent resource.
             if let Some((name, version)) = pending.updates.iter().find(|(update, _)| **update == *name) {
@@ -171,4 +199,9 @@ impl Session {
         }
         Acknowledgement::Refused { snapshot: pending.snapshot, message: error.message }
     }
+}
+
+/// What a proxy must be able to do to be given such a resource.
+fn needs(kind: &Kind) -> Option<&'static str> {
+    matches!(kind, Kind::Certificate(_)).then_some(capability::TLS_LISTENERS)
 }

@@ -1,6 +1,7 @@
 //! The leader's duties against a fake API server, on tokio's paused clock.
 
 use super::*;
+use crate::authority::SPREAD;
 use crate::request::LIMIT;
 use alb_runtime::fake_api::{FakeApi, Lost, Weather};
 use alb_runtime::lease::{Election, LeaseConfig};
@@ -147,17 +148,47 @@ async fn a_stored_authority_is_used_if_it_is_whole_and_replaced_if_it_is_not() {
     }
 }
 
+/// Clients trust it: it is put back as it was, and nobody notices.
 #[tokio::test(start_paused = true)]
-async fn an_authority_that_is_damaged_while_it_is_used_is_replaced_soon() {
+async fn an_authority_that_is_damaged_or_deleted_while_it_is_used_is_put_back_soon() {
     let api = cluster();
     let mut serving = lead(&api, api.client());
     within(PATIENCE, &api, is_set_up).await;
-    let (before, begun) = (api.get(BUNDLE).unwrap(), Instant::now());
+    let (bundle, whole) = (api.get(BUNDLE).unwrap(), api.get(SECRET).unwrap()["data"].clone());
     serving.mark_unchanged();
-    let mut damaged = api.get(SECRET).unwrap();
-    damaged["data"]["ca.key"] = json!("");
-    api.put(SECRET, damaged);
-    within(PATIENCE, &api, |api| api.get(BUNDLE).is_some_and(|now| now["data"] != before["data"])).await;
-    assert!(begun.elapsed() <= LOOK + LIMIT, "{:?}", begun.elapsed());
-    assert!(serving.has_changed().unwrap(), "the server has a certificate of the new one");
+    for damage in ["key", "object"] {
+        let begun = Instant::now();
+        match damage {
+            "key" => {
+                let mut damaged = api.get(SECRET).unwrap();
+                damaged["data"]["ca.key"] = json!("");
+                api.put(SECRET, damaged);
+            }
+            _ => api.delete(SECRET),
+        }
+        within(PATIENCE, &api, |api| api.get(SECRET).is_some_and(|now| now["data"] == whole)).await;
+        assert!(begun.elapsed() <= LOOK + LIMIT, "{:?}", begun.elapsed());
+        assert_eq!(api.get(BUNDLE).unwrap(), bundle);
+        assert!(!serving.has_changed().unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_issues_after_its_certificate_has_been_in_the_config_map_for_a_while() {
+    let old = Authority::generate(Timestamp::now() - Duration::from_secs(300 * 24 * 3600)).unwrap();
+    let api = cluster();
+    api.put(SECRET, secret(&old));
+    let mut serving = lead(&api, api.client());
+    within(PATIENCE, &api, is_set_up).await;
+    let current = || stored(&serde_json::from_value(api.get(SECRET).unwrap()).unwrap()).unwrap();
+    let announced = current();
+    assert!(announced.issues_as(&old) && !announced.next.certificate.is_empty());
+    let bundle = api.get(BUNDLE).unwrap();
+    assert_eq!(bundle["data"]["ca.crt"], announced.bundle());
+    serving.mark_unchanged();
+    let begun = Instant::now();
+    timeout(SPREAD * 2, serving.changed()).await.unwrap().unwrap();
+    assert!(begun.elapsed() >= SPREAD - LOOK, "{:?}", begun.elapsed());
+    assert_eq!(current().certificate, announced.next.certificate);
+    assert_eq!(current().previous, old.certificate);
 }

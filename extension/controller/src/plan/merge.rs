@@ -7,8 +7,9 @@
 use crate::translate::{
     Condition, GatewayStatus, ParentStatus, PolicyStatus, RouteStatus, Settling, complete,
 };
-use crate::world::{BackendTlsPolicy, Gateway, HttpRoute, Object, ParentRef};
-use alb_api::messages::condition;
+use crate::world::{BackendTlsPolicy, Gateway, GatewayClass, HttpRoute, LoadBalancer, Object, ParentRef};
+use alb_api::features;
+use alb_api::messages::{condition, reason};
 #[cfg(not(feature = "faults"))]
 use alb_api::names;
 use jiff::Timestamp;
@@ -16,12 +17,13 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 /// Condition types that are ours alone to set on the objects we answer for.
-const OURS: [&str; 5] = [
+const OURS: [&str; 6] = [
     condition::ACCEPTED,
     condition::PROGRAMMED,
     condition::RESOLVED_REFS,
     condition::CONFLICTED,
     condition::DEPLOYMENT,
+    condition::PARTIALLY_INVALID,
 ];
 
 #[cfg(feature = "faults")]
@@ -45,23 +47,54 @@ const fn reference_to(parent: &ParentRef) -> &ParentRef {
     parent
 }
 
-/// Status of an object that has nothing but conditions. `None` when it is as it should be.
-pub(super) fn conditions_only<T>(object: &Object<T>, desired: &[Condition], now: Timestamp) -> Option<Value> {
-    let current = array(&object.status, "conditions");
-    let merged = conditions(current, desired, object.meta.generation, now);
-    (merged != current).then(|| json!({"conditions": merged}))
+/// What a status should be.
+#[derive(Debug, PartialEq)]
+pub(super) struct Merged {
+    /// As it is to be written.
+    pub(super) status: Value,
+    /// Whether it may wait.
+    pub(super) settling: Settling,
 }
 
-/// Status of a Gateway, and whether it may wait. `None` when it is as it should be.
-pub(super) fn gateway(
-    object: &Object<Gateway>,
-    desired: &GatewayStatus,
+/// Status of a GatewayClass. `None` when it is as it should be.
+pub(super) fn gateway_class(
+    object: &Object<GatewayClass>,
+    desired: &[Condition],
     now: Timestamp,
-) -> Option<(Value, Settling)> {
+) -> Option<Merged> {
+    let current = array(&object.status, "conditions");
+    let merged = conditions(current, desired, object.meta.generation, now);
+    let features: Vec<Value> = features::SUPPORTED.iter().map(|name| json!({"name": name})).collect();
+    if merged == current && features == array(&object.status, "supportedFeatures") {
+        return None;
+    }
+    let status = json!({"conditions": merged, "supportedFeatures": features});
+    Some(Merged { status, settling: Settling::No })
+}
+
+/// Status of an ApplicationLoadBalancer. `None` when it is as it should be.
+pub(super) fn load_balancer(
+    object: &Object<LoadBalancer>,
+    desired: &[Condition],
+    now: Timestamp,
+) -> Option<Merged> {
+    let current = array(&object.status, "conditions");
+    let merged = conditions(current, desired, object.meta.generation, now);
+    let settling = match steadied(current, &merged) == current {
+        true => Settling::Connection,
+        false => Settling::No,
+    };
+    let status = json!({"conditions": merged});
+    (merged != current).then_some(Merged { status, settling })
+}
+
+/// Status of a Gateway. `None` when it is as it should be.
+pub(super) fn gateway(object: &Object<Gateway>, desired: &GatewayStatus, now: Timestamp) -> Option<Merged> {
     let generation = object.meta.generation;
     let addresses: Vec<Value> =
         desired.addresses.iter().map(|address| json!({"type": address_type(), "value": address})).collect();
-    let merged = conditions(array(&object.status, "conditions"), &desired.conditions, generation, now);
+    let own = array(&object.status, "conditions");
+    let merged = conditions(own, &desired.conditions, generation, now);
     let current = array(&object.status, "listeners");
     let listeners: Vec<Value> = desired
         .listeners
@@ -83,17 +116,45 @@ pub(super) fn gateway(
         })
         .collect();
     let mut settling = desired.settling;
-    if addresses == array(&object.status, "addresses") && merged == array(&object.status, "conditions") {
-        if listeners == current {
+    if addresses == array(&object.status, "addresses") {
+        if merged == own && listeners == current {
             return None;
         }
-        if differ_in_attached_routes_only(&listeners, current) {
+        if merged == own && differ_in_attached_routes_only(&listeners, current) {
             settling = settling.max(Settling::AttachedRoutes);
+        } else if steadied(own, &merged) == own && steadied_entries(current, &listeners) == current {
+            settling = Settling::Connection;
         }
     }
     // A merge patch takes null as "remove": an empty list would be kept as such.
     let addresses = if addresses.is_empty() { Value::Null } else { Value::Array(addresses) };
-    Some((json!({"addresses": addresses, "conditions": merged, "listeners": listeners}), settling))
+    let status = json!({"addresses": addresses, "conditions": merged, "listeners": listeners});
+    Some(Merged { status, settling })
+}
+
+/// Conditions as they should be, but for those that were true of the same specification and are pending now: these as they
+/// stand. Proxies that restart, or connect to a new leader, are no news unless it lasts.
+fn steadied(current: &[Value], wanted: &[Value]) -> Vec<Value> {
+    let steady = |wanted: &Value| {
+        let before = current.iter().find(|other| other["type"] == wanted["type"])?;
+        let was_true =
+            before["status"] == "True" && before["observedGeneration"] == wanted["observedGeneration"];
+        let waits = (wanted["status"] == "False" && wanted["reason"] == reason::PENDING)
+            || (before["reason"] == reason::READY && wanted["reason"] == reason::IN_PROGRESS);
+        (was_true && waits).then(|| before.clone())
+    };
+    wanted.iter().map(|wanted| steady(wanted).unwrap_or_else(|| wanted.clone())).collect()
+}
+
+/// The same for the conditions of entries that stand at the same places.
+fn steadied_entries(current: &[Value], wanted: &[Value]) -> Vec<Value> {
+    let entries = wanted.iter().enumerate().map(|(index, wanted)| {
+        let current = current.get(index).map(|entry| array(entry, "conditions")).unwrap_or_default();
+        let mut entry = wanted.clone();
+        entry["conditions"] = Value::Array(steadied(current, array(wanted, "conditions")));
+        entry
+    });
+    entries.collect()
 }
 
 fn differ_in_attached_routes_only(listeners: &[Value], others: &[Value]) -> bool {
@@ -105,15 +166,22 @@ fn differ_in_attached_routes_only(listeners: &[Value], others: &[Value]) -> bool
         })
 }
 
-/// Status of a route: our entries among those of other controllers. `None` when they are as they should be.
+/// Status of a route: our entries among those of other controllers, and whether there were none of ours. `None` when they
+/// are as they should be.
 pub(super) fn route(
     object: &Object<HttpRoute>,
     desired: &RouteStatus,
     namespace: &str,
     now: Timestamp,
-) -> Option<Value> {
-    let parents = entries(object, "parents", "parentRef", &desired.parents, namespace, now)?;
-    Some(json!({"parents": parents}))
+) -> Option<(Merged, bool)> {
+    let entries = entries(object, "parents", "parentRef", &desired.parents, namespace, now)?;
+    let current = array(&object.status, "parents");
+    let is_new = !current.iter().any(|entry| entry["controllerName"] == controller_name());
+    let settling = match steadied_entries(current, &entries) == current {
+        true => Settling::Connection,
+        false => desired.settling,
+    };
+    Some((Merged { status: json!({"parents": entries}), settling }, is_new))
 }
 
 /// Status of a policy: our entries among those of other controllers. `None` when they are as they should be.
@@ -122,9 +190,9 @@ pub(super) fn policy(
     desired: &PolicyStatus,
     namespace: &str,
     now: Timestamp,
-) -> Option<Value> {
+) -> Option<Merged> {
     let ancestors = entries(object, "ancestors", "ancestorRef", &desired.ancestors, namespace, now)?;
-    Some(json!({"ancestors": ancestors}))
+    Some(Merged { status: json!({"ancestors": ancestors}), settling: Settling::No })
 }
 
 /// The entries of a list, each of which is some controller's word on the object at one Gateway. `reference` is the
@@ -258,12 +326,13 @@ mod tests {
             }],
             ..GatewayStatus::default()
         };
-        let (status, settling) = gateway(&Object::default(), &desired(1, "a"), at(0)).unwrap();
+        let Merged { status, settling } = gateway(&Object::default(), &desired(1, "a"), at(0)).unwrap();
         assert_eq!(settling, Settling::No, "the first status");
         let object = Object::<Gateway> { status, ..Object::default() };
         assert_eq!(gateway(&object, &desired(1, "a"), at(1)), None);
-        assert_eq!(gateway(&object, &desired(2, "a"), at(1)).unwrap().1, Settling::AttachedRoutes);
-        assert_eq!(gateway(&object, &desired(2, "b"), at(1)).unwrap().1, Settling::No, "a condition, too");
+        let settling = |desired| gateway(&object, &desired, at(1)).unwrap().settling;
+        assert_eq!(settling(desired(2, "a")), Settling::AttachedRoutes);
+        assert_eq!(settling(desired(2, "b")), Settling::No, "a condition, too");
     }
 
     #[test]
@@ -274,10 +343,13 @@ mod tests {
         let meta = Meta { generation: 3, ..Meta::default() };
         let status =
             route(&Object { meta: meta.clone(), ..Object::default() }, &desired, "ns", at(0)).unwrap();
+        assert!(status.1, "nothing has been said yet");
+        let status = status.0.status;
         let written = |path: &str, value: Value| {
             let mut status = status.clone();
             *status.pointer_mut(path).unwrap() = value;
-            route(&Object { meta: meta.clone(), status, ..Object::default() }, &desired, "ns", at(60))
+            let object = Object { meta: meta.clone(), status, ..Object::default() };
+            route(&object, &desired, "ns", at(60)).map(|(merged, _)| merged.status)
         };
         assert_eq!(written("/parents/0/parentRef/name", json!("a")), None);
         assert_eq!(
@@ -301,7 +373,9 @@ mod tests {
         }
         let twice = json!({"parents": [status["parents"][0], status["parents"][0]]});
         let object = Object { meta, status: twice, ..Object::default() };
-        assert_eq!(route(&object, &desired, "ns", at(60)), Some(status), "a duplicate goes");
+        let (merged, is_new) = route(&object, &desired, "ns", at(60)).unwrap();
+        assert_eq!(merged.status, status, "a duplicate goes");
+        assert!(!is_new);
     }
 
     #[test]
@@ -316,7 +390,7 @@ mod tests {
         };
         let wanted = |name: &str| ParentStatus { parent: parent(name), conditions: vec![] };
         let desired = RouteStatus { parents: vec![wanted("new"), wanted("kept")], ..RouteStatus::default() };
-        let patch = route(&object, &desired, "ns", at(0)).unwrap();
+        let patch = route(&object, &desired, "ns", at(0)).unwrap().0.status;
         let names: Vec<&str> = patch["parents"]
             .as_array()
             .unwrap()
@@ -324,5 +398,65 @@ mod tests {
             .filter_map(|p| p["parentRef"]["name"].as_str())
             .collect();
         assert_eq!(names, ["a", "kept", "b", "new"]);
+    }
+
+    /// A route, and a Gateway, that were programmed and are pending now; what else changes is said at once.
+    #[test]
+    fn what_was_programmed_is_not_at_once_said_to_be_pending() {
+        let parent = complete(&ParentRef { name: "a".into(), ..ParentRef::default() }, "ns");
+        let programmed = |status, reason| Condition {
+            r#type: condition::PROGRAMMED,
+            status,
+            reason,
+            message: reason.to_owned(),
+        };
+        let (yes, pending, invalid) = (
+            programmed("True", reason::PROGRAMMED),
+            programmed("False", reason::PENDING),
+            programmed("False", reason::INVALID),
+        );
+        let all = |programmed: &Condition, accepted_message: &str| {
+            vec![accepted("True", accepted_message), programmed.clone()]
+        };
+        let of_route = |conditions| RouteStatus {
+            parents: vec![ParentStatus { parent: parent.clone(), conditions }],
+            settling: Settling::Acknowledgement,
+        };
+        let meta = |generation| Meta { generation, ..Meta::default() };
+        let first = Object { meta: meta(1), ..Object::default() };
+        let written = route(&first, &of_route(all(&yes, "a")), "ns", at(0)).unwrap().0.status;
+        let settling = |generation, conditions| {
+            let object = Object { meta: meta(generation), status: written.clone(), ..Object::default() };
+            route(&object, &of_route(conditions), "ns", at(60)).unwrap().0.settling
+        };
+        assert_eq!(settling(1, all(&pending, "a")), Settling::Connection);
+        assert_eq!(settling(2, all(&pending, "a")), Settling::Acknowledgement, "another specification");
+        assert_eq!(settling(1, all(&pending, "b")), Settling::Acknowledgement, "that is not all");
+        assert_eq!(settling(1, all(&invalid, "a")), Settling::Acknowledgement, "it will not pass");
+
+        let of_gateway = |programmed: &Condition, attached_routes| GatewayStatus {
+            conditions: all(programmed, "a"),
+            listeners: vec![ListenerStatus {
+                name: "http".to_owned(),
+                attached_routes,
+                conditions: all(programmed, "a"),
+                ..ListenerStatus::default()
+            }],
+            ..GatewayStatus::default()
+        };
+        let first = Object { meta: meta(1), ..Object::default() };
+        let status = gateway(&first, &of_gateway(&yes, 1), at(0)).unwrap().status;
+        let object = Object::<Gateway> { meta: meta(1), status, ..Object::default() };
+        let settling = |desired| gateway(&object, &desired, at(60)).unwrap().settling;
+        assert_eq!(settling(of_gateway(&pending, 1)), Settling::Connection);
+        assert_eq!(settling(of_gateway(&pending, 2)), Settling::No);
+        assert_eq!(settling(of_gateway(&invalid, 1)), Settling::No);
+
+        let deployment = |reason| Condition { r#type: "Deployment", ..programmed("True", reason) };
+        let first = Object { meta: meta(1), ..Object::default() };
+        let status = load_balancer(&first, &[deployment(reason::READY)], at(0)).unwrap().status;
+        let object = Object::<LoadBalancer> { meta: meta(1), status, ..Object::default() };
+        let merged = load_balancer(&object, &[deployment(reason::IN_PROGRESS)], at(60)).unwrap();
+        assert_eq!(merged.settling, Settling::Connection);
     }
 }

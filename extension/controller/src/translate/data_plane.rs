@@ -1,33 +1,14 @@
 //! The proxies' Deployments.
 
-use super::Settings;
-use super::load_balancers::LoadBalancer;
+use super::model::LoadBalancer;
+use super::settings::{ProxyTemplate, Settings};
+use super::template::finished;
 use crate::world::{Key, World};
 use alb_api::frontend;
 use alb_api::names::{self, annotation, label};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-
-/// Parameters of the proxies' Deployment, from the chart.
-#[derive(Debug, Clone, Default)]
-pub struct ProxyTemplate {
-    /// Image reference.
-    pub image: String,
-    /// `imagePullPolicy`.
-    pub pull_policy: String,
-    /// Replicas of each load balancer.
-    pub replicas: u32,
-    /// `resources` of the container, as in a pod specification.
-    pub resources: Value,
-    /// ALPN protocol towards mesh services; only tests set it.
-    pub upstream_alpn_for_tests: String,
-    /// What the proxies log (a tracing filter).
-    pub log: String,
-    /// Seconds a terminating proxy lets running requests end.
-    pub drain_seconds: u32,
-}
+use std::sync::Arc;
 
 /// Seconds between a pod's removal from its Service and SIGTERM: until then new connections still arrive.
 const LAME_DUCK_SECONDS: u32 = 3;
@@ -36,64 +17,111 @@ const DRAIN_NOTICE_SECONDS: u32 = 5;
 /// Seconds between the end of the drain and SIGKILL: for closing connections and the last lines of the logs.
 const SLACK_SECONDS: u32 = 10;
 
-/// The Deployments of all load balancers.
-pub(super) fn deployments(
-    load_balancers: &[LoadBalancer],
-    world: &World,
-    settings: &Settings,
-) -> BTreeMap<Key, Value> {
-    load_balancers
-        .iter()
-        .map(|lb| {
-            let name = frontend::proxy_deployment_name(&lb.id);
-            (
-                Key::new(names::DATA_PLANE_NAMESPACE, &name),
-                finished(deployment(&name, &lb.id, &settings.proxy), world),
-            )
-        })
-        .collect()
+/// What is made for each load balancer.
+pub(super) struct Objects {
+    pub(super) deployments: BTreeMap<Key, Value>,
+    pub(super) disruption_budgets: BTreeMap<Key, Value>,
+    pub(super) autoscalers: BTreeMap<Key, Value>,
 }
 
-fn deployment(name: &str, load_balancer: &str, template: &ProxyTemplate) -> Value {
+/// The objects of all load balancers.
+pub(super) fn objects(load_balancers: &[Arc<LoadBalancer>], world: &World, settings: &Settings) -> Objects {
+    let template = &settings.proxy;
+    let each = |manifest: &dyn Fn(&str, &str) -> Option<Value>| -> BTreeMap<Key, Value> {
+        let manifests = load_balancers.iter().filter_map(|lb| {
+            let name = frontend::proxy_deployment_name(&lb.id);
+            let manifest = finished(manifest(&name, &lb.id)?, world);
+            Some((Key::new(names::DATA_PLANE_NAMESPACE, name), manifest))
+        });
+        manifests.collect()
+    };
+    let mut deployments = each(&|name, id| Some(deployment(name, id, template)));
+    if let Some(autoscaling) = &template.autoscaling {
+        // As many as there are: the number is the autoscaler's. It is no part of what the manifest's hash is of.
+        for (key, manifest) in &mut deployments {
+            let current = world.deployments.get(key).map_or(0, |object| object.spec.replicas);
+            let least = autoscaling.min_replicas;
+            manifest["spec"]["replicas"] = current.clamp(least, autoscaling.max_replicas.max(least)).into();
+        }
+    }
+    Objects {
+        deployments,
+        disruption_budgets: each(&|name, id| {
+            let max_unavailable = template.max_unavailable.as_ref()?;
+            let selector = json!({"matchLabels": selector(id)});
+            let spec = json!({"maxUnavailable": max_unavailable, "selector": selector});
+            Some(manifest("policy/v1", "PodDisruptionBudget", name, id, spec))
+        }),
+        autoscalers: each(&|name, id| {
+            let autoscaling = template.autoscaling.as_ref()?;
+            let target = autoscaling.target_cpu_utilization_percentage;
+            let spec = json!({
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+                "minReplicas": autoscaling.min_replicas,
+                "maxReplicas": autoscaling.max_replicas,
+                "metrics": [{
+                    "type": "Resource",
+                    "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": target}},
+                }],
+            });
+            Some(manifest("autoscaling/v2", "HorizontalPodAutoscaler", name, id, spec))
+        }),
+    }
+}
+
+/// Labels of the proxies of a load balancer, by which they are known.
+fn selector(load_balancer: &str) -> Value {
     let value = frontend::load_balancer_label(load_balancer);
-    let selector = json!({"app.kubernetes.io/name": "alb-proxy", label::LOAD_BALANCER: value});
-    // Never in the mesh, whatever becomes of the namespace's labels: the proxy speaks mTLS itself.
-    let pod_labels = json!({
-        "app.kubernetes.io/name": "alb-proxy",
-        label::LOAD_BALANCER: value,
-        "sidecar.istio.io/inject": "false",
-    });
+    json!({"app.kubernetes.io/name": "alb-proxy", label::LOAD_BALANCER: value})
+}
+
+fn manifest(api_version: &str, kind: &str, name: &str, load_balancer: &str, spec: Value) -> Value {
     json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
+        "apiVersion": api_version,
+        "kind": kind,
         "metadata": {
             "name": name,
             "namespace": names::DATA_PLANE_NAMESPACE,
             "labels": {
                 label::MANAGED_BY: label::MANAGED_BY_VALUE,
                 "app.kubernetes.io/name": "alb-proxy",
-                label::LOAD_BALANCER: value,
+                label::LOAD_BALANCER: frontend::load_balancer_label(load_balancer),
             },
             "annotations": {annotation::LOAD_BALANCER: load_balancer},
         },
-        "spec": {
-            "replicas": template.replicas,
-            "revisionHistoryLimit": 2,
-            "selector": {"matchLabels": selector},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "template": {
-                "metadata": {
-                    "labels": pod_labels,
-                    "annotations": {annotation::LOAD_BALANCER: load_balancer},
-                },
-                "spec": pod(load_balancer, &selector, template),
-            },
-        },
+        "spec": spec,
     })
 }
 
+fn deployment(name: &str, load_balancer: &str, template: &ProxyTemplate) -> Value {
+    let value = frontend::load_balancer_label(load_balancer);
+    let selector = selector(load_balancer);
+    // Never in the mesh, whatever becomes of the namespace's labels: the proxy speaks mTLS itself.
+    let pod_labels = json!({
+        "app.kubernetes.io/name": "alb-proxy",
+        label::LOAD_BALANCER: value,
+        "sidecar.istio.io/inject": "false",
+    });
+    let mut spec = json!({
+        "revisionHistoryLimit": 2,
+        "selector": {"matchLabels": selector},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {
+            "metadata": {
+                "labels": pod_labels,
+                "annotations": {annotation::LOAD_BALANCER: load_balancer},
+            },
+            "spec": pod(load_balancer, &selector, template),
+        },
+    });
+    if template.autoscaling.is_none() {
+        spec["replicas"] = template.replicas.into();
+    }
+    manifest("apps/v1", "Deployment", name, load_balancer, spec)
+}
+
 fn pod(load_balancer: &str, selector: &Value, template: &ProxyTemplate) -> Value {
-    json!({
+    let mut pod = json!({
         "serviceAccountName": names::PROXY_SERVICE_ACCOUNT,
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
@@ -152,7 +180,17 @@ fn pod(load_balancer: &str, selector: &Value, template: &ProxyTemplate) -> Value
                 }},
             ]},
         }],
-    })
+    });
+    for (field, value) in template.scheduling.as_object().into_iter().flatten() {
+        pod[field] = value.clone();
+    }
+    // Whom to spread is not for the chart's user to know.
+    for constraint in pod["topologySpreadConstraints"].as_array_mut().into_iter().flatten() {
+        if constraint["labelSelector"].is_null() {
+            constraint["labelSelector"] = json!({"matchLabels": selector});
+        }
+    }
+    pod
 }
 
 fn environment(load_balancer: &str, template: &ProxyTemplate) -> Vec<Value> {
@@ -181,29 +219,6 @@ fn environment(load_balancer: &str, template: &ProxyTemplate) -> Vec<Value> {
     #[cfg(feature = "faults")]
     environment.extend(crate::faults::environment());
     environment
-}
-
-/// Names the owner of a manifest, so that the object goes when the chart does, and puts its hash into the annotations:
-/// what does not carry the same hash must be written.
-pub(super) fn finished(mut manifest: Value, world: &World) -> Value {
-    if let (Some(owner), Some(metadata)) = (&world.owner, manifest["metadata"].as_object_mut()) {
-        let reference = json!({
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "name": names::PROXY_SERVICE_ACCOUNT,
-            "uid": owner,
-        });
-        metadata.insert("ownerReferences".to_owned(), json!([reference]));
-    }
-    let hash = Sha256::digest(manifest.to_string());
-    let hash = hash.iter().take(8).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
-    if let Some(annotations) = manifest.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
-        annotations.insert(annotation::TEMPLATE_HASH.to_owned(), Value::String(hash));
-    }
-    manifest
 }
 
 #[cfg(test)]
@@ -247,5 +262,87 @@ mod tests {
             + seconds("ALB_PROXY_DRAIN_SECONDS");
         let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
         assert!(grace >= drain + 10, "{grace} s for {drain} s");
+    }
+
+    /// The rules of the Pod Security Standard `restricted` that a pod can break, as of Kubernetes 1.36.
+    #[test]
+    fn a_pod_is_admitted_where_the_restricted_standard_is_enforced() {
+        let pod = pod("ns/alb", &json!({}), &template());
+        for field in ["hostNetwork", "hostPID", "hostIPC", "hostUsers"] {
+            assert_eq!(pod[field], Value::Null, "{field}");
+        }
+        let context = &pod["securityContext"];
+        assert_eq!(context["runAsNonRoot"], true);
+        assert_ne!(context["runAsUser"], 0);
+        assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault");
+        for container in pod["containers"].as_array().unwrap() {
+            let context = &container["securityContext"];
+            assert_eq!(context["allowPrivilegeEscalation"], false);
+            assert_eq!(context["capabilities"], json!({"drop": ["ALL"]}));
+            assert_eq!(context["privileged"], Value::Null);
+            let ports = container["ports"].as_array().unwrap();
+            assert!(ports.iter().all(|port| port["hostPort"].is_null()));
+        }
+        let kinds = ["configMap", "emptyDir", "projected", "secret", "downwardAPI"];
+        for volume in pod["volumes"].as_array().unwrap() {
+            let of_kind = |kind: &&str| *kind != "name" && !kinds.contains(kind);
+            let fields: Vec<&str> = volume.as_object().unwrap().keys().map(String::as_str).collect();
+            assert!(!fields.iter().any(|field| of_kind(&field)), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn pods_run_where_the_chart_says() {
+        let scheduling = json!({
+            "nodeSelector": {"pool": "edge"},
+            "topologySpreadConstraints": [
+                {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"},
+            ],
+        });
+        let selector = selector("ns/alb");
+        let pod = pod("ns/alb", &selector, &ProxyTemplate { scheduling, ..template() });
+        assert_eq!(pod["nodeSelector"]["pool"], "edge");
+        let constraints = pod["topologySpreadConstraints"].as_array().unwrap();
+        assert_eq!(constraints.len(), 1, "instead of the default");
+        assert_eq!(constraints[0]["labelSelector"]["matchLabels"], selector);
+    }
+
+    /// An autoscaler's number of replicas is kept, and is no reason to write.
+    #[test]
+    fn an_autoscaler_takes_the_number_of_replicas_over() {
+        let id = "ns/alb".to_owned();
+        let key = Key::new(names::DATA_PLANE_NAMESPACE, frontend::proxy_deployment_name(&id));
+        let origin = super::super::model::Origin::Managed(Key::new("ns", "alb"));
+        let load_balancers = [Arc::new(LoadBalancer { resource_id: id.clone(), id, origin })];
+        let autoscaling = super::super::settings::Autoscaling {
+            min_replicas: 2,
+            max_replicas: 5,
+            target_cpu_utilization_percentage: 70,
+        };
+        let proxy = ProxyTemplate {
+            autoscaling: Some(autoscaling),
+            max_unavailable: Some(json!("25%")),
+            ..template()
+        };
+        let settings = Settings { proxy, ..Settings::default() };
+        let made = |replicas: u32| {
+            let mut world = World::default();
+            let object = json!({
+                "metadata": {"name": key.name, "namespace": key.namespace}, "spec": {"replicas": replicas},
+            });
+            world.apply(crate::world::Watched::Deployment, serde_json::from_value(object).unwrap());
+            objects(&load_balancers, &world, &settings)
+        };
+        for (current, wanted) in [(0, 2), (1, 2), (3, 3), (9, 5)] {
+            let Objects { deployments, disruption_budgets, autoscalers } = made(current);
+            assert_eq!(deployments[&key]["spec"]["replicas"], wanted);
+            assert_eq!(deployments[&key]["metadata"], made(0).deployments[&key]["metadata"], "the same hash");
+            assert_eq!(autoscalers[&key]["spec"]["maxReplicas"], 5);
+            assert_eq!(disruption_budgets[&key]["spec"]["maxUnavailable"], "25%");
+        }
+        let plain =
+            objects(&load_balancers, &World::default(), &Settings { proxy: template(), ..settings.clone() });
+        assert!(plain.autoscalers.is_empty() && plain.disruption_budgets.is_empty());
+        assert_eq!(plain.deployments[&key]["spec"]["replicas"], 0);
     }
 }

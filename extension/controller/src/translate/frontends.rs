@@ -1,12 +1,13 @@
 //! Frontends: a name and a Service of its own for each Gateway, and a port on the proxies for each of its ports.
 
 use super::condition::Refusal;
-use super::gateways::{Association, GatewayPlan};
-use super::{Settings, data_plane};
-use crate::world::{Key, Service, World};
+use super::model::{Association, Certificates, Frontend, GatewayPlan, Gateways, ListenerPlan};
+use super::settings::Settings;
+use super::template::finished;
+use crate::world::{Infrastructure, Key, Service, TlsSecret, World};
 use alb_api::messages::reason;
 use alb_api::names::{self, annotation, label};
-use alb_config::proto;
+use alb_config::{Entry, Kind, proto};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,28 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Ports proxies bind: above the privileged ones and below those the kernel picks for outgoing connections.
 const BIND_PORTS: std::ops::Range<u16> = 10_000..30_000;
 
-/// The frontend of a Gateway.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Frontend {
-    /// Name, first label of the FQDN and name of its Service.
-    pub(super) name: String,
-    /// Fully qualified name.
-    pub(super) fqdn: String,
-    /// Whether its Service has an address.
-    pub(super) has_address: bool,
-}
-
-impl Frontend {
-    /// Name of its resource in the proxies' configuration.
-    pub(super) fn resource_name(&self) -> String {
-        format!("frontend/{}", self.name)
-    }
-}
-
 /// Gives every accepted Gateway its frontend, and its listeners their ports. The older Gateway comes first.
-pub(super) fn assign(world: &World, settings: &Settings, gateways: &mut [GatewayPlan<'_>]) {
-    let mut taken: BTreeMap<String, &Key> = BTreeMap::new();
-    for gateway in gateways.iter_mut() {
+pub(super) fn assign(world: &World, settings: &Settings, gateways: &mut Gateways) {
+    let mut taken: BTreeMap<String, Key> = BTreeMap::new();
+    for gateway in &mut gateways.all {
         let Ok(association) = &gateway.association else { continue };
         let name = association.frontend_name.clone();
         gateway.frontend = match taken.get(&name) {
@@ -47,14 +30,14 @@ pub(super) fn assign(world: &World, settings: &Settings, gateways: &mut [Gateway
             }
             Some(owner) => Err(unusable(format!("Frontend {name} belongs to Gateway {owner}"))),
             None => {
-                taken.insert(name.clone(), gateway.key);
+                taken.insert(name.clone(), gateway.key.clone());
                 let fqdn = alb_api::frontend::fqdn(&name, &settings.zone);
                 let service = service(world, &name);
                 Ok(Frontend { name, fqdn, has_address: service.is_some_and(|service| service.has_address) })
             }
         };
     }
-    assign_ports(world, gateways);
+    assign_ports(world, &mut gateways.all);
 }
 
 fn unusable(message: String) -> Refusal {
@@ -67,7 +50,7 @@ fn service<'a>(world: &'a World, frontend: &str) -> Option<&'a Service> {
 
 /// Ports once given stay: the Service remembers them. A new one is the first free port from a hash on, so that
 /// replicas agree before the Service exists.
-fn assign_ports(world: &World, gateways: &mut [GatewayPlan<'_>]) {
+fn assign_ports(world: &World, gateways: &mut [GatewayPlan]) {
     let mut used: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     let mut ports: BTreeMap<(String, u16), u16> = BTreeMap::new();
     let mut wanted = Vec::new();
@@ -119,76 +102,123 @@ fn candidates((frontend, port): &(String, u16)) -> impl Iterator<Item = u16> {
     (start..BIND_PORTS.end).chain(BIND_PORTS.start..start)
 }
 
-/// The frontend as the proxies see it: load balancer, resource name, content.
-pub(super) fn resource<'a>(gateway: &GatewayPlan<'a>) -> Option<(&'a str, String, proto::Frontend)> {
-    let (Ok(Association { load_balancer, .. }), Ok(frontend)) = (&gateway.association, &gateway.frontend)
-    else {
-        return None;
-    };
-    let listeners: Vec<proto::Listener> = gateway
-        .listeners
-        .iter()
-        .filter(|listener| gateway.is_served(listener) && listener.bind_port != 0)
-        .map(|listener| proto::Listener {
-            name: listener.listener.name.clone(),
-            bind_port: u32::from(listener.bind_port),
-            port: u32::from(listener.listener.port),
-            hostname: listener.listener.hostname.clone().unwrap_or_default(),
-        })
-        .collect();
-    let content =
-        proto::Frontend { fqdn: frontend.fqdn.clone(), gateway: gateway.key.to_string(), listeners };
-    Some((load_balancer.id.as_str(), frontend.resource_name(), content))
+/// What the proxies are told of all frontends, by load balancer: resource names and content.
+pub(super) fn resources(world: &World, gateways: &Gateways) -> BTreeMap<String, BTreeMap<String, Entry>> {
+    let mut all: BTreeMap<String, BTreeMap<String, Entry>> = BTreeMap::new();
+    for gateway in &gateways.all {
+        let Some((load_balancer, frontend)) = gateway.place() else { continue };
+        let resources = all.entry(load_balancer.id.clone()).or_default();
+        let content = Kind::Frontend(resource(gateway, frontend));
+        let entry = match gateway.is_known() {
+            true => Entry::Content(content),
+            false => Entry::Unknown { instead: Some(content) },
+        };
+        resources.insert(frontend.resource_name(), entry);
+        let certificates = served(gateway).filter_map(|listener| listener.certificates.as_ref());
+        for secret in certificates.flat_map(|certificates| &certificates.secrets) {
+            let entry = match world.tls_secrets.get(secret) {
+                Some(TlsSecret::Certificate(pair)) => Entry::Content(Kind::Certificate(proto::Certificate {
+                    certificate_chain: pair.chain.clone(),
+                    private_key: pair.key.clone(),
+                })),
+                _ => Entry::Unknown { instead: None },
+            };
+            resources.insert(Certificates::resource_name(secret), entry);
+        }
+    }
+    all
+}
+
+/// The listeners of a Gateway that carry traffic.
+fn served(gateway: &GatewayPlan) -> impl Iterator<Item = &ListenerPlan> {
+    gateway.listeners.iter().filter(|listener| gateway.is_served(listener) && listener.bind_port != 0)
+}
+
+/// The frontend as the proxies see it.
+fn resource(gateway: &GatewayPlan, frontend: &Frontend) -> proto::Frontend {
+    let (mut listeners, mut tls_listeners) = (Vec::new(), Vec::new());
+    for plan in served(gateway) {
+        let listener = proto::Listener {
+            name: plan.listener.name.clone(),
+            bind_port: u32::from(plan.bind_port),
+            port: u32::from(plan.listener.port),
+            hostname: plan.listener.hostname.clone().unwrap_or_default(),
+        };
+        match &plan.certificates {
+            None => listeners.push(listener),
+            Some(certificates) => tls_listeners.push(proto::TlsListener {
+                listener: Some(listener),
+                certificates: certificates.secrets.iter().map(Certificates::resource_name).collect(),
+            }),
+        }
+    }
+    let (fqdn, gateway) = (frontend.fqdn.clone(), gateway.key.to_string());
+    proto::Frontend { fqdn, gateway, listeners, tls_listeners }
 }
 
 /// The Services of all frontends with at least one served listener.
-pub(super) fn services(gateways: &[GatewayPlan<'_>], world: &World) -> BTreeMap<Key, Value> {
-    gateways
-        .iter()
-        .filter_map(|gateway| {
-            let (association, frontend) =
-                (gateway.association.as_ref().ok()?, gateway.frontend.as_ref().ok()?);
-            let ports: BTreeMap<u16, u16> = gateway
-                .listeners
-                .iter()
-                .filter(|listener| gateway.is_served(listener) && listener.bind_port != 0)
-                .map(|listener| (listener.listener.port, listener.bind_port))
-                .collect();
-            if ports.is_empty() {
-                return None;
-            }
-            let service = data_plane::finished(
-                manifest(gateway.key, &association.load_balancer.id, &frontend.name, &ports),
-                world,
-            );
-            Some((Key::new(names::DATA_PLANE_NAMESPACE, &frontend.name), service))
-        })
-        .collect()
+pub(super) fn services(gateways: &Gateways, world: &World) -> BTreeMap<Key, Value> {
+    let of_gateway = |gateway: &GatewayPlan| {
+        let Association { load_balancer, .. } = gateway.association.as_ref().ok()?;
+        let frontend = gateway.frontend.as_ref().ok()?;
+        let ports: BTreeMap<u16, (u16, &str)> = served(gateway)
+            .map(|plan| {
+                let scheme = if plan.certificates.is_some() { "https" } else { "http" };
+                (plan.listener.port, (plan.bind_port, scheme))
+            })
+            .collect();
+        if ports.is_empty() {
+            return None;
+        }
+        let infrastructure = &gateway.object.spec.infrastructure;
+        let service = manifest(&gateway.key, &load_balancer.id, &frontend.name, &ports, infrastructure);
+        Some((Key::new(names::DATA_PLANE_NAMESPACE, &frontend.name), finished(service, world)))
+    };
+    gateways.all.iter().filter_map(of_gateway).collect()
 }
 
-fn manifest(gateway: &Key, load_balancer: &str, frontend: &str, ports: &BTreeMap<u16, u16>) -> Value {
+fn manifest(
+    gateway: &Key,
+    load_balancer: &str,
+    frontend: &str,
+    ports: &BTreeMap<u16, (u16, &str)>,
+    infrastructure: &Infrastructure,
+) -> Value {
     let value = alb_api::frontend::load_balancer_label(load_balancer);
     let ports: Vec<Value> = ports
         .iter()
-        .map(|(port, bound)| {
-            json!({"name": format!("http-{port}"), "port": port, "targetPort": bound, "protocol": "TCP"})
+        .map(|(port, (bound, scheme))| {
+            json!({"name": format!("{scheme}-{port}"), "port": port, "targetPort": bound, "protocol": "TCP"})
         })
         .collect();
+    // The Gateway's own first: what the controller knows its objects by cannot be replaced.
+    let with = |own: &BTreeMap<String, String>, ours: Vec<(&str, String)>| -> BTreeMap<String, String> {
+        let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
+        own.clone().into_iter().chain(ours).collect()
+    };
+    let labels = with(
+        &infrastructure.labels,
+        vec![
+            (label::MANAGED_BY, label::MANAGED_BY_VALUE.to_owned()),
+            (label::FRONTEND, frontend.to_owned()),
+            (label::LOAD_BALANCER, value.clone()),
+        ],
+    );
+    let annotations = with(
+        &infrastructure.annotations,
+        vec![
+            (annotation::GATEWAY, gateway.to_string()),
+            (annotation::LOAD_BALANCER, load_balancer.to_owned()),
+        ],
+    );
     json!({
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {
             "name": frontend,
             "namespace": names::DATA_PLANE_NAMESPACE,
-            "labels": {
-                label::MANAGED_BY: label::MANAGED_BY_VALUE,
-                label::FRONTEND: frontend,
-                label::LOAD_BALANCER: value,
-            },
-            "annotations": {
-                annotation::GATEWAY: gateway.to_string(),
-                annotation::LOAD_BALANCER: load_balancer,
-            },
+            "labels": labels,
+            "annotations": annotations,
         },
         "spec": {
             "type": "LoadBalancer",

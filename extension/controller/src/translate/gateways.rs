@@ -1,107 +1,72 @@
-//! Gateways of our class: their association with a load balancer, and their listeners.
+//! Gateways of our classes: whether all they ask for is offered, and their association with a load balancer.
 
+use super::classes;
 use super::condition::{Refusal, Verdict};
-use super::frontends::Frontend;
-use super::load_balancers::{LoadBalancer, Origin};
-use crate::world::{Gateway, Key, Listener, Object, World};
+use super::listeners;
+use super::model::{Association, GatewayPlan, Gateways, LoadBalancer, Origin};
+use crate::world::{Gateway, Key, Object, World};
 use alb_api::messages::reason;
 use alb_api::{frontend, names};
 use names::annotation::{ALB_ID, ALB_NAME, ALB_NAMESPACE};
-use std::collections::BTreeMap;
+use serde_json::Value;
+use std::sync::Arc;
 
-/// A Gateway and what becomes of it.
-pub(super) struct GatewayPlan<'a> {
-    pub(super) key: &'a Key,
-    pub(super) object: &'a Object<Gateway>,
-    /// Its load balancer and the name of its frontend; an error refuses the Gateway as a whole.
-    pub(super) association: Verdict<Association<'a>>,
-    /// Its frontend, once assigned; an error leaves the Gateway accepted and not programmed.
-    pub(super) frontend: Verdict<Frontend>,
-    pub(super) listeners: Vec<ListenerPlan<'a>>,
-}
-
-/// Where a Gateway belongs.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Association<'a> {
-    pub(super) load_balancer: &'a LoadBalancer,
-    pub(super) frontend_name: String,
-    /// Whether the load balancer has this frontend. A managed one makes it.
-    pub(super) exists: bool,
-}
-
-/// A listener and what becomes of it.
-pub(super) struct ListenerPlan<'a> {
-    pub(super) listener: &'a Listener,
-    pub(super) accepted: Verdict,
-    /// The Conflicted condition, when it applies.
-    pub(super) conflicted: Option<Refusal>,
-    pub(super) resolved_refs: Verdict,
-    /// Whether HTTPRoutes may attach.
-    pub(super) serves_http_routes: bool,
-    /// Port on the proxies; 0 until assigned.
-    pub(super) bind_port: u16,
-    pub(super) attached_routes: u32,
-}
-
-impl GatewayPlan<'_> {
-    /// Whether this listener carries traffic.
-    pub(super) fn is_served(&self, listener: &ListenerPlan<'_>) -> bool {
-        self.association.is_ok() && self.frontend.is_ok() && listener.accepted.is_ok()
-    }
-
-    /// `Accepted` of the Gateway: its own verdict, and whether any of its listeners is good.
-    pub(super) fn accepted(&self) -> Verdict<Vec<&str>> {
-        if let Err(refusal) = &self.association {
-            return Err(refusal.clone());
-        }
-        let bad: Vec<&str> = self
-            .listeners
-            .iter()
-            .filter(|listener| listener.accepted.is_err() || listener.resolved_refs.is_err())
-            .map(|listener| listener.listener.name.as_str())
-            .collect();
-        if self.listeners.iter().any(|listener| listener.accepted.is_ok()) {
-            Ok(bad)
-        } else {
-            let message = format!("No listener is valid: {}", bad.join(", "));
-            Err(Refusal::new(reason::LISTENERS_NOT_VALID, message))
-        }
-    }
-}
-
-/// All Gateways of our classes, the oldest first.
-pub(super) fn collect<'a>(world: &'a World, load_balancers: &'a [LoadBalancer]) -> Vec<GatewayPlan<'a>> {
-    let ours = |class: &str| {
-        let class = world.gateway_classes.get(&Key::new("", class));
-        class.is_some_and(|class| class.spec.controller_name == names::CONTROLLER_NAME)
-    };
-    let mut gateways: Vec<GatewayPlan<'a>> = world
-        .gateways
-        .iter()
-        .filter(|(_, object)| ours(&object.spec.gateway_class_name) && !object.meta.deleting)
+/// All Gateways of our classes.
+pub(super) fn collect(world: &World, load_balancers: &[Arc<LoadBalancer>]) -> Gateways {
+    let ours = world.gateways.iter().filter(|(_, object)| {
+        classes::is_ours(world, &object.spec.gateway_class_name) && !object.meta.deleting
+    });
+    let mut gateways: Vec<GatewayPlan> = ours
         .map(|(key, object)| GatewayPlan {
-            key,
-            object,
-            association: associate(key, object, load_balancers),
+            key: key.clone(),
+            object: object.clone(),
+            association: offered(&object.spec).and_then(|()| associate(world, key, object, load_balancers)),
             frontend: Err(Refusal::new(reason::INVALID, "The Gateway is not accepted")),
-            listeners: listeners(&object.spec),
+            listeners: listeners::plan(world, &key.namespace, &object.spec),
         })
         .collect();
-    gateways.sort_by_key(|gateway| (gateway.object.meta.created, gateway.key));
-    gateways
+    gateways.sort_by(|a, b| (a.object.meta.created, &a.key).cmp(&(b.object.meta.created, &b.key)));
+    Gateways::new(gateways)
 }
 
-fn associate<'a>(
+/// Whether a Gateway asks for nothing that is not offered. To pass over it in silence would be to serve something else than
+/// what was asked for.
+fn offered(gateway: &Gateway) -> Verdict {
+    let refuse = |what: &str| Err(Refusal::new(reason::INVALID, format!("{what} is not supported")));
+    let tls = |part: &str| {
+        let part = gateway.tls.as_ref().and_then(|tls| tls.get(part));
+        part.is_some_and(|value| !matches!(value, Value::Null))
+    };
+    if tls("frontend") {
+        return refuse("spec.tls.frontend (client certificates)");
+    }
+    if tls("backend") {
+        return refuse("spec.tls.backend (a client certificate for backends)");
+    }
+    let listener_sets = gateway.allowed_listeners.as_ref().and_then(|allowed| allowed.namespaces.as_ref());
+    let from = listener_sets.and_then(|namespaces| namespaces.from.as_deref()).unwrap_or("None");
+    if from != "None" {
+        return refuse(&format!("spec.allowedListeners from {from} (ListenerSets)"));
+    }
+    Ok(())
+}
+
+fn associate(
+    world: &World,
     key: &Key,
     gateway: &Object<Gateway>,
-    load_balancers: &'a [LoadBalancer],
-) -> Verdict<Association<'a>> {
+    load_balancers: &[Arc<LoadBalancer>],
+) -> Verdict<Association> {
     #[cfg(feature = "faults")]
     if crate::faults::fault("annotations-not-read") {
         return Err(Refusal::new(reason::INVALID_PARAMETERS, "The Gateway has no annotations"));
     }
     let annotation = |name: &str| gateway.meta.annotations.get(name).map(String::as_str);
     let invalid = |message: String| Refusal::new(reason::INVALID_PARAMETERS, message);
+    let parameters = match &gateway.spec.infrastructure.parameters_ref {
+        Some(reference) => Some(classes::load_balancer(world, &key.namespace, reference)?),
+        None => None,
+    };
     match (annotation(ALB_ID), annotation(ALB_NAMESPACE), annotation(ALB_NAME)) {
         (Some(id), None, None) => bring_your_own(id, gateway, load_balancers),
         (None, Some(namespace), Some(name)) => {
@@ -111,22 +76,37 @@ fn associate<'a>(
             "The annotations {ALB_ID} (bring your own) and {ALB_NAMESPACE}, {ALB_NAME} (ALB managed) exclude each \
              other"
         ))),
-        (None, None, None) => Err(invalid(format!(
-            "The Gateway names no Application Gateway for Containers resource: set the annotations \
-             {ALB_NAMESPACE} and {ALB_NAME} (ALB managed), or {ALB_ID} (bring your own)"
-        ))),
+        (None, None, None) => {
+            let class = &gateway.spec.gateway_class_name;
+            let of_class = || {
+                classes::parameters(world, class)
+                    .map_err(|refusal| invalid(format!("GatewayClass {class}: {}", refusal.message)))
+            };
+            let parameters = parameters.map_or_else(of_class, |parameters| Ok(Some(parameters)))?;
+            match parameters {
+                Some(load_balancer) => managed(&load_balancer, key, gateway, load_balancers),
+                None => Err(invalid(format!(
+                    "The Gateway names no Application Gateway for Containers resource: set the annotations \
+                     {ALB_NAMESPACE} and {ALB_NAME} (ALB managed), or {ALB_ID} (bring your own)"
+                ))),
+            }
+        }
         (None, None, Some(_)) => Err(invalid(format!("The annotation {ALB_NAMESPACE} is missing"))),
         (None, Some(_), None) => Err(invalid(format!("The annotation {ALB_NAME} is missing"))),
     }
 }
 
-fn managed<'a>(
+fn managed(
     wanted: &Key,
     key: &Key,
     gateway: &Object<Gateway>,
-    load_balancers: &'a [LoadBalancer],
-) -> Verdict<Association<'a>> {
-    if let Some(address) = gateway.spec.addresses.first() {
+    load_balancers: &[Arc<LoadBalancer>],
+) -> Verdict<Association> {
+    // A host name without a value asks for any (Gateway API, `GatewaySpec.addresses`): that is what it gets anyway.
+    let chosen = gateway.spec.addresses.iter().find(|address| {
+        address.r#type.as_deref() != Some(names::HOSTNAME_ADDRESS_TYPE) || !address.value.is_empty()
+    });
+    if let Some(address) = chosen {
         let kind = address.r#type.as_deref().unwrap_or("IPAddress");
         let message = format!("An address (type {kind}) cannot be chosen in an ALB managed deployment");
         return Err(Refusal::new(reason::UNSUPPORTED_ADDRESS, message));
@@ -141,14 +121,14 @@ fn managed<'a>(
     let frontend_name = frontend::managed_frontend_name(&load_balancer.id, &key.namespace, &key.name);
     #[cfg(feature = "faults")]
     let frontend_name = crate::faults::frontend_name(frontend_name);
-    Ok(Association { load_balancer, frontend_name, exists: true })
+    Ok(Association { load_balancer: load_balancer.clone(), frontend_name, exists: true })
 }
 
-fn bring_your_own<'a>(
+fn bring_your_own(
     id: &str,
     gateway: &Object<Gateway>,
-    load_balancers: &'a [LoadBalancer],
-) -> Verdict<Association<'a>> {
+    load_balancers: &[Arc<LoadBalancer>],
+) -> Verdict<Association> {
     let found = load_balancers.iter().find_map(|lb| match &lb.origin {
         Origin::Brought(frontends) if lb.resource_id.eq_ignore_ascii_case(id) => Some((lb, frontends)),
         _ => None,
@@ -174,7 +154,7 @@ fn bring_your_own<'a>(
     };
     match address.r#type.as_deref() {
         Some(kind) if kind == expected => Ok(Association {
-            load_balancer,
+            load_balancer: load_balancer.clone(),
             frontend_name: address.value.clone(),
             exists: frontends.contains(&address.value),
         }),
@@ -184,64 +164,4 @@ fn bring_your_own<'a>(
             Err(Refusal::new(reason::UNSUPPORTED_ADDRESS, message))
         }
     }
-}
-
-fn listeners(gateway: &Gateway) -> Vec<ListenerPlan<'_>> {
-    let mut by_port: BTreeMap<u16, Vec<&Listener>> = BTreeMap::new();
-    for listener in &gateway.listeners {
-        by_port.entry(listener.port).or_default().push(listener);
-    }
-    gateway
-        .listeners
-        .iter()
-        .map(|listener| {
-            let others = by_port.get(&listener.port).map(Vec::as_slice).unwrap_or_default();
-            let conflicted = conflict(listener, others);
-            let (serves_http_routes, resolved_refs) = kinds(listener);
-            ListenerPlan {
-                listener,
-                accepted: match &conflicted {
-                    Some(conflict) => Err(conflict.clone()),
-                    None => protocol(listener),
-                },
-                conflicted,
-                resolved_refs,
-                serves_http_routes,
-                bind_port: 0,
-                attached_routes: 0,
-            }
-        })
-        .collect()
-}
-
-fn protocol(listener: &Listener) -> Verdict {
-    if listener.protocol == "HTTP" {
-        return Ok(());
-    }
-    let message = format!("Protocol {} is not supported: only HTTP is", listener.protocol);
-    Err(Refusal::new(reason::UNSUPPORTED_PROTOCOL, message))
-}
-
-/// Gateway API, "Distinct Listeners": none of the listeners in a conflict is accepted.
-fn conflict(listener: &Listener, on_same_port: &[&Listener]) -> Option<Refusal> {
-    let hostname = |listener: &Listener| listener.hostname.clone().unwrap_or_default().to_ascii_lowercase();
-    let others = || on_same_port.iter().filter(|other| !std::ptr::eq(**other, listener));
-    if let Some(other) = others().find(|other| other.protocol != listener.protocol) {
-        let message = format!("Listener {} uses port {} with another protocol", other.name, listener.port);
-        return Some(Refusal::new(reason::PROTOCOL_CONFLICT, message));
-    }
-    let other = others().find(|other| hostname(other) == hostname(listener))?;
-    let message = format!("Listener {} has the same port and hostname", other.name);
-    Some(Refusal::new(reason::HOSTNAME_CONFLICT, message))
-}
-
-fn kinds(listener: &Listener) -> (bool, Verdict) {
-    let kinds = listener.allowed_routes.as_ref().map(|allowed| allowed.kinds.as_slice()).unwrap_or_default();
-    let is_http_route = |kind: &crate::world::RouteKind| {
-        kind.kind == "HTTPRoute"
-            && kind.group.as_deref().unwrap_or(super::routes::GROUP) == super::routes::GROUP
-    };
-    let Some(other) = kinds.iter().find(|kind| !is_http_route(kind)) else { return (true, Ok(())) };
-    let message = format!("Routes of kind {} are not supported: only HTTPRoute is", other.kind);
-    (kinds.iter().any(is_http_route), Err(Refusal::new(reason::INVALID_ROUTE_KINDS, message)))
 }

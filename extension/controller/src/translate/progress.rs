@@ -4,19 +4,26 @@ use super::condition::{Refusal, Settling, Verdict};
 use crate::world::{Key, World};
 use alb_api::messages::reason;
 use alb_api::{frontend, names};
-use alb_config::Snapshot;
 use alb_config::server::{Acks, ResourceState};
+use alb_config::{Snapshot, capability};
 use std::collections::BTreeMap;
 
 /// Says how far a version of a resource has come.
 pub trait Progress {
     /// State of `version` of the resource `name` over the connected proxies of a load balancer.
     fn resource(&self, load_balancer: &str, name: &str, version: &str) -> ResourceState;
+
+    /// Whether every connected proxy of a load balancer has a capability.
+    fn can(&self, load_balancer: &str, capability: &str) -> bool;
 }
 
 impl Progress for Acks {
     fn resource(&self, load_balancer: &str, name: &str, version: &str) -> ResourceState {
         Acks::resource(self, load_balancer, name, version)
+    }
+
+    fn can(&self, load_balancer: &str, capability: &str) -> bool {
+        Acks::can(self, load_balancer, capability)
     }
 }
 
@@ -56,6 +63,15 @@ impl Evidence<'_> {
                 (Err(Refusal::new(reason::PENDING, "No proxy is connected")), settling)
             }
         }
+    }
+
+    /// Whether the proxies of the load balancer serve listeners that terminate TLS: those of an older version do not.
+    pub(super) fn terminates_tls(&self, load_balancer: &str) -> Provisional {
+        if self.progress.can(load_balancer, capability::TLS_LISTENERS) {
+            return (Ok(()), Settling::No);
+        }
+        let message = "The proxies are of a version that does not terminate TLS";
+        (Err(Refusal::new(reason::PENDING, message)), Settling::No)
     }
 
     /// The refusal of a resource, if a proxy has refused it. Used where waiting would say too much: a Backend

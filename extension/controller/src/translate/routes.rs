@@ -1,112 +1,122 @@
 //! Attachment of HTTPRoutes to listeners (Gateway API, `ParentReference` and `AllowedRoutes`).
 
-use super::backends::Backends;
+use super::backends;
 use super::condition::{Refusal, Verdict};
-use super::gateways::GatewayPlan;
 use super::hostname::intersect;
+use super::model::{GatewayPlan, Gateways, ParentPlan, RoutePlan, complete, parent};
 use super::rules;
 use crate::world::{HttpRoute, Key, Listener, NamespaceSelector, Object, ParentRef, World};
 use alb_api::messages::reason;
-use std::collections::BTreeMap;
+use alb_config::proto::{self, weighted_backend::Target};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// API group of the Gateway API.
-pub(super) const GROUP: &str = "gateway.networking.k8s.io";
+/// A rule as the proxies of a load balancer see it: load balancer, resource name, content.
+pub(super) type Resource = (String, String, proto::RouteRule);
 
-/// A route and what becomes of it.
-pub(super) struct RoutePlan<'a> {
-    pub(super) key: &'a Key,
-    pub(super) object: &'a Object<HttpRoute>,
-    /// Its parents among our Gateways, in the order of the specification.
-    pub(super) parents: Vec<ParentPlan>,
-    /// Whether all of its references resolve: the same for every parent.
-    pub(super) resolved_refs: Verdict,
-    /// The rules' backends, in order: names of Backend resources, or why there is none.
-    pub(super) backends: Vec<Vec<Verdict<String>>>,
-}
-
-/// One parent of a route.
-pub(super) struct ParentPlan {
-    /// As published in the status: everything filled in (R41).
-    pub(super) reference: ParentRef,
-    /// Index of the Gateway.
-    pub(super) gateway: usize,
-    /// The listeners it attaches to, by index.
-    pub(super) accepted: Verdict<Vec<usize>>,
-}
-
-/// Attaches all routes and counts them at their listeners.
-pub(super) fn attach<'a>(
-    world: &'a World,
-    backends: &Backends<'_>,
-    gateways: &mut [GatewayPlan<'_>],
-) -> Vec<RoutePlan<'a>> {
-    let index: BTreeMap<Key, usize> =
-        gateways.iter().enumerate().map(|(index, gateway)| (gateway.key.clone(), index)).collect();
-    let mut routes = Vec::with_capacity(world.routes.len());
-    for (key, object) in world.routes.iter().filter(|(_, object)| !object.meta.deleting) {
-        let supported = rules::supported(&object.spec);
-        let mut parents: Vec<ParentPlan> = Vec::new();
-        for reference in &object.spec.parent_refs {
-            let reference = complete(reference, &key.namespace);
-            let Some(&gateway) = parent(&reference).and_then(|parent| index.get(&parent)) else { continue };
-            if parents.iter().any(|parent| parent.reference == reference) {
-                continue;
-            }
-            let accepted = match (&supported, gateways.get(gateway)) {
-                (_, None) => continue,
-                (Err(refusal), _) => Err(refusal.clone()),
-                (Ok(()), Some(plan)) => listeners(world, key, &object.spec, &reference, plan),
-            };
-            parents.push(ParentPlan { reference, gateway, accepted });
+/// What becomes of a route.
+pub(super) fn plan(
+    world: &World,
+    gateways: &Gateways,
+    key: &Key,
+    object: &Object<HttpRoute>,
+) -> (RoutePlan, Vec<Resource>) {
+    let spec = &object.spec;
+    let support = rules::support(spec);
+    let references = spec.parent_refs.iter().map(|reference| complete(reference, &key.namespace));
+    let (mut parents, mut named): (Vec<ParentPlan>, BTreeSet<Key>) = (Vec::new(), BTreeSet::new());
+    for reference in references {
+        let Some(of) = parent(&reference) else { continue };
+        named.insert(of.clone());
+        let Some(gateway) = gateways.get(&of) else { continue };
+        if parents.iter().any(|parent| parent.reference == reference) {
+            continue;
         }
-        count(&parents, gateways);
-        let resolved: Vec<Vec<Verdict<String>>> = if parents.is_empty() {
-            Vec::new()
-        } else {
-            let rules = object.spec.rules.iter();
-            rules
-                .map(|rule| rule.backend_refs.iter().map(|r| backends.resolve(&key.namespace, r)).collect())
-                .collect()
+        let accepted = match &support.accepted {
+            Err(refusal) => Err(refusal.clone()),
+            Ok(()) => listeners(world, key, spec, &reference, gateway),
         };
-        let problem = resolved.iter().flatten().find_map(|verdict| verdict.as_ref().err().cloned());
-        let resolved_refs = problem.map_or(Ok(()), Err);
-        routes.push(RoutePlan { key, object, parents, resolved_refs, backends: resolved });
+        parents.push(ParentPlan { reference, gateway: of, accepted });
     }
-    routes
+    let refs = || spec.rules.iter().flat_map(|rule| &rule.backend_refs);
+    let permitted = refs().filter_map(|reference| backends::service(world, &key.namespace, reference).ok());
+    let namespaces = refs().filter_map(|reference| reference.namespace.clone());
+    let mut plan = RoutePlan {
+        key: key.clone(),
+        resolved_refs: Ok(()),
+        partially_invalid: support.partially_invalid.clone(),
+        rules: Vec::new(),
+        load_balancers: BTreeSet::new(),
+        backends: BTreeSet::new(),
+        services: permitted.collect(),
+        namespaces: namespaces.filter(|namespace| *namespace != key.namespace).collect(),
+        named,
+        attached: attached(&parents, gateways),
+        parents,
+    };
+    if plan.parents.is_empty() {
+        return (plan, Vec::new());
+    }
+    let mut resolve = |reference: &_| {
+        let resolved = backends::resolve(world, &key.namespace, reference);
+        if let (Ok(()), Err(refusal)) = (&plan.resolved_refs, &resolved) {
+            plan.resolved_refs = Err(refusal.clone());
+        }
+        resolved
+    };
+    let rules = rules::resources(key, object, &support, &mut resolve);
+    plan.rules = rules.iter().map(|(name, _)| name.clone()).collect();
+    let mut resources = Vec::new();
+    for (load_balancer, listeners) in served_listeners(&plan.parents, gateways) {
+        for (name, rule) in &rules {
+            let rule = proto::RouteRule { listeners: listeners.clone(), ..rule.clone() };
+            #[cfg(feature = "faults")]
+            let rule = crate::faults::rule(rule, world);
+            for backend in &rule.backends {
+                if let Some(Target::Backend(name)) = &backend.target {
+                    plan.backends.insert(name.clone());
+                }
+            }
+            resources.push((load_balancer.clone(), name.clone(), rule));
+        }
+        plan.load_balancers.insert(load_balancer);
+    }
+    (plan, resources)
 }
 
-fn count(parents: &[ParentPlan], gateways: &mut [GatewayPlan<'_>]) {
-    let mut attached: Vec<(usize, usize)> = parents
-        .iter()
-        .filter_map(|parent| Some((parent.gateway, parent.accepted.as_ref().ok()?)))
-        .flat_map(|(gateway, listeners)| listeners.iter().map(move |listener| (gateway, *listener)))
-        .collect();
-    attached.sort_unstable();
-    attached.dedup();
-    for (gateway, listener) in attached {
-        if let Some(listener) =
-            gateways.get_mut(gateway).and_then(|gateway| gateway.listeners.get_mut(listener))
-        {
-            listener.attached_routes += 1;
+/// The listeners that carry a route's traffic, by load balancer.
+fn served_listeners(
+    parents: &[ParentPlan],
+    gateways: &Gateways,
+) -> BTreeMap<String, Vec<proto::ListenerRef>> {
+    let mut listeners: BTreeMap<String, Vec<proto::ListenerRef>> = BTreeMap::new();
+    for parent in parents {
+        let (Ok(indices), Some(gateway)) = (&parent.accepted, gateways.get(&parent.gateway)) else {
+            continue;
+        };
+        let Some((load_balancer, frontend)) = gateway.place() else { continue };
+        let of_load_balancer = listeners.entry(load_balancer.id.clone()).or_default();
+        for plan in indices.iter().filter_map(|index| gateway.listeners.get(*index)) {
+            let reference = proto::ListenerRef {
+                frontend: frontend.resource_name(),
+                listener: plan.listener.name.clone(),
+            };
+            if gateway.is_served(plan) && !of_load_balancer.contains(&reference) {
+                of_load_balancer.push(reference);
+            }
         }
     }
+    listeners.retain(|_, listeners| !listeners.is_empty());
+    listeners
 }
 
-/// Fills in what a reference leaves to its defaults.
-pub(crate) fn complete(reference: &ParentRef, namespace: &str) -> ParentRef {
-    ParentRef {
-        group: Some(reference.group.clone().unwrap_or_else(|| GROUP.to_owned())),
-        kind: Some(reference.kind.clone().unwrap_or_else(|| "Gateway".to_owned())),
-        namespace: Some(reference.namespace.clone().unwrap_or_else(|| namespace.to_owned())),
-        ..reference.clone()
-    }
-}
-
-/// The Gateway that a complete reference names, if it names one.
-fn parent(reference: &ParentRef) -> Option<Key> {
-    let is_gateway =
-        reference.group.as_deref() == Some(GROUP) && reference.kind.as_deref() == Some("Gateway");
-    is_gateway.then(|| Key::new(reference.namespace.clone().unwrap_or_default(), &reference.name))
+fn attached(parents: &[ParentPlan], gateways: &Gateways) -> BTreeSet<(Key, String)> {
+    let of_parent = |parent: &ParentPlan| -> Vec<(Key, String)> {
+        let gateway = gateways.get(&parent.gateway);
+        let listeners = parent.accepted.iter().flatten();
+        let plans = listeners.filter_map(|index| gateway?.listeners.get(*index));
+        plans.map(|plan| (parent.gateway.clone(), plan.listener.name.clone())).collect()
+    };
+    parents.iter().flat_map(of_parent).collect()
 }
 
 fn listeners(
@@ -114,7 +124,7 @@ fn listeners(
     route: &Key,
     spec: &HttpRoute,
     reference: &ParentRef,
-    gateway: &GatewayPlan<'_>,
+    gateway: &GatewayPlan,
 ) -> Verdict<Vec<usize>> {
     let mut chosen: Vec<usize> = Vec::new();
     for (index, plan) in gateway.listeners.iter().enumerate() {
@@ -129,7 +139,7 @@ fn listeners(
     }
     chosen.retain(|index| {
         gateway.listeners.get(*index).is_some_and(|plan| {
-            plan.serves_http_routes && admits(world, &route.namespace, &gateway.key.namespace, plan.listener)
+            plan.serves_http_routes && admits(world, &route.namespace, &gateway.key.namespace, &plan.listener)
         })
     });
     if chosen.is_empty() {

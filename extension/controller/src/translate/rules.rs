@@ -1,137 +1,158 @@
 //! Rules of a route as the proxies see them, and the features they do not offer.
 
 use super::condition::{Refusal, Verdict};
-use super::gateways::GatewayPlan;
-use super::routes::RoutePlan;
-use crate::world::{Filter, HttpRoute, NamedMatch, RouteMatch, Rule, Timeouts};
+use crate::world::{BackendRef, Filter, HttpRoute, Key, NamedMatch, Object, RouteMatch, Rule, Timeouts};
 use alb_api::messages::reason;
 use alb_config::proto::{self, r#match::Path, weighted_backend::Target};
-use std::collections::BTreeMap;
 
 /// "No time limit" (`0s` in the Gateway API), for a protocol in which 0 is the default: a year.
 const NO_LIMIT_MS: u64 = 365 * 24 * 3600 * 1000;
 
-/// Whether the proxies offer everything a route asks for. What they do not offer is named: ignoring it in
-/// silence would serve something else than what was asked for.
-pub(super) fn supported(route: &HttpRoute) -> Verdict {
-    let problems: Vec<String> = route
-        .rules
-        .iter()
-        .enumerate()
-        .flat_map(|(index, rule)| {
-            problems(rule).into_iter().map(move |problem| format!("rule {index}: {problem}"))
-        })
-        .collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::new(reason::UNSUPPORTED_VALUE, format!("Not supported: {}", problems.join("; "))))
+/// Whether the proxies offer what a route asks for. What they do not offer is named, and its requests are answered with an
+/// error: ignoring it in silence would serve something else than what was asked for.
+pub(super) struct Support {
+    /// Whether any of the rules can be served as it is.
+    pub(super) accepted: Verdict,
+    /// The others, when some can (Gateway API, `RouteConditionPartiallyInvalid`).
+    pub(super) partially_invalid: Option<Refusal>,
+    rules: Vec<Problems>,
 }
 
-fn problems(rule: &Rule) -> Vec<String> {
-    let mut problems = Vec::new();
+/// What one rule asks for and does not get.
+#[derive(Default)]
+struct Problems {
+    /// Which requests it is about cannot be told: it is left out.
+    matches: Vec<String>,
+    /// What is to be done with its requests.
+    rest: Vec<String>,
+}
+
+impl Problems {
+    fn all(&self) -> impl Iterator<Item = &String> {
+        self.rest.iter().chain(&self.matches)
+    }
+
+    fn is_none(&self) -> bool {
+        self.all().next().is_none()
+    }
+}
+
+/// What of a route is offered.
+pub(super) fn support(route: &HttpRoute) -> Support {
+    let rules: Vec<Problems> = route.rules.iter().map(problems).collect();
+    let (mut accepted, mut partially_invalid) = (Ok(()), None);
+    let list = |prefix: &str| {
+        let rules = rules.iter().enumerate().flat_map(|(index, problems)| {
+            problems.all().map(move |problem| format!("{prefix} {index}: {problem}"))
+        });
+        rules.collect::<Vec<_>>().join("; ")
+    };
+    if !rules.iter().all(Problems::is_none) {
+        if rules.iter().any(Problems::is_none) {
+            let message = format!("{}; not supported", list("Dropped Rule"));
+            partially_invalid = Some(Refusal::new(reason::UNSUPPORTED_VALUE, message));
+        } else {
+            let message = format!("Not supported: {}", list("rule"));
+            accepted = Err(Refusal::new(reason::UNSUPPORTED_VALUE, message));
+        }
+    }
+    Support { accepted, partially_invalid, rules }
+}
+
+fn problems(rule: &Rule) -> Problems {
+    let mut problems = Problems::default();
     let filter = |filter: &Filter| format!("filter {}", filter.r#type);
-    problems.extend(rule.filters.iter().map(filter));
-    problems.extend(rule.backend_refs.iter().flat_map(|backend| &backend.filters).map(filter));
+    problems.rest.extend(rule.filters.iter().map(filter));
+    problems.rest.extend(rule.backend_refs.iter().flat_map(|backend| &backend.filters).map(filter));
     if rule.retry.is_some() {
-        problems.push("retry".to_owned());
+        problems.rest.push("retry".to_owned());
     }
     if rule.session_persistence.is_some() {
-        problems.push("sessionPersistence".to_owned());
+        problems.rest.push("sessionPersistence".to_owned());
     }
     for one in &rule.matches {
         if let Some(kind) = one.path.as_ref().and_then(|path| path.r#type.as_deref())
             && !matches!(kind, "Exact" | "PathPrefix")
         {
-            problems.push(format!("path match of type {kind}"));
+            problems.matches.push(format!("path match of type {kind}"));
         }
         let not_exact = |what: &str, matches: &[NamedMatch]| -> Vec<String> {
             let kinds =
                 matches.iter().filter_map(|one| one.r#type.as_deref()).filter(|kind| *kind != "Exact");
             kinds.map(|kind| format!("{what} match of type {kind}")).collect()
         };
-        problems.extend(not_exact("header", &one.headers));
-        problems.extend(not_exact("query parameter", &one.query_params));
+        problems.matches.extend(not_exact("header", &one.headers));
+        problems.matches.extend(not_exact("query parameter", &one.query_params));
     }
     let Timeouts { request, backend_request } = rule.timeouts.clone().unwrap_or_default();
     for text in [request, backend_request].into_iter().flatten() {
         if milliseconds(&text).is_none() {
-            problems.push(format!("time limit {text}"));
+            problems.rest.push(format!("time limit {text}"));
         }
     }
     problems
 }
 
-/// The rules of a route for each load balancer it reaches: load balancer, resource name, content.
-pub(super) fn resources<'a>(
-    route: &RoutePlan<'_>,
-    gateways: &[GatewayPlan<'a>],
-) -> Vec<(&'a str, String, proto::RouteRule)> {
-    let mut listeners: BTreeMap<&'a str, Vec<proto::ListenerRef>> = BTreeMap::new();
-    for parent in &route.parents {
-        let (Ok(indices), Some(gateway)) = (&parent.accepted, gateways.get(parent.gateway)) else { continue };
-        let (Ok(association), Ok(frontend)) = (&gateway.association, &gateway.frontend) else { continue };
-        let of_load_balancer = listeners.entry(association.load_balancer.id.as_str()).or_default();
-        for plan in indices.iter().filter_map(|index| gateway.listeners.get(*index)) {
-            let reference = proto::ListenerRef {
-                frontend: frontend.resource_name(),
-                listener: plan.listener.name.clone(),
-            };
-            if gateway.is_served(plan) && !of_load_balancer.contains(&reference) {
-                of_load_balancer.push(reference);
-            }
+/// The rules of a route, without listeners: resource name and content. `resolve` finds the name of a Backend resource.
+pub(super) fn resources(
+    key: &Key,
+    route: &Object<HttpRoute>,
+    support: &Support,
+    resolve: &mut impl FnMut(&BackendRef) -> Verdict<String>,
+) -> Vec<(String, proto::RouteRule)> {
+    let rules = route.spec.rules.iter().zip(&support.rules).enumerate();
+    let rules = rules.map(|(index, (rule, problems))| {
+        let targets: Vec<Target> = rule
+            .backend_refs
+            .iter()
+            .map(|reference| match resolve(reference) {
+                Ok(name) => Target::Backend(name),
+                Err(refusal) => Target::Invalid(refusal.reason.to_owned()),
+            })
+            .collect();
+        if !problems.matches.is_empty() {
+            return None;
         }
-    }
-    listeners.retain(|_, listeners| !listeners.is_empty());
-    let rules = route.object.spec.rules.iter().zip(&route.backends).enumerate();
-    rules
-        .flat_map(|(index, (rule, backends))| {
-            let rule = resource(route, index, rule, backends);
-            let name = name(route, index);
-            listeners
-                .iter()
-                .map(|(load_balancer, listeners)| {
-                    let rule = proto::RouteRule { listeners: listeners.clone(), ..rule.clone() };
-                    (*load_balancer, name.clone(), rule)
-                })
-                .collect::<Vec<_>>()
-        })
-        .collect()
+        let weights = rule.backend_refs.iter().map(|reference| reference.weight.unwrap_or(1));
+        let backends = match problems.rest.is_empty() {
+            true => weights
+                .zip(targets)
+                .map(|(weight, target)| proto::WeightedBackend { weight, target: Some(target) })
+                .collect(),
+            false => {
+                let target = Target::Invalid(reason::UNSUPPORTED_VALUE.to_owned());
+                vec![proto::WeightedBackend { weight: 1, target: Some(target) }]
+            }
+        };
+        let limit = |text: Option<String>| text.and_then(|text| milliseconds(&text)).unwrap_or_default();
+        let content = proto::RouteRule {
+            route: key.to_string(),
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            created: route.meta.created,
+            listeners: Vec::new(),
+            hostnames: route.spec.hostnames.clone(),
+            matches: rule.matches.iter().map(matches).collect(),
+            backends,
+            timeouts: rule.timeouts.clone().map(|timeouts| proto::Timeouts {
+                request_ms: limit(timeouts.request),
+                backend_request_ms: limit(timeouts.backend_request),
+            }),
+        };
+        Some((name(key, index), content))
+    });
+    rules.flatten().collect()
 }
 
 /// Name of a rule's resource.
-pub(super) fn name(route: &RoutePlan<'_>, index: usize) -> String {
-    format!("route/{}/{index}", route.key)
+fn name(route: &Key, index: usize) -> String {
+    format!("route/{route}/{index}")
 }
 
-fn resource(
-    route: &RoutePlan<'_>,
-    index: usize,
-    rule: &Rule,
-    backends: &[Result<String, Refusal>],
-) -> proto::RouteRule {
-    let backends =
-        rule.backend_refs.iter().zip(backends).map(|(reference, resolved)| proto::WeightedBackend {
-            weight: reference.weight.unwrap_or(1),
-            target: Some(match resolved {
-                Ok(name) => Target::Backend(name.clone()),
-                Err(refusal) => Target::Invalid(refusal.reason.to_owned()),
-            }),
-        });
-    let limit = |text: Option<String>| text.and_then(|text| milliseconds(&text)).unwrap_or_default();
-    proto::RouteRule {
-        route: route.key.to_string(),
-        index: u32::try_from(index).unwrap_or(u32::MAX),
-        created: route.object.meta.created,
-        listeners: Vec::new(),
-        hostnames: route.object.spec.hostnames.clone(),
-        matches: rule.matches.iter().map(matches).collect(),
-        backends: backends.collect(),
-        timeouts: rule.timeouts.clone().map(|timeouts| proto::Timeouts {
-            request_ms: limit(timeouts.request),
-            backend_request_ms: limit(timeouts.backend_request),
-        }),
-    }
+/// The route that a resource of that name is a rule of.
+pub(super) fn route_of(resource: &str) -> Option<Key> {
+    let (route, _) = resource.strip_prefix("route/")?.rsplit_once('/')?;
+    let (namespace, name) = route.split_once('/')?;
+    Some(Key::new(namespace, name))
 }
 
 fn matches(one: &RouteMatch) -> proto::Match {

@@ -1,16 +1,19 @@
 //! Status of every object of ours, in the order and the words of the document (R26 to R41).
 
+use super::classes;
 use super::condition::{Condition, Refusal, Settling, Verdict};
-use super::gateways::{GatewayPlan, ListenerPlan};
-use super::load_balancers::{LoadBalancer, Origin};
+use super::model::{
+    Certificates, GatewayPlan, Gateways, ListenerPlan, LoadBalancer, Origin, ParentPlan, RoutePlan,
+};
 use super::progress::{Evidence, Provisional};
-use super::routes::{ParentPlan, RoutePlan};
-use super::rules;
 use crate::world::{Key, ParentRef, World};
 use alb_api::messages::{self, condition, reason};
 use alb_api::{frontend, names};
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Why a listener that is accepted is not programmed; its condition ResolvedRefs says more.
+pub(super) const NO_CERTIFICATE: &str = "The listener has no certificate that can be used";
 
 /// Status of all objects of ours.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -21,9 +24,9 @@ pub struct Statuses {
     pub load_balancers: BTreeMap<Key, Vec<Condition>>,
     /// Gateways of our classes.
     pub gateways: BTreeMap<Key, GatewayStatus>,
-    /// HTTPRoutes. All of them: one that no longer has a parent of ours loses our entries.
+    /// HTTPRoutes. One that no longer has a parent of ours loses our entries.
     pub routes: BTreeMap<Key, RouteStatus>,
-    /// BackendTLSPolicies. All of them, for the same reason.
+    /// BackendTLSPolicies, likewise.
     pub backend_tls_policies: BTreeMap<Key, PolicyStatus>,
 }
 
@@ -80,39 +83,19 @@ pub struct ParentStatus {
     pub conditions: Vec<Condition>,
 }
 
-pub(super) fn collect(
-    world: &World,
-    load_balancers: &[LoadBalancer],
-    gateways: &[GatewayPlan<'_>],
-    routes: &[RoutePlan<'_>],
-    backend_tls_policies: BTreeMap<Key, PolicyStatus>,
-    evidence: &Evidence<'_>,
-) -> Statuses {
-    let classes = world
-        .gateway_classes
-        .iter()
-        .filter(|(_, class)| class.spec.controller_name == names::CONTROLLER_NAME && !class.meta.deleting);
-    let class_accepted =
-        || Condition::met(condition::ACCEPTED, reason::ACCEPTED, messages::GATEWAY_CLASS_ACCEPTED);
-    let programmed: Vec<Provisional> =
-        gateways.iter().map(|gateway| gateway_programmed(gateway, evidence)).collect();
-    Statuses {
-        gateway_classes: classes.map(|(key, _)| (key.clone(), vec![class_accepted()])).collect(),
-        load_balancers: load_balancers.iter().filter_map(|lb| load_balancer(lb, evidence)).collect(),
-        gateways: gateways
-            .iter()
-            .zip(&programmed)
-            .map(|(gateway, programmed)| (gateway.key.clone(), gateway_status(gateway, programmed)))
-            .collect(),
-        routes: routes
-            .iter()
-            .map(|route| (route.key.clone(), route_status(route, gateways, &programmed, evidence)))
-            .collect(),
-        backend_tls_policies,
+/// Conditions of a GatewayClass, if it is ours.
+pub(super) fn gateway_class(world: &World, key: &Key) -> Option<Vec<Condition>> {
+    let class = world.gateway_classes.get(key)?;
+    if class.spec.controller_name != names::CONTROLLER_NAME || class.meta.deleting {
+        return None;
     }
+    let parameters = classes::parameters(world, &key.name);
+    let message = messages::GATEWAY_CLASS_ACCEPTED;
+    Some(vec![Condition::of(condition::ACCEPTED, &parameters, reason::ACCEPTED, message)])
 }
 
-fn load_balancer(lb: &LoadBalancer, evidence: &Evidence<'_>) -> Option<(Key, Vec<Condition>)> {
+/// Conditions of an ApplicationLoadBalancer, if that is where a load balancer comes from.
+pub(super) fn load_balancer(lb: &LoadBalancer, evidence: &Evidence<'_>) -> Option<(Key, Vec<Condition>)> {
     let Origin::Managed(key) = &lb.origin else { return None };
     let deployment = if evidence.ready_replicas(&lb.id) > 0 {
         Condition::met(condition::DEPLOYMENT, reason::READY, messages::load_balancer_ready(&lb.resource_id))
@@ -124,7 +107,8 @@ fn load_balancer(lb: &LoadBalancer, evidence: &Evidence<'_>) -> Option<(Key, Vec
     Some((key.clone(), vec![accepted, deployment]))
 }
 
-fn gateway_programmed(gateway: &GatewayPlan<'_>, evidence: &Evidence<'_>) -> Provisional {
+/// Whether a Gateway works as it should.
+pub(super) fn gateway_programmed(gateway: &GatewayPlan, evidence: &Evidence<'_>) -> Provisional {
     let refuse = |reason, message: String| (Err(Refusal::new(reason, message)), Settling::No);
     let association = match (gateway.accepted(), &gateway.association) {
         (Ok(_), Ok(association)) => association,
@@ -149,7 +133,13 @@ fn gateway_programmed(gateway: &GatewayPlan<'_>, evidence: &Evidence<'_>) -> Pro
     }
 }
 
-fn gateway_status(gateway: &GatewayPlan<'_>, (programmed, settling): &Provisional) -> GatewayStatus {
+/// Status of a Gateway to which so many routes are attached, by listener.
+pub(super) fn gateway(
+    gateway: &GatewayPlan,
+    (programmed, settling): &Provisional,
+    attached: impl Fn(&str) -> u32,
+    evidence: &Evidence<'_>,
+) -> GatewayStatus {
     let accepted = match gateway.accepted() {
         Err(refusal) => Condition::unmet(condition::ACCEPTED, &refusal),
         Ok(bad) if bad.is_empty() => {
@@ -160,11 +150,18 @@ fn gateway_status(gateway: &GatewayPlan<'_>, (programmed, settling): &Provisiona
             Condition::met(condition::ACCEPTED, reason::LISTENERS_NOT_VALID, message)
         }
     };
+    let tls = |certificates: &Certificates| match &gateway.association {
+        Ok(association) => tls_programmed(&association.load_balancer.id, certificates, evidence).0,
+        Err(_) => Ok(()),
+    };
     let address = gateway.frontend.as_ref().ok().filter(|frontend| frontend.has_address);
+    let listeners = gateway.listeners.iter();
     GatewayStatus {
         addresses: address.map(|frontend| frontend.fqdn.clone()).into_iter().collect(),
         conditions: vec![accepted, programmed_condition(programmed)],
-        listeners: gateway.listeners.iter().map(|listener| listener_status(listener, programmed)).collect(),
+        listeners: listeners
+            .map(|plan| listener(plan, attached(&plan.listener.name), programmed, tls))
+            .collect(),
         settling: *settling,
     }
 }
@@ -173,69 +170,92 @@ fn programmed_condition(verdict: &Verdict) -> Condition {
     Condition::of(condition::PROGRAMMED, verdict, reason::PROGRAMMED, messages::PROGRAMMED)
 }
 
-fn listener_status(listener: &ListenerPlan<'_>, gateway: &Verdict) -> ListenerStatus {
-    let programmed = match &listener.accepted {
+/// Whether the proxies have the certificates of a listener, and use them.
+fn tls_programmed(load_balancer: &str, certificates: &Certificates, evidence: &Evidence<'_>) -> Provisional {
+    let behind = |secret| {
+        let provisional = evidence.programmed(load_balancer, &Certificates::resource_name(secret));
+        provisional.0.is_err().then_some(provisional)
+    };
+    let able = evidence.terminates_tls(load_balancer);
+    match able.0 {
+        Err(_) => able,
+        Ok(()) => certificates.secrets.iter().find_map(behind).unwrap_or(able),
+    }
+}
+
+fn listener(
+    plan: &ListenerPlan,
+    attached_routes: u32,
+    gateway: &Verdict,
+    tls: impl Fn(&Certificates) -> Verdict,
+) -> ListenerStatus {
+    let (resolved, accepted) = (&plan.resolved_refs, &plan.accepted);
+    let programmed = match accepted {
         Err(_) => Err(Refusal::new(reason::INVALID, "The listener is not accepted")),
+        Ok(()) if !plan.is_servable() => Err(Refusal::new(reason::INVALID, NO_CERTIFICATE)),
         Ok(()) => gateway.clone().map_err(|refusal| Refusal {
             // AddressNotAssigned and its like are reasons of Gateways only.
             reason: if refusal.reason == reason::INVALID { reason::INVALID } else { reason::PENDING },
             ..refusal
         }),
     };
-    let (resolved, accepted) = (&listener.resolved_refs, &listener.accepted);
+    let programmed = match &plan.certificates {
+        Some(certificates) => programmed.and_then(|()| tls(certificates)),
+        None => programmed,
+    };
     let mut conditions = vec![
         Condition::of(condition::RESOLVED_REFS, resolved, reason::RESOLVED_REFS, messages::RESOLVED_REFS),
         Condition::of(condition::ACCEPTED, accepted, reason::ACCEPTED, messages::LISTENER_ACCEPTED),
         programmed_condition(&programmed),
     ];
-    if let Some(conflict) = &listener.conflicted {
+    if let Some(conflict) = &plan.conflicted {
         conditions.push(Condition::met(condition::CONFLICTED, conflict.reason, conflict.message.clone()));
     }
     ListenerStatus {
-        name: listener.listener.name.clone(),
-        attached_routes: listener.attached_routes,
+        name: plan.listener.name.clone(),
+        attached_routes,
         conditions,
-        serves_http_routes: listener.serves_http_routes,
+        serves_http_routes: plan.serves_http_routes,
     }
 }
 
-fn route_status(
-    route: &RoutePlan<'_>,
-    gateways: &[GatewayPlan<'_>],
-    programmed: &[Provisional],
+/// Status of a route. `programmed` says how far a Gateway has come.
+pub(super) fn route<'a>(
+    route: &RoutePlan,
+    gateways: &Gateways,
+    programmed: impl Fn(&Key) -> Option<&'a Provisional>,
     evidence: &Evidence<'_>,
 ) -> RouteStatus {
     let mut status = RouteStatus::default();
     for parent in &route.parents {
-        let (Some(gateway), Some(of_gateway)) =
-            (gateways.get(parent.gateway), programmed.get(parent.gateway))
+        let (Some(gateway), Some(of_gateway)) = (gateways.get(&parent.gateway), programmed(&parent.gateway))
         else {
             continue;
         };
         let (programmed, settling) = route_programmed(route, parent, gateway, of_gateway, evidence);
         status.settling = status.settling.max(settling);
         let (resolved, accepted) = (&route.resolved_refs, &parent.accepted);
-        status.parents.push(ParentStatus {
-            parent: parent.reference.clone(),
-            conditions: vec![
-                Condition::of(
-                    condition::RESOLVED_REFS,
-                    resolved,
-                    reason::RESOLVED_REFS,
-                    messages::RESOLVED_REFS,
-                ),
-                Condition::of(condition::ACCEPTED, accepted, reason::ACCEPTED, messages::ROUTE_ACCEPTED),
-                programmed_condition(&programmed),
-            ],
-        });
+        let mut conditions = vec![
+            Condition::of(condition::RESOLVED_REFS, resolved, reason::RESOLVED_REFS, messages::RESOLVED_REFS),
+            Condition::of(condition::ACCEPTED, accepted, reason::ACCEPTED, messages::ROUTE_ACCEPTED),
+            programmed_condition(&programmed),
+        ];
+        if let (Ok(_), Some(dropped)) = (accepted, &route.partially_invalid) {
+            conditions.push(Condition::met(
+                condition::PARTIALLY_INVALID,
+                dropped.reason,
+                dropped.message.clone(),
+            ));
+        }
+        status.parents.push(ParentStatus { parent: parent.reference.clone(), conditions });
     }
     status
 }
 
 fn route_programmed(
-    route: &RoutePlan<'_>,
+    route: &RoutePlan,
     parent: &ParentPlan,
-    gateway: &GatewayPlan<'_>,
+    gateway: &GatewayPlan,
     (of_gateway, settling): &Provisional,
     evidence: &Evidence<'_>,
 ) -> Provisional {
@@ -249,17 +269,29 @@ fn route_programmed(
     if let Err(refusal) = of_gateway {
         return (Err(pending(&refusal.message)), *settling);
     }
-    let served = |index: &usize| gateway.listeners.get(*index).is_some_and(|plan| gateway.is_served(plan));
-    let Some(association) = gateway.association.as_ref().ok().filter(|_| listeners.iter().any(served)) else {
+    let served: Vec<&ListenerPlan> = listeners
+        .iter()
+        .filter_map(|index| gateway.listeners.get(*index))
+        .filter(|plan| gateway.is_served(plan))
+        .collect();
+    let Some((load_balancer, _)) = gateway.place().filter(|_| !served.is_empty()) else {
         return (Err(pending("its listener is not accepted")), Settling::No);
     };
-    let load_balancer = association.load_balancer.id.as_str();
-    let refused_backend = || {
-        let backends = route.backends.iter().flatten().filter_map(|backend| backend.as_ref().ok());
-        backends.filter_map(|name| evidence.refused(load_balancer, name)).next()
-    };
-    (0..route.backends.len())
-        .map(|index| evidence.programmed(load_balancer, &rules::name(route, index)))
-        .find(|(verdict, _)| verdict.is_err())
-        .unwrap_or_else(|| (refused_backend().map_or(Ok(()), Err), Settling::No))
+    let load_balancer = load_balancer.id.as_str();
+    // One listener that answers is enough.
+    let of_tls = served.iter().map(|plan| match &plan.certificates {
+        Some(certificates) => tls_programmed(load_balancer, certificates, evidence),
+        None => (Ok(()), Settling::No),
+    });
+    let of_tls: Vec<Provisional> = of_tls.collect();
+    if let Some((Err(refusal), settling)) = of_tls.first()
+        && of_tls.iter().all(|(verdict, _)| verdict.is_err())
+    {
+        return (Err(pending(&refusal.message)), *settling);
+    }
+    let refused_backend =
+        || route.backends.iter().filter_map(|name| evidence.refused(load_balancer, name)).next();
+    let rules = route.rules.iter().map(|rule| evidence.programmed(load_balancer, rule));
+    let behind = rules.into_iter().find(|(verdict, _)| verdict.is_err());
+    behind.unwrap_or_else(|| (refused_backend().map_or(Ok(()), Err), Settling::No))
 }

@@ -1,7 +1,7 @@
 //! What deserves an Event of type Warning.
 
 use super::condition::Condition;
-use super::status::Statuses;
+use super::status::{GatewayStatus, NO_CERTIFICATE, PolicyStatus, Statuses};
 use crate::world::{Key, Watched, World};
 use alb_api::messages::{condition, reason};
 use alb_api::names;
@@ -29,68 +29,88 @@ pub struct Warning {
     pub message: String,
 }
 
-pub(super) fn collect(world: &World, statuses: &Statuses) -> std::collections::BTreeSet<Warning> {
-    let gateways = statuses.gateways.iter().flat_map(|(key, status)| {
-        let uid = world.gateways.get(key).map(|object| object.meta.uid.clone()).unwrap_or_default();
-        let subject = Subject { kind: Watched::Gateway, key: key.clone(), uid };
-        let listeners = status.listeners.iter().flat_map(|listener| {
-            listener.conditions.iter().map(|condition| (format!("Listener {}: ", listener.name), condition))
-        });
-        let own = status.conditions.iter().map(|condition| (String::new(), condition));
-        own.chain(listeners)
-            .filter_map(|(prefix, condition)| warning(&subject, &prefix, condition))
-            .collect::<Vec<_>>()
-    });
-    let routes = statuses.routes.iter().flat_map(|(key, status)| {
-        let uid = world.routes.get(key).map(|object| object.meta.uid.clone()).unwrap_or_default();
-        let subject = Subject { kind: Watched::HttpRoute, key: key.clone(), uid };
-        let conditions = status.parents.iter().flat_map(|parent| &parent.conditions);
-        conditions.filter_map(|condition| warning(&subject, "", condition)).collect::<Vec<_>>()
-    });
-    let policies = statuses.backend_tls_policies.iter().flat_map(|(key, status)| {
-        let uid =
-            world.backend_tls_policies.get(key).map(|object| object.meta.uid.clone()).unwrap_or_default();
-        let subject = Subject { kind: Watched::BackendTlsPolicy, key: key.clone(), uid };
-        let conditions = status.ancestors.iter().flat_map(|ancestor| &ancestor.conditions);
-        let unlisted = (status.unlisted > 0).then(|| Warning {
-            subject: subject.clone(),
-            reason: reason::TOO_MANY_ANCESTORS.to_owned(),
-            message: format!("The status has no room for {} more Gateways", status.unlisted),
-        });
-        let conditions = conditions.filter_map(|condition| warning(&subject, "", condition));
-        conditions.chain(unlisted).collect::<Vec<_>>()
-    });
-    let ingresses = world.ingresses.iter().filter(|(_, ingress)| {
-        #[cfg(feature = "faults")]
-        if crate::faults::fault("no-event-for-an-ingress") {
-            return false;
+/// The warnings about one object. Where everything goes away with its namespace, everything lacks something, and no Event can
+/// be written: there are none.
+pub(super) fn of(world: &World, statuses: &Statuses, kind: Watched, key: &Key) -> Vec<Warning> {
+    if world.is_terminating(&key.namespace) {
+        return Vec::new();
+    }
+    let subject =
+        |uid: Option<&String>| Subject { kind, key: key.clone(), uid: uid.cloned().unwrap_or_default() };
+    let mut warnings = match kind {
+        Watched::Gateway => {
+            let subject = subject(world.gateways.get(key).map(|object| &object.meta.uid));
+            statuses.gateways.get(key).map(|status| of_gateway(&subject, status)).unwrap_or_default()
         }
-        let class = ingress.spec.ingress_class_name.as_deref();
-        let annotation =
-            || ingress.meta.annotations.get(crate::world::INGRESS_CLASS_ANNOTATION).map(String::as_str);
-        class.or_else(annotation) == Some(names::GATEWAY_CLASS)
+        Watched::HttpRoute => {
+            let subject = subject(world.routes.get(key).map(|object| &object.meta.uid));
+            let parents = statuses.routes.get(key).into_iter().flat_map(|status| &status.parents);
+            let conditions = parents.flat_map(|parent| &parent.conditions);
+            conditions.filter_map(|condition| warning(&subject, "", condition)).collect()
+        }
+        Watched::BackendTlsPolicy => {
+            let subject = subject(world.backend_tls_policies.get(key).map(|object| &object.meta.uid));
+            statuses
+                .backend_tls_policies
+                .get(key)
+                .map(|status| of_policy(&subject, status))
+                .unwrap_or_default()
+        }
+        Watched::Ingress => of_ingress(world, key).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    warnings.extend(world.unreadable.get(&(kind, key.clone())).map(|object| Warning {
+        subject: subject(Some(&object.uid)),
+        reason: "Unreadable".to_owned(),
+        message: format!("The object cannot be read and is left out: {}", object.message),
+    }));
+    warnings
+}
+
+fn of_gateway(subject: &Subject, status: &GatewayStatus) -> Vec<Warning> {
+    let listeners = status.listeners.iter().flat_map(|listener| {
+        listener.conditions.iter().map(|condition| (format!("Listener {}: ", listener.name), condition))
     });
-    let ingresses = ingresses.map(|(key, ingress)| Warning {
+    let own = status.conditions.iter().map(|condition| (String::new(), condition));
+    own.chain(listeners).filter_map(|(prefix, condition)| warning(subject, &prefix, condition)).collect()
+}
+
+fn of_policy(subject: &Subject, status: &PolicyStatus) -> Vec<Warning> {
+    let conditions = status.ancestors.iter().flat_map(|ancestor| &ancestor.conditions);
+    let unlisted = (status.unlisted > 0).then(|| Warning {
+        subject: subject.clone(),
+        reason: reason::TOO_MANY_ANCESTORS.to_owned(),
+        message: format!("The status has no room for {} more Gateways", status.unlisted),
+    });
+    conditions.filter_map(|condition| warning(subject, "", condition)).chain(unlisted).collect()
+}
+
+fn of_ingress(world: &World, key: &Key) -> Option<Warning> {
+    let ingress = world.ingresses.get(key)?;
+    #[cfg(feature = "faults")]
+    if crate::faults::fault("no-event-for-an-ingress") {
+        return None;
+    }
+    let class = ingress.spec.ingress_class_name.as_deref();
+    let annotation =
+        || ingress.meta.annotations.get(crate::world::INGRESS_CLASS_ANNOTATION).map(String::as_str);
+    (class.or_else(annotation) == Some(names::GATEWAY_CLASS)).then(|| Warning {
         subject: Subject { kind: Watched::Ingress, key: key.clone(), uid: ingress.meta.uid.clone() },
         reason: "IngressNotSupported".to_owned(),
         message: format!(
             "The Ingress API is not supported, and this Ingress is not served: use the Gateway API (GatewayClass {})",
             names::GATEWAY_CLASS
         ),
-    });
-    let unreadable = world.unreadable.values().map(|object| Warning {
-        subject: Subject { kind: object.kind, key: object.key.clone(), uid: object.uid.clone() },
-        reason: "Unreadable".to_owned(),
-        message: format!("The object cannot be read and is left out: {}", object.message),
-    });
-    gateways.chain(routes).chain(policies).chain(ingresses).chain(unreadable).collect()
+    })
 }
 
 /// Negative conditions are warnings, unless they only mean "not yet" or follow from another one.
 fn warning(subject: &Subject, prefix: &str, condition: &Condition) -> Option<Warning> {
-    let follows = condition.r#type == condition::PROGRAMMED && condition.message.ends_with("is not accepted");
+    let follows = condition.r#type == condition::PROGRAMMED
+        && (condition.message.ends_with("is not accepted") || condition.message == NO_CERTIFICATE);
     let not_yet = [reason::PENDING, reason::ADDRESS_NOT_ASSIGNED].contains(&condition.reason);
-    if condition.status == "True" || follows || not_yet {
+    let is_well = (condition.status == "True") != (condition.r#type == condition::PARTIALLY_INVALID);
+    if is_well || follows || not_yet {
         return None;
     }
     Some(Warning {

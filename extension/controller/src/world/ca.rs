@@ -16,6 +16,8 @@ pub enum CaBundle {
     Certificates(String),
     /// Why they cannot be used.
     Unusable(String),
+    /// There is no such ConfigMap.
+    Absent,
 }
 
 impl CaBundle {
@@ -54,7 +56,7 @@ mod tests {
     fn problem(data: Value) -> String {
         match CaBundle::of_config_map(&data) {
             CaBundle::Unusable(problem) => problem,
-            CaBundle::Certificates(pem) => panic!("taken for certificates: {pem}"),
+            other => panic!("taken for {other:?}"),
         }
     }
 

@@ -94,6 +94,8 @@ pub struct Pod {
 /// Deployment of the data plane.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Deployment {
+    /// Replicas that are wanted.
+    pub replicas: u32,
     /// Replicas that are Ready.
     pub ready_replicas: u32,
 }

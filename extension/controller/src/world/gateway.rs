@@ -10,6 +10,22 @@ use std::collections::BTreeMap;
 pub struct GatewayClass {
     /// Who is responsible for it.
     pub controller_name: String,
+    /// What its Gateways get unless they say otherwise.
+    pub parameters_ref: Option<ParametersRef>,
+}
+
+/// A reference to parameters of a GatewayClass, or (without a namespace) of a Gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ParametersRef {
+    /// API group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// Namespace; absent for a cluster-scoped kind.
+    pub namespace: Option<String>,
 }
 
 /// Gateway.
@@ -22,6 +38,32 @@ pub struct Gateway {
     pub listeners: Vec<Listener>,
     /// Requested addresses.
     pub addresses: Vec<Address>,
+    /// What is made for it.
+    pub infrastructure: Infrastructure,
+    /// Not supported; kept to say so.
+    pub tls: Option<serde_json::Value>,
+    /// From where ListenerSets may add listeners.
+    pub allowed_listeners: Option<AllowedListeners>,
+}
+
+/// What is made for a Gateway.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Infrastructure {
+    /// Labels of everything that is made for this Gateway alone.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, likewise.
+    pub annotations: BTreeMap<String, String>,
+    /// The load balancer, unless annotations name one.
+    pub parameters_ref: Option<ParametersRef>,
+}
+
+/// From where ListenerSets may add listeners.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AllowedListeners {
+    /// Namespaces: `from` is `None` when absent.
+    pub namespaces: Option<RouteNamespaces>,
 }
 
 /// A requested address.
@@ -48,6 +90,34 @@ pub struct Listener {
     pub protocol: String,
     /// Which routes may attach.
     pub allowed_routes: Option<AllowedRoutes>,
+    /// For HTTPS and TLS.
+    pub tls: Option<ListenerTls>,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerTls {
+    /// `Terminate` (the default) or `Passthrough`.
+    pub mode: Option<String>,
+    /// Certificates.
+    pub certificate_refs: Vec<CertificateRef>,
+    /// Not supported; kept to say so.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A reference to a certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CertificateRef {
+    /// API group; core when absent.
+    pub group: Option<String>,
+    /// Kind; Secret when absent.
+    pub kind: Option<String>,
+    /// Name.
+    pub name: String,
+    /// Namespace; the Gateway's when absent.
+    pub namespace: Option<String>,
 }
 
 /// Which routes may attach to a listener.

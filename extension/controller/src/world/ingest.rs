@@ -2,7 +2,7 @@
 //! such and never stops the others.
 
 use super::core::{Deployment, Endpoint, EndpointPort, EndpointSlice, Identity, TargetRef};
-use super::{CaBundle, Key, Meta, Object, Unreadable, Watched, World};
+use super::{CaBundle, Key, Meta, Object, Objects, TlsSecret, Unreadable, Watched, World};
 use alb_api::names;
 use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Keys seen during a list, by kind: what is not among them at its end is gone.
 pub type Seen = BTreeMap<Watched, BTreeSet<Key>>;
@@ -60,6 +61,13 @@ pub(super) fn serialize_unreadable<S: serde::Serializer>(
     serializer.collect_seq(unreadable.values())
 }
 
+pub(super) fn serialize_objects<S: serde::Serializer, T: serde::Serialize>(
+    objects: &Objects<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(objects.iter().map(|(key, object)| (key, &**object)))
+}
+
 impl World {
     /// Applies one step of a watch.
     pub fn absorb(&mut self, change: Change, seen: &mut Seen) -> Difference {
@@ -86,6 +94,13 @@ impl World {
     /// Puts an object into the world, or among the unreadable ones.
     pub fn apply(&mut self, kind: Watched, object: DynamicObject) -> Difference {
         let key = key_of(&object);
+        let difference = self.put(kind, &key, object);
+        self.changes.note(kind, &key, difference);
+        difference
+    }
+
+    fn put(&mut self, kind: Watched, key: &Key, object: DynamicObject) -> Difference {
+        let key = key.clone();
         let uid = object.metadata.uid.clone().unwrap_or_default();
         match self.read(kind, &key, object) {
             Ok(difference) => difference.max(self.unreadable.remove(&(kind, key)).is_some().into()),
@@ -112,13 +127,10 @@ impl World {
             Watched::HttpRoute => put(&mut self.routes, key, meta, spec(&mut data)?, status),
             Watched::ReferenceGrant => put(&mut self.grants, key, meta, spec(&mut data)?, status),
             Watched::BackendTlsPolicy => {
-                match put(&mut self.backend_tls_policies, key, meta, spec(&mut data)?, status) {
-                    // How many entries others have in its status decides how many of ours find room.
-                    Difference::Status => Difference::Content,
-                    difference => difference,
-                }
+                put(&mut self.backend_tls_policies, key, meta, spec(&mut data)?, status)
             }
             Watched::ConfigMap => self.set_ca_bundle(key, CaBundle::of_config_map(&data)).into(),
+            Watched::Certificate => self.set_tls_secret(key, TlsSecret::of_secret(&data)).into(),
             Watched::LoadBalancer => put(&mut self.load_balancers, key, meta, spec(&mut data)?, status),
             Watched::TrafficController => {
                 put(&mut self.traffic_controllers, key, meta, spec(&mut data)?, status)
@@ -137,10 +149,16 @@ impl World {
             Watched::Namespace => put(&mut self.namespaces, key, meta, (), status),
             Watched::Ingress => put(&mut self.ingresses, key, meta, spec(&mut data)?, status),
             Watched::Deployment => {
-                let ready = data.pointer("/status/readyReplicas").and_then(Value::as_u64).unwrap_or_default();
-                let deployment = Deployment { ready_replicas: u32::try_from(ready).unwrap_or(u32::MAX) };
+                let number = |pointer| {
+                    let number = data.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+                    u32::try_from(number).unwrap_or(u32::MAX)
+                };
+                let (replicas, ready_replicas) = (number("/spec/replicas"), number("/status/readyReplicas"));
+                let deployment = Deployment { replicas, ready_replicas };
                 put(&mut self.deployments, key, meta, deployment, status)
             }
+            Watched::DisruptionBudget => put(&mut self.disruption_budgets, key, meta, (), status),
+            Watched::Autoscaler => put(&mut self.autoscalers, key, meta, (), status),
             Watched::Owner => {
                 let owner = object.metadata.uid;
                 let changed = self.owner != owner;
@@ -160,14 +178,28 @@ impl World {
 
     /// Puts the CA certificates of a ConfigMap into the world. Returns whether it differs now.
     pub fn set_ca_bundle(&mut self, key: Key, bundle: CaBundle) -> bool {
-        self.ca_bundles.get(&key) != Some(&bundle) && {
-            self.ca_bundles.insert(key, bundle);
-            true
-        }
+        let changed = self.ca_bundles.get(&key) != Some(&bundle);
+        self.changes.note(Watched::ConfigMap, &key, changed.into());
+        self.ca_bundles.insert(key, bundle);
+        changed
+    }
+
+    /// Puts the certificate of a Secret into the world. Returns whether it differs now.
+    pub fn set_tls_secret(&mut self, key: Key, secret: TlsSecret) -> bool {
+        let changed = self.tls_secrets.get(&key) != Some(&secret);
+        self.changes.note(Watched::Certificate, &key, changed.into());
+        self.tls_secrets.insert(key, secret);
+        changed
     }
 
     /// Takes an object out. Returns whether it was there.
     pub fn remove(&mut self, kind: Watched, key: &Key) -> bool {
+        let removed = self.take(kind, key);
+        self.changes.note(kind, key, removed.into());
+        removed
+    }
+
+    fn take(&mut self, kind: Watched, key: &Key) -> bool {
         let unreadable = self.unreadable.remove(&(kind, key.clone())).is_some();
         unreadable
             | match kind {
@@ -177,6 +209,7 @@ impl World {
                 Watched::ReferenceGrant => self.grants.remove(key).is_some(),
                 Watched::BackendTlsPolicy => self.backend_tls_policies.remove(key).is_some(),
                 Watched::ConfigMap => self.ca_bundles.remove(key).is_some(),
+                Watched::Certificate => self.tls_secrets.remove(key).is_some(),
                 Watched::LoadBalancer => self.load_balancers.remove(key).is_some(),
                 Watched::TrafficController => self.traffic_controllers.remove(key).is_some(),
                 Watched::Service => self.services.remove(key).is_some(),
@@ -185,12 +218,14 @@ impl World {
                 Watched::Namespace => self.namespaces.remove(key).is_some(),
                 Watched::Ingress => self.ingresses.remove(key).is_some(),
                 Watched::Deployment => self.deployments.remove(key).is_some(),
+                Watched::DisruptionBudget => self.disruption_budgets.remove(key).is_some(),
+                Watched::Autoscaler => self.autoscalers.remove(key).is_some(),
                 Watched::Identity => self.identity.take().is_some(),
                 Watched::Owner => self.owner.take().is_some(),
             }
     }
 
-    fn keys(&self, kind: Watched) -> Vec<Key> {
+    pub(super) fn keys(&self, kind: Watched) -> Vec<Key> {
         let mut keys: Vec<Key> = match kind {
             Watched::GatewayClass => self.gateway_classes.keys().cloned().collect(),
             Watched::Gateway => self.gateways.keys().cloned().collect(),
@@ -198,6 +233,7 @@ impl World {
             Watched::ReferenceGrant => self.grants.keys().cloned().collect(),
             Watched::BackendTlsPolicy => self.backend_tls_policies.keys().cloned().collect(),
             Watched::ConfigMap => self.ca_bundles.keys().cloned().collect(),
+            Watched::Certificate => self.tls_secrets.keys().cloned().collect(),
             Watched::LoadBalancer => self.load_balancers.keys().cloned().collect(),
             Watched::TrafficController => self.traffic_controllers.keys().cloned().collect(),
             Watched::Service => self.services.keys().cloned().collect(),
@@ -206,6 +242,8 @@ impl World {
             Watched::Namespace => self.namespaces.keys().cloned().collect(),
             Watched::Ingress => self.ingresses.keys().cloned().collect(),
             Watched::Deployment => self.deployments.keys().cloned().collect(),
+            Watched::DisruptionBudget => self.disruption_budgets.keys().cloned().collect(),
+            Watched::Autoscaler => self.autoscalers.keys().cloned().collect(),
             Watched::Identity => vec![Key::new(names::CONTROLLER_NAMESPACE, names::IDENTITY_SECRET)],
             Watched::Owner => vec![Key::new(names::DATA_PLANE_NAMESPACE, names::PROXY_SERVICE_ACCOUNT)],
         };
@@ -249,27 +287,33 @@ fn meta_of(kind: Watched, object: &mut DynamicObject, in_data_plane: bool) -> Me
 /// The older way of naming an Ingress's class.
 pub(crate) const INGRESS_CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 
-fn put<T: PartialEq>(
-    map: &mut BTreeMap<Key, Object<T>>,
-    key: Key,
-    meta: Meta,
-    spec: T,
-    status: Value,
-) -> Difference {
-    let Some(known) = map.get_mut(&key) else {
-        map.insert(key, Object { meta, spec, status });
-        return Difference::Content;
+fn put<T: PartialEq>(map: &mut Objects<T>, key: Key, meta: Meta, spec: T, status: Value) -> Difference {
+    let object = Object { meta, spec, status };
+    let difference = map.get(&key).map_or(Difference::Content, |known| difference(known, &object));
+    map.insert(key, Arc::new(object));
+    difference
+}
+
+fn difference<T: PartialEq>(known: &Object<T>, object: &Object<T>) -> Difference {
+    let same_meta = || {
+        // All of it but the version. What is added to it must be added here.
+        let Meta { uid, generation, resource_version: _, created, deleting, labels, annotations } =
+            &known.meta;
+        let other = &object.meta;
+        *uid == other.uid
+            && *generation == other.generation
+            && *created == other.created
+            && *deleting == other.deleting
+            && *labels == other.labels
+            && *annotations == other.annotations
     };
-    let version = std::mem::replace(&mut known.meta.resource_version, meta.resource_version.clone());
-    let difference = if known.meta != meta || known.spec != spec {
+    if known.spec != object.spec || !same_meta() {
         Difference::Content
-    } else if version != meta.resource_version || known.status != status {
+    } else if known.meta.resource_version != object.meta.resource_version || known.status != object.status {
         Difference::Status
     } else {
         Difference::None
-    };
-    *known = Object { meta, spec, status };
-    difference
+    }
 }
 
 fn spec<T: DeserializeOwned + Default>(data: &mut Value) -> Result<T, serde_json::Error> {
@@ -388,7 +432,13 @@ mod tests {
     #[test]
     fn a_status_and_a_version_are_no_reason_to_translate() {
         let written = json!({"resourceVersion": "2", "status": {"parents": []}});
-        for kind in [Watched::HttpRoute, Watched::Gateway, Watched::GatewayClass, Watched::LoadBalancer] {
+        for kind in [
+            Watched::HttpRoute,
+            Watched::Gateway,
+            Watched::GatewayClass,
+            Watched::LoadBalancer,
+            Watched::BackendTlsPolicy,
+        ] {
             assert_eq!(difference(kind, &json!({}), &written), Difference::Status, "{kind:?}");
             let touched = json!({"resourceVersion": "2"});
             assert_eq!(difference(kind, &json!({}), &touched), Difference::Status, "{kind:?}");
@@ -407,11 +457,5 @@ mod tests {
         ] {
             assert_eq!(difference(kind, &json!({}), &change), Difference::Content, "{kind:?} {change}");
         }
-    }
-
-    #[test]
-    fn the_status_of_a_policy_is_because_it_may_be_full() {
-        let written = json!({"resourceVersion": "2", "status": {"ancestors": []}});
-        assert_eq!(difference(Watched::BackendTlsPolicy, &json!({}), &written), Difference::Content);
     }
 }

@@ -14,6 +14,7 @@ pub enum Watched {
     ReferenceGrant,
     BackendTlsPolicy,
     ConfigMap,
+    Certificate,
     LoadBalancer,
     TrafficController,
     Service,
@@ -22,6 +23,8 @@ pub enum Watched {
     Namespace,
     Identity,
     Deployment,
+    DisruptionBudget,
+    Autoscaler,
     Ingress,
     Owner,
 }
@@ -35,13 +38,13 @@ pub enum Scope {
     One(&'static str, &'static str),
     /// The data-plane namespace.
     DataPlane,
-    /// Nothing but single objects that other objects refer to.
+    /// Only where other objects refer to them: one by one, or (pods) the namespaces that matter.
     Referenced,
 }
 
 impl Watched {
     /// All of them. Kinds that change least come first, so that a first translation finds them complete.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Owner,
         Self::Namespace,
         Self::GatewayClass,
@@ -52,13 +55,27 @@ impl Watched {
         Self::ReferenceGrant,
         Self::BackendTlsPolicy,
         Self::ConfigMap,
+        Self::Certificate,
         Self::Service,
         Self::EndpointSlice,
         Self::Pod,
         Self::Identity,
         Self::Deployment,
+        Self::DisruptionBudget,
+        Self::Autoscaler,
         Self::Ingress,
     ];
+
+    /// API resources under which objects of this kind are served, the one to be preferred first: a cluster may know the older
+    /// ones only.
+    pub fn resources(self) -> Vec<ApiResource> {
+        let mut all = vec![self.resource()];
+        if self == Self::ReferenceGrant {
+            let older = GroupVersionKind::gvk("gateway.networking.k8s.io", "v1beta1", "ReferenceGrant");
+            all.push(ApiResource::from_gvk_with_plural(&older, "referencegrants"));
+        }
+        all
+    }
 
     /// API resource to watch.
     pub fn resource(self) -> ApiResource {
@@ -66,9 +83,7 @@ impl Watched {
             Self::GatewayClass => ("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses"),
             Self::Gateway => ("gateway.networking.k8s.io", "v1", "Gateway", "gateways"),
             Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
-            Self::ReferenceGrant => {
-                ("gateway.networking.k8s.io", "v1beta1", "ReferenceGrant", "referencegrants")
-            }
+            Self::ReferenceGrant => ("gateway.networking.k8s.io", "v1", "ReferenceGrant", "referencegrants"),
             Self::BackendTlsPolicy => {
                 ("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies")
             }
@@ -79,8 +94,10 @@ impl Watched {
             Self::EndpointSlice => ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
             Self::Pod => ("", "v1", "Pod", "pods"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
-            Self::Identity => ("", "v1", "Secret", "secrets"),
+            Self::Identity | Self::Certificate => ("", "v1", "Secret", "secrets"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::DisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+            Self::Autoscaler => ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
             Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
             Self::Owner => ("", "v1", "ServiceAccount", "serviceaccounts"),
         };
@@ -92,8 +109,8 @@ impl Watched {
         match self {
             Self::Identity => Scope::One(names::CONTROLLER_NAMESPACE, names::IDENTITY_SECRET),
             Self::Owner => Scope::One(names::DATA_PLANE_NAMESPACE, names::PROXY_SERVICE_ACCOUNT),
-            Self::Deployment => Scope::DataPlane,
-            Self::ConfigMap => Scope::Referenced,
+            Self::Deployment | Self::DisruptionBudget | Self::Autoscaler => Scope::DataPlane,
+            Self::ConfigMap | Self::Certificate | Self::Pod => Scope::Referenced,
             _ => Scope::Cluster,
         }
     }
@@ -106,7 +123,12 @@ impl Watched {
 
     /// Whether the controller writes objects of this kind, or their status: then their version is needed.
     pub(super) fn is_written(self) -> bool {
-        self.keeps_status() || matches!(self, Self::Deployment)
+        self.keeps_status() || self.is_of_data_plane()
+    }
+
+    /// Whether the controller makes objects of this kind, and nothing else with it.
+    fn is_of_data_plane(self) -> bool {
+        self.scope() == Scope::DataPlane
     }
 
     /// Whether the status is remembered as it stands.
@@ -124,18 +146,18 @@ impl Watched {
     /// Whether labels of an object of this kind matter.
     pub(super) fn keeps_labels(self, in_data_plane: bool) -> bool {
         match self {
-            Self::Namespace | Self::Deployment => true,
+            Self::Namespace => true,
             Self::Service => in_data_plane,
-            _ => false,
+            _ => self.is_of_data_plane(),
         }
     }
 
     /// Whether annotations of an object of this kind matter. Only our own are kept.
     pub(super) fn keeps_annotations(self, in_data_plane: bool) -> bool {
         match self {
-            Self::Gateway | Self::Deployment | Self::Ingress => true,
+            Self::Gateway | Self::Ingress => true,
             Self::Service => in_data_plane,
-            _ => false,
+            _ => self.is_of_data_plane(),
         }
     }
 }

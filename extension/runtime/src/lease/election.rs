@@ -68,7 +68,7 @@ impl Election {
     /// Without the check of the durations: tests show with it what the check prevents.
     pub(super) fn unchecked(client: Client, config: LeaseConfig) -> (Self, Leadership) {
         let api = Api::namespaced(client, &config.namespace);
-        let leadership = Leadership::new();
+        let leadership = Leadership::new(&config);
         let election = Self {
             api,
             config,

@@ -122,6 +122,32 @@ async fn a_leader_that_cannot_renew_stops_at_the_deadline_before_the_lease_runs_
     a.leads().await;
 }
 
+/// What a leader sends may be waited for past its deadline; not until another leads.
+#[tokio::test(start_paused = true)]
+async fn the_last_request_of_a_leader_is_given_up_well_before_another_leads() {
+    let api = FakeApi::new();
+    let broken = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let forecast = Arc::clone(&broken);
+    let client = api.client_with(move |_, _| match forecast.load(Ordering::Relaxed) {
+        true => Weather { lost: Lost::Request, ..Weather::default() },
+        false => Weather::default(),
+    });
+    let a = Participant::start(client, config("a"));
+    assert_eq!(a.leadership.acts_until(), None);
+    a.leads().await;
+    let b = fair(&api, "b");
+    sleep(Duration::from_secs(30)).await;
+    broken.store(true, Ordering::Relaxed);
+    let mut last = Instant::now();
+    while let Some(until) = a.leadership.acts_until() {
+        last = until;
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(Instant::now() < last, "there is time for an answer");
+    b.leads().await;
+    assert!(Instant::now() >= last + Duration::from_secs(2), "{:?}", Instant::now() - last);
+}
+
 #[tokio::test(start_paused = true)]
 async fn errors_of_the_api_server_within_the_deadline_change_nothing() {
     let api = FakeApi::new();

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, future::BoxFuture};
+use http::StatusCode;
 use kube::Client;
 use serde_json::Value;
 
 use super::{folder::Folder, in_parallel};
+use crate::probe::forwarded;
 use meshproof_run::diagnosis::Facts;
 
 /// Port of every program's admin interface.
@@ -45,15 +47,14 @@ pub(super) async fn collect(client: &Client, namespaces: &[String], facts: &Fact
     }
 }
 
-/// Asks through the API server's proxy; `None` when the program has no such page.
+/// Asks by a forwarded port, for such a page may be told to nobody else; `None` when the program has none of that name.
 async fn ask(client: &Client, namespace: &str, pod: &str, question: &str) -> Answer {
-    let uri = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{PORT}/proxy/{question}");
-    let request = http::Request::get(uri).body(Vec::new()).map_err(|error| error.to_string())?;
-    match tokio::time::timeout(PATIENCE, client.request_text(request)).await {
-        Ok(Ok(text)) => Ok(Some(text)),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(None),
+    match tokio::time::timeout(PATIENCE, forwarded::get(client, namespace, pod, PORT, question)).await {
+        Ok(Ok((StatusCode::NOT_FOUND, _))) => Ok(None),
+        Ok(Ok((status, text))) if status.is_success() => Ok(Some(text)),
         // A program that is not ready answers 503, with its blockers as text.
-        Ok(Err(kube::Error::Api(status))) if question == "readyz" => Ok(Some(status.message)),
+        Ok(Ok((_, text))) if question == "readyz" => Ok(Some(text)),
+        Ok(Ok((status, text))) => Err(format!("{status}: {}", text.trim())),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("no answer in time".into()),
     }

@@ -1,8 +1,9 @@
 //! Whatever happens on the way, a proxy ends up with what was published last, and the server knows it.
 
 use super::*;
+use crate::Entry;
 use crate::client::{Rejection, Store};
-use crate::proto::{Frontend, Node, resource::Kind};
+use crate::proto::{Certificate, Frontend, Node};
 use proptest::prelude::*;
 
 /// A snapshot of up to six resources whose content is a small number.
@@ -236,4 +237,68 @@ fn an_answer_to_an_unknown_nonce_means_nothing() {
     let answer = DeltaRequest { response_nonce: "7".into(), ..DeltaRequest::default() };
     assert_eq!(session.receive(answer), Acknowledgement::Stale);
     assert_eq!(session.next_response(), None, "the first is still outstanding");
+}
+
+#[test]
+fn what_nobody_knows_is_kept_by_those_who_hold_it_and_others_get_a_stand_in() {
+    let frontend = |fqdn: &str| Kind::Frontend(Frontend { fqdn: fqdn.into(), ..Frontend::default() });
+    let unknown = |instead| {
+        let entry = Entry::Unknown { instead };
+        snapshot(&[Some(1)]).with([("frontend/x".to_owned(), Some(entry))])
+    };
+    let known = snapshot(&[Some(1)]).with([("frontend/x".to_owned(), Some(frontend("known").into()))]);
+    let version = |store: &Store| holds(store).get("frontend/x").cloned();
+
+    let mut store = Store::default();
+    let mut session = Session::new([]);
+    let response = session.publish(known.clone());
+    settle(&mut session, &mut store, response);
+    // Another controller, which has just started.
+    let held = store.hello(Node::default()).initial_versions;
+    let mut session = Session::new(held);
+    let response = session.publish(unknown(Some(frontend("stand-in"))));
+    settle(&mut session, &mut store, response);
+    assert_eq!(version(&store).as_deref(), known.version("frontend/x"));
+    let gone = session.publish(snapshot(&[Some(1)]));
+    settle(&mut session, &mut store, gone);
+    assert_eq!(version(&store), None, "known not to exist");
+
+    let mut session = Session::new([]);
+    let response = session.publish(unknown(None));
+    settle(&mut session, &mut store, response);
+    assert_eq!(version(&store), None, "nothing stands in for it");
+    let response = session.publish(unknown(Some(frontend("stand-in"))));
+    settle(&mut session, &mut store, response);
+    assert!(version(&store).is_some());
+    let response = session.publish(known.clone());
+    settle(&mut session, &mut store, response);
+    assert_eq!(version(&store).as_deref(), known.version("frontend/x"));
+}
+
+#[test]
+fn a_response_holds_what_differs_and_nothing_else() {
+    let many = |changed: u8| snapshot(&[vec![Some(1); 5], vec![Some(changed)]].concat());
+    let mut session = Session::new([]);
+    let response = session.publish(many(1)).unwrap();
+    assert_eq!(response.resources.len(), 6);
+    session.receive(DeltaRequest { response_nonce: response.nonce, ..DeltaRequest::default() });
+    let response = session.publish(many(2)).unwrap();
+    assert_eq!(response.resources.len(), 1);
+    // Before the answer comes, it is changed again and back.
+    assert_eq!(session.publish(many(3)), None);
+    assert_eq!(session.publish(many(2)), None);
+    session.receive(DeltaRequest { response_nonce: response.nonce, ..DeltaRequest::default() });
+    assert_eq!(session.next_response(), None);
+    assert_eq!(session.acknowledged(), Some(&many(2)));
+}
+
+#[test]
+fn a_certificate_is_given_to_those_who_can_use_it() {
+    let certificate = Kind::Certificate(Certificate::default());
+    let snapshot =
+        || snapshot(&[Some(1)]).with([("certificate/a".to_owned(), Some(certificate.clone().into()))]);
+    let mut older = Session::new([]);
+    assert_eq!(older.publish(snapshot()).unwrap().resources.len(), 1);
+    let mut newer = Session::new([]).capable_of([capability::TLS_LISTENERS.to_owned()]);
+    assert_eq!(newer.publish(snapshot()).unwrap().resources.len(), 2);
 }

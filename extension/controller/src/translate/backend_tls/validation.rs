@@ -14,6 +14,8 @@ pub(super) struct Outcome {
     pub(super) tls: proto::ServerTls,
     pub(super) resolved_refs: Verdict,
     pub(super) usable: Verdict,
+    /// The first ConfigMap that the API server has not answered for: nothing of this is certain.
+    pub(super) unknown: Option<Key>,
 }
 
 pub(super) fn of(world: &World, namespace: &str, validation: &Validation) -> Outcome {
@@ -29,7 +31,9 @@ pub(super) fn of(world: &World, namespace: &str, validation: &Validation) -> Out
     if usable.is_ok() {
         tls.ca_certificates = certificates.into_bytes();
     }
-    Outcome { tls, resolved_refs, usable }
+    let mut config_maps = config_maps(namespace, validation);
+    let unknown = config_maps.find(|key| !world.ca_bundles.contains_key(key));
+    Outcome { tls, resolved_refs, usable, unknown }
 }
 
 /// Whom to expect, and which kind of authorities to ask.
@@ -85,7 +89,7 @@ fn bundle<'w>(world: &'w World, namespace: &str, reference: &CaCertificateRef) -
     match world.ca_bundles.get(&key) {
         Some(CaBundle::Certificates(text)) => Ok(text),
         Some(CaBundle::Unusable(problem)) => Err(invalid(format!("ConfigMap {key} {problem}"))),
-        None => Err(invalid(format!("ConfigMap {key} does not exist"))),
+        Some(CaBundle::Absent) | None => Err(invalid(format!("ConfigMap {key} does not exist"))),
     }
 }
 

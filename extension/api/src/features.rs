@@ -1,0 +1,27 @@
+//! What the gateway offers of the Gateway API, by the names of its conformance suite (`GatewayClass.status.supportedFeatures`).
+
+/// Features, in the order of the alphabet (Gateway API, `GatewayClassStatus.supportedFeatures`).
+pub const SUPPORTED: [&str; 12] = [
+    "BackendTLSPolicy",
+    "BackendTLSPolicySANValidation",
+    "Gateway",
+    "GatewayHTTPListenerIsolation",
+    "GatewayPort8080",
+    "HTTPRoute",
+    "HTTPRouteBackendTimeout",
+    "HTTPRouteMethodMatching",
+    "HTTPRouteNamedRouteRule",
+    "HTTPRouteParentRefPort",
+    "HTTPRouteQueryParamMatching",
+    "ReferenceGrant",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::SUPPORTED;
+
+    #[test]
+    fn they_are_in_order_and_named_once() {
+        assert!(SUPPORTED.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

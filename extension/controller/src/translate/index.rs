@@ -1,0 +1,64 @@
+//! Who refers to what: an object that changes concerns those that refer to it, and no others.
+
+use super::model::RoutePlan;
+use crate::world::Key;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Routes by what they refer to.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    of_gateway: BTreeMap<Key, BTreeSet<Key>>,
+    of_service: BTreeMap<Key, BTreeSet<Key>>,
+    of_namespace: BTreeMap<String, BTreeSet<Key>>,
+}
+
+impl Index {
+    pub(super) fn enter(&mut self, route: &RoutePlan) {
+        for gateway in &route.named {
+            self.of_gateway.entry(gateway.clone()).or_default().insert(route.key.clone());
+        }
+        for service in &route.services {
+            self.of_service.entry(service.clone()).or_default().insert(route.key.clone());
+        }
+        for namespace in &route.namespaces {
+            self.of_namespace.entry(namespace.clone()).or_default().insert(route.key.clone());
+        }
+    }
+
+    pub(super) fn leave(&mut self, route: &RoutePlan) {
+        for gateway in &route.named {
+            leave(&mut self.of_gateway, gateway, &route.key);
+        }
+        for service in &route.services {
+            leave(&mut self.of_service, service, &route.key);
+        }
+        for namespace in &route.namespaces {
+            leave(&mut self.of_namespace, namespace, &route.key);
+        }
+    }
+
+    /// Routes that name a Gateway.
+    pub(super) fn of_gateway(&self, gateway: &Key) -> impl Iterator<Item = &Key> {
+        self.of_gateway.get(gateway).into_iter().flatten()
+    }
+
+    /// Routes that may refer to a Service and do.
+    pub(super) fn of_service(&self, service: &Key) -> impl Iterator<Item = &Key> {
+        self.of_service.get(service).into_iter().flatten()
+    }
+
+    /// Routes of other namespaces that refer to something in this one, permitted or not.
+    pub(super) fn of_namespace(&self, namespace: &str) -> impl Iterator<Item = &Key> {
+        self.of_namespace.get(namespace).into_iter().flatten()
+    }
+}
+
+/// Takes a value from the set of a key, and the set when it was the last one.
+pub(super) fn leave<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(values) = map.get_mut(key) {
+        values.remove(value);
+        if values.is_empty() {
+            map.remove(key);
+        }
+    }
+}

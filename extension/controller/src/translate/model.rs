@@ -1,0 +1,235 @@
+//! What the steps of the translation share: each reads what the ones before it have found out, and none calls another.
+
+use super::condition::{Refusal, Verdict};
+use crate::world::{Gateway, Key, Listener, Object, ParentRef};
+use alb_api::messages::reason;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// API group of the Gateway API.
+pub(crate) const GROUP: &str = "gateway.networking.k8s.io";
+
+/// A load balancer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct LoadBalancer {
+    /// By what proxies and snapshots refer to it.
+    pub(super) id: String,
+    /// Resource id as Azure would give it.
+    pub(super) resource_id: String,
+    /// Where it comes from.
+    pub(super) origin: Origin,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Origin {
+    /// An ApplicationLoadBalancer.
+    Managed(Key),
+    /// A TrafficController, with the names of its frontends.
+    Brought(BTreeSet<String>),
+}
+
+/// A Gateway and what becomes of it.
+#[derive(Debug, Clone)]
+pub(super) struct GatewayPlan {
+    pub(super) key: Key,
+    pub(super) object: Arc<Object<Gateway>>,
+    /// Its load balancer and the name of its frontend; an error refuses the Gateway as a whole.
+    pub(super) association: Verdict<Association>,
+    /// Its frontend, once assigned; an error leaves the Gateway accepted and not programmed.
+    pub(super) frontend: Verdict<Frontend>,
+    pub(super) listeners: Vec<ListenerPlan>,
+}
+
+/// Where a Gateway belongs.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Association {
+    pub(super) load_balancer: Arc<LoadBalancer>,
+    pub(super) frontend_name: String,
+    /// Whether the load balancer has this frontend. A managed one makes it.
+    pub(super) exists: bool,
+}
+
+/// The frontend of a Gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Frontend {
+    /// Name, first label of the FQDN and name of its Service.
+    pub(super) name: String,
+    /// Fully qualified name.
+    pub(super) fqdn: String,
+    /// Whether its Service has an address.
+    pub(super) has_address: bool,
+}
+
+/// A listener and what becomes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ListenerPlan {
+    pub(super) listener: Listener,
+    pub(super) accepted: Verdict,
+    /// The Conflicted condition, when it applies.
+    pub(super) conflicted: Option<Refusal>,
+    pub(super) resolved_refs: Verdict,
+    /// Whether HTTPRoutes may attach.
+    pub(super) serves_http_routes: bool,
+    /// Port on the proxies; 0 until assigned.
+    pub(super) bind_port: u16,
+    /// For HTTPS.
+    pub(super) certificates: Option<Certificates>,
+}
+
+/// The certificates of an HTTPS listener.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Certificates {
+    /// Secrets with a certificate that can be shown, in the order of the references, and those not known yet.
+    pub(super) secrets: Vec<Key>,
+    /// Whether the API server has answered for all of them.
+    pub(super) are_known: bool,
+}
+
+impl Certificates {
+    /// Name of the resource with the certificate of a Secret.
+    pub(super) fn resource_name(secret: &Key) -> String {
+        format!("certificate/{secret}")
+    }
+}
+
+impl Frontend {
+    /// Name of its resource in the proxies' configuration.
+    pub(super) fn resource_name(&self) -> String {
+        format!("frontend/{}", self.name)
+    }
+}
+
+impl ListenerPlan {
+    /// Whether clients can be answered there: accepted, and with a certificate if it needs one.
+    pub(super) fn is_servable(&self) -> bool {
+        let has_certificate = self.certificates.as_ref().is_none_or(|all| !all.secrets.is_empty());
+        self.accepted.is_ok() && has_certificate
+    }
+}
+
+impl GatewayPlan {
+    /// Whether this listener carries traffic.
+    pub(super) fn is_served(&self, listener: &ListenerPlan) -> bool {
+        self.association.is_ok() && self.frontend.is_ok() && listener.is_servable()
+    }
+
+    /// Whether all that it refers to is known.
+    pub(super) fn is_known(&self) -> bool {
+        let certificates = self.listeners.iter().filter_map(|listener| listener.certificates.as_ref());
+        certificates.into_iter().all(|certificates| certificates.are_known)
+    }
+
+    /// The load balancer and the frontend, when there are both.
+    pub(super) fn place(&self) -> Option<(&LoadBalancer, &Frontend)> {
+        let association = self.association.as_ref().ok()?;
+        Some((&association.load_balancer, self.frontend.as_ref().ok()?))
+    }
+
+    /// `Accepted` of the Gateway: its own verdict, and whether any of its listeners is good.
+    pub(super) fn accepted(&self) -> Verdict<Vec<&str>> {
+        if let Err(refusal) = &self.association {
+            return Err(refusal.clone());
+        }
+        let bad: Vec<&str> = self
+            .listeners
+            .iter()
+            .filter(|listener| listener.accepted.is_err() || listener.resolved_refs.is_err())
+            .map(|listener| listener.listener.name.as_str())
+            .collect();
+        if self.listeners.iter().any(|listener| listener.accepted.is_ok()) {
+            Ok(bad)
+        } else {
+            let message = format!("No listener is valid: {}", bad.join(", "));
+            Err(Refusal::new(reason::LISTENERS_NOT_VALID, message))
+        }
+    }
+
+    /// Whether routes have the same of it as of another plan of the same Gateway.
+    pub(super) fn is_same_to_routes(&self, other: &Self) -> bool {
+        self.association == other.association
+            && self.frontend == other.frontend
+            && self.listeners == other.listeners
+    }
+}
+
+/// All Gateways of our classes, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Gateways {
+    pub(super) all: Vec<GatewayPlan>,
+    places: BTreeMap<Key, usize>,
+}
+
+impl Gateways {
+    pub(super) fn new(all: Vec<GatewayPlan>) -> Self {
+        let places = all.iter().enumerate().map(|(place, plan)| (plan.key.clone(), place)).collect();
+        Self { all, places }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&GatewayPlan> {
+        self.all.get(self.place(key)?)
+    }
+
+    /// Its place in the order.
+    pub(super) fn place(&self, key: &Key) -> Option<usize> {
+        self.places.get(key).copied()
+    }
+}
+
+/// A route and what becomes of it.
+#[derive(Debug, Clone)]
+pub(super) struct RoutePlan {
+    pub(super) key: Key,
+    /// Its parents among our Gateways, in the order of the specification.
+    pub(super) parents: Vec<ParentPlan>,
+    /// Whether all of its references resolve: the same for every parent.
+    pub(super) resolved_refs: Verdict,
+    /// The PartiallyInvalid condition, when it applies: what some of its rules ask for is not offered.
+    pub(super) partially_invalid: Option<Refusal>,
+    /// Names of the resources with its rules, in their order.
+    pub(super) rules: Vec<String>,
+    /// The load balancers that get them.
+    pub(super) load_balancers: BTreeSet<String>,
+    /// Names of the Backend resources that its rules refer to.
+    pub(super) backends: BTreeSet<String>,
+    /// The Services it may refer to and does, whether they exist or not.
+    pub(super) services: BTreeSet<Key>,
+    /// Namespaces other than its own that it refers to.
+    pub(super) namespaces: BTreeSet<String>,
+    /// Gateways that it names, ours or not, there or not.
+    pub(super) named: BTreeSet<Key>,
+    /// Listeners that it counts at: Gateway and name.
+    pub(super) attached: BTreeSet<(Key, String)>,
+}
+
+/// One parent of a route.
+#[derive(Debug, Clone)]
+pub(super) struct ParentPlan {
+    /// As published in the status: everything filled in (R41).
+    pub(super) reference: ParentRef,
+    /// The Gateway.
+    pub(super) gateway: Key,
+    /// The listeners it attaches to, by index.
+    pub(super) accepted: Verdict<Vec<usize>>,
+}
+
+/// Fills in what a reference leaves to its defaults.
+pub(crate) fn complete(reference: &ParentRef, namespace: &str) -> ParentRef {
+    ParentRef {
+        group: Some(reference.group.clone().unwrap_or_else(|| GROUP.to_owned())),
+        kind: Some(reference.kind.clone().unwrap_or_else(|| "Gateway".to_owned())),
+        namespace: Some(reference.namespace.clone().unwrap_or_else(|| namespace.to_owned())),
+        ..reference.clone()
+    }
+}
+
+/// The Gateway that a complete reference names, if it names one.
+pub(super) fn parent(reference: &ParentRef) -> Option<Key> {
+    let is_gateway =
+        reference.group.as_deref() == Some(GROUP) && reference.kind.as_deref() == Some("Gateway");
+    is_gateway.then(|| Key::new(reference.namespace.clone().unwrap_or_default(), &reference.name))
+}
+
+/// A kind as people write it: `Kind`, or `Kind.group`.
+pub(super) fn kind_of(kind: &str, group: &str) -> String {
+    if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") }
+}
