@@ -1,17 +1,20 @@
-//! Pods: how to speak to each, and the connections to it that wait for the next request.
+//! The stages towards pods: choosing one ([`Backend`]), connecting to it, exchanging messages ([`Exchange`]); and the
+//! connections to each that wait for the next request.
 
+mod backend;
 mod certificate;
 mod connect;
-mod patience;
+mod exchange;
 mod security;
-mod send;
+mod socket;
 mod verify;
 
+pub(crate) use backend::Backend;
+pub(crate) use connect::Connection;
 #[cfg(feature = "faults")]
 pub(crate) use connect::clear_text;
-pub(crate) use connect::{Connection, TlsInfo};
-pub(crate) use security::{Identity, Mode, Security, server_tls};
-pub(crate) use send::{Outcome, Sender};
+pub(crate) use exchange::{Exchange, Outcome, Timeouts};
+pub(crate) use security::{Identity, Security, server_tls};
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};

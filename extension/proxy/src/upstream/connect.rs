@@ -1,19 +1,17 @@
-//! Opening a connection to a pod.
+//! The stage that opens a connection to a pod.
 
-use super::patience::{Patience, pod_socket};
+use super::socket::{Patience, PodSocket};
 use super::verify::IdentityMismatch;
-use super::{Mode, Security, Upstream};
+use super::{Security, Upstream};
 use crate::body::RequestBody;
-use crate::error::{ProxyError, Reason, chain};
+use crate::error::{ProxyError, Reason, chain, find};
 use crate::settings::Settings;
-use http::{Request, Response};
+use crate::tls_info::{Mode, TlsInfo};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use serde::Serialize;
-use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,45 +22,6 @@ use tokio_rustls::TlsConnector;
 
 /// How long the end of a connection that is known to be broken is waited for.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What TLS to a pod turned out to be, for the access log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct TlsInfo {
-    pub(crate) mode: Mode,
-    /// Sent as SNI.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) server_name: Option<Arc<str>>,
-    /// The name or SPIFFE id that the pod has proved, once the handshake is done.
-    pub(crate) server_identity: Option<Arc<str>>,
-    pub(crate) client_identity: Option<Arc<str>>,
-    /// Application protocols offered, with commas. The offer decides: Istio's inbound chains match on it, and a
-    /// sidecar picks none of Istio's own names.
-    pub(crate) alpn: Option<String>,
-}
-
-impl TlsInfo {
-    /// What is known before a handshake.
-    pub(crate) fn intended(security: &Security) -> Self {
-        let mut info = Self {
-            mode: security.mode(),
-            server_name: None,
-            server_identity: None,
-            client_identity: None,
-            alpn: None,
-        };
-        if let Security::Tls(tls) = security {
-            info.server_name = tls.server_name.as_ref().map(|name| Arc::from(name.as_ref()));
-            info.client_identity.clone_from(&tls.client_identity);
-            info.alpn = offered(&tls.config);
-        }
-        info
-    }
-}
-
-fn offered(config: &ClientConfig) -> Option<String> {
-    let names: Vec<_> = config.alpn_protocols.iter().map(|name| String::from_utf8_lossy(name)).collect();
-    (!names.is_empty()).then(|| names.join(","))
-}
 
 /// An HTTP/1.1 connection to a pod. Dropping it closes it, once the response in flight is done.
 #[derive(Debug)]
@@ -97,7 +56,12 @@ impl Connection {
     ) -> Result<Response<Incoming>, SendFailure> {
         self.patience.choose_for(request.body());
         let mut failed = match self.requests.try_send_request(request).await {
-            Ok(response) => return Ok(response),
+            Ok(response) => {
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    self.patience.choose_long();
+                }
+                return Ok(response);
+            }
             Err(failed) => failed,
         };
         let unsent = failed.take_message();
@@ -162,9 +126,9 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     // Header and first body bytes leave at once.
     stream.set_nodelay(true).map_err(failed)?;
     let patience = Patience::new(settings);
-    let stream = pod_socket(stream, patience.clone()).map_err(failed)?;
+    let stream = PodSocket::new(stream, patience.clone(), settings).map_err(failed)?;
     let Security::Tls(tls) = &*upstream.security else {
-        return start(stream, patience, TlsInfo::intended(&upstream.security), settings).await;
+        return start(stream, patience, upstream.security.intended(), settings).await;
     };
     let name = match &tls.server_name {
         Some(name) => ServerName::DnsName(name.clone()),
@@ -176,7 +140,7 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
         .map_err(|error| handshake_failed(&error, upstream))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let proved = certificate.and_then(|certificate| tls.expected.found_in(certificate).ok());
-    let info = TlsInfo { server_identity: proved, ..TlsInfo::intended(&upstream.security) };
+    let info = TlsInfo { server_identity: proved, ..upstream.security.intended() };
     start(stream, patience, info, settings).await
 }
 
@@ -195,22 +159,6 @@ fn handshake_failed(error: &io::Error, upstream: &Upstream) -> ProxyError {
     ProxyError::before_sending(reason, format!("TLS handshake with {}: {}", upstream.address, chain(error)))
 }
 
-/// Finds a cause of a type; `io::Error` hides its own from `source`.
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut current = Some(error);
-    while let Some(error) = current {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        current = match inside {
-            Some(inside) => Some(inside as &(dyn Error + 'static)),
-            None => error.source(),
-        };
-    }
-    None
-}
-
 async fn start<S>(
     stream: S,
     patience: Patience,
@@ -227,7 +175,7 @@ where
         .map_err(|error| ProxyError::before_sending(Reason::UpstreamConnectFailed, chain(&error)))?;
     let (end, ended) = oneshot::channel();
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(error = chain(&error), "connection to a pod broke");
             let _ = end.send(error);
         }
