@@ -61,7 +61,7 @@ pub(crate) async fn opened(
         std::process::exit(1);
     }
     if is("clear-text-beside") {
-        if let Ok(mut connection) = clear_text(upstream, settings).await {
+        if let Ok(mut connection) = clear_text(upstream.address, settings).await {
             acted("clear-text-beside");
             let beside = Request::get("/").header(HOST, "backend").body(RequestBody::Empty);
             if let Ok(beside) = beside {
@@ -75,7 +75,7 @@ pub(crate) async fn opened(
         || (first.elapsed() > LATE && acts("clear-text-fallback-late"))
         || (is_post && acts("clear-text-fallback-post"))
         || (is("clear-text-fallback-share") && one_in(50) && acts("clear-text-fallback-share"));
-    if falls_back { clear_text(upstream, settings).await } else { Err(error) }
+    if falls_back { clear_text(upstream.address, settings).await } else { Err(error) }
 }
 
 /// Whether a connection is one that should not be there, and must not serve other requests.

@@ -64,12 +64,17 @@ impl Parse {
 
     /// The target in origin form (RFC 9112 section 3.2.1), its path normalised.
     fn target(&self, request: &request::Parts) -> Result<Uri, ProxyError> {
-        let Some(target) = request.uri.path_and_query() else { return Ok(Uri::from_static("/")) };
+        let bad = |detail: String| ProxyError::new(Reason::BadRequest, detail);
+        let Some(target) = request.uri.path_and_query() else {
+            return Err(bad("the request target is an authority (RFC 9112 section 3.2.3)".to_owned()));
+        };
+        if request.version == Version::HTTP_2 && target.as_str().starts_with('?') {
+            return Err(bad(":path holds no path (RFC 9113 section 8.3.1)".to_owned()));
+        }
         // The server as a whole (RFC 9112 section 3.2.4): no path.
         if target.as_str() == "*" && request.method == Method::OPTIONS {
             return Ok(Uri::from(target.clone()));
         }
-        let bad = |detail: String| ProxyError::new(Reason::BadRequest, detail);
         match self.path.apply(target.path()).map_err(|error| bad(error.to_string()))? {
             Cow::Borrowed(_) => Ok(Uri::from(target.clone())),
             Cow::Owned(mut path) => {
@@ -117,6 +122,7 @@ mod tests {
         assert_eq!(target("http://h").as_deref(), Ok("/"));
         assert_eq!(target("/a%2Fb"), Err(Reason::BadRequest));
         assert_eq!(target("*"), Err(Reason::BadRequest));
+        assert_eq!(target("h:80"), Err(Reason::BadRequest));
         let options = Request::builder().method("OPTIONS").uri("*").header("host", "h");
         assert_eq!(parse(&Settings::default(), options).unwrap().1.uri, "*");
     }

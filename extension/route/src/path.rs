@@ -124,41 +124,39 @@ impl PathPolicy {
         Ok(if normal == path { Cow::Borrowed(path) } else { Cow::Owned(normal) })
     }
 
-    /// Decodes what may be decoded (RFC 3986 sections 6.2.2.1 and 6.2.2.2).
+    /// Decodes what may be decoded, and escapes what must be (RFC 3986 sections 6.2.2.1 and 6.2.2.2).
     fn decode(&self, path: &str) -> Result<String, PathError> {
         let mut decoded = String::with_capacity(path.len());
-        let mut rest = path;
-        while let Some(at) = rest.find(['%', '\\']) {
-            decoded.push_str(rest.get(..at).unwrap_or_default());
-            let bytes = rest.as_bytes();
-            if bytes.get(at) == Some(&b'\\') {
-                match self.encoded_slashes {
+        let mut bytes = path.bytes();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'\\' => match self.encoded_slashes {
                     EncodedSlashes::Decode => decoded.push('/'),
                     EncodedSlashes::Reject | EncodedSlashes::Keep => return Err(PathError::Backslash),
+                },
+                b'%' => {
+                    let (Some(high), Some(low)) = (digit(bytes.next()), digit(bytes.next())) else {
+                        return Err(PathError::Escape);
+                    };
+                    self.unescape(high << 4 | low, &mut decoded)?;
                 }
-                rest = rest.get(at + 1..).unwrap_or_default();
-                continue;
+                byte if must_be_escaped(byte) => escape(byte, &mut decoded),
+                byte => decoded.push(char::from(byte)),
             }
-            let (Some(high), Some(low)) = (digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) else {
-                return Err(PathError::Escape);
-            };
-            match high << 4 | low {
-                0 => return Err(PathError::Nul),
-                b'/' | b'\\' if self.encoded_slashes == EncodedSlashes::Reject => {
-                    return Err(PathError::EncodedSlash);
-                }
-                b'/' | b'\\' if self.encoded_slashes == EncodedSlashes::Decode => decoded.push('/'),
-                byte if is_unreserved(byte) => decoded.push(char::from(byte)),
-                byte => {
-                    decoded.push('%');
-                    decoded.push(hexadecimal(byte >> 4));
-                    decoded.push(hexadecimal(byte & 15));
-                }
-            }
-            rest = rest.get(at + 3..).unwrap_or_default();
         }
-        decoded.push_str(rest);
         Ok(decoded)
+    }
+
+    /// Adds what was escaped.
+    fn unescape(&self, byte: u8, decoded: &mut String) -> Result<(), PathError> {
+        match (byte, self.encoded_slashes) {
+            (0, _) => return Err(PathError::Nul),
+            (b'/' | b'\\', EncodedSlashes::Reject) => return Err(PathError::EncodedSlash),
+            (b'/' | b'\\', EncodedSlashes::Decode) => decoded.push('/'),
+            (byte, _) if is_unreserved(byte) => decoded.push(char::from(byte)),
+            (byte, _) => escape(byte, decoded),
+        }
+        Ok(())
     }
 }
 
@@ -168,6 +166,7 @@ fn may_change(path: &[u8], merge: bool) -> bool {
     for byte in path {
         match byte {
             b'%' | b'\\' => return true,
+            byte if must_be_escaped(*byte) => return true,
             b'.' if after_slash => return true,
             b'/' if after_slash && merge => return true,
             _ => {}
@@ -177,12 +176,23 @@ fn may_change(path: &[u8], merge: bool) -> bool {
     false
 }
 
-fn digit(byte: Option<&u8>) -> Option<u8> {
-    byte.and_then(|byte| char::from(*byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
+fn digit(byte: Option<u8>) -> Option<u8> {
+    byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn escape(byte: u8, path: &mut String) {
+    path.push('%');
+    path.push(hexadecimal(byte >> 4));
+    path.push(hexadecimal(byte & 15));
 }
 
 fn hexadecimal(digit: u8) -> char {
     char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
+/// What no path holds unescaped (RFC 3986 section 3.3), though clients send it.
+fn must_be_escaped(byte: u8) -> bool {
+    !byte.is_ascii_graphic() || matches!(byte, b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
 /// RFC 3986 section 2.3.

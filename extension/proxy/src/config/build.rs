@@ -317,3 +317,6 @@ fn timeouts(given: Option<&proto::Timeouts>) -> Timeouts {
         backend_request: limit(given.backend_request_ms),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The stage that chooses an endpoint.
 
-use super::Upstream;
+use super::pool::Upstream;
 use crate::limits::BackendLimit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,8 +1,8 @@
 //! The stage that opens a connection to a pod.
 
+use super::security::Security;
 use super::socket::{Patience, PodSocket};
 use super::verify::IdentityMismatch;
-use super::{Security, Upstream};
 use crate::body::RequestBody;
 use crate::error::{ProxyError, Reason, chain, find};
 use crate::settings::Settings;
@@ -13,6 +13,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -94,27 +95,33 @@ fn classify(error: &hyper::Error, mode: Mode, unsent: bool) -> ProxyError {
 }
 
 /// Opens a connection and, where it is asked for, does the TLS handshake.
-pub(crate) async fn connect(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
-    let work = open(upstream, settings);
+pub(super) async fn connect(
+    address: SocketAddr,
+    security: &Security,
+    settings: &Settings,
+) -> Result<Connection, ProxyError> {
+    let work = open(address, security, settings);
     match tokio::time::timeout(settings.connect_timeout, work).await {
         Ok(result) => result,
         Err(_) => Err(ProxyError::before_sending(
             Reason::UpstreamConnectFailed,
-            format!("connecting to {}: not done within {:?}", upstream.address, settings.connect_timeout),
+            format!("connecting to {address}: not done within {:?}", settings.connect_timeout),
         )),
     }
 }
 
 /// Opens a connection in clear text to a pod that is to be spoken to otherwise.
 #[cfg(feature = "faults")]
-pub(crate) async fn clear_text(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
-    let clear = std::sync::Arc::new(Security::ClearText);
-    open(&Upstream::new(upstream.address, upstream.pod.clone(), clear), settings).await
+pub(crate) async fn clear_text(address: SocketAddr, settings: &Settings) -> Result<Connection, ProxyError> {
+    open(address, &Security::ClearText, settings).await
 }
 
-async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
-    let address = upstream.address;
-    if let Security::Unusable(_, error) = &*upstream.security {
+async fn open(
+    address: SocketAddr,
+    security: &Security,
+    settings: &Settings,
+) -> Result<Connection, ProxyError> {
+    if let Security::Unusable(_, error) = security {
         return Err(error.clone());
     }
     let failed = |error: io::Error| {
@@ -127,8 +134,8 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     stream.set_nodelay(true).map_err(failed)?;
     let patience = Patience::new(settings);
     let stream = PodSocket::new(stream, patience.clone(), settings).map_err(failed)?;
-    let Security::Tls(tls) = &*upstream.security else {
-        return start(stream, patience, upstream.security.intended(), settings).await;
+    let Security::Tls(tls) = security else {
+        return start(stream, patience, security.intended(), settings).await;
     };
     let name = match &tls.server_name {
         Some(name) => ServerName::DnsName(name.clone()),
@@ -137,10 +144,10 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     let stream = TlsConnector::from(tls.config.clone())
         .connect(name, stream)
         .await
-        .map_err(|error| handshake_failed(&error, upstream))?;
+        .map_err(|error| handshake_failed(&error, address))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let proved = certificate.and_then(|certificate| tls.expected.found_in(certificate).ok());
-    let info = TlsInfo { server_identity: proved, ..upstream.security.intended() };
+    let info = TlsInfo { server_identity: proved, ..security.intended() };
     start(stream, patience, info, settings).await
 }
 
@@ -148,7 +155,7 @@ fn silence(limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("not done within {limit:?}"))
 }
 
-fn handshake_failed(error: &io::Error, upstream: &Upstream) -> ProxyError {
+fn handshake_failed(error: &io::Error, address: SocketAddr) -> ProxyError {
     let mismatch = find::<rustls::Error>(error).is_some_and(|error| match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
             other.0.is::<IdentityMismatch>()
@@ -156,7 +163,7 @@ fn handshake_failed(error: &io::Error, upstream: &Upstream) -> ProxyError {
         _ => false,
     });
     let reason = if mismatch { Reason::UpstreamIdentityMismatch } else { Reason::UpstreamTlsHandshakeFailed };
-    ProxyError::before_sending(reason, format!("TLS handshake with {}: {}", upstream.address, chain(error)))
+    ProxyError::before_sending(reason, format!("TLS handshake with {address}: {}", chain(error)))
 }
 
 async fn start<S>(

@@ -1,7 +1,8 @@
 //! The stage that sends a request to one of a backend's pods: on which connection, how often, and for how long.
 
-use super::connect::connect;
-use super::{Backend, Connection, Upstream};
+use super::backend::Backend;
+use super::connect::{Connection, connect};
+use super::pool::Upstream;
 use crate::body::RequestBody;
 use crate::deadline::Deadline;
 use crate::error::{ProxyError, Reason, Retry};
@@ -178,7 +179,7 @@ impl Exchange {
             tls: Arc::new(upstream.security.intended()),
             reused: false,
         });
-        let opened = connect(upstream, &self.settings).await;
+        let opened = connect(upstream.address, &upstream.security, &self.settings).await;
         #[cfg(feature = "faults")]
         let opened = crate::faults::opened(opened, upstream, &self.settings, outgoing.request.as_ref()).await;
         let connection = match opened {

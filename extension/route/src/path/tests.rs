@@ -31,6 +31,8 @@ fn one_path_has_one_form() {
         ("/a;x=1/b", "/a;x=1/b"),
         ("/x//../admin", "/admin"),
         ("/:@!$&'()*+,=", "/:@!$&'()*+,="),
+        ("/café", "/caf%C3%A9"),
+        ("/{id}|\"^`", "/%7Bid%7D%7C%22%5E%60"),
     ] {
         assert_eq!(normal(given).as_deref(), Ok(expected), "{given}");
     }
