@@ -144,6 +144,9 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.upload.end();
+        if self.upload.is_unfinished() {
+            self.activity.cut_short();
+        }
         let Some(mut record) = self.record.take() else { return };
         if !self.finished {
             record.reason = Reason::ClientClosed.as_str();

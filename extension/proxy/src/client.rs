@@ -41,6 +41,8 @@ pub(crate) struct Activity {
     handed_over: Since,
     /// It took nothing of the response for too long.
     stalled: AtomicBool,
+    /// It was answered before it had sent everything.
+    cut_short: AtomicBool,
 }
 
 impl Activity {
@@ -62,6 +64,16 @@ impl Activity {
     pub(crate) fn end_exchange(&self) {
         self.exchanging.store(false, Ordering::Relaxed);
         self.rest.begin();
+    }
+
+    /// The client was answered before it had sent everything.
+    pub(crate) fn cut_short(&self) {
+        self.cut_short.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client may be sending what nobody will read.
+    pub(crate) fn may_still_send(&self) -> bool {
+        self.has_begun() || self.cut_short.load(Ordering::Relaxed)
     }
 
     /// Whether the client has begun a request that nobody has seen yet.

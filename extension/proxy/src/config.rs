@@ -10,6 +10,7 @@ use crate::upstream::{Backend, Identity, Security, Timeouts, Upstream};
 use alb_config::proto::ServerTls;
 use alb_route::{Table, Weighted};
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -81,8 +82,37 @@ pub(crate) enum SecurityKey {
     },
     IstioWithoutIdentity,
     /// Everything about it: a change of policy or CA opens new connections.
-    ServerTls(Arc<ServerTls>),
+    ServerTls(TlsKey),
     Unspecified,
+}
+
+/// TLS as a policy asks for it. It may hold a whole bundle of authorities, which is hashed once and not for every endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsKey {
+    hash: u64,
+    tls: Arc<ServerTls>,
+}
+
+impl TlsKey {
+    fn new(tls: &ServerTls) -> Self {
+        let mut hasher = DefaultHasher::new();
+        tls.hash(&mut hasher);
+        Self { hash: hasher.finish(), tls: Arc::new(tls.clone()) }
+    }
+}
+
+impl PartialEq for TlsKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && (Arc::ptr_eq(&self.tls, &other.tls) || self.tls == other.tls)
+    }
+}
+
+impl Eq for TlsKey {}
+
+impl Hash for TlsKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 impl Config {

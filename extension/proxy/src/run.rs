@@ -76,7 +76,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
                 if let Some(applied) = crate::faults::later(&proxy, resources) {
                     return applied;
                 }
-                proxy.apply(resources)
+                // Thousands of resources take a while: meanwhile another thread serves what this one would.
+                tokio::task::block_in_place(|| proxy.apply(resources))
             };
             follow(options, &mut store, apply, &state, end).await;
         }

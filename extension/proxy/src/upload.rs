@@ -23,6 +23,8 @@ pub(crate) struct Upload {
     waited: AtomicU64,
     /// The header of the response is there.
     answered: AtomicBool,
+    /// There is a body, and its end has not come.
+    unfinished: AtomicBool,
     /// Asks for a body that the client sends only when it is asked to.
     ask: Mutex<Option<oneshot::Sender<()>>>,
     /// A body that nobody reads to its end. It is kept until the response is complete: dropping it tells a client of HTTP/2
@@ -63,6 +65,20 @@ impl Upload {
             3 => Some(Reason::BadRequest),
             _ => None,
         }
+    }
+
+    /// There is a body.
+    pub(crate) fn begin(&self) {
+        self.unfinished.store(true, Ordering::Relaxed);
+    }
+
+    /// Its end has come.
+    pub(crate) fn finish(&self) {
+        self.unfinished.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.unfinished.load(Ordering::Relaxed)
     }
 
     /// The client has nothing ready.

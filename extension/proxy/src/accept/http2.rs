@@ -207,7 +207,7 @@ mod tests {
     fn a_connection_and_a_stream_take_no_more_than_they_count_for() {
         use crate::limits::HTTP2_REQUEST;
         use crate::settings::UNIT;
-        assert!(CONNECTION_WINDOW as usize + UNIT <= HTTP2_CONNECTION * UNIT, "and an unfinished header");
-        assert!(SEND_BUFFER + UNIT <= HTTP2_REQUEST * UNIT, "and its header");
+        const { assert!(CONNECTION_WINDOW as usize + UNIT <= HTTP2_CONNECTION * UNIT, "and an unfinished header") };
+        const { assert!(SEND_BUFFER + UNIT <= HTTP2_REQUEST * UNIT, "and its header") };
     }
 }

@@ -88,6 +88,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientSocket<S> {
         let this = self.get_mut();
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.activity.may_still_send() {
+                return Poll::Ready(Ok(()));
+            }
             let now = Instant::now();
             let silence = Box::pin(tokio::time::sleep_until(now + this.linger));
             this.lingering = Some(Lingering { until: now + this.linger * LINGER_AT_MOST, silence });
@@ -180,7 +183,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_still_sends_is_read_until_it_has_noticed_the_end() {
-        let (mut socket, mut client, _) = pair();
+        let (mut socket, mut client, activity) = pair();
+        activity.cut_short();
         let sending = tokio::spawn(async move {
             for _ in 0..20 {
                 client.write_all(&[0; 16]).await.unwrap();
@@ -195,12 +199,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_never_leaves_is_left() {
-        let (mut silent, _client, _) = pair();
+        let (mut done, _client, _) = pair();
         let started = Instant::now();
+        done.shutdown().await.unwrap();
+        assert_eq!(started.elapsed(), Duration::ZERO, "it had sent everything");
+
+        let (mut silent, _client, activity) = pair();
+        activity.cut_short();
         silent.shutdown().await.unwrap();
         assert_eq!(started.elapsed(), LIMIT);
 
-        let (mut talking, mut client, _) = pair();
+        let (mut talking, mut client, activity) = pair();
+        activity.cut_short();
         tokio::spawn(async move {
             while client.write_all(&[0; 1]).await.is_ok() {
                 tokio::time::sleep(LIMIT / 2).await;

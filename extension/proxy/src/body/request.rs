@@ -51,6 +51,7 @@ impl RequestBody {
         if body.is_end_stream() {
             return Self::Empty;
         }
+        upload.begin();
         // A body of unknown length may be a conversation; one whose length is known only has to be sent.
         let rate = body.size_hint().exact().and(settings.minimum_upload_rate);
         let timer = Timer::with_rate(settings.stream_idle_timeout, rate);
@@ -117,7 +118,7 @@ impl Streaming {
             return Poll::Ready(Some(Err(error)));
         }
         let Self { body: Some(body), upload, timer, trusted, .. } = self else { return Poll::Ready(None) };
-        let frame = match Pin::new(body).poll_frame(cx) {
+        let frame = match Pin::new(&mut *body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 upload.begin_waiting();
@@ -132,8 +133,12 @@ impl Streaming {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 timer.moved(bytes);
                 upload.add(bytes as u64);
+                if body.is_end_stream() {
+                    upload.finish();
+                }
                 let frame = match frame.into_trailers() {
                     Ok(mut trailers) => {
+                        upload.finish();
                         sanitise_trailers(&mut trailers, *trusted);
                         Frame::trailers(trailers)
                     }
@@ -145,7 +150,10 @@ impl Streaming {
                 upload.fail(fault(&error));
                 Poll::Ready(Some(Err(BodyError::Broken(error))))
             }
-            None => Poll::Ready(None),
+            None => {
+                upload.finish();
+                Poll::Ready(None)
+            }
         }
     }
 }

@@ -87,6 +87,10 @@ impl ResponseBody {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 timer.moved(bytes);
                 account.sent(bytes);
+                if frame.is_trailers() {
+                    // Nothing comes behind them, and nobody asks whether it does.
+                    account.complete();
+                }
             }
             Some(Err(error)) => {
                 account.fail(Reason::UpstreamReset, format!("reading the response body: {error}"))

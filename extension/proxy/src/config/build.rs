@@ -1,7 +1,7 @@
 //! Builds a configuration from resources; no I/O.
 
 use super::parse::{hostname, hostnames, route_match};
-use super::{Config, Port, Rule, SecurityKey, Target, UpstreamKey};
+use super::{Config, Port, Rule, SecurityKey, Target, TlsKey, UpstreamKey};
 use crate::error::{ProxyError, Reason};
 use crate::limits::Limits;
 use crate::settings::Settings;
@@ -110,7 +110,7 @@ impl Builder<'_> {
         let mut endpoints = Vec::with_capacity(backend.endpoints.len());
         // One for all endpoints: it may hold a whole CA bundle.
         let server_tls = match &backend.security {
-            Some(backend::Security::ServerTls(tls)) => Some(Arc::new(tls.clone())),
+            Some(backend::Security::ServerTls(tls)) => Some(TlsKey::new(tls)),
             _ => None,
         };
         for endpoint in &backend.endpoints {
@@ -157,7 +157,7 @@ impl Builder<'_> {
     fn security_key(&self, security: Option<&backend::Security>, spiffe_id: &str) -> SecurityKey {
         match security {
             Some(backend::Security::ClearText(_)) => SecurityKey::ClearText,
-            Some(backend::Security::ServerTls(tls)) => SecurityKey::ServerTls(Arc::new(tls.clone())),
+            Some(backend::Security::ServerTls(tls)) => SecurityKey::ServerTls(TlsKey::new(tls)),
             Some(backend::Security::IstioMtls(_)) if spiffe_id.is_empty() => {
                 SecurityKey::IstioWithoutIdentity
             }
@@ -186,7 +186,7 @@ impl Builder<'_> {
             |reason, detail: String| Security::Unusable(Mode::Mtls, ProxyError::new(reason, detail));
         let made = match (key, security) {
             (SecurityKey::ClearText, _) => Security::ClearText,
-            (SecurityKey::ServerTls(tls), _) => by_policy(tls),
+            (SecurityKey::ServerTls(key), _) => by_policy(&key.tls),
             (SecurityKey::Istio { spiffe_id, .. }, Some(backend::Security::IstioMtls(mtls))) => {
                 match self.config.identities.get(mtls.secret.as_str()) {
                     Some((_, identity)) => Security::Tls(identity.mutual_tls(spiffe_id)),
