@@ -55,6 +55,18 @@ pub struct Args {
     /// Seconds a terminating proxy lets running requests end.
     #[arg(long, env = "ALB_PROXY_DRAIN_SECONDS", default_value_t = 20)]
     pub proxy_drain_seconds: u32,
+    /// Networks and addresses of proxies that the proxies believe, comma-separated.
+    #[arg(long, env = "ALB_PROXY_TRUSTED_CLIENTS", default_value = "")]
+    pub proxy_trusted_clients: String,
+    /// How far proxies normalise paths.
+    #[arg(long, env = "ALB_PROXY_PATH_NORMALIZATION", default_value = "")]
+    pub proxy_path_normalization: String,
+    /// What proxies make of encoded slashes in paths.
+    #[arg(long, env = "ALB_PROXY_ENCODED_SLASHES", default_value = "")]
+    pub proxy_encoded_slashes: String,
+    /// Connections that one client's address may have to one frontend of a proxy.
+    #[arg(long, env = "ALB_PROXY_MAX_CONNECTIONS_PER_CLIENT", default_value = "")]
+    pub proxy_max_connections_per_client: String,
     /// For tests only: ALPN protocol of proxies towards services of the mesh.
     #[arg(long, env = "ALB_PROXY_UPSTREAM_ALPN_FOR_TESTS", default_value = "")]
     pub proxy_upstream_alpn_for_tests: String,
@@ -89,6 +101,12 @@ impl Args {
                 upstream_alpn_for_tests: self.proxy_upstream_alpn_for_tests.clone(),
                 log: self.proxy_log.clone(),
                 drain_seconds: self.proxy_drain_seconds,
+                request_policy: vec![
+                    ("ALB_PROXY_TRUSTED_CLIENTS", self.proxy_trusted_clients.clone()),
+                    ("ALB_PROXY_PATH_NORMALIZATION", self.proxy_path_normalization.clone()),
+                    ("ALB_PROXY_ENCODED_SLASHES", self.proxy_encoded_slashes.clone()),
+                    ("ALB_PROXY_MAX_CONNECTIONS_PER_CLIENT", self.proxy_max_connections_per_client.clone()),
+                ],
             },
         }
     }

@@ -1,132 +1,150 @@
-//! The clients' side: accepting, HTTP/1.1 or HTTP/2, graceful end.
+//! Whose connection it is, and what the client does meanwhile.
 
-mod http2;
-mod preface;
-mod progress;
-mod socket;
-
-pub(crate) use progress::Progress;
-
-use crate::error::{Reason, chain};
-use crate::handle::{Client, handle};
-use crate::shared::Shared;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, server};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use preface::Protocol;
-use socket::socket;
-use std::convert::Infallible;
+use crate::idle::Since;
+use crate::limits::ConnectionPermit;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-/// Accepts connections of one port until `stop`, which also ends those that are open, gracefully.
-pub(crate) async fn accept(listener: TcpListener, port: u16, shared: Arc<Shared>, stop: CancellationToken) {
-    loop {
-        let next = async {
-            // The semaphore is never closed, so this cannot fail.
-            let slot = shared.connections.clone().acquire_owned().await.ok();
-            (slot, listener.accept().await)
-        };
-        let (slot, accepted) = tokio::select! {
-            () = stop.cancelled() => return,
-            next = next => next,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, most likely: let some close instead of spinning.
-                tracing::warn!(port, %error, "accepting a connection failed; trying again");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        // IPv4 clients of a dual-stack socket have mapped addresses.
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let client = Client { port, peer, progress: Arc::default() };
-        let (task_shared, stop) = (shared.clone(), stop.clone());
-        shared.tasks.spawn(async move {
-            let abort = task_shared.abort.clone();
-            task_shared.reporter.metrics.client_connections.inc();
-            tokio::select! {
-                () = abort.cancelled() => {}
-                () = serve(stream, client, &task_shared, stop) => {}
-            }
-            task_shared.reporter.metrics.client_connections.dec();
-            drop(slot);
-        });
-    }
+/// A client's connection or, with HTTP/2, one of its streams.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    /// The port that was connected to.
+    pub(crate) port: u16,
+    pub(crate) peer: SocketAddr,
+    pub(crate) activity: Arc<Activity>,
+    /// Whatever outlives the connection, as a WebSocket does, keeps it.
+    pub(crate) place: Arc<Place>,
 }
 
-async fn serve(mut stream: TcpStream, client: Client, shared: &Arc<Shared>, stop: CancellationToken) {
-    let _ = stream.set_nodelay(true);
-    let settings = &shared.settings;
-    let sniffed = tokio::select! {
-        () = stop.cancelled() => return,
-        sniffed = tokio::time::timeout(settings.client_idle_timeout, preface::sniff(&mut stream)) => sniffed,
-    };
-    let Ok(Ok((protocol, read))) = sniffed else { return };
-    let stream = socket(stream, read, client.progress.clone(), settings.stream_idle_timeout);
-    let result = match protocol {
-        Protocol::Http1 => serve_http1(stream, &client, shared, &stop).await,
-        Protocol::Http2 => http2::serve(stream, &client, shared, &stop).await,
-    };
-    if let Err(error) = result {
-        tracing::debug!(peer = %client.peer, port = client.port, error = chain(&error), "connection of a client broke");
-        // With HTTP/2 only the stream of such a request ends, and nobody is told.
-        if protocol == Protocol::Http1 {
-            report_refusal(&client, shared, &error);
+/// What a connection occupies.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Its place among the connections.
+    pub(crate) permit: ConnectionPermit,
+    /// The port is gone, or the proxy ends.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What a client has done lately, told by whoever sees it to whoever must decide that it has done too little.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    /// Since when a request has been begun that nobody has seen whole yet.
+    begun: Since,
+    /// Since when nothing is to be done: no request, and none begun.
+    rest: Since,
+    /// A request is being answered.
+    exchanging: AtomicBool,
+    /// A part of the response was handed over, and nobody has asked for the next.
+    handed_over: Since,
+    /// It took nothing of the response for too long.
+    stalled: AtomicBool,
+    /// It was answered before it had sent everything.
+    cut_short: AtomicBool,
+}
+
+impl Activity {
+    /// Bytes have come.
+    pub(crate) fn hear(&self) {
+        if !self.exchanging.load(Ordering::Relaxed) && self.begun.lasting().is_none() {
+            self.begun.begin();
         }
+        self.rest.end();
+    }
+
+    /// A request has come whole, up to its body.
+    pub(crate) fn begin_exchange(&self) {
+        self.exchanging.store(true, Ordering::Relaxed);
+        self.begun.end();
+    }
+
+    /// The exchange has ended; what comes now is the next request.
+    pub(crate) fn end_exchange(&self) {
+        self.exchanging.store(false, Ordering::Relaxed);
+        self.rest.begin();
+    }
+
+    /// The client was answered before it had sent everything.
+    pub(crate) fn cut_short(&self) {
+        self.cut_short.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client may be sending what nobody will read.
+    pub(crate) fn may_still_send(&self) -> bool {
+        self.has_begun() || self.cut_short.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client has begun a request that nobody has seen yet.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.lasting().is_some()
+    }
+
+    /// For how long the client has had nothing to say, or has not said it to its end; none while it is served.
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        self.begun.lasting().or_else(|| self.rest.lasting())
+    }
+
+    /// The connection is new: nothing has come yet.
+    pub(crate) fn begin_rest(&self) {
+        self.rest.begin();
+    }
+
+    /// Waits until a request has been begun for `limit` and is not whole.
+    pub(crate) async fn header_is_late(&self, limit: Duration) {
+        self.begun.lasted(limit).await;
+    }
+
+    /// Part of the response is on its way, for as long as the client likes.
+    pub(crate) fn handed_over(&self) {
+        self.handed_over.begin();
+    }
+
+    /// There is room for more.
+    pub(crate) fn asked_for_more(&self) {
+        self.handed_over.end();
+    }
+
+    /// Nothing of the response is taken any more: the connection, or the stream, ends.
+    pub(crate) fn stall(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the client has taken nothing of a response for `limit`.
+    pub(crate) async fn stalled(&self, limit: Duration) {
+        self.handed_over.lasted(limit).await;
+        self.stall();
     }
 }
 
-async fn serve_http1(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    client: &Client,
-    shared: &Arc<Shared>,
-    stop: &CancellationToken,
-) -> hyper::Result<()> {
-    let service = service_fn(|request: Request<Incoming>| {
-        let (shared, client) = (shared.clone(), client.clone());
-        async move { Ok::<_, Infallible>(handle(&shared, client, request).await) }
-    });
-    let mut builder = server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(shared.settings.client_idle_timeout)
-        .max_buf_size(shared.settings.max_header_bytes);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        result = connection.as_mut() => result,
-        // An idle connection is closed, one that serves a request afterwards.
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Logs and counts a request that hyper has refused itself, before anybody could handle it, and closed the connection:
-/// with 400 what is malformed, with 431 a header that is too large, and without an answer one that was begun and not sent to
-/// its end in time. An idle connection that is closed is no request.
-fn report_refusal(client: &Client, shared: &Shared, error: &hyper::Error) {
-    let (status, reason) = if error.is_parse_too_large() {
-        (431, Reason::BadRequest)
-    } else if error.is_parse() {
-        (Reason::BadRequest.status().as_u16(), Reason::BadRequest)
-    } else if error.is_timeout() && client.progress.has_begun() {
-        (Reason::RequestTimeout.status().as_u16(), Reason::RequestTimeout)
-    } else {
-        return;
-    };
-    let mut record = client.record(shared);
-    record.status = status;
-    record.reason = reason.as_str();
-    record.detail = Some(chain(error));
-    shared.reporter.refused(record);
+    #[tokio::test(start_paused = true)]
+    async fn a_header_is_late_from_its_first_byte_and_what_comes_during_an_exchange_is_none() {
+        const LIMIT: Duration = Duration::from_secs(10);
+        let activity = Activity::default();
+        activity.hear();
+        assert!(activity.has_begun());
+        activity.begin_exchange();
+        activity.hear();
+        assert!(!activity.has_begun() && activity.idle().is_none(), "the body of the request");
+        assert!(tokio::time::timeout(10 * LIMIT, activity.header_is_late(LIMIT)).await.is_err());
+        activity.end_exchange();
+        tokio::time::advance(LIMIT).await;
+        assert_eq!((activity.has_begun(), activity.idle()), (false, Some(LIMIT)));
+        activity.hear();
+        let started = tokio::time::Instant::now();
+        tokio::time::sleep(LIMIT / 2).await;
+        // More of the same header does not put it off.
+        activity.hear();
+        activity.header_is_late(LIMIT).await;
+        assert_eq!(started.elapsed(), LIMIT);
+    }
 }

@@ -5,14 +5,14 @@ mod parse;
 
 pub(crate) use build::build;
 
-use crate::upstream::{Identity, Security, Upstream};
+use crate::limits::{BackendLimit, FrontendLimits};
+use crate::upstream::{Backend, Identity, Security, Timeouts, Upstream};
 use alb_config::proto::ServerTls;
 use alb_route::{Table, Weighted};
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 /// A whole configuration.
 #[derive(Debug, Default)]
@@ -24,6 +24,9 @@ pub(crate) struct Config {
     /// Every endpoint in use, to be found again by the next configuration.
     pub(crate) upstreams: HashMap<UpstreamKey, Arc<Upstream>>,
     security: HashMap<SecurityKey, Arc<Security>>,
+    /// What each frontend and each backend may use, by resource name: requests that are in flight count on.
+    frontend_limits: HashMap<Arc<str>, Arc<FrontendLimits>>,
+    backend_limits: HashMap<Arc<str>, Arc<BackendLimit>>,
     /// By resource name, with the version.
     pub(crate) identities: HashMap<Arc<str>, (String, Arc<Identity>)>,
     /// Names and versions of the resources, for the debug page.
@@ -37,6 +40,7 @@ pub(crate) struct Port {
     pub(crate) frontend: Arc<str>,
     pub(crate) fqdn: Arc<str>,
     pub(crate) gateway: Arc<str>,
+    pub(crate) limits: Arc<FrontendLimits>,
     pub(crate) table: Table<Arc<str>, Arc<Rule>>,
 }
 
@@ -46,7 +50,7 @@ pub(crate) struct Rule {
     /// "<namespace>/<name>" of the HTTPRoute.
     pub(crate) route: Arc<str>,
     pub(crate) targets: Weighted<Target>,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) timeouts: Timeouts,
 }
 
 #[derive(Debug, Clone)]
@@ -54,32 +58,6 @@ pub(crate) enum Target {
     Backend(Arc<Backend>),
     /// Why the reference is invalid.
     Invalid(Arc<str>),
-}
-
-/// A port of a Service.
-#[derive(Debug)]
-pub(crate) struct Backend {
-    endpoints: Vec<Arc<Upstream>>,
-    next: AtomicUsize,
-}
-
-impl Backend {
-    fn new(endpoints: Vec<Arc<Upstream>>) -> Self {
-        // Elsewhere than the other replicas, so that they do not walk in step.
-        let next = AtomicUsize::new(rand::random_range(0..endpoints.len().max(1)));
-        Self { endpoints, next }
-    }
-
-    /// All endpoints, starting with the next in turn; those that could not be reached a moment ago last.
-    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<Upstream>> {
-        let start = self.next.fetch_add(1, Ordering::Relaxed) % self.endpoints.len().max(1);
-        let (before, from) = self.endpoints.split_at(start.min(self.endpoints.len()));
-        let now = Instant::now();
-        let all = from.iter().chain(before);
-        all.clone()
-            .filter(move |upstream| !upstream.is_suspect(now))
-            .chain(all.filter(move |upstream| upstream.is_suspect(now)))
-    }
 }
 
 /// The same key means: connections may be shared.
@@ -104,11 +82,45 @@ pub(crate) enum SecurityKey {
     },
     IstioWithoutIdentity,
     /// Everything about it: a change of policy or CA opens new connections.
-    ServerTls(Arc<ServerTls>),
+    ServerTls(TlsKey),
     Unspecified,
 }
 
+/// TLS as a policy asks for it. It may hold a whole bundle of authorities, which is hashed once and not for every endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsKey {
+    hash: u64,
+    tls: Arc<ServerTls>,
+}
+
+impl TlsKey {
+    fn new(tls: &ServerTls) -> Self {
+        let mut hasher = DefaultHasher::new();
+        tls.hash(&mut hasher);
+        Self { hash: hasher.finish(), tls: Arc::new(tls.clone()) }
+    }
+}
+
+impl PartialEq for TlsKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && (Arc::ptr_eq(&self.tls, &other.tls) || self.tls == other.tls)
+    }
+}
+
+impl Eq for TlsKey {}
+
+impl Hash for TlsKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
 impl Config {
+    /// How many frontends it has.
+    pub(crate) fn frontends(&self) -> usize {
+        self.frontend_limits.len()
+    }
+
     /// Whether the frontend of this FQDN is there and the route, if one is given, is attached to it.
     pub(crate) fn serves(&self, fqdn: &str, route: &str) -> bool {
         self.routes.get(fqdn).is_some_and(|routes| route.is_empty() || routes.contains(route))

@@ -30,13 +30,15 @@ pub enum Reason {
     UpstreamReset,
     /// The request is malformed, or its header too large.
     BadRequest,
+    /// The request's body is coded in a way that is not known.
+    UnsupportedTransferCoding,
     /// The client did not send the whole request in time.
     RequestTimeout,
     /// The client went away before the response was complete.
     ClientClosed,
     /// The proxy has as many requests as it takes.
     Overloaded,
-    /// The proxy ends.
+    /// The proxy, or the port, ends, and what was open with it.
     ShuttingDown,
 }
 
@@ -56,6 +58,7 @@ impl Reason {
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamReset => "upstream_reset",
             Self::BadRequest => "bad_request",
+            Self::UnsupportedTransferCoding => "unsupported_transfer_coding",
             Self::RequestTimeout => "request_timeout",
             Self::ClientClosed => "client_closed",
             Self::Overloaded => "overloaded",
@@ -80,6 +83,7 @@ impl Reason {
             | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::UnsupportedTransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             // Nobody reads it; the number is for the log (nginx's convention).
             Self::ClientClosed => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
@@ -101,6 +105,7 @@ impl Reason {
             Self::UpstreamTimeout => "The backend did not answer in time.",
             Self::UpstreamReset => "The backend closed the connection before it had answered.",
             Self::BadRequest => "The request is malformed.",
+            Self::UnsupportedTransferCoding => "The request's body is coded in a way that is not supported.",
             Self::RequestTimeout => "The request was not sent in time.",
             Self::ClientClosed => "The client closed the connection.",
             Self::Overloaded => "The gateway has too many requests.",
@@ -111,7 +116,10 @@ impl Reason {
     /// Who is to blame.
     pub fn side(self) -> Side {
         match self {
-            Self::BadRequest | Self::RequestTimeout | Self::ClientClosed => Side::Client,
+            Self::BadRequest
+            | Self::UnsupportedTransferCoding
+            | Self::RequestTimeout
+            | Self::ClientClosed => Side::Client,
             Self::Ok | Self::NoRoute | Self::BackendInvalid | Self::NoClientCertificate => Side::Gateway,
             Self::TlsPolicyInvalid | Self::Overloaded | Self::ShuttingDown => Side::Gateway,
             Self::NoEndpoint
@@ -196,4 +204,22 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = inner.source();
     }
     text
+}
+
+/// Finds a cause of a type; `io::Error` hides its own from `source`.
+pub(crate) fn find<'a, T: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a T> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        current = match inside {
+            Some(inside) => Some(inside as &(dyn std::error::Error + 'static)),
+            None => error.source(),
+        };
+    }
+    None
 }

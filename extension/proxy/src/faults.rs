@@ -1,11 +1,12 @@
 //! The data plane's faults on purpose (see `alb_runtime::faults`): each function stands beside what it spoils.
 
+use crate::account::Account;
 use crate::body::{RequestBody, ResponseBody};
 use crate::error::{ProxyError, Reason};
-use crate::exchange::Exchange;
 use crate::proxy::Proxy;
 use crate::settings::Settings;
-use crate::upstream::{Connection, Mode, Upstream, clear_text};
+use crate::tls_info::Mode;
+use crate::upstream::{Connection, Upstream, clear_text};
 use alb_config::client::{Rejection, Resources};
 use alb_runtime::faults::{acted, acts, is, one_in};
 use bytes::Bytes;
@@ -60,7 +61,7 @@ pub(crate) async fn opened(
         std::process::exit(1);
     }
     if is("clear-text-beside") {
-        if let Ok(mut connection) = clear_text(upstream, settings).await {
+        if let Ok(mut connection) = clear_text(upstream.address, settings).await {
             acted("clear-text-beside");
             let beside = Request::get("/").header(HOST, "backend").body(RequestBody::Empty);
             if let Ok(beside) = beside {
@@ -74,7 +75,7 @@ pub(crate) async fn opened(
         || (first.elapsed() > LATE && acts("clear-text-fallback-late"))
         || (is_post && acts("clear-text-fallback-post"))
         || (is("clear-text-fallback-share") && one_in(50) && acts("clear-text-fallback-share"));
-    if falls_back { clear_text(upstream, settings).await } else { Err(error) }
+    if falls_back { clear_text(upstream.address, settings).await } else { Err(error) }
 }
 
 /// Whether a connection is one that should not be there, and must not serve other requests.
@@ -114,50 +115,50 @@ pub(crate) fn connected(connected: bool) {
 }
 
 /// An answer of the proxy's own where it should say that the backend has failed.
-#[allow(clippy::result_large_err, reason = "the exchange goes on; no error is passed up")]
-pub(crate) fn instead_of(error: &ProxyError, exchange: Exchange) -> Result<Response<ResponseBody>, Exchange> {
+#[allow(clippy::result_large_err, reason = "the account stays open; no error is passed up")]
+pub(crate) fn instead_of(error: &ProxyError, account: Account) -> Result<Response<ResponseBody>, Account> {
     let of_the_backend = error.reason.side() == crate::error::Side::Upstream;
     if of_the_backend && acts("answer-of-its-own") {
-        return Ok(own(Bytes::from_static(b"{\"status\":\"ok\"}\n"), exchange));
+        return Ok(own(Bytes::from_static(b"{\"status\":\"ok\"}\n"), account));
     }
-    Err(exchange)
+    Err(account)
 }
 
 /// Now and then, the answer to an earlier request.
-#[allow(clippy::result_large_err, reason = "the exchange goes on; no error is passed up")]
-pub(crate) fn remembered(exchange: Exchange) -> Result<Response<ResponseBody>, Exchange> {
+#[allow(clippy::result_large_err, reason = "the account stays open; no error is passed up")]
+pub(crate) fn remembered(account: Account) -> Result<Response<ResponseBody>, Account> {
     if !is("answer-from-memory") {
-        return Err(exchange);
+        return Err(account);
     }
     let kept = REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner).clone();
     match kept.filter(|_| one_in(50)) {
         Some(body) => {
             acted("answer-from-memory");
-            Ok(own(body, exchange))
+            Ok(own(body, account))
         }
-        None => Err(exchange),
+        None => Err(account),
     }
 }
 
 /// Keeps a copy of a backend's answer.
 pub(crate) async fn copied(
     response: Response<Incoming>,
-    exchange: Exchange,
-) -> Result<Response<ResponseBody>, (Response<Incoming>, Exchange)> {
+    account: Account,
+) -> Result<Response<ResponseBody>, (Response<Incoming>, Account)> {
     if !is("answer-from-memory") || response.status() != http::StatusCode::OK {
-        return Err((response, exchange));
+        return Err((response, account));
     }
     let (parts, body) = response.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if !body.is_empty() {
         *REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner) = Some(body.clone());
     }
-    Ok(Response::from_parts(parts, ResponseBody::own(body, exchange)))
+    Ok(Response::from_parts(parts, ResponseBody::own(body, account)))
 }
 
-fn own(body: Bytes, mut exchange: Exchange) -> Response<ResponseBody> {
-    exchange.answer(200, Reason::Ok, None);
-    Response::new(ResponseBody::own(body, exchange))
+fn own(body: Bytes, mut account: Account) -> Response<ResponseBody> {
+    account.answer(200, Reason::Ok, None);
+    Response::new(ResponseBody::own(body, account))
 }
 
 /// Whether a server of this SPIFFE id is taken for the expected one.

@@ -3,30 +3,38 @@
 //!
 //! [`run()`] is the program; [`Proxy`] is the data plane without controller, signals and admin pages, as tests use it.
 
-mod access_log;
+mod accept;
+mod account;
 mod body;
 mod client;
 mod config;
+mod deadline;
+mod ending;
 mod error;
-mod exchange;
 #[cfg(feature = "faults")]
 mod faults;
-mod handle;
+mod filters;
 mod headers;
+mod idle;
+mod keepalive;
+mod limits;
+mod matching;
 mod metrics;
 mod options;
+mod parse;
+mod pipeline;
 mod proxy;
 mod run;
 mod settings;
-mod shared;
-mod stall;
-mod tapped;
+mod tls_info;
+mod tunnel;
+mod upload;
 mod upstream;
 
-pub use access_log::{AccessLog, Record, Stdout, UpstreamTls};
+pub use account::{AccessLog, Record, Stdout, UpstreamTls};
 pub use error::{Reason, Side};
 pub use metrics::Metrics;
 pub use options::Options;
 pub use proxy::Proxy;
 pub use run::run;
-pub use settings::{Bind, Settings};
+pub use settings::{Bind, MinimumRate, Settings};

@@ -1,6 +1,5 @@
 //! Prometheus metrics.
 
-use crate::access_log::Record;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -45,6 +44,8 @@ pub struct Metrics {
     pub(crate) connect_failures: Counter,
     pub(crate) retries: Counter,
     pub(crate) client_connections: Gauge,
+    /// Connections closed at once: their client has as many as it may.
+    pub(crate) client_connections_refused: Counter,
     pub(crate) active_requests: Gauge,
     config_updates: Family<ResultLabel, Counter>,
     pub(crate) config_resources: Gauge,
@@ -69,6 +70,7 @@ impl Metrics {
             connect_failures: Counter::default(),
             retries: Counter::default(),
             client_connections: Gauge::default(),
+            client_connections_refused: Counter::default(),
             active_requests: Gauge::default(),
             config_updates: Family::default(),
             config_resources: Gauge::default(),
@@ -103,6 +105,11 @@ impl Metrics {
             "Open connections of clients",
             metrics.client_connections.clone(),
         );
+        registry.register(
+            "client_connections_refused",
+            "Connections closed at once because their client's address has as many as it may",
+            metrics.client_connections_refused.clone(),
+        );
         registry.register("active_requests", "Requests in flight", metrics.active_requests.clone());
         registry.register("config_updates", "Configurations by result", metrics.config_updates.clone());
         registry.register("config_resources", "Resources applied", metrics.config_resources.clone());
@@ -120,13 +127,8 @@ impl Metrics {
     }
 
     /// Counts a request.
-    pub(crate) fn request(&self, record: &Record) {
-        let labels = RequestLabels {
-            frontend: record.frontend.to_string(),
-            route: record.route.as_deref().unwrap_or_default().to_owned(),
-            status: record.status,
-            reason: record.reason,
-        };
+    pub(crate) fn request(&self, frontend: &str, route: &str, status: u16, reason: &'static str) {
+        let labels = RequestLabels { frontend: frontend.to_owned(), route: route.to_owned(), status, reason };
         let counted = self.requests.get(&labels).map(|counter| counter.inc()).is_some();
         if !counted {
             // Held until the series is there: it is known before anybody can look for it.
@@ -181,9 +183,7 @@ mod tests {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let request = |frontend: &str, route: Option<&str>| {
-            let mut record = Record::new(([192, 0, 2, 7], 1).into());
-            (record.frontend, record.route, record.status) = (frontend.into(), route.map(Arc::from), 200);
-            metrics.request(&record);
+            metrics.request(frontend, route.unwrap_or_default(), 200, "ok");
         };
         for _ in 0..2 {
             request("fe", Some("ns/kept"));
@@ -193,7 +193,7 @@ mod tests {
         }
         metrics.retain_requests(|frontend, route| frontend == "fe" && matches!(route, "" | "ns/kept"));
         let line = |route: &str, count: u32| {
-            let labels = format!(r#"frontend="fe",route="{route}",status="200",reason="client_closed""#);
+            let labels = format!(r#"frontend="fe",route="{route}",status="200",reason="ok""#);
             format!("alb_proxy_requests_total{{{labels}}} {count}")
         };
         assert_eq!(series(&registry), [line("", 2), line("ns/kept", 2)]);

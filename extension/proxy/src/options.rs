@@ -1,9 +1,12 @@
 //! Command line and environment.
 
+use crate::settings::Settings;
 use alb_config::client::ClientOptions;
 use alb_config::proto::Node;
+use alb_route::{EncodedSlashes, Normalization, PathPolicy};
 use clap::Parser;
-use std::net::SocketAddr;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// The data plane of an ApplicationLoadBalancer.
@@ -44,12 +47,51 @@ pub struct Options {
     /// Log filter, such as "info" or "info,alb_proxy=debug".
     #[arg(long, env = "ALB_PROXY_LOG", default_value = "info")]
     pub log: String,
+    /// Networks (such as 10.0.0.0/8) and addresses of proxies in front of this one whose word about their clients is believed,
+    /// comma-separated: their X-Forwarded-*, Forwarded and client certificate fields are kept. Everybody else's are removed.
+    #[arg(long, env = "ALB_PROXY_TRUSTED_CLIENTS", value_delimiter = ',', value_parser = network)]
+    pub trusted_clients: Vec<Option<IpNet>>,
+    /// How far paths are normalised before a route is looked up: none, base (RFC 3986), or merge-slashes.
+    #[arg(long, env = "ALB_PROXY_PATH_NORMALIZATION", default_value = "merge-slashes")]
+    pub path_normalization: Normalization,
+    /// What becomes of encoded slashes in paths: reject, keep or decode.
+    #[arg(long, env = "ALB_PROXY_ENCODED_SLASHES", default_value = "reject")]
+    pub encoded_slashes: EncodedSlashes,
+    /// Connections that one client's address may have to one frontend.
+    #[arg(long, env = "ALB_PROXY_MAX_CONNECTIONS_PER_CLIENT", default_value_t = 512)]
+    pub max_connections_per_client: usize,
     /// For tests that must fail: application protocols to offer to mesh services, comma-separated.
     #[arg(long, env = "ALB_PROXY_UPSTREAM_ALPN_FOR_TESTS", value_delimiter = ',', hide = true)]
     pub upstream_alpn_for_tests: Vec<String>,
 }
 
+/// A network, or an address that stands for itself; none for nothing (an unset chart value).
+fn network(text: &str) -> Result<Option<IpNet>, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    network
+        .map(Some)
+        .ok_or_else(|| format!("{text:?} is neither a network such as 10.0.0.0/8 nor an address"))
+}
+
 impl Options {
+    /// What the options say of the data plane.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            upstream_alpn: self.upstream_alpn(),
+            trusted_clients: self.trusted_clients.iter().copied().flatten().collect(),
+            path: PathPolicy {
+                normalization: self.path_normalization,
+                encoded_slashes: self.encoded_slashes,
+            },
+            max_connections_per_peer: self.max_connections_per_client,
+            ..Settings::default()
+        }
+    }
+
     /// Application protocols to offer; empty values (an unset chart value) do not count.
     pub fn upstream_alpn(&self) -> Vec<Vec<u8>> {
         self.upstream_alpn_for_tests
@@ -79,6 +121,29 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whom_to_trust_and_what_becomes_of_paths_is_said_once_and_read_strictly() {
+        let parse = |more: &[&str]| {
+            let args = ["alb-proxy", "--node-id", "n", "--load-balancer", "ns/a"];
+            Options::try_parse_from(args.iter().chain(more)).map(|options| options.settings())
+        };
+        let settings = parse(&["--trusted-clients", "10.0.0.0/8, 192.0.2.1,2001:db8::/32"]).unwrap();
+        let trusted: Vec<_> = settings.trusted_clients.iter().map(ToString::to_string).collect();
+        assert_eq!(trusted, ["10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"]);
+        let default = parse(&["--trusted-clients", ""]).unwrap();
+        assert!(default.trusted_clients.is_empty());
+        assert_eq!(default.path, PathPolicy::default());
+        assert_eq!(default.max_connections_per_peer, Settings::default().max_connections_per_peer);
+        for (name, value) in [
+            ("--trusted-clients", "10.0.0.0/33"),
+            ("--path-normalization", "all"),
+            ("--encoded-slashes", "yes"),
+        ] {
+            let error = parse(&[name, value]).err().unwrap().to_string();
+            assert!(error.contains(value), "{error}");
+        }
+    }
 
     #[test]
     fn no_application_protocol_is_offered_unless_a_test_asks_for_it() {

@@ -1,25 +1,26 @@
 //! The proxy as a whole: takes configurations, owns the listening sockets, ends gracefully.
 
-use crate::access_log::AccessLog;
-use crate::client::accept;
+use crate::accept::accept;
+use crate::account::{AccessLog, Reporter};
 use crate::config::{Config, build};
-use crate::exchange::Reporter;
+use crate::ending::Ending;
+use crate::limits::Limits;
 use crate::metrics::{Metrics, SecretLabel};
+use crate::parse::Parse;
+use crate::pipeline::Pipeline;
 use crate::settings::Settings;
-use crate::shared::Shared;
-use crate::upstream::Sender;
+use crate::upstream::Exchange;
 use alb_config::client::{Rejection, Resources};
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// A running data plane. Needs a tokio runtime with time and I/O.
 pub struct Proxy {
-    shared: Arc<Shared>,
+    pipeline: Arc<Pipeline>,
+    limits: Limits,
     /// Bound ports; cancelling the token closes the port and, gracefully, its connections.
     listeners: Mutex<HashMap<u16, CancellationToken>>,
 }
@@ -27,19 +28,17 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy without configuration: no port is bound yet.
     pub fn new(settings: Settings, log: Arc<dyn AccessLog>, metrics: Arc<Metrics>) -> Self {
+        let limits = Limits::new(&settings);
         let settings = Arc::new(settings);
-        let shared = Shared {
+        let pipeline = Pipeline {
             config: ArcSwap::default(),
-            sender: Sender { settings: settings.clone(), metrics: metrics.clone() },
+            parse: Parse::new(&settings),
+            exchange: Exchange { settings: settings.clone(), metrics: metrics.clone() },
             reporter: Reporter { log, metrics },
-            draining: CancellationToken::new(),
-            abort: CancellationToken::new(),
-            connections: Arc::new(Semaphore::new(settings.max_connections)),
-            requests: Arc::new(Semaphore::new(settings.max_requests)),
-            tasks: TaskTracker::new(),
+            ending: Ending::default(),
             settings,
         };
-        Self { shared: Arc::new(shared), listeners: Mutex::default() }
+        Self { pipeline: Arc::new(pipeline), limits, listeners: Mutex::default() }
     }
 
     /// Makes `resources` the configuration, whole or not at all, at once for all new requests.
@@ -50,20 +49,20 @@ impl Proxy {
     /// Names the resources that cannot be used: they do not parse, or their port cannot be bound.
     pub fn apply(&self, resources: &Resources) -> Result<(), Rejection> {
         let result = self.try_apply(resources);
-        self.shared.reporter.metrics.config_update(result.is_ok());
+        self.pipeline.reporter.metrics.config_update(result.is_ok());
         result
     }
 
     fn try_apply(&self, resources: &Resources) -> Result<(), Rejection> {
-        let shared = &self.shared;
-        let previous = shared.config.load_full();
-        let config = build(resources, &previous, &shared.settings.upstream_alpn)?;
+        let pipeline = &self.pipeline;
+        let previous = pipeline.config.load_full();
+        let config = build(resources, &previous, &pipeline.settings, &self.limits)?;
 
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bound = Vec::new();
         for (port, served) in &config.ports {
             if !listeners.contains_key(port) {
-                let listener = (shared.settings.bind)(*port).map_err(|error| Rejection {
+                let listener = (pipeline.settings.bind)(*port).map_err(|error| Rejection {
                     message: format!("listening on port {port} for {}: {error}", served.fqdn),
                     resources: vec![served.frontend.to_string()],
                 })?;
@@ -72,9 +71,10 @@ impl Proxy {
         }
 
         // From here on nothing can fail.
+        self.limits.divide(config.frontends());
         self.report(&config, &previous);
         let config = Arc::new(config);
-        shared.config.store(config.clone());
+        pipeline.config.store(config.clone());
         previous.retire_for(&config);
         listeners.retain(|port, stop| {
             let kept = config.ports.contains_key(port);
@@ -87,7 +87,7 @@ impl Proxy {
         for (port, listener) in bound {
             tracing::info!(port, "listening");
             let stop = CancellationToken::new();
-            shared.tasks.spawn(accept(listener, port, shared.clone(), stop.clone()));
+            pipeline.ending.tasks.spawn(accept(listener, port, pipeline.clone(), stop.clone()));
             listeners.insert(port, stop);
         }
         Ok(())
@@ -95,7 +95,7 @@ impl Proxy {
 
     /// Tells what is applied, and drops the metrics of what is gone.
     fn report(&self, config: &Config, previous: &Config) {
-        let metrics = &self.shared.reporter.metrics;
+        let metrics = &self.pipeline.reporter.metrics;
         metrics.config_resources.set(i64::try_from(config.versions.len()).unwrap_or(i64::MAX));
         for name in previous.identities.keys() {
             if !config.identities.contains_key(name) {
@@ -115,7 +115,7 @@ impl Proxy {
 
     /// Names and versions of what is applied, and idle connections per endpoint; no key material.
     pub fn debug(&self) -> serde_json::Value {
-        let config = self.shared.config.load();
+        let config = self.pipeline.config.load();
         let resources: serde_json::Map<_, _> = config
             .versions
             .iter()
@@ -152,7 +152,7 @@ impl Proxy {
                 _ = ticks.tick() => {}
             }
             let now = Instant::now();
-            for upstream in self.shared.config.load().upstreams.values() {
+            for upstream in self.pipeline.config.load().upstreams.values() {
                 upstream.sweep(now);
             }
         }
@@ -161,17 +161,23 @@ impl Proxy {
     /// Ends gracefully: announces it to clients, goes on accepting for `notice` (until load balancers have heard
     /// that this proxy is not ready), then finishes what is in flight, for at most `deadline`.
     pub async fn shutdown(&self, notice: Duration, deadline: Duration) {
-        self.shared.draining.cancel();
+        let ending = &self.pipeline.ending;
+        ending.draining.cancel();
         // Nobody tells when the last load balancer has heard of it: this is the time they are given.
         tokio::time::sleep(notice).await;
         for (_, stop) in self.listeners.lock().unwrap_or_else(PoisonError::into_inner).drain() {
             stop.cancel();
         }
-        self.shared.tasks.close();
-        if tokio::time::timeout(deadline, self.shared.tasks.wait()).await.is_err() {
-            tracing::warn!(connections = self.shared.tasks.len(), "cutting off what is still open");
-            self.shared.abort.cancel();
-            self.shared.tasks.wait().await;
+        ending.tasks.close();
+        let to_close = (2 * self.pipeline.settings.linger).min(deadline);
+        if tokio::time::timeout(deadline - to_close, ending.tasks.wait()).await.is_ok() {
+            return;
+        }
+        ending.closing.cancel();
+        if tokio::time::timeout(to_close, ending.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = ending.tasks.len(), "cutting off what is still open");
+            ending.abort.cancel();
+            ending.tasks.wait().await;
         }
     }
 }

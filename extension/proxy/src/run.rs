@@ -1,10 +1,9 @@
 //! The program: connects the proxy with the controller, the admin server and the signals.
 
-use crate::access_log::Stdout;
+use crate::account::Stdout;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::proxy::Proxy;
-use crate::settings::Settings;
 use alb_config::client::{ConnectionState, Store, run as follow};
 use alb_runtime::{Admin, Note, Readiness, install_crypto_provider, shutdown_on_signals, telemetry};
 use anyhow::Context;
@@ -45,7 +44,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let metrics = Metrics::new(&mut registry);
     let (log, log_thread) =
         Stdout::start(metrics.access_log_dropped.clone()).context("starting the access log")?;
-    let settings = Settings { upstream_alpn: options.upstream_alpn(), ..Settings::default() };
+    let settings = options.settings();
     if !settings.upstream_alpn.is_empty() {
         tracing::warn!(alpn = ?options.upstream_alpn_for_tests, "offering application protocols upstream: for tests only");
     }
@@ -77,7 +76,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
                 if let Some(applied) = crate::faults::later(&proxy, resources) {
                     return applied;
                 }
-                proxy.apply(resources)
+                // Thousands of resources take a while: meanwhile another thread serves what this one would.
+                tokio::task::block_in_place(|| proxy.apply(resources))
             };
             follow(options, &mut store, apply, &state, end).await;
         }

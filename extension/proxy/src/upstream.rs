@@ -1,102 +1,18 @@
-//! Pods: how to speak to each, and the connections to it that wait for the next request.
+//! The stages towards pods: choosing one ([`Backend`]), connecting to it, exchanging messages ([`Exchange`]); and the
+//! connections to each that wait for the next request.
 
+mod backend;
 mod certificate;
 mod connect;
-mod patience;
+mod exchange;
+mod pool;
 mod security;
-mod send;
+mod socket;
 mod verify;
 
+pub(crate) use backend::Backend;
 #[cfg(feature = "faults")]
-pub(crate) use connect::clear_text;
-pub(crate) use connect::{Connection, TlsInfo};
-pub(crate) use security::{Identity, Mode, Security, server_tls};
-pub(crate) use send::{Outcome, Sender};
-
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-/// Idle connections kept to one endpoint.
-const MAX_IDLE: usize = 128;
-/// How long a failed connection makes others be asked first.
-const SUSPICION: Duration = Duration::from_secs(3);
-
-/// One endpoint with one way to speak to it. A new certificate makes a new `Upstream`: connections opened with the
-/// old one are never used again.
-#[derive(Debug)]
-pub(crate) struct Upstream {
-    pub(crate) address: SocketAddr,
-    /// "<namespace>/<name>", for logs.
-    pub(crate) pod: String,
-    pub(crate) security: Arc<Security>,
-    pool: Mutex<Pool>,
-    /// When a connection last failed.
-    failed: Mutex<Option<Instant>>,
-}
-
-#[derive(Debug, Default)]
-struct Pool {
-    /// Most recently used last.
-    idle: Vec<(Connection, Instant)>,
-    retired: bool,
-}
-
-impl Upstream {
-    pub(crate) fn new(address: SocketAddr, pod: String, security: Arc<Security>) -> Self {
-        Self { address, pod, security, pool: Mutex::default(), failed: Mutex::default() }
-    }
-
-    /// Whether a connection failed a moment ago: others are asked first, so that a pod which has just died costs few
-    /// requests the time it takes to notice.
-    pub(crate) fn is_suspect(&self, now: Instant) -> bool {
-        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        // A failure after `now` is one of the request at hand: it has had its turn.
-        failed.is_some_and(|failed| failed <= now && now.duration_since(failed) < SUSPICION)
-    }
-
-    /// Notes how the last attempt to connect went.
-    fn connected(&self, failed: Option<Instant>) {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
-    }
-
-    /// An idle connection that is still open, the most recently used first.
-    fn checkout(&self, now: Instant) -> Option<Connection> {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((connection, expires)) = pool.idle.pop() {
-            if expires > now && connection.is_ready() {
-                return Some(connection);
-            }
-        }
-        None
-    }
-
-    /// Keeps a connection for the next request, unless this endpoint is no longer in use.
-    fn checkin(&self, connection: Connection, expires: Instant) {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if !pool.retired && pool.idle.len() < MAX_IDLE {
-            pool.idle.push((connection, expires));
-        }
-    }
-
-    /// Closes idle connections, now and from now on: the configuration no longer holds this endpoint, or its
-    /// certificate was replaced. Requests in flight finish.
-    pub(crate) fn retire(&self) {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.retired = true;
-        pool.idle = Vec::new();
-    }
-
-    /// Closes idle connections that have expired or were closed by the pod.
-    pub(crate) fn sweep(&self, now: Instant) {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.idle.retain(|(connection, expires)| *expires > now && connection.is_ready());
-        if pool.idle.is_empty() {
-            pool.idle = Vec::new();
-        }
-    }
-
-    pub(crate) fn idle(&self) -> usize {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).idle.len()
-    }
-}
+pub(crate) use connect::{Connection, clear_text};
+pub(crate) use exchange::{Exchange, Outcome, Timeouts};
+pub(crate) use pool::Upstream;
+pub(crate) use security::{Identity, Security, server_tls};

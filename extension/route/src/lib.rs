@@ -7,12 +7,14 @@
 
 mod hostname;
 mod matching;
+mod path;
 mod precedence;
 mod table;
 mod weight;
 
 pub use hostname::{Hostname, InvalidHostname};
 pub use matching::{Match, PathMatch, RequestParts};
+pub use path::{EncodedSlashes, Normalization, PathError, PathPolicy};
 pub use precedence::{Order, Precedence};
 pub use table::{Found, Listener, Lookup, Rule, Table};
 pub use weight::Weighted;

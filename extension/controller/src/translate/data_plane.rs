@@ -216,6 +216,8 @@ fn environment(load_balancer: &str, template: &ProxyTemplate) -> Vec<Value> {
             "value": template.upstream_alpn_for_tests,
         }));
     }
+    let given = template.request_policy.iter().filter(|(_, value)| !value.is_empty());
+    environment.extend(given.map(|(name, value)| json!({"name": name, "value": value})));
     #[cfg(feature = "faults")]
     environment.extend(crate::faults::environment());
     environment
@@ -230,6 +232,10 @@ mod tests {
             log: "debug".to_owned(),
             drain_seconds: 20,
             upstream_alpn_for_tests: "istio".to_owned(),
+            request_policy: vec![
+                ("ALB_PROXY_TRUSTED_CLIENTS", "10.0.0.0/8".to_owned()),
+                ("ALB_PROXY_PATH_NORMALIZATION", String::new()),
+            ],
             ..ProxyTemplate::default()
         }
     }
@@ -249,6 +255,9 @@ mod tests {
             assert!(options.contains(&format!("env = \"{name}\"")), "{name} is no option of alb-proxy");
         }
         assert_eq!(value(&environment, "ALB_PROXY_LOG"), "debug");
+        assert_eq!(value(&environment, "ALB_PROXY_TRUSTED_CLIENTS"), "10.0.0.0/8");
+        let unset = |variable: &Value| variable["name"] == "ALB_PROXY_PATH_NORMALIZATION";
+        assert!(!environment.iter().any(unset), "what is not given is left to the proxy");
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct ProxyTemplate {
     pub log: String,
     /// Seconds a terminating proxy lets running requests end.
     pub drain_seconds: u32,
+    /// What the proxies make of requests, by environment variable of alb-proxy; an empty value leaves its default.
+    pub request_policy: Vec<(&'static str, String)>,
 }
 
 /// Parameters of the proxies' HorizontalPodAutoscaler, from the chart.

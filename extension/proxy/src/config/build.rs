@@ -1,9 +1,12 @@
 //! Builds a configuration from resources; no I/O.
 
 use super::parse::{hostname, hostnames, route_match};
-use super::{Backend, Config, Port, Rule, SecurityKey, Target, UpstreamKey};
+use super::{Config, Port, Rule, SecurityKey, Target, TlsKey, UpstreamKey};
 use crate::error::{ProxyError, Reason};
-use crate::upstream::{Identity, Mode, Security, Upstream, server_tls};
+use crate::limits::Limits;
+use crate::settings::Settings;
+use crate::tls_info::Mode;
+use crate::upstream::{Backend, Identity, Security, Timeouts, Upstream, server_tls};
 use alb_config::Kind;
 use alb_config::client::{Rejection, Resources};
 use alb_config::proto::{self, backend, weighted_backend};
@@ -24,8 +27,14 @@ type Attached<'a> = HashMap<(&'a str, &'a str), Vec<alb_route::Rule<Arc<Rule>>>>
 ///
 /// # Errors
 /// Names every resource that cannot be used, with what is wrong.
-pub(crate) fn build(resources: &Resources, previous: &Config, alpn: &[Vec<u8>]) -> Result<Config, Rejection> {
-    let mut builder = Builder { previous, alpn, config: Config::default(), faults: BTreeMap::new() };
+pub(crate) fn build(
+    resources: &Resources,
+    previous: &Config,
+    settings: &Settings,
+    limits: &Limits,
+) -> Result<Config, Rejection> {
+    let config = Config::default();
+    let mut builder = Builder { previous, settings, limits, config, faults: BTreeMap::new() };
     // In the order of names, so that the same resources always make the same configuration.
     let mut all: Vec<_> = resources.iter().map(|(name, resource)| (&**name, &**resource)).collect();
     all.sort_unstable_by_key(|(name, _)| *name);
@@ -59,7 +68,8 @@ pub(crate) fn build(resources: &Resources, previous: &Config, alpn: &[Vec<u8>]) 
 
 struct Builder<'a> {
     previous: &'a Config,
-    alpn: &'a [Vec<u8>],
+    settings: &'a Settings,
+    limits: &'a Limits,
     config: Config,
     /// What is wrong, by resource name.
     faults: BTreeMap<String, String>,
@@ -86,7 +96,7 @@ impl Builder<'_> {
             Some((_, identity)) if alb_runtime::faults::acts("certificate-not-renewed") => {
                 Ok(identity.clone())
             }
-            _ => Identity::new(secret, self.alpn).map(Arc::new),
+            _ => Identity::new(secret, &self.settings.upstream_alpn).map(Arc::new),
         };
         match identity {
             Ok(identity) => {
@@ -100,7 +110,7 @@ impl Builder<'_> {
         let mut endpoints = Vec::with_capacity(backend.endpoints.len());
         // One for all endpoints: it may hold a whole CA bundle.
         let server_tls = match &backend.security {
-            Some(backend::Security::ServerTls(tls)) => Some(Arc::new(tls.clone())),
+            Some(backend::Security::ServerTls(tls)) => Some(TlsKey::new(tls)),
             _ => None,
         };
         for endpoint in &backend.endpoints {
@@ -113,7 +123,10 @@ impl Builder<'_> {
                 Err(message) => self.fault(name, message),
             }
         }
-        Arc::new(Backend::new(endpoints))
+        let known = self.previous.backend_limits.get(name).cloned();
+        let limit = known.unwrap_or_else(|| self.limits.backend());
+        self.config.backend_limits.insert(name.into(), limit.clone());
+        Arc::new(Backend::new(endpoints, limit))
     }
 
     fn endpoint(
@@ -144,7 +157,7 @@ impl Builder<'_> {
     fn security_key(&self, security: Option<&backend::Security>, spiffe_id: &str) -> SecurityKey {
         match security {
             Some(backend::Security::ClearText(_)) => SecurityKey::ClearText,
-            Some(backend::Security::ServerTls(tls)) => SecurityKey::ServerTls(Arc::new(tls.clone())),
+            Some(backend::Security::ServerTls(tls)) => SecurityKey::ServerTls(TlsKey::new(tls)),
             Some(backend::Security::IstioMtls(_)) if spiffe_id.is_empty() => {
                 SecurityKey::IstioWithoutIdentity
             }
@@ -173,7 +186,7 @@ impl Builder<'_> {
             |reason, detail: String| Security::Unusable(Mode::Mtls, ProxyError::new(reason, detail));
         let made = match (key, security) {
             (SecurityKey::ClearText, _) => Security::ClearText,
-            (SecurityKey::ServerTls(tls), _) => by_policy(tls),
+            (SecurityKey::ServerTls(key), _) => by_policy(&key.tls),
             (SecurityKey::Istio { spiffe_id, .. }, Some(backend::Security::IstioMtls(mtls))) => {
                 match self.config.identities.get(mtls.secret.as_str()) {
                     Some((_, identity)) => Security::Tls(identity.mutual_tls(spiffe_id)),
@@ -203,7 +216,9 @@ impl Builder<'_> {
         attached: &mut Attached<'r>,
     ) {
         let parsed = hostnames(&rule.hostnames).and_then(|names| {
-            Ok((names, rule.matches.iter().map(route_match).collect::<Result<Vec<_>, _>>()?))
+            let path = &self.settings.path;
+            let matches = rule.matches.iter().map(|matched| route_match(matched, path));
+            Ok((names, matches.collect::<Result<Vec<_>, _>>()?))
         });
         let (names, matches) = match parsed {
             Ok(parsed) => parsed,
@@ -224,7 +239,7 @@ impl Builder<'_> {
         let target = Arc::new(Rule {
             route: route.clone(),
             targets: Weighted::new(targets),
-            timeout: timeout(rule.timeouts.as_ref()),
+            timeouts: timeouts(rule.timeouts.as_ref()),
         });
         let rule_of_route = alb_route::Rule {
             order: Order { created: rule.created, route, rule: rule.index },
@@ -257,6 +272,9 @@ impl Builder<'_> {
             }
         }
         self.config.routes.entry(fqdn.clone()).or_default().extend(routes);
+        let known = self.previous.frontend_limits.get(name).cloned();
+        let limits = known.unwrap_or_else(|| self.limits.frontend());
+        self.config.frontend_limits.insert(name.into(), limits.clone());
         for (bind_port, listeners) in listeners {
             if let Some(other) = self.config.ports.get(&bind_port) {
                 let message = format!("bind port {bind_port} is taken by {}", other.frontend);
@@ -267,6 +285,7 @@ impl Builder<'_> {
                 frontend: name.into(),
                 fqdn: fqdn.clone(),
                 gateway: frontend.gateway.as_str().into(),
+                limits: limits.clone(),
                 table: Table::new(listeners),
             };
             self.config.ports.insert(bind_port, port);
@@ -291,12 +310,13 @@ fn port(given: u32) -> Result<u16, String> {
     u16::try_from(given).ok().filter(|port| *port != 0).ok_or_else(|| format!("{given} is no port"))
 }
 
-/// The shorter of the two limits: one attempt is made per request, so that they mean the same here.
-fn timeout(given: Option<&proto::Timeouts>) -> Option<Duration> {
-    let given = given?;
-    [given.request_ms, given.backend_request_ms]
-        .into_iter()
-        .filter(|milliseconds| *milliseconds > 0)
-        .min()
-        .map(Duration::from_millis)
+fn timeouts(given: Option<&proto::Timeouts>) -> Timeouts {
+    let limit = |milliseconds| (milliseconds > 0).then(|| Duration::from_millis(milliseconds));
+    given.map_or_else(Timeouts::default, |given| Timeouts {
+        request: limit(given.request_ms),
+        backend_request: limit(given.backend_request_ms),
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,3 +34,6 @@ pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     Some(parsed.validity().not_after.timestamp())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,19 @@
-//! Opening a connection to a pod.
+//! The stage that opens a connection to a pod.
 
-use super::patience::{Patience, pod_socket};
+use super::security::Security;
+use super::socket::{Patience, PodSocket};
 use super::verify::IdentityMismatch;
-use super::{Mode, Security, Upstream};
 use crate::body::RequestBody;
-use crate::error::{ProxyError, Reason, chain};
+use crate::error::{ProxyError, Reason, chain, find};
 use crate::settings::Settings;
-use http::{Request, Response};
+use crate::tls_info::{Mode, TlsInfo};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use serde::Serialize;
-use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,45 +23,6 @@ use tokio_rustls::TlsConnector;
 
 /// How long the end of a connection that is known to be broken is waited for.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What TLS to a pod turned out to be, for the access log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct TlsInfo {
-    pub(crate) mode: Mode,
-    /// Sent as SNI.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) server_name: Option<Arc<str>>,
-    /// The name or SPIFFE id that the pod has proved, once the handshake is done.
-    pub(crate) server_identity: Option<Arc<str>>,
-    pub(crate) client_identity: Option<Arc<str>>,
-    /// Application protocols offered, with commas. The offer decides: Istio's inbound chains match on it, and a
-    /// sidecar picks none of Istio's own names.
-    pub(crate) alpn: Option<String>,
-}
-
-impl TlsInfo {
-    /// What is known before a handshake.
-    pub(crate) fn intended(security: &Security) -> Self {
-        let mut info = Self {
-            mode: security.mode(),
-            server_name: None,
-            server_identity: None,
-            client_identity: None,
-            alpn: None,
-        };
-        if let Security::Tls(tls) = security {
-            info.server_name = tls.server_name.as_ref().map(|name| Arc::from(name.as_ref()));
-            info.client_identity.clone_from(&tls.client_identity);
-            info.alpn = offered(&tls.config);
-        }
-        info
-    }
-}
-
-fn offered(config: &ClientConfig) -> Option<String> {
-    let names: Vec<_> = config.alpn_protocols.iter().map(|name| String::from_utf8_lossy(name)).collect();
-    (!names.is_empty()).then(|| names.join(","))
-}
 
 /// An HTTP/1.1 connection to a pod. Dropping it closes it, once the response in flight is done.
 #[derive(Debug)]
@@ -97,7 +57,12 @@ impl Connection {
     ) -> Result<Response<Incoming>, SendFailure> {
         self.patience.choose_for(request.body());
         let mut failed = match self.requests.try_send_request(request).await {
-            Ok(response) => return Ok(response),
+            Ok(response) => {
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    self.patience.choose_long();
+                }
+                return Ok(response);
+            }
             Err(failed) => failed,
         };
         let unsent = failed.take_message();
@@ -130,27 +95,33 @@ fn classify(error: &hyper::Error, mode: Mode, unsent: bool) -> ProxyError {
 }
 
 /// Opens a connection and, where it is asked for, does the TLS handshake.
-pub(crate) async fn connect(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
-    let work = open(upstream, settings);
+pub(super) async fn connect(
+    address: SocketAddr,
+    security: &Security,
+    settings: &Settings,
+) -> Result<Connection, ProxyError> {
+    let work = open(address, security, settings);
     match tokio::time::timeout(settings.connect_timeout, work).await {
         Ok(result) => result,
         Err(_) => Err(ProxyError::before_sending(
             Reason::UpstreamConnectFailed,
-            format!("connecting to {}: not done within {:?}", upstream.address, settings.connect_timeout),
+            format!("connecting to {address}: not done within {:?}", settings.connect_timeout),
         )),
     }
 }
 
 /// Opens a connection in clear text to a pod that is to be spoken to otherwise.
 #[cfg(feature = "faults")]
-pub(crate) async fn clear_text(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
-    let clear = std::sync::Arc::new(Security::ClearText);
-    open(&Upstream::new(upstream.address, upstream.pod.clone(), clear), settings).await
+pub(crate) async fn clear_text(address: SocketAddr, settings: &Settings) -> Result<Connection, ProxyError> {
+    open(address, &Security::ClearText, settings).await
 }
 
-async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, ProxyError> {
-    let address = upstream.address;
-    if let Security::Unusable(_, error) = &*upstream.security {
+async fn open(
+    address: SocketAddr,
+    security: &Security,
+    settings: &Settings,
+) -> Result<Connection, ProxyError> {
+    if let Security::Unusable(_, error) = security {
         return Err(error.clone());
     }
     let failed = |error: io::Error| {
@@ -162,9 +133,9 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     // Header and first body bytes leave at once.
     stream.set_nodelay(true).map_err(failed)?;
     let patience = Patience::new(settings);
-    let stream = pod_socket(stream, patience.clone()).map_err(failed)?;
-    let Security::Tls(tls) = &*upstream.security else {
-        return start(stream, patience, TlsInfo::intended(&upstream.security), settings).await;
+    let stream = PodSocket::new(stream, patience.clone(), settings).map_err(failed)?;
+    let Security::Tls(tls) = security else {
+        return start(stream, patience, security.intended(), settings).await;
     };
     let name = match &tls.server_name {
         Some(name) => ServerName::DnsName(name.clone()),
@@ -173,10 +144,10 @@ async fn open(upstream: &Upstream, settings: &Settings) -> Result<Connection, Pr
     let stream = TlsConnector::from(tls.config.clone())
         .connect(name, stream)
         .await
-        .map_err(|error| handshake_failed(&error, upstream))?;
+        .map_err(|error| handshake_failed(&error, address))?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let proved = certificate.and_then(|certificate| tls.expected.found_in(certificate).ok());
-    let info = TlsInfo { server_identity: proved, ..TlsInfo::intended(&upstream.security) };
+    let info = TlsInfo { server_identity: proved, ..security.intended() };
     start(stream, patience, info, settings).await
 }
 
@@ -184,7 +155,7 @@ fn silence(limit: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("not done within {limit:?}"))
 }
 
-fn handshake_failed(error: &io::Error, upstream: &Upstream) -> ProxyError {
+fn handshake_failed(error: &io::Error, address: SocketAddr) -> ProxyError {
     let mismatch = find::<rustls::Error>(error).is_some_and(|error| match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
             other.0.is::<IdentityMismatch>()
@@ -192,23 +163,7 @@ fn handshake_failed(error: &io::Error, upstream: &Upstream) -> ProxyError {
         _ => false,
     });
     let reason = if mismatch { Reason::UpstreamIdentityMismatch } else { Reason::UpstreamTlsHandshakeFailed };
-    ProxyError::before_sending(reason, format!("TLS handshake with {}: {}", upstream.address, chain(error)))
-}
-
-/// Finds a cause of a type; `io::Error` hides its own from `source`.
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut current = Some(error);
-    while let Some(error) = current {
-        if let Some(found) = error.downcast_ref::<T>() {
-            return Some(found);
-        }
-        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        current = match inside {
-            Some(inside) => Some(inside as &(dyn Error + 'static)),
-            None => error.source(),
-        };
-    }
-    None
+    ProxyError::before_sending(reason, format!("TLS handshake with {address}: {}", chain(error)))
 }
 
 async fn start<S>(
@@ -227,7 +182,7 @@ where
         .map_err(|error| ProxyError::before_sending(Reason::UpstreamConnectFailed, chain(&error)))?;
     let (end, ended) = oneshot::channel();
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(error = chain(&error), "connection to a pod broke");
             let _ = end.send(error);
         }

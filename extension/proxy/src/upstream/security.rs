@@ -3,6 +3,7 @@
 use super::certificate::{not_after, uri_sans};
 use super::verify::{Expected, Name, Verifier};
 use crate::error::ProxyError;
+use crate::tls_info::{Mode, TlsInfo};
 use alb_config::proto::{Secret, ServerTls, subject_alt_name};
 use alb_route::Hostname;
 use rustls::client::Resumption;
@@ -19,15 +20,6 @@ pub(crate) enum Security {
     Tls(TlsClient),
     /// It cannot be spoken to in this mode: every request gets this answer.
     Unusable(Mode, ProxyError),
-}
-
-/// The word in the access log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Mode {
-    None,
-    Mtls,
-    Tls,
 }
 
 #[derive(Debug)]
@@ -49,6 +41,28 @@ impl Security {
             Self::Unusable(mode, _) => *mode,
         }
     }
+
+    /// What is known before a handshake.
+    pub(crate) fn intended(&self) -> TlsInfo {
+        let mut info = TlsInfo {
+            mode: self.mode(),
+            server_name: None,
+            server_identity: None,
+            client_identity: None,
+            alpn: None,
+        };
+        if let Self::Tls(tls) = self {
+            info.server_name = tls.server_name.as_ref().map(|name| Arc::from(name.as_ref()));
+            info.client_identity.clone_from(&tls.client_identity);
+            info.alpn = offered(&tls.config);
+        }
+        info
+    }
+}
+
+fn offered(config: &ClientConfig) -> Option<String> {
+    let names: Vec<_> = config.alpn_protocols.iter().map(|name| String::from_utf8_lossy(name)).collect();
+    (!names.is_empty()).then(|| names.join(","))
 }
 
 /// One generation of the client certificate.

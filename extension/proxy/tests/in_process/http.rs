@@ -336,6 +336,66 @@ async fn a_body_in_chunks_reaches_the_pod_whatever_the_method(#[case] method: &s
     assert_eq!((&*record.method, record.bytes_in), (method, 5));
 }
 
+/// A pod whose response has trailers (RFC 9110 section 6.5).
+async fn with_trailers() -> Pod {
+    Pod::start(|_, mut stream| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        assert!(head.contains("te: trailers"), "{head}");
+        let response = "HTTP/1.1 200 OK\r\ntrailer: grpc-status\r\ntransfer-encoding: chunked\r\n\r\n\
+            5\r\nhello\r\n0\r\ngrpc-status: 0\r\n\r\n";
+        stream.write_all(response.as_bytes()).await.unwrap();
+        read_head(&mut stream).await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn trailers_of_a_response_reach_clients_that_take_them() {
+    let pod = with_trailers().await;
+    let mut world = World::serving(&Wanted::new().clear_text("b", &[pod.address]));
+    let stream = TokioIo::new(TcpStream::connect(world.address(PORT)).await.unwrap());
+    let (mut requests, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let request =
+        Request::get("http://fe.alb.internal/").header("te", "trailers").body(Full::<Bytes>::default());
+    let response = soon("the response", requests.send_request(request.unwrap())).await.unwrap();
+    let collected = soon("its body", http_body_util::BodyExt::collect(response.into_body())).await.unwrap();
+    assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
+    assert_eq!(world.logged().await.reason, "ok");
+
+    let pod = with_trailers().await;
+    let world = World::serving(&Wanted::new().clear_text("b", &[pod.address]));
+    let mut stream = TcpStream::connect(world.address(PORT)).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: te, close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    soon("the connection's end", stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.ends_with("0\r\ngrpc-status: 0\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_response_that_says_nothing_has_changed_has_no_body() {
+    let pod = Pod::start(|_, mut stream| async move {
+        while read_head(&mut stream).await.is_some() {
+            let unchanged = b"HTTP/1.1 304 Not Modified\r\ncontent-length: 10\r\netag: \"a\"\r\n\r\n";
+            stream.write_all(unchanged).await.unwrap();
+        }
+    })
+    .await;
+    let mut world = World::serving(&Wanted::new().clear_text("b", &[pod.address]));
+    let mut client = Client::http1(world.address(PORT)).await;
+    for _ in 0..2 {
+        let answer = client.get("/").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.body.len(), &answer.headers["etag"]),
+            (304, 0, &"\"a\"".parse().unwrap())
+        );
+        assert_eq!(world.logged().await.reason, "ok");
+    }
+    assert_eq!(pod.connections(), 1);
+}
+
 /// A body that does not say how long it is.
 struct OfUnknownLength(Full<Bytes>);
 

@@ -2,12 +2,19 @@
 //! pods. Milliseconds each, no sleeps.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
+mod damaged;
+mod early;
+mod forwarding;
 mod http;
 mod lifecycle;
 mod limits;
+mod messages;
 mod mtls;
 mod pods;
 mod pool;
 mod server_tls;
 mod support;
+mod tenants;
+mod timeouts;
 mod uploads;
+mod websocket;

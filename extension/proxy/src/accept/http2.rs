@@ -1,9 +1,9 @@
 //! HTTP/2: connections without an open stream end, and so do streams whose client takes nothing of the response.
 
-use super::Progress;
-use crate::handle::{Client, handle};
-use crate::shared::Shared;
-use crate::stall::Since;
+use crate::client::{Activity, Client};
+use crate::idle::Since;
+use crate::limits::HTTP2_CONNECTION;
+use crate::pipeline::Pipeline;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -15,45 +15,57 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::sync::CancellationToken;
 
-/// Streams that a client may have open at once.
-const MAX_STREAMS: u32 = 256;
+/// Streams that a client may have open at once (RFC 9113 section 6.5.2 recommends no fewer).
+const MAX_STREAMS: u32 = 100;
+/// Bytes that a client may send in one stream, and in all of them, before they are taken.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 192 * 1024;
+/// Bytes of a response that wait in a stream for the client to take them.
+const SEND_BUFFER: usize = 64 * 1024;
 /// Pings find a client that is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves a connection until its end, or until `stop` and the end of what is in flight.
+/// Serves a connection until its end, or until its port is gone and what is in flight has ended.
 pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     client: &Client,
-    shared: &Arc<Shared>,
-    stop: &CancellationToken,
+    pipeline: &Arc<Pipeline>,
 ) -> hyper::Result<()> {
-    let settings = &shared.settings;
+    let settings = &pipeline.settings;
+    // One unit it has already.
+    if !client.place.permit.grow(HTTP2_CONNECTION - 1) {
+        pipeline.reporter.metrics.client_connections_refused.inc();
+        return Ok(());
+    }
     let streams = Streams::new(settings.stream_idle_timeout);
     let service = service_fn(|request: Request<Incoming>| {
-        let (shared, client) = (shared.clone(), client.clone());
+        let (pipeline, client) = (pipeline.clone(), client.clone());
         async move {
             // There is always one: `Streams` runs these futures and nobody else does.
-            let progress = PROGRESS.try_with(Arc::clone).unwrap_or_default();
-            Ok::<_, Infallible>(handle(&shared, Client { progress, ..client }, request).await)
+            let activity = ACTIVITY.try_with(Arc::clone).unwrap_or_default();
+            Ok::<_, Infallible>(pipeline.handle(Client { activity, ..client }, request).await)
         }
     });
     let mut builder = http2::Builder::new(streams.clone());
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         result = connection.as_mut() => return result,
-        () = stop.cancelled() => {}
+        () = client.place.stop.cancelled() => {}
         // GOAWAY loses no request, so it is sent as soon as the end is announced.
-        () = shared.draining.cancelled() => {}
+        () = pipeline.ending.draining.cancelled() => {}
         () = streams.idle(settings.client_idle_timeout) => {}
+        () = streams.in_the_way(client, settings.crowded_idle_timeout) => {}
     }
     connection.as_mut().graceful_shutdown();
     let ignored = async {
@@ -71,7 +83,7 @@ pub(super) async fn serve(
 tokio::task_local! {
     /// Of the stream that a task serves. hyper makes the future of a response before it hands over the task that it
     /// becomes part of, and tells neither about the other.
-    static PROGRESS: Arc<Progress>;
+    static ACTIVITY: Arc<Activity>;
 }
 
 /// Runs the streams of one connection.
@@ -100,17 +112,27 @@ impl Streams {
     async fn idle(&self, limit: Duration) {
         self.open.none.lasted(limit).await;
     }
+
+    /// Waits until others wait for the connection's place while no stream has been open for `limit`.
+    async fn in_the_way(&self, client: &Client, limit: Duration) {
+        loop {
+            client.place.permit.frontend().crowded().await;
+            if self.open.none.lasting().is_some_and(|idle| idle >= limit) {
+                return;
+            }
+        }
+    }
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
         let (stall, open) = (self.stall, OpenStream::new(self.open.clone()));
         tokio::spawn(async move {
-            let progress = Arc::new(Progress::default());
+            let activity = Arc::new(Activity::default());
             tokio::select! {
-                () = PROGRESS.scope(progress.clone(), stream) => {}
+                () = ACTIVITY.scope(activity.clone(), stream) => {}
                 // hyper waits for the client to make room, however long: dropping the stream resets it.
-                () = progress.stalled(stall) => {}
+                () = activity.stalled(stall) => {}
             }
             drop(open);
         });
@@ -165,13 +187,13 @@ mod tests {
         let (ended, mut end) = tokio::sync::oneshot::channel::<()>();
         streams.execute(async move {
             let _ended = ended;
-            PROGRESS.with(|progress| progress.handed_over());
+            ACTIVITY.with(|activity| activity.handed_over());
             std::future::pending::<()>().await;
         });
         streams.execute(async {
-            PROGRESS.with(|progress| {
-                progress.handed_over();
-                progress.asked_for_more();
+            ACTIVITY.with(|activity| {
+                activity.handed_over();
+                activity.asked_for_more();
             });
             tokio::time::sleep(10 * LIMIT).await;
         });
@@ -179,5 +201,13 @@ mod tests {
         assert_eq!(started.elapsed(), LIMIT);
         streams.idle(LIMIT).await;
         assert_eq!(started.elapsed(), 11 * LIMIT);
+    }
+
+    #[test]
+    fn a_connection_and_a_stream_take_no_more_than_they_count_for() {
+        use crate::limits::HTTP2_REQUEST;
+        use crate::settings::UNIT;
+        const { assert!(CONNECTION_WINDOW as usize + UNIT <= HTTP2_CONNECTION * UNIT, "and an unfinished header") };
+        const { assert!(SEND_BUFFER + UNIT <= HTTP2_REQUEST * UNIT, "and its header") };
     }
 }

@@ -1,13 +1,16 @@
-//! Sending a request to one of a backend's pods: which one, on which connection, and how often.
+//! The stage that sends a request to one of a backend's pods: on which connection, how often, and for how long.
 
-use super::connect::{TlsInfo, connect};
-use super::{Connection, Upstream};
+use super::backend::Backend;
+use super::connect::{Connection, connect};
+use super::pool::Upstream;
 use crate::body::RequestBody;
-use crate::config::Backend;
+use crate::deadline::Deadline;
 use crate::error::{ProxyError, Reason, Retry};
 use crate::headers::{is_idempotent, keep_alive_timeout};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::tls_info::TlsInfo;
+use crate::upload::Upload;
 use http::{Request, Response, request};
 use hyper::body::Incoming;
 use std::sync::Arc;
@@ -16,11 +19,20 @@ use std::time::{Duration, Instant};
 /// Endpoints asked for one request.
 const MAX_ENDPOINTS: usize = 3;
 
-/// Sends requests to pods.
+/// The stage.
 #[derive(Clone)]
-pub(crate) struct Sender {
+pub(crate) struct Exchange {
     pub(crate) settings: Arc<Settings>,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Time limits of a rule (Gateway API, `HTTPRouteTimeouts`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Timeouts {
+    /// From the request to the last byte of the response, attempts and all.
+    pub(crate) request: Option<Duration>,
+    /// The same for each attempt.
+    pub(crate) backend_request: Option<Duration>,
 }
 
 /// How it went, and with whom.
@@ -28,6 +40,8 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<Response<Incoming>, ProxyError>,
     /// The pod that was asked last; none when there was none to ask.
     pub(crate) asked: Option<Asked>,
+    /// By when the response must be complete.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 pub(crate) struct Asked {
@@ -62,7 +76,7 @@ impl Outgoing {
     }
 }
 
-impl Sender {
+impl Exchange {
     /// Sends a request and waits for the header of the response.
     ///
     /// An endpoint that cannot be reached is passed over for the next, as long as nothing of the request was sent.
@@ -72,15 +86,30 @@ impl Sender {
         &self,
         backend: &Backend,
         request: Request<RequestBody>,
-        timeout: Option<Duration>,
+        timeouts: Timeouts,
+        upload: &Arc<Upload>,
     ) -> Outcome {
         let mut asked = None;
-        let limit = timeout.unwrap_or(self.settings.request_timeout);
-        let result = match tokio::time::timeout(limit, self.attempt(backend, request, &mut asked)).await {
-            Ok(result) => result,
-            Err(_) => Err(ProxyError::new(Reason::UpstreamTimeout, format!("no response within {limit:?}"))),
+        let limit = match (timeouts.request, timeouts.backend_request) {
+            (Some(limit), _) => Some(limit),
+            (None, None) => Some(self.settings.request_timeout),
+            (None, Some(_)) => None,
         };
-        Outcome { result, asked }
+        let limit = limit.map(|limit| Deadline::new(limit, upload.clone()));
+        // Only one attempt goes on at a time: its limit begins anew with each.
+        let mut attempt_limit = None;
+        let attempt = self.attempt(backend, request, &mut asked, &mut attempt_limit, timeouts, upload);
+        let result = tokio::select! {
+            biased;
+            result = attempt => result,
+            limit = passed(limit.as_ref()) => Err(ProxyError::new(
+                Reason::UpstreamTimeout,
+                format!("no response within {limit:?}"),
+            )),
+        };
+        // The default is a limit to the header alone: a response may take hours.
+        let whole = limit.filter(|_| timeouts.request.is_some());
+        Outcome { result, asked, deadline: earlier(whole, attempt_limit) }
     }
 
     async fn attempt(
@@ -88,11 +117,23 @@ impl Sender {
         backend: &Backend,
         request: Request<RequestBody>,
         asked: &mut Option<Asked>,
+        limit: &mut Option<Deadline>,
+        timeouts: Timeouts,
+        upload: &Arc<Upload>,
     ) -> Result<Response<Incoming>, ProxyError> {
         let mut outgoing = Outgoing::new(request);
         let mut last = ProxyError::new(Reason::NoEndpoint, "the backend has no ready endpoint");
         for upstream in backend.endpoints().take(MAX_ENDPOINTS) {
-            match self.ask(upstream, &mut outgoing, asked).await {
+            *limit = timeouts.backend_request.map(|limit| Deadline::new(limit, upload.clone()));
+            let answer = tokio::select! {
+                biased;
+                answer = self.ask(upstream, &mut outgoing, asked) => answer,
+                limit = passed(limit.as_ref()) => Err(ProxyError::new(
+                    Reason::UpstreamTimeout,
+                    format!("no response of this attempt within {limit:?}"),
+                )),
+            };
+            match answer {
                 Ok(response) => return Ok(response),
                 Err(error) => {
                     if error.retry == Retry::Silent {
@@ -135,10 +176,10 @@ impl Sender {
         }
         *asked = Some(Asked {
             upstream: upstream.clone(),
-            tls: Arc::new(TlsInfo::intended(&upstream.security)),
+            tls: Arc::new(upstream.security.intended()),
             reused: false,
         });
-        let opened = connect(upstream, &self.settings).await;
+        let opened = connect(upstream.address, &upstream.security, &self.settings).await;
         #[cfg(feature = "faults")]
         let opened = crate::faults::opened(opened, upstream, &self.settings, outgoing.request.as_ref()).await;
         let connection = match opened {
@@ -188,5 +229,24 @@ impl Sender {
             }
         });
         Ok(response)
+    }
+}
+
+/// Waits until a limit has passed, for ever when there is none, and says which.
+async fn passed(deadline: Option<&Deadline>) -> Duration {
+    match deadline {
+        Some(deadline) => {
+            deadline.passed().await;
+            deadline.limit()
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The limit that passes first.
+fn earlier(one: Option<Deadline>, other: Option<Deadline>) -> Option<Deadline> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if one.left() <= other.left() { one } else { other }),
+        (one, other) => one.or(other),
     }
 }

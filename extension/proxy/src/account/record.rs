@@ -1,12 +1,13 @@
-//! One JSON line for each exchange, on standard output.
+//! One line of the access log.
 
 use crate::error::Reason;
-use crate::upstream::TlsInfo;
+use crate::tls_info::TlsInfo;
 use serde::Serialize;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Longest text of a client's that is kept, in bytes; the rest is left out.
+const MAX_TEXT: usize = 4096;
 
 /// What happened to one request. Field names are an interface: dashboards and tests read them.
 #[derive(Debug, Clone, Serialize)]
@@ -23,7 +24,7 @@ pub struct Record {
     pub route: Option<Arc<str>>,
     /// Request method; empty when the request's header could not be read, and so are host and path.
     pub method: String,
-    /// Host as received.
+    /// Host as received, up to 4 KiB, as are method, path and detail.
     pub host: String,
     /// Path as received, without the query.
     pub path: String,
@@ -80,6 +81,28 @@ impl Record {
             connection_reused: false,
         }
     }
+
+    /// About as many bytes as it takes in memory.
+    pub(crate) fn size(&self) -> usize {
+        let texts =
+            [&self.time, &self.method, &self.host, &self.path, &self.request_id, &self.downstream_address];
+        let optional = [&self.detail, &self.upstream_pod, &self.upstream_address];
+        size_of::<Self>()
+            + texts.into_iter().map(String::capacity).sum::<usize>()
+            + optional.into_iter().flatten().map(String::capacity).sum::<usize>()
+    }
+}
+
+/// A text of a client's, cut to what is kept of it.
+pub(crate) fn cut(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_owned();
+    }
+    let mut end = MAX_TEXT;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", text.get(..end).unwrap_or_default())
 }
 
 /// TLS to the pod.
@@ -87,64 +110,15 @@ impl Record {
 #[serde(transparent)]
 pub struct UpstreamTls(pub(crate) TlsInfo);
 
-/// Where records go.
-pub trait AccessLog: Send + Sync + 'static {
-    /// Takes a record; must not block.
-    fn write(&self, record: Record);
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Standard output, written by a thread of its own so that a full pipe holds up no request.
-pub struct Stdout {
-    /// Boxed: the channel holds all its slots from the start.
-    lines: SyncSender<Box<Record>>,
-    /// Records thrown away because the pipe was full.
-    dropped: prometheus_client::metrics::counter::Counter,
-}
-
-/// Records that may wait for the pipe.
-const QUEUE: usize = 8192;
-
-impl Stdout {
-    /// Starts the thread. It ends, everything written, when the log is dropped: join the handle after that.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn start(
-        dropped: prometheus_client::metrics::counter::Counter,
-    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let (lines, receiver) = sync_channel(QUEUE);
-        let thread =
-            std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(&receiver))?;
-        Ok((Self { lines, dropped }, thread))
-    }
-}
-
-impl AccessLog for Stdout {
-    fn write(&self, record: Record) {
-        if self.lines.try_send(Box::new(record)).is_err() {
-            self.dropped.inc();
-        }
-    }
-}
-
-/// Writes what has queued up in one go.
-fn write_all(records: &Receiver<Box<Record>>) {
-    let mut buffer = Vec::with_capacity(4096);
-    while let Ok(record) = records.recv() {
-        buffer.clear();
-        append(&mut buffer, &record);
-        while buffer.len() < 32 * 1024
-            && let Ok(record) = records.try_recv()
-        {
-            append(&mut buffer, &record);
-        }
-        // Nobody reads it any more: nothing to tell, and nobody to tell it to.
-        let _ = std::io::stdout().lock().write_all(&buffer);
-    }
-}
-
-fn append(buffer: &mut Vec<u8>, record: &Record) {
-    if serde_json::to_writer(&mut *buffer, record).is_ok() {
-        buffer.push(b'\n');
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("/a"), "/a");
+        let long = format!("/{}", "ä".repeat(MAX_TEXT));
+        let kept = cut(&long);
+        assert!(kept.len() <= MAX_TEXT + '…'.len_utf8() && kept.ends_with("ä…"), "{}", kept.len());
     }
 }

@@ -1,0 +1,127 @@
+//! The first stage: connections of clients, HTTP/1.1 or HTTP/2, and their graceful end.
+
+mod http1;
+mod http2;
+mod preface;
+mod socket;
+
+use crate::client::{Activity, Client, Place};
+use crate::error::{Reason, chain};
+use crate::limits::FrontendLimits;
+use crate::pipeline::Pipeline;
+use crate::settings::Settings;
+use preface::Protocol;
+use socket::ClientSocket;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// How long nothing is accepted after it has failed.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections of one port until `stop`, which also ends those that are open, gracefully.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    port: u16,
+    pipeline: Arc<Pipeline>,
+    stop: CancellationToken,
+) {
+    loop {
+        let (stream, peer, limits) = tokio::select! {
+            () = stop.cancelled() => return,
+            next = next(&listener, port, &pipeline) => next,
+        };
+        // Others of this frontend wait behind it, and nobody else.
+        let permit = tokio::select! {
+            () = stop.cancelled() => return,
+            permit = limits.connection() => permit,
+        };
+        let Some(permit) = limits.of_peer(permit, peer.ip()) else {
+            pipeline.reporter.metrics.client_connections_refused.inc();
+            continue;
+        };
+        let place = Arc::new(Place { permit, stop: stop.clone() });
+        let client = Client { port, peer, activity: Arc::default(), place };
+        let shared = pipeline.clone();
+        pipeline.ending.tasks.spawn(async move {
+            shared.reporter.metrics.client_connections.inc();
+            tokio::select! {
+                () = shared.ending.abort.cancelled() => {}
+                () = serve(stream, client, &shared) => {}
+            }
+            shared.reporter.metrics.client_connections.dec();
+        });
+    }
+}
+
+/// The next connection, and the limits of the frontend that it is to.
+async fn next(
+    listener: &TcpListener,
+    port: u16,
+    pipeline: &Pipeline,
+) -> (TcpStream, SocketAddr, Arc<FrontendLimits>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let limits = pipeline.config.load().ports.get(&port).map(|port| port.limits.clone());
+                // Without limits the port has just been removed.
+                if let Some(limits) = limits {
+                    // IPv4 clients of a dual-stack socket have mapped addresses.
+                    return (stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()), limits);
+                }
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: let some close instead of spinning.
+                tracing::warn!(port, %error, "accepting a connection failed; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(mut stream: TcpStream, client: Client, pipeline: &Arc<Pipeline>) {
+    let settings = &pipeline.settings;
+    // Neither is worth a connection.
+    let _ = stream.set_nodelay(true);
+    let _ = crate::keepalive::set(&stream, settings.tcp_keepalive);
+    client.activity.begin_rest();
+    let sniffed = tokio::select! {
+        () = client.place.stop.cancelled() => return,
+        () = in_the_way(&client.place, &client.activity, settings) => return,
+        sniffed = tokio::time::timeout(settings.client_idle_timeout, preface::sniff(&mut stream)) => sniffed,
+    };
+    let Ok(Ok((protocol, read))) = sniffed else { return };
+    let stream = ClientSocket::new(stream, read, client.activity.clone(), settings);
+    let result = match protocol {
+        Protocol::Http1 => http1::serve(stream, &client, pipeline).await,
+        Protocol::Http2 => http2::serve(stream, &client, pipeline).await,
+    };
+    if let Err(error) = result {
+        tracing::debug!(peer = %client.peer, port = client.port, error = chain(&error), "connection of a client broke");
+        // With HTTP/2 only the stream of such a request ends, and nobody is told.
+        if protocol == Protocol::Http1 {
+            http1::report_refusal(&client, pipeline, &error);
+        }
+    }
+}
+
+/// Waits until others wait for this connection's place while it does nothing.
+async fn in_the_way(place: &Place, activity: &Activity, settings: &Settings) {
+    loop {
+        place.permit.frontend().crowded().await;
+        if activity.idle().is_some_and(|idle| idle >= settings.crowded_idle_timeout) {
+            return;
+        }
+    }
+}
+
+/// Logs and counts a request that nobody could handle.
+fn refused(client: &Client, pipeline: &Pipeline, status: u16, reason: Reason, detail: String) {
+    let mut record = pipeline.record(client);
+    record.status = status;
+    record.reason = reason.as_str();
+    record.detail = Some(detail);
+    pipeline.reporter.refused(record);
+}

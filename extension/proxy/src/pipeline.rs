@@ -1,0 +1,242 @@
+//! The row of stages that every request passes: accept → parse → limits → match → filters → choose endpoint → connect →
+//! exchange → account. Each is a small type or function of its own; here they are put in their order, and nothing else.
+
+use crate::account::{Account, Record, Reporter, cut};
+use crate::body::{RequestBody, ResponseBody};
+use crate::client::Client;
+use crate::config::{Config, Rule};
+use crate::deadline::Deadline;
+use crate::ending::Ending;
+use crate::error::{ProxyError, Reason};
+use crate::filters;
+use crate::headers::X_REQUEST_ID;
+use crate::limits::{HTTP2_REQUEST, Permit};
+use crate::matching;
+use crate::parse::{Parse, Parsed};
+use crate::settings::Settings;
+use crate::tunnel::Tunnel;
+use crate::upload::Upload;
+use crate::upstream::{Exchange, Outcome};
+use arc_swap::ArcSwap;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode, Version, request};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use std::sync::Arc;
+
+/// The stages, and what they share.
+pub(crate) struct Pipeline {
+    pub(crate) config: ArcSwap<Config>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) parse: Parse,
+    pub(crate) exchange: Exchange,
+    pub(crate) reporter: Reporter,
+    pub(crate) ending: Ending,
+}
+
+/// A response, and what goes with it.
+struct Forwarded {
+    response: Response<Incoming>,
+    /// By when it must be complete.
+    deadline: Option<Deadline>,
+    /// The client's side of the WebSocket that it asked for.
+    websocket: Option<OnUpgrade>,
+}
+
+/// A request that has a rule.
+struct Matched {
+    rule: Arc<Rule>,
+    parsed: Parsed,
+    permit: Permit,
+}
+
+impl Pipeline {
+    /// Answers a request, one way or the other.
+    pub(crate) async fn handle(&self, client: Client, request: Request<Incoming>) -> Response<ResponseBody> {
+        let version = request.version();
+        let upload = Arc::new(Upload::default());
+        let record = self.record_of(&client, &request);
+        let account = Account::open(record, upload.clone(), client.activity.clone(), self.reporter.clone());
+        #[cfg(feature = "faults")]
+        let account = match crate::faults::remembered(account) {
+            Ok(response) => return response,
+            Err(account) => account,
+        };
+        let mut account = account;
+        let mut response = match self.forward(&client, request, &upload, &mut account).await {
+            Ok(forwarded) => {
+                #[cfg(feature = "faults")]
+                let (forwarded, account) = {
+                    let Forwarded { response, deadline, websocket } = forwarded;
+                    match crate::faults::copied(response, account).await {
+                        Ok(response) => return response,
+                        Err((response, account)) => (Forwarded { response, deadline, websocket }, account),
+                    }
+                };
+                self.pass_on(forwarded, account, client)
+            }
+            Err(error) => {
+                #[cfg(feature = "faults")]
+                let account = match crate::faults::instead_of(&error, account) {
+                    Ok(response) => return response,
+                    Err(account) => account,
+                };
+                answer(error, account, &upload)
+            }
+        };
+        if version >= Version::HTTP_2 {
+            response.headers_mut().remove(CONNECTION);
+        } else if self.ending.draining.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// What is known of a request before its first byte.
+    pub(crate) fn record(&self, client: &Client) -> Record {
+        let mut record = Record::new(client.peer);
+        if let Some(port) = self.config.load().ports.get(&client.port) {
+            record.frontend = port.fqdn.clone();
+            record.gateway = port.gateway.clone();
+        }
+        record
+    }
+
+    fn record_of(&self, client: &Client, request: &Request<Incoming>) -> Record {
+        let host = match (request.uri().authority(), request.headers().get(HOST)) {
+            (Some(authority), _) => cut(authority.as_str()),
+            (None, Some(host)) => cut(&String::from_utf8_lossy(host.as_bytes())),
+            (None, None) => String::new(),
+        };
+        Record {
+            method: cut(request.method().as_str()),
+            host,
+            path: cut(request.uri().path()),
+            ..self.record(client)
+        }
+    }
+
+    async fn forward(
+        &self,
+        client: &Client,
+        request: Request<Incoming>,
+        upload: &Arc<Upload>,
+        account: &mut Account,
+    ) -> Result<Forwarded, ProxyError> {
+        let (mut parts, body) = request.into_parts();
+        // From here on whoever drops it keeps what the client still sends until the answer is complete.
+        let mut body = RequestBody::new(body, upload.clone(), &self.settings);
+        let version = parts.version;
+        let Matched { rule, parsed, permit } = self.find(client, &mut parts, account)?;
+        let backend = matching::backend(&rule)?;
+        // With HTTP/1 what limits memory is requests that wait, with HTTP/2 all that go on.
+        let permit = if version == Version::HTTP_2 {
+            account.hold(permit);
+            None
+        } else {
+            Some(permit)
+        };
+        let waiting = backend.limit.wait()?;
+
+        filters::outgoing(&mut parts, &parsed, client.peer.ip(), account.request_id());
+        let websocket = parsed.websocket.then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
+        parts.extensions.clear();
+        if body.is_of_unknown_length() {
+            // Said aloud, because hyper drops the body of a GET or HEAD request that does not.
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        if parsed.trusted {
+            body.trust();
+        }
+        if parsed.expects {
+            body.wait_to_be_asked(self.settings.continue_timeout);
+        }
+        let mut request = Request::from_parts(parts, body);
+        if parsed.expects {
+            let upload = upload.clone();
+            hyper::ext::on_informational(&mut request, move |response| {
+                if response.status() == StatusCode::CONTINUE {
+                    upload.ask();
+                }
+            });
+        }
+        let Outcome { result, asked, deadline } =
+            self.exchange.send(backend, request, rule.timeouts, upload).await;
+        drop((waiting, permit));
+        if let Some(asked) = asked {
+            account.asked(&asked.upstream.pod, asked.upstream.address, &asked.tls, asked.reused);
+        }
+        let response = match (result, upload.fault()) {
+            (Ok(response), _) => response,
+            (Err(error), Some(fault)) => {
+                let detail = format!("the client's request body ended early: {}", error.detail);
+                return Err(ProxyError::new(fault, detail));
+            }
+            (Err(error), None) => return Err(error),
+        };
+        let (mut parts, body) = response.into_parts();
+        filters::incoming(&mut parts, websocket.is_some())?;
+        account.answer(parts.status.as_u16(), Reason::Ok, None);
+        Ok(Forwarded { response: Response::from_parts(parts, body), deadline, websocket })
+    }
+
+    /// The stages that need no more than a look at the configuration.
+    fn find(
+        &self,
+        client: &Client,
+        request: &mut request::Parts,
+        account: &mut Account,
+    ) -> Result<Matched, ProxyError> {
+        let parsed = self.parse.parse(request, client.peer.ip())?;
+        let config = self.config.load();
+        let Some(port) = config.ports.get(&client.port) else {
+            return Err(ProxyError::new(Reason::NoRoute, "the listener was removed"));
+        };
+        let permit =
+            port.limits.request(if request.version == Version::HTTP_2 { HTTP2_REQUEST } else { 1 })?;
+        let rule = matching::rule(port, &parsed.host, request, account)?;
+        Ok(Matched { rule, parsed, permit })
+    }
+
+    /// Hands a response over to the client; what follows one that switches protocols goes its own way.
+    fn pass_on(&self, forwarded: Forwarded, account: Account, client: Client) -> Response<ResponseBody> {
+        let Forwarded { mut response, deadline, websocket } = forwarded;
+        match websocket {
+            Some(websocket) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                let pod = hyper::upgrade::on(&mut response);
+                let tunnel =
+                    Tunnel::new(websocket, pod, account, client, self.settings.clone(), &self.ending);
+                self.ending.tasks.spawn(tunnel.run());
+                response.map(|_| ResponseBody::none())
+            }
+            _ => {
+                let idle = self.settings.stream_idle_timeout;
+                response.map(|body| ResponseBody::upstream(body, account, idle, deadline))
+            }
+        }
+    }
+}
+
+/// The one place where errors become responses.
+fn answer(error: ProxyError, mut account: Account, upload: &Upload) -> Response<ResponseBody> {
+    let ProxyError { reason, detail, .. } = error;
+    let status = reason.status();
+    let request_id = HeaderValue::try_from(account.request_id()).ok();
+    account.answer(status.as_u16(), reason, Some(cut(&detail)));
+    let mut response =
+        Response::new(ResponseBody::own(format!("{reason}\n{}\n", reason.sentence()), account));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if let Some(request_id) = request_id {
+        headers.insert(X_REQUEST_ID, request_id);
+    }
+    // What follows on this connection cannot be trusted to be a request, or is more than anybody wants to read.
+    let untrusted =
+        matches!(reason, Reason::BadRequest | Reason::UnsupportedTransferCoding | Reason::RequestTimeout);
+    if untrusted || upload.has_much_left() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

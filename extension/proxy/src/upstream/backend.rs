@@ -1,0 +1,88 @@
+//! The stage that chooses an endpoint.
+
+use super::pool::Upstream;
+use crate::limits::BackendLimit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// A port of a Service.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    endpoints: Vec<Arc<Upstream>>,
+    next: AtomicUsize,
+    /// How many requests may wait for an answer of its endpoints, all together.
+    pub(crate) limit: Arc<BackendLimit>,
+}
+
+impl Backend {
+    pub(crate) fn new(endpoints: Vec<Arc<Upstream>>, limit: Arc<BackendLimit>) -> Self {
+        // Elsewhere than the other replicas, so that they do not walk in step.
+        let next = AtomicUsize::new(rand::random_range(0..endpoints.len().max(1)));
+        Self { endpoints, next, limit }
+    }
+
+    /// All endpoints, starting with the next in turn; those that could not be reached a moment ago last.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let start = self.next.fetch_add(1, Ordering::Relaxed) % self.endpoints.len().max(1);
+        let (before, from) = self.endpoints.split_at(start.min(self.endpoints.len()));
+        let now = Instant::now();
+        let all = from.iter().chain(before);
+        all.clone()
+            .filter(move |upstream| !upstream.is_suspect(now))
+            .chain(all.filter(move |upstream| upstream.is_suspect(now)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::settings::Settings;
+    use crate::upstream::Security;
+    use std::net::SocketAddr;
+
+    fn backend(count: u16) -> Backend {
+        let security = Arc::new(Security::ClearText);
+        let endpoint = |port| {
+            Arc::new(Upstream::new(
+                SocketAddr::from(([192, 0, 2, 1], port)),
+                port.to_string(),
+                security.clone(),
+            ))
+        };
+        Backend::new((1..=count).map(endpoint).collect(), Limits::new(&Settings::default()).backend())
+    }
+
+    fn order(backend: &Backend) -> Vec<u16> {
+        backend.endpoints().map(|upstream| upstream.address.port()).collect()
+    }
+
+    #[test]
+    fn every_endpoint_has_its_turn_and_all_are_offered() {
+        let backend = backend(3);
+        let mut first: Vec<_> = (0..3)
+            .map(|_| {
+                let mut order = order(&backend);
+                let first = order[0];
+                order.sort_unstable();
+                assert_eq!(order, [1, 2, 3]);
+                first
+            })
+            .collect();
+        first.sort_unstable();
+        assert_eq!(first, [1, 2, 3]);
+        assert!(order(&super::tests::backend(0)).is_empty());
+    }
+
+    #[test]
+    fn one_that_could_not_be_reached_is_asked_last() {
+        let backend = backend(3);
+        backend.endpoints[1].connected(Some(Instant::now()));
+        for _ in 0..4 {
+            assert_eq!(order(&backend)[2], 2);
+        }
+        backend.endpoints[1].connected(None);
+        assert_ne!(order(&backend)[2], order(&backend)[2]);
+    }
+}
