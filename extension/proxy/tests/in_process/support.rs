@@ -149,6 +149,7 @@ impl Wanted {
                 fqdn: format!("{name}.alb.internal"),
                 gateway: format!("ns/{name}"),
                 listeners: vec![listener],
+                tls_listeners: Vec::new(),
             }),
         );
         self
