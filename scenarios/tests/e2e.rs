@@ -15,17 +15,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use meshproof::cluster::{Cluster, ClusterSpec, default_name, ensure_cluster, lease, nodes_of, run_lock};
-use meshproof::event::{Event, EventSink, Fanout, PhaseEvents, Recorder, ScenarioResult, Verdict};
-use meshproof::implementation::Implementation;
-use meshproof::report;
-use meshproof::requirement::Catalogue;
-use meshproof::runner::groups::{Asked, Group, groups};
-use meshproof::runner::live::Live;
-use meshproof::runner::{Keep, Runner, verdict};
-use meshproof::scenario::needs::Istio;
-use meshproof::scenario::{Scenario, discover};
-use meshproof::supply::cache::Cache;
+use meshproof_cluster::existing::refusal::Plan;
+use meshproof_cluster::live::Live;
+use meshproof_lab::cache::Cache;
+use meshproof_lab::cluster::{Cluster, ClusterSpec, default_name, ensure_cluster, lease, nodes_of, run_lock};
+use meshproof_lab::groups::{Asked, Group, groups};
+use meshproof_model::event::{Event, EventSink, Fanout, PhaseEvents, Recorder, ScenarioResult, Verdict};
+use meshproof_model::implementation::Implementation;
+use meshproof_model::requirement::Catalogue;
+use meshproof_model::scenario::discover;
+use meshproof_model::scenario::needs::Istio;
+use meshproof_model::verdict;
+use meshproof_report as report;
+use meshproof_run::runner::{Keep, Runner};
+use meshproof_run::scenario::Scenario;
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
@@ -233,7 +236,7 @@ async fn on_cluster(
     session: &Session,
     stop: CancellationToken,
 ) -> Result<ScenarioResult> {
-    cluster.target().will_make([scenario], &implementation)?;
+    cluster.target().will_make(Plan::new([scenario], &implementation).namespaces)?;
     let live = Live::attach(&cluster.target(), Arc::new(implementation), session.sink.clone()).await?;
     let (info, implementation) = (live.cluster.clone(), live.implementation.clone());
     session.sink.emit(&Event::ClusterReady { cluster: info, implementation });

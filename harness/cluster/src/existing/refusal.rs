@@ -1,0 +1,355 @@
+//! What speaks against running scenarios on somebody else's cluster.
+//!
+//! What the scenarios would write is known from their manifests and from the implementation's file before anything is done.
+
+use std::collections::BTreeSet;
+
+use crate::mesh::{LogForm, Mesh};
+use crate::witness::needs_of_access_log;
+use meshproof_lab::cluster::implementation::Implementation;
+use meshproof_model::scenario::kinds::Kind;
+use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::vantage::Vantage;
+use meshproof_run::scenario::Scenario;
+
+/// Everything that will be made and removed again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Namespaces: the scenarios', the implementation's and the harness's.
+    pub namespaces: BTreeSet<String>,
+    /// Objects the scenarios apply, with the scenario: those in no namespace, and those in a namespace that nobody here makes.
+    pub objects: Vec<(String, ObjectRef)>,
+    /// helm releases, by name.
+    pub releases: Vec<String>,
+    /// Steps that take nodes or Istio apart or change what is not known beforehand, with the scenario.
+    pub unsuitable: Vec<(String, String)>,
+    /// The GatewayClass that comes with the releases.
+    pub class: Option<String>,
+    /// Witnesses that are heard, with the scenario.
+    pub witnesses: BTreeSet<(String, String)>,
+    /// The identity that the implementation shows to the mesh.
+    pub identity: String,
+}
+
+impl Plan {
+    /// What these scenarios and this implementation will make.
+    pub fn new<'a>(
+        scenarios: impl IntoIterator<Item = &'a Scenario>,
+        implementation: &Implementation,
+    ) -> Self {
+        let installed = !implementation.releases.is_empty();
+        let releases = implementation.releases.iter();
+        let releases: Vec<_> = releases.map(|release| release.name.clone()).collect();
+        let mut namespaces: BTreeSet<String> = implementation.namespaces.iter().cloned().collect();
+        namespaces.extend(
+            [Vantage::Plain, Vantage::Mesh].into_iter().filter_map(Vantage::namespace).map(String::from),
+        );
+        let (mut all, mut unsuitable, mut witnesses) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for scenario in scenarios {
+            let taken = scenario.steps.iter().filter(|step| step.info.waived.is_none());
+            let heard = taken.clone().flat_map(|step| &step.witnesses);
+            witnesses.extend(heard.map(|witness| (scenario.id.clone(), witness.clone())));
+            let own = taken.clone().filter(|step| step.word.needs_own_cluster());
+            unsuitable.extend(own.map(|step| (scenario.id.clone(), step.info.name.clone())));
+            namespaces.extend(taken.clone().filter_map(|step| step.word.installs_into()).map(str::to_owned));
+            for id in taken.flat_map(|step| step.word.creates()) {
+                if id.kind.word == "namespace" {
+                    namespaces.insert(id.name);
+                } else if !all.iter().any(|(_, known)| *known == id) {
+                    all.push((scenario.id.clone(), id));
+                }
+            }
+        }
+        all.retain(|(_, id)| id.namespace.as_ref().is_none_or(|namespace| !namespaces.contains(namespace)));
+        let class = installed.then(|| implementation.gateway_class.clone());
+        let identity = implementation.identity.spiffe.clone();
+        Self { namespaces, objects: all, releases, unsuitable, class, witnesses, identity }
+    }
+
+    /// Every object whose existence would speak against it.
+    pub fn must_not_exist(&self) -> Vec<ObjectRef> {
+        let named = |word: &str, name: &str| {
+            Kind::by_word(word).map(|kind| ObjectRef { kind, namespace: None, name: name.to_owned() })
+        };
+        let namespaces = self.namespaces.iter().filter_map(|name| named("namespace", name));
+        let class = self.class.iter().filter_map(|name| named("gatewayclass", name));
+        namespaces.chain(class).chain(self.objects.iter().map(|(_, id)| id.clone())).collect()
+    }
+
+    /// Objects in namespaces that nobody here makes: they would change what others have there.
+    pub fn in_foreign_namespaces(&self) -> Vec<String> {
+        let foreign = self.objects.iter().filter(|(_, id)| id.namespace.is_some());
+        foreign
+            .map(|(scenario, id)| format!("{scenario} would make {id}, which is not its own namespace"))
+            .collect()
+    }
+}
+
+/// What a cluster has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Which of [`Plan::must_not_exist`] exist, and the run that left them, if one did.
+    pub objects: Vec<(ObjectRef, Option<String>)>,
+    /// Which of the releases exist, as namespace (any) and name, and whether a run left them.
+    pub releases: Vec<(String, String, bool)>,
+    /// Which of the definitions that are needed are missing.
+    pub missing_definitions: Vec<String>,
+    /// Istio's control planes.
+    pub meshes: Vec<Mesh>,
+    /// What could not be found out of the mesh.
+    pub lacking: Vec<String>,
+}
+
+/// The Gateway API's definitions without which no scenario can do anything.
+pub const DEFINITIONS: &[&str] = &[
+    "gatewayclasses.gateway.networking.k8s.io",
+    "gateways.gateway.networking.k8s.io",
+    "httproutes.gateway.networking.k8s.io",
+];
+
+/// What removes the leftovers of a run.
+const CLEAN: &str = "`meshproof clean --context NAME`";
+
+/// Everything that speaks against it, a line each; none means that it can be done.
+pub fn reasons(plan: &Plan, found: &Found) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (id, left) in &found.objects {
+        reasons.push(match left {
+            Some(run) => format!("{id} was left by run {run}, which is over: {CLEAN} removes it"),
+            None => format!("{id} exists and would be overwritten and removed"),
+        });
+    }
+    for (namespace, name, left) in &found.releases {
+        reasons.push(match left {
+            true => format!(
+                "helm release {name} in {namespace} was left by a run that is over: {CLEAN} removes it"
+            ),
+            false => {
+                format!("helm release {name} in {namespace} exists and would be overwritten and removed")
+            }
+        });
+    }
+    reasons.extend(plan.in_foreign_namespaces());
+    for (scenario, step) in &plan.unsuitable {
+        reasons.push(format!(
+            "{scenario} takes nodes or Istio apart, or changes what is not known beforehand (`{step}`): leave --context out"
+        ));
+    }
+    for definition in &found.missing_definitions {
+        reasons.push(format!(
+            "the definition {definition} is missing: install the Gateway API's standard channel"
+        ));
+    }
+    reasons.extend(found.lacking.iter().cloned());
+    reasons.extend(found.meshes.iter().flat_map(|mesh| lacking(plan, mesh)));
+    reasons
+}
+
+/// What the witnesses need of a mesh and it lacks, with the setting: what cannot be seen is not the gateway's fault.
+fn lacking(plan: &Plan, mesh: &Mesh) -> Vec<String> {
+    let of = format!("Istio's control plane {} in {}", mesh.revision, mesh.namespace);
+    let mut lacking = Vec::new();
+    if let Some((domain, _)) = plan.identity.strip_prefix("spiffe://").and_then(|id| id.split_once('/'))
+        && domain != mesh.trust_domain
+    {
+        lacking.push(format!(
+            "the implementation's identity.spiffe is of the trust domain {domain}; {of} gives identities of {} \
+             (meshConfig.trustDomain): say so in a file for --implementation",
+            mesh.trust_domain
+        ));
+    }
+    for (scenario, witness) in &plan.witnesses {
+        let needed = needs_of_access_log(witness);
+        if needed.is_empty() {
+            continue;
+        }
+        if mesh.access_log == LogForm::Off {
+            lacking.push(format!(
+                "{scenario} hears the witness {witness}, and sidecars of {of} keep no access log on their standard \
+                 output: set meshConfig.accessLogFile to /dev/stdout"
+            ));
+            continue;
+        }
+        let missing: Vec<_> = needed.iter().filter(|operator| !mesh.access_log.has(operator)).collect();
+        if !missing.is_empty() {
+            let missing: Vec<_> = missing.iter().map(|operator| format!("%{operator}%")).collect();
+            lacking.push(format!(
+                "{scenario} hears the witness {witness}, and the access log of sidecars of {of} does not hold {}: add it \
+                 to meshConfig.accessLogFormat",
+                missing.join(", ")
+            ));
+        }
+    }
+    lacking
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+    use std::path::Path;
+
+    use super::*;
+    use meshproof_model::requirement::Catalogue;
+
+    fn scenario(manifest: &'static str, more: &str) -> Scenario {
+        let text = format!(
+            "title: t\ndocument: {{name: d, edition: e}}\nnamespace: shop\nsteps:\n- install: implementation\n- apply: \
+             m.yaml\n{more}"
+        );
+        let read = move |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
+            Some("scenario.yaml") => Ok(text.clone()),
+            Some("a.sh") => Ok("helm list\n".to_owned()),
+            Some("m.yaml") => Ok(manifest.to_owned()),
+            _ => Err(Error::from(ErrorKind::NotFound)),
+        };
+        let implementation = Implementation::built_in().unwrap();
+        Scenario::load_with(Path::new("s"), "s", &Catalogue::built_in().unwrap(), &implementation, &read)
+            .unwrap()
+    }
+
+    const OWN: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\napiVersion: v1\nkind: Service\nmetadata: \
+                       {name: a}\n";
+    const FOREIGN: &str = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: \
+                           istio-system}\n";
+
+    fn plan(manifest: &'static str) -> Plan {
+        plan_with(manifest, "")
+    }
+
+    fn plan_with(manifest: &'static str, more: &str) -> Plan {
+        Plan::new(&[scenario(manifest, more)], &Implementation::built_in().unwrap())
+    }
+
+    fn asked_of(mesh: Mesh) -> Vec<String> {
+        let witness = ("shop".to_owned(), "mtls-from-extension".to_owned());
+        let plan = Plan { witnesses: [witness].into(), ..plan(OWN) };
+        reasons(&plan, &Found { meshes: vec![mesh], ..Found::default() })
+    }
+
+    #[test]
+    fn what_the_witnesses_need_of_a_mesh_is_asked_for_by_the_settings_name() {
+        assert_eq!(asked_of(Mesh::sample()), Vec::<String>::new());
+        let off = asked_of(Mesh { access_log: LogForm::Off, ..Mesh::sample() });
+        assert!(off.len() == 1 && off[0].contains("meshConfig.accessLogFile"), "{off:?}");
+        let text = LogForm::new("/dev/stdout", "TEXT", "").unwrap();
+        let text = asked_of(Mesh { access_log: text, ..Mesh::sample() });
+        assert!(
+            text.len() == 1
+                && text[0].contains("does not hold %DOWNSTREAM_TLS_VERSION%, %DOWNSTREAM_PEER_URI_SAN%: add"),
+            "{text:?}"
+        );
+        let domain = asked_of(Mesh { trust_domain: "mesh.example".into(), ..Mesh::sample() });
+        assert!(domain.len() == 1 && domain[0].contains("meshConfig.trustDomain"), "{domain:?}");
+    }
+
+    #[test]
+    fn a_scenario_without_such_witnesses_needs_nothing_of_the_log() {
+        let mesh = Mesh { access_log: LogForm::Off, ..Mesh::sample() };
+        assert!(reasons(&plan(OWN), &Found { meshes: vec![mesh], ..Found::default() }).is_empty());
+    }
+
+    #[test]
+    fn what_will_be_made_is_known_beforehand() {
+        let plan = plan(OWN);
+        let namespaces: Vec<_> = plan.namespaces.iter().map(String::as_str).collect();
+        assert_eq!(
+            namespaces,
+            ["azure-alb-dataplane", "azure-alb-system", "meshproof-mesh", "meshproof-plain", "shop"]
+        );
+        assert!(plan.objects.is_empty(), "what is in a namespace of its own goes with it");
+        assert_eq!(plan.releases.len(), 2);
+        assert_eq!(plan.class.as_deref(), Some("azure-alb-external"));
+        assert_eq!(plan.must_not_exist().len(), 6);
+    }
+
+    #[test]
+    fn nothing_there_and_nothing_missing_is_no_reason() {
+        assert!(reasons(&plan(OWN), &Found::default()).is_empty());
+    }
+
+    #[test]
+    fn all_that_is_there_or_missing_is_listed() {
+        let plan = plan(OWN);
+        let found = Found {
+            objects: plan
+                .must_not_exist()
+                .into_iter()
+                .filter(|id| id.name == "shop")
+                .map(|id| (id, None))
+                .collect(),
+            releases: vec![("elsewhere".into(), plan.releases[0].clone(), false)],
+            missing_definitions: vec![DEFINITIONS[1].into()],
+            ..Found::default()
+        };
+        assert_eq!(
+            reasons(&plan, &found),
+            [
+                "namespace/shop exists and would be overwritten and removed",
+                "helm release alb-controller in elsewhere exists and would be overwritten and removed",
+                "the definition gateways.gateway.networking.k8s.io is missing: install the Gateway API's standard channel",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_run_left_names_the_command_that_removes_it() {
+        let plan = plan(OWN);
+        let left = |id| (id, Some("20260101T000000Z-1".to_owned()));
+        let found = Found {
+            objects: plan.must_not_exist().into_iter().filter(|id| id.name == "shop").map(left).collect(),
+            releases: vec![("elsewhere".into(), plan.releases[0].clone(), true)],
+            ..Found::default()
+        };
+        assert_eq!(
+            reasons(&plan, &found),
+            [
+                "namespace/shop was left by run 20260101T000000Z-1, which is over: `meshproof clean --context NAME` removes \
+                 it",
+                "helm release alb-controller in elsewhere was left by a run that is over: `meshproof clean --context NAME` \
+                 removes it",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_would_change_somebody_elses_namespace_is_refused() {
+        let reasons = reasons(&plan(FOREIGN), &Found::default());
+        assert_eq!(
+            reasons,
+            ["s would make peerauthentication/default in istio-system, which is not its own namespace"]
+        );
+    }
+
+    #[test]
+    fn commands_that_change_something_want_a_cluster_of_our_own() {
+        let steps = |more: &str| -> Vec<String> {
+            plan_with(OWN, more).unsuitable.into_iter().map(|(_, step)| step).collect()
+        };
+        let reading =
+            "- kubectl: get pods -A\n- kubectl: -n shop rollout status deployment/a\n- helm: list -A\n";
+        assert_eq!(steps(reading), [""; 0]);
+        let changing = "- kubectl: delete validatingwebhookconfiguration istiod\n  fails: NotFound\n- helm: uninstall \
+                        theirs\n- shell: a.sh\n";
+        assert_eq!(
+            steps(changing),
+            [
+                "kubectl delete validatingwebhookconfiguration istiod (must fail: NotFound)",
+                "helm uninstall theirs",
+                "run a.sh",
+            ]
+        );
+        let reasons = reasons(&plan_with(OWN, "- kubectl: cordon a\n"), &Found::default());
+        assert_eq!(
+            reasons,
+            [
+                "s takes nodes or Istio apart, or changes what is not known beforehand (`kubectl cordon a`): leave --context out"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_namespace_to_install_into_must_not_be_there() {
+        let plan = plan_with(OWN, "- install: implementation\n  namespace: theirs\n");
+        assert!(plan.must_not_exist().iter().any(|id| id.to_string() == "namespace/theirs"));
+    }
+}
