@@ -134,6 +134,7 @@ impl Translator {
         }
         concerned.routes.extend(changes.of(Watched::HttpRoute).cloned());
         for key in changes.of(Watched::Namespace) {
+            concerned.mesh = true;
             let namespace = key.name.as_str();
             let keys = |kind, keys: &mut dyn Iterator<Item = &Key>| -> Vec<(Watched, Key)> {
                 keys.map(|key| (kind, key.clone())).collect()
@@ -462,7 +463,9 @@ impl Translator {
             let secrets = listeners::secrets(world, &gateway.key.namespace, &gateway.object.spec);
             secrets.map(|key| (Watched::Certificate, key))
         });
-        let namespaces = self.pool.mesh_namespaces();
+        // Known before the first route leads there: it works from its first request on.
+        let labelled = world.namespaces.keys().map(|key| &key.name).filter(|name| world.is_in_mesh(name));
+        let namespaces = self.pool.mesh_namespaces().chain(labelled);
         let pods = namespaces.map(|namespace| (Watched::Pod, Key::new(namespace, "")));
         let references: BTreeSet<Reference> = config_maps.chain(secrets).chain(pods).collect();
         if references != now.translation.references {

@@ -23,7 +23,7 @@ pub(super) struct Concerned {
     pub(super) statuses: BTreeSet<Key>,
     pub(super) warnings: BTreeSet<(Watched, Key)>,
     pub(super) identity: bool,
-    /// Whether a backend has come into the mesh, or left it.
+    /// Whether a backend or a namespace has come into the mesh, or left it.
     pub(super) mesh: bool,
 }
 
