@@ -1,6 +1,6 @@
 //! ALB Controller's faults on purpose (see `alb_runtime::faults`): each function stands beside what it spoils.
 
-use crate::plan::Target;
+use crate::plan;
 use crate::translate::{Condition, GatewayStatus, RouteStatus, Statuses};
 use crate::world::{ParentRef, Watched, World};
 use alb_api::messages::condition::{ACCEPTED, PROGRAMMED, RESOLVED_REFS};
@@ -195,7 +195,7 @@ pub(crate) fn frontend_name(mut name: String) -> String {
 }
 
 /// What is written by a replica that does not lead: what needs no proxy's word.
-pub(crate) fn of_standby(mut targets: BTreeSet<Target>) -> BTreeSet<Target> {
+pub(crate) fn of_standby(mut targets: BTreeSet<plan::Target>) -> BTreeSet<plan::Target> {
     targets
         .retain(|(kind, _)| matches!(kind, Watched::Deployment | Watched::Service | Watched::LoadBalancer));
     if !targets.is_empty() {

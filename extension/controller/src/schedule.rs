@@ -18,7 +18,7 @@ const CONNECTION: Duration = Duration::from_secs(15);
 /// for so long: routes that come one after the other are two or three writes of their Gateway.
 const QUIET: Duration = Duration::from_millis(200);
 /// The longest that the number of attached routes may be wrong while routes keep coming.
-const COUNTING: Duration = Duration::from_secs(10);
+const COUNTING: Duration = Duration::from_secs(20);
 /// First pause after a failure; it doubles up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(30);

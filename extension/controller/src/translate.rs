@@ -23,6 +23,7 @@ mod slices;
 mod status;
 mod template;
 mod translator;
+mod update;
 mod warnings;
 
 pub use condition::{Condition, Settling, Verdict};

@@ -102,7 +102,7 @@ fn the_number_of_routes_is_written_at_once_and_in_a_burst_when_the_burst_is_over
     };
     assert_eq!(counted(1, start).writes.len(), 1, "the first");
     let (mut now, mut writes, step) = (start, 0, QUIET / 20);
-    for routes in 2..=3900 {
+    for routes in 2..=7900 {
         now += step;
         writes += counted(routes, now).writes.len();
     }
@@ -110,7 +110,7 @@ fn the_number_of_routes_is_written_at_once_and_in_a_burst_when_the_burst_is_over
     assert_eq!(writes, 3, "no more than one in {COUNTING:?}");
     let due = schedule.due(now);
     assert_eq!(due.again, Some(now + QUIET), "and one when no more come");
-    assert_eq!(schedule.due(now + QUIET).writes[0].fingerprint, "3900");
+    assert_eq!(schedule.due(now + QUIET).writes[0].fingerprint, "7900");
 }
 
 #[test]

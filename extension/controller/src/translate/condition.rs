@@ -63,8 +63,9 @@ pub enum Settling {
     No,
     /// Only the number of attached routes differs, and the next route may be on its way: a fraction of a second.
     AttachedRoutes,
-    /// Connected proxies have yet to acknowledge: milliseconds.
+    /// Proxies have yet to connect, or to acknowledge: seconds.
     Acknowledgement,
-    /// Proxies run and have yet to connect (to a new leader, say): seconds.
+    /// What was programmed seems not to be, and nothing else has changed: proxies that restart, or connect to a new leader. A
+    /// quarter of a minute.
     Connection,
 }

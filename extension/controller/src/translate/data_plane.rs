@@ -296,7 +296,7 @@ mod tests {
         for volume in pod["volumes"].as_array().unwrap() {
             let of_kind = |kind: &&str| *kind != "name" && !kinds.contains(kind);
             let fields: Vec<&str> = volume.as_object().unwrap().keys().map(String::as_str).collect();
-            assert!(!fields.iter().any(|field| of_kind(&field)), "{fields:?}");
+            assert!(!fields.iter().any(of_kind), "{fields:?}");
         }
     }
 

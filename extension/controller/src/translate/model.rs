@@ -113,6 +113,12 @@ impl GatewayPlan {
         self.association.is_ok() && self.frontend.is_ok() && listener.is_servable()
     }
 
+    /// Whether it answers only clients that speak TLS.
+    pub(super) fn is_for_tls_only(&self) -> bool {
+        let mut served = self.listeners.iter().filter(|listener| self.is_served(listener)).peekable();
+        served.peek().is_some() && served.all(|listener| listener.certificates.is_some())
+    }
+
     /// Whether all that it refers to is known.
     pub(super) fn is_known(&self) -> bool {
         let certificates = self.listeners.iter().filter_map(|listener| listener.certificates.as_ref());

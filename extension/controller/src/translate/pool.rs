@@ -100,7 +100,7 @@ impl Pool {
     }
 
     /// Namespaces of the backends for which it is needed.
-    pub(super) fn mesh_namespaces(&self) -> impl ExactSizeIterator<Item = &String> {
+    pub(super) fn mesh_namespaces(&self) -> impl Iterator<Item = &String> {
         self.mesh_namespaces.keys()
     }
 }

@@ -58,8 +58,9 @@ impl Evidence<'_> {
                 (Err(Refusal::new(reason::PENDING, message)), Settling::Acknowledgement)
             }
             ResourceState::NoProxy => {
-                let settling =
-                    if self.ready_replicas(load_balancer) > 0 { Settling::Connection } else { Settling::No };
+                // Those that run connect in a moment: to a new leader, say.
+                let runs = self.ready_replicas(load_balancer) > 0;
+                let settling = if runs { Settling::Acknowledgement } else { Settling::No };
                 (Err(Refusal::new(reason::PENDING, "No proxy is connected")), settling)
             }
         }

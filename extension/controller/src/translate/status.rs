@@ -128,6 +128,9 @@ pub(super) fn gateway_programmed(gateway: &GatewayPlan, evidence: &Evidence<'_>)
             (Ok(()), _) if evidence.ready_replicas(&association.load_balancer.id) == 0 => {
                 refuse(reason::PENDING, "No proxy is Ready yet".to_owned())
             }
+            (Ok(()), _) if gateway.is_for_tls_only() => {
+                evidence.terminates_tls(&association.load_balancer.id)
+            }
             provisional => provisional,
         },
     }

@@ -7,14 +7,14 @@ use super::pool::Pool;
 use super::progress::{Evidence, Progress, Provisional};
 use super::settings::Settings;
 use super::slices::Slices;
+use super::update::{Concerned, Edits, Update, replace};
 use super::{Delta, Translation, backend_tls, backends, data_plane, frontends, gateways, listeners};
-use super::{load_balancers, routes, rules, status, warnings};
+use super::{load_balancers, routes, rules, status};
 use crate::references::Reference;
 use crate::world::{Changes, Key, Watched, World, of_namespace};
 use alb_api::names;
 use alb_config::server::AckChanges;
-use alb_config::{Entry, Kind, Snapshot};
-use serde_json::Value;
+use alb_config::{Kind, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -29,9 +29,6 @@ const FRAME: [Watched; 7] = [
     Watched::Certificate,
 ];
 
-/// Changes of proxies' configuration, by load balancer and resource name.
-type Edits = BTreeMap<String, BTreeMap<String, Option<Entry>>>;
-
 /// Remembers how things stand, so that the next change can be told apart from them.
 #[derive(Debug, Default)]
 pub struct Translator {
@@ -43,6 +40,8 @@ pub struct Translator {
     index: Index,
     slices: Slices,
     pool: Pool,
+    /// Trust domain of the identity, once there is one.
+    trust_domain: Option<Option<String>>,
     /// Attached routes, by Gateway and name of the listener.
     attached: BTreeMap<(Key, String), u32>,
     /// Names of the frontends' resources, by load balancer.
@@ -53,23 +52,6 @@ pub struct Translator {
     /// ConfigMaps of policies.
     config_maps: BTreeMap<Key, BTreeSet<Key>>,
     translation: Arc<Translation>,
-}
-
-/// What is to be looked at again.
-#[derive(Debug, Default)]
-struct Concerned {
-    frame: bool,
-    routes: BTreeSet<Key>,
-    /// Names of Backend resources.
-    backends: BTreeSet<String>,
-    policies: BTreeSet<Key>,
-    /// Statuses.
-    gateways: BTreeSet<Key>,
-    statuses: BTreeSet<Key>,
-    warnings: BTreeSet<(Watched, Key)>,
-    identity: bool,
-    /// Whether a backend has come into the mesh, or left it.
-    mesh: bool,
 }
 
 impl Translator {
@@ -152,6 +134,7 @@ impl Translator {
         }
         concerned.routes.extend(changes.of(Watched::HttpRoute).cloned());
         for key in changes.of(Watched::Namespace) {
+            concerned.mesh = true;
             let namespace = key.name.as_str();
             let keys = |kind, keys: &mut dyn Iterator<Item = &Key>| -> Vec<(Watched, Key)> {
                 keys.map(|key| (kind, key.clone())).collect()
@@ -170,7 +153,12 @@ impl Translator {
         }
         if changes.any(&[Watched::Identity]) {
             concerned.identity = true;
-            concerned.backends.extend(self.pool.names().cloned());
+            // Another certificate is no other identity, and is replaced often.
+            let identity = world.identity.as_ref();
+            let trust_domain = identity.map(|identity| identity.trust_domain().map(str::to_owned));
+            if std::mem::replace(&mut self.trust_domain, trust_domain.clone()) != trust_domain {
+                concerned.backends.extend(self.pool.names().cloned());
+            }
         }
         concerned.warnings.extend(changes.content.iter().cloned());
         #[cfg(feature = "faults")]
@@ -475,7 +463,9 @@ impl Translator {
             let secrets = listeners::secrets(world, &gateway.key.namespace, &gateway.object.spec);
             secrets.map(|key| (Watched::Certificate, key))
         });
-        let namespaces = self.pool.mesh_namespaces();
+        // Known before the first route leads there: it works from its first request on.
+        let labelled = world.namespaces.keys().map(|key| &key.name).filter(|name| world.is_in_mesh(name));
+        let namespaces = self.pool.mesh_namespaces().chain(labelled);
         let pods = namespaces.map(|namespace| (Watched::Pod, Key::new(namespace, "")));
         let references: BTreeSet<Reference> = config_maps.chain(secrets).chain(pods).collect();
         if references != now.translation.references {
@@ -483,77 +473,4 @@ impl Translator {
             now.delta.references = true;
         }
     }
-}
-
-/// One update on its way.
-struct Update<'a> {
-    world: &'a World,
-    progress: &'a dyn Progress,
-    concerned: Concerned,
-    edits: Edits,
-    delta: Delta,
-    translation: &'a mut Translation,
-}
-
-impl Update<'_> {
-    fn edit(&mut self, load_balancer: &str) -> &mut BTreeMap<String, Option<Entry>> {
-        if !self.edits.contains_key(load_balancer) {
-            self.edits.insert(load_balancer.to_owned(), BTreeMap::new());
-        }
-        self.edits.entry(load_balancer.to_owned()).or_default()
-    }
-
-    /// Puts a status in the place of what was said before.
-    fn put<T: PartialEq>(
-        &mut self,
-        kind: Watched,
-        key: &Key,
-        status: Option<T>,
-        of: impl FnOnce(&mut super::Statuses) -> &mut BTreeMap<Key, T>,
-    ) {
-        let statuses = of(&mut self.translation.statuses);
-        if statuses.get(key) == status.as_ref() {
-            return;
-        }
-        match status {
-            Some(status) => drop(statuses.insert(key.clone(), status)),
-            None => drop(statuses.remove(key)),
-        }
-        self.delta.targets.insert((kind, key.clone()));
-        self.concerned.warnings.insert((kind, key.clone()));
-    }
-
-    /// Warnings about everything of which something else is said.
-    fn warnings(&mut self) {
-        for (kind, key) in std::mem::take(&mut self.concerned.warnings) {
-            let warnings = warnings::of(self.world, &self.translation.statuses, kind, &key);
-            let translation = &mut *self.translation;
-            let before = match warnings.is_empty() {
-                true => translation.warned.remove(&(kind, key)),
-                false => translation.warned.insert((kind, key), warnings.clone()),
-            };
-            let before = before.unwrap_or_default();
-            if before == warnings {
-                continue;
-            }
-            self.delta.warnings = true;
-            for warning in &before {
-                translation.warnings.remove(warning);
-            }
-            translation.warnings.extend(warnings);
-        }
-    }
-}
-
-/// Puts manifests in the place of those before, and notes which differ.
-fn replace(
-    manifests: &mut BTreeMap<Key, Value>,
-    new: BTreeMap<Key, Value>,
-    kind: Watched,
-    targets: &mut BTreeSet<(Watched, Key)>,
-) {
-    let before = std::mem::replace(manifests, new);
-    let all: BTreeSet<&Key> = before.keys().chain(manifests.keys()).collect();
-    let different = all.into_iter().filter(|key| before.get(*key) != manifests.get(*key));
-    targets.extend(different.map(|key| (kind, key.clone())));
 }
