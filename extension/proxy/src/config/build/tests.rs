@@ -25,8 +25,12 @@ fn resource(name: &str, kind: Kind) -> proto::Resource {
 fn sensible() -> Vec<proto::Resource> {
     let listener =
         proto::Listener { name: "http".into(), bind_port: 10_000, port: 80, hostname: "*.a.example".into() };
-    let frontend =
-        proto::Frontend { fqdn: "fe.example".into(), gateway: "ns/fe".into(), listeners: vec![listener] };
+    let frontend = proto::Frontend {
+        fqdn: "fe.example".into(),
+        gateway: "ns/fe".into(),
+        listeners: vec![listener],
+        tls_listeners: Vec::new(),
+    };
     let rule = proto::RouteRule {
         route: "ns/route".into(),
         listeners: vec![proto::ListenerRef { frontend: "frontend/fe".into(), listener: "http".into() }],
