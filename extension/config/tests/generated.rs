@@ -38,6 +38,7 @@ fn generate(package: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
         .field_attribute(".alb.config.v1.Secret.certificate_chain", PEM)
         .field_attribute(".alb.config.v1.Secret.trust_bundle", PEM)
         .field_attribute(".alb.config.v1.ServerTls.ca_certificates", PEM)
+        .field_attribute(".alb.config.v1.Backend.protocol", PROTOCOL)
         .field_attribute(
             ".alb.config.v1.Secret.private_key",
             "#[serde(serialize_with = \"crate::secret::redacted\")]",
@@ -49,4 +50,6 @@ fn generate(package: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+const PROTOCOL: &str =
+    "#[serde(serialize_with = \"crate::dump::protocol\", skip_serializing_if = \"crate::dump::is_http1\")]";
 const PEM: &str = "#[serde(serialize_with = \"crate::secret::pem\")]";

@@ -66,7 +66,7 @@ impl<'a> Backends<'a> {
         let port = find_port(&service.spec, number)
             .ok_or_else(|| not_found(format!("Service {target} has no port {number}")))?;
         match (port.protocol.as_deref(), port.app_protocol.as_deref()) {
-            (None | Some("TCP"), Some(protocol @ ("kubernetes.io/h2c" | "kubernetes.io/wss"))) => {
+            (None | Some("TCP"), Some(protocol @ "kubernetes.io/wss")) => {
                 let message =
                     format!("Port {number} of Service {target} speaks {protocol}, which is not supported");
                 Err(Refusal::new(reason::UNSUPPORTED_BACKEND_PROTOCOL, message))
@@ -145,10 +145,15 @@ impl<'a> Backends<'a> {
             Some(tls) => proto::backend::Security::ServerTls(tls),
             None => proto::backend::Security::ClearText(proto::ClearText {}),
         };
+        let protocol = match port.app_protocol.as_deref() {
+            Some("kubernetes.io/h2c") => proto::Protocol::Http2,
+            _ => proto::Protocol::Http1,
+        };
         Some(proto::Backend {
             service: service.to_owned(),
             port: u32::from(number),
             endpoints: self.endpoints(namespace, name, port, in_mesh),
+            protocol: protocol.into(),
             security: Some(security),
         })
     }
