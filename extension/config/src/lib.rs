@@ -6,6 +6,7 @@
 //! [`client::Store`]) are pure; tonic is a thin layer over them.
 
 pub mod client;
+mod dump;
 mod secret;
 pub mod server;
 mod snapshot;

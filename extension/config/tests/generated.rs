@@ -41,6 +41,7 @@ fn generate(package: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
         .field_attribute(".alb.config.v1.Certificate.certificate_chain", PEM)
         .field_attribute(".alb.config.v1.Secret.private_key", REDACTED)
         .field_attribute(".alb.config.v1.Certificate.private_key", REDACTED)
+        .field_attribute(".alb.config.v1.Backend.protocol", PROTOCOL)
         // Written by hand in secret.rs: key material never reaches a log.
         .skip_debug([".alb.config.v1.Secret", ".alb.config.v1.Certificate"])
         .emit_rerun_if_changed(false)
@@ -49,4 +50,6 @@ fn generate(package: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 const REDACTED: &str = "#[serde(serialize_with = \"crate::secret::redacted\")]";
+const PROTOCOL: &str =
+    "#[serde(serialize_with = \"crate::dump::protocol\", skip_serializing_if = \"crate::dump::is_http1\")]";
 const PEM: &str = "#[serde(serialize_with = \"crate::secret::pem\")]";

@@ -40,6 +40,7 @@ pub(crate) async fn accept(
         };
         let Some(permit) = limits.of_peer(permit, peer.ip()) else {
             pipeline.reporter.metrics.client_connections_refused.inc();
+            limits.refuse(stream);
             continue;
         };
         let place = Arc::new(Place { permit, stop: stop.clone() });

@@ -6,7 +6,7 @@ mod parse;
 pub(crate) use build::build;
 
 use crate::limits::{BackendLimit, FrontendLimits};
-use crate::upstream::{Backend, Identity, Security, Timeouts, Upstream};
+use crate::upstream::{Backend, Identity, Protocol, Security, Timeouts, Upstream};
 use alb_config::proto::ServerTls;
 use alb_route::{Table, Weighted};
 use std::collections::{HashMap, HashSet};
@@ -66,6 +66,7 @@ pub(crate) struct UpstreamKey {
     pub(crate) address: SocketAddr,
     pub(crate) pod: String,
     pub(crate) security: SecurityKey,
+    pub(crate) protocol: Protocol,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -82,7 +83,7 @@ pub(crate) enum SecurityKey {
     },
     IstioWithoutIdentity,
     /// Everything about it: a change of policy or CA opens new connections.
-    ServerTls(TlsKey),
+    ServerTls(TlsKey, Protocol),
     Unspecified,
 }
 

@@ -1,5 +1,5 @@
-//! The data plane of an ApplicationLoadBalancer: HTTP/1.1 and HTTP/2 in, HTTP/1.1 to pods, over clear text, Istio mutual
-//! TLS or TLS.
+//! The data plane of an ApplicationLoadBalancer: HTTP/1.1 and HTTP/2 in, either to pods, over clear text, Istio mutual TLS
+//! or TLS.
 //!
 //! [`run()`] is the program; [`Proxy`] is the data plane without controller, signals and admin pages, as tests use it.
 

@@ -16,7 +16,8 @@ use peers::Peers;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore};
 
 /// Of an HTTP/2 connection: what is received and not taken yet (its window), and a header that is not finished.
 pub(crate) const HTTP2_CONNECTION: usize = 4;
@@ -30,6 +31,7 @@ pub(crate) struct Limits {
     requests: Arc<Pool>,
     per_peer: usize,
     per_backend: usize,
+    refusals: Arc<Refusals>,
 }
 
 impl Limits {
@@ -39,6 +41,10 @@ impl Limits {
             requests: Arc::new(Pool::new(settings.max_requests)),
             per_peer: settings.max_connections_per_peer,
             per_backend: settings.max_waiting_per_backend,
+            refusals: Arc::new(Refusals {
+                delay: settings.refusal_delay,
+                slots: Arc::new(Semaphore::new(MAX_REFUSALS)),
+            }),
         }
     }
 
@@ -50,6 +56,7 @@ impl Limits {
             peers: Peers::new(self.per_peer),
             crowded: Notify::new(),
             freed: Notify::new(),
+            refusals: self.refusals.clone(),
         })
     }
 
@@ -75,10 +82,21 @@ pub(crate) struct FrontendLimits {
     crowded: Notify,
     /// Tells whoever waits that a place may be free.
     freed: Notify,
+    refusals: Arc<Refusals>,
 }
 
+/// Connections that are one too many, on their way out. All frontends share them: beyond, they are closed at once.
+#[derive(Debug)]
+struct Refusals {
+    delay: Duration,
+    slots: Arc<Semaphore>,
+}
+
+/// Of a socket each, and hardly more.
+const MAX_REFUSALS: usize = 2048;
+
 /// How often whoever waits for a place looks without having been told: places are also freed by other frontends.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(100);
 
 impl FrontendLimits {
     /// Waits for a place for one more connection. Meanwhile nobody is refused: clients wait to be accepted.
@@ -102,6 +120,17 @@ impl FrontendLimits {
         }
         self.crowded.notify_waiters();
         None
+    }
+
+    /// Lets go of a connection that is one too many, after a moment.
+    pub(crate) fn refuse(&self, stream: impl Send + 'static) {
+        if let Ok(slot) = self.refusals.slots.clone().try_acquire_owned() {
+            let delay = self.refusals.delay;
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                drop((stream, slot));
+            });
+        }
     }
 
     /// Waits until somebody waits for a place.

@@ -16,7 +16,7 @@ use crate::parse::{Parse, Parsed};
 use crate::settings::Settings;
 use crate::tunnel::Tunnel;
 use crate::upload::Upload;
-use crate::upstream::{Exchange, Outcome};
+use crate::upstream::{Exchange, Outcome, Protocol};
 use arc_swap::ArcSwap;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode, Version, request};
@@ -128,7 +128,7 @@ impl Pipeline {
         // From here on whoever drops it keeps what the client still sends until the answer is complete.
         let mut body = RequestBody::new(body, upload.clone(), &self.settings);
         let version = parts.version;
-        let Matched { rule, parsed, permit } = self.find(client, &mut parts, account)?;
+        let Matched { rule, mut parsed, permit } = self.find(client, &mut parts, account)?;
         let backend = matching::backend(&rule)?;
         // With HTTP/1 what limits memory is requests that wait, with HTTP/2 all that go on.
         let permit = if version == Version::HTTP_2 {
@@ -138,6 +138,10 @@ impl Pipeline {
             Some(permit)
         };
         let waiting = backend.limit.wait()?;
+        if backend.protocol == Protocol::Http2 {
+            // It knows neither.
+            (parsed.websocket, parsed.expects) = (false, false);
+        }
 
         filters::outgoing(&mut parts, &parsed, client.peer.ip(), account.request_id());
         let websocket = parsed.websocket.then(|| parts.extensions.remove::<OnUpgrade>()).flatten();

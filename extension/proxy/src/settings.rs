@@ -53,6 +53,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// Time without a request after which a connection is closed when others wait for its place.
     pub crowded_idle_timeout: Duration,
+    /// Time for which a connection that is one too many is left open without a word: its client would be back at once.
+    pub refusal_delay: Duration,
     /// Time without a byte after which a request or response body is given up, whoever does not send it or does not
     /// take it.
     pub stream_idle_timeout: Duration,
@@ -96,6 +98,7 @@ impl Default for Settings {
             client_idle_timeout: Duration::from_secs(75),
             header_timeout: Duration::from_secs(15),
             crowded_idle_timeout: Duration::from_secs(2),
+            refusal_delay: Duration::from_secs(1),
             stream_idle_timeout: Duration::from_secs(300),
             minimum_upload_rate: Some(MinimumRate { bytes_per_second: 240, grace: Duration::from_secs(10) }),
             tunnel_idle_timeout: Duration::from_secs(3600),
@@ -110,7 +113,7 @@ impl Default for Settings {
             max_connections: 1536,
             max_requests: 1536,
             max_connections_per_peer: 512,
-            max_waiting_per_backend: 384,
+            max_waiting_per_backend: 512,
         }
     }
 }

@@ -240,6 +240,12 @@ pub struct Backend {
     pub port: u32,
     #[prost(message, repeated, tag = "3")]
     pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+    #[prost(enumeration = "Protocol", tag = "4")]
+    #[serde(
+        serialize_with = "crate::dump::protocol",
+        skip_serializing_if = "crate::dump::is_http1"
+    )]
+    pub protocol: i32,
     /// How to speak to it. Never anything else than this: there is no fallback.
     #[prost(oneof = "backend::Security", tags = "10, 11, 12")]
     pub security: ::core::option::Option<backend::Security>,
@@ -355,6 +361,35 @@ pub struct Certificate {
     #[prost(bytes = "vec", tag = "2")]
     #[serde(serialize_with = "crate::secret::redacted")]
     pub private_key: ::prost::alloc::vec::Vec<u8>,
+}
+/// What is spoken to the endpoints, whatever the security.
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Protocol {
+    Http1 = 0,
+    /// HTTP/2 with prior knowledge (Kubernetes' appProtocol "kubernetes.io/h2c").
+    Http2 = 1,
+}
+impl Protocol {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Http1 => "PROTOCOL_HTTP1",
+            Self::Http2 => "PROTOCOL_HTTP2",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PROTOCOL_HTTP1" => Some(Self::Http1),
+            "PROTOCOL_HTTP2" => Some(Self::Http2),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod configuration_client {

@@ -57,7 +57,7 @@ pub(super) fn resolve(world: &World, namespace: &str, reference: &BackendRef) ->
     let port = find_port(&service.spec, number)
         .ok_or_else(|| not_found(format!("Service {target} has no port {number}")))?;
     match (port.protocol.as_deref(), port.app_protocol.as_deref()) {
-        (None | Some("TCP"), Some(protocol @ ("kubernetes.io/h2c" | "kubernetes.io/wss"))) => {
+        (None | Some("TCP"), Some(protocol @ "kubernetes.io/wss")) => {
             let message =
                 format!("Port {number} of Service {target} speaks {protocol}, which is not supported");
             Err(Refusal::new(reason::UNSUPPORTED_BACKEND_PROTOCOL, message))
@@ -109,10 +109,15 @@ pub(super) fn build(world: &World, slices: &Slices, policies: &Policies, resourc
     if is_in_mesh && !world.pod_namespaces.contains(&key.namespace) && has_pods() {
         is_known = false;
     }
+    let protocol = match port.app_protocol.as_deref() {
+        Some("kubernetes.io/h2c") => proto::Protocol::Http2,
+        _ => proto::Protocol::Http1,
+    };
     let content = Kind::Backend(proto::Backend {
         service: key.to_string(),
         port: u32::from(number),
         endpoints: endpoints(world, slices, &key, port, is_in_mesh),
+        protocol: protocol.into(),
         security: Some(security),
     });
     let entry = match is_known {

@@ -6,7 +6,7 @@ use crate::error::{ProxyError, Reason};
 use crate::limits::Limits;
 use crate::settings::Settings;
 use crate::tls_info::Mode;
-use crate::upstream::{Backend, Identity, Security, Timeouts, Upstream, server_tls};
+use crate::upstream::{Backend, Identity, Protocol, Security, Timeouts, Upstream, server_tls};
 use alb_config::Kind;
 use alb_config::client::{Rejection, Resources};
 use alb_config::proto::{self, backend, weighted_backend};
@@ -108,6 +108,10 @@ impl Builder<'_> {
 
     fn backend(&mut self, name: &str, backend: &proto::Backend) -> Arc<Backend> {
         let mut endpoints = Vec::with_capacity(backend.endpoints.len());
+        let protocol = match backend.protocol() {
+            proto::Protocol::Http1 => Protocol::Http1,
+            proto::Protocol::Http2 => Protocol::Http2,
+        };
         // One for all endpoints: it may hold a whole CA bundle.
         let server_tls = match &backend.security {
             Some(backend::Security::ServerTls(tls)) => Some(TlsKey::new(tls)),
@@ -115,10 +119,10 @@ impl Builder<'_> {
         };
         for endpoint in &backend.endpoints {
             let key = match &server_tls {
-                Some(tls) => SecurityKey::ServerTls(tls.clone()),
+                Some(tls) => SecurityKey::ServerTls(tls.clone(), protocol),
                 None => self.security_key(backend.security.as_ref(), &endpoint.spiffe_id),
             };
-            match self.endpoint(backend, endpoint, key) {
+            match self.endpoint(backend, endpoint, key, protocol) {
                 Ok(upstream) => endpoints.push(upstream),
                 Err(message) => self.fault(name, message),
             }
@@ -126,7 +130,7 @@ impl Builder<'_> {
         let known = self.previous.backend_limits.get(name).cloned();
         let limit = known.unwrap_or_else(|| self.limits.backend());
         self.config.backend_limits.insert(name.into(), limit.clone());
-        Arc::new(Backend::new(endpoints, limit))
+        Arc::new(Backend::new(endpoints, protocol, limit))
     }
 
     fn endpoint(
@@ -134,10 +138,12 @@ impl Builder<'_> {
         backend: &proto::Backend,
         endpoint: &proto::Endpoint,
         security: SecurityKey,
+        protocol: Protocol,
     ) -> Result<Arc<Upstream>, String> {
         let ip = endpoint.address.parse().map_err(|_| format!("{:?} is no IP address", endpoint.address))?;
         let port = port(endpoint.port)?;
-        let key = UpstreamKey { address: SocketAddr::new(ip, port), pod: endpoint.pod.clone(), security };
+        let (address, pod) = (SocketAddr::new(ip, port), endpoint.pod.clone());
+        let key = UpstreamKey { address, pod, security, protocol };
         if let Some(upstream) = self.config.upstreams.get(&key) {
             return Ok(upstream.clone());
         }
@@ -145,7 +151,7 @@ impl Builder<'_> {
             Some(upstream) => upstream.clone(),
             None => {
                 let security = self.security(&key.security, backend.security.as_ref())?;
-                Arc::new(Upstream::new(key.address, key.pod.clone(), security))
+                Arc::new(Upstream::new(key.address, key.pod.clone(), security, protocol))
             }
         };
         // Kept for the next configuration, whichever way it was found.
@@ -157,7 +163,8 @@ impl Builder<'_> {
     fn security_key(&self, security: Option<&backend::Security>, spiffe_id: &str) -> SecurityKey {
         match security {
             Some(backend::Security::ClearText(_)) => SecurityKey::ClearText,
-            Some(backend::Security::ServerTls(tls)) => SecurityKey::ServerTls(TlsKey::new(tls)),
+            // Of these the caller has made a key already: it is for all endpoints.
+            Some(backend::Security::ServerTls(_)) | None => SecurityKey::Unspecified,
             Some(backend::Security::IstioMtls(_)) if spiffe_id.is_empty() => {
                 SecurityKey::IstioWithoutIdentity
             }
@@ -169,7 +176,6 @@ impl Builder<'_> {
                     None => SecurityKey::IstioWithoutSecret { secret: mtls.secret.clone() },
                 }
             }
-            None => SecurityKey::Unspecified,
         }
     }
 
@@ -186,7 +192,7 @@ impl Builder<'_> {
             |reason, detail: String| Security::Unusable(Mode::Mtls, ProxyError::new(reason, detail));
         let made = match (key, security) {
             (SecurityKey::ClearText, _) => Security::ClearText,
-            (SecurityKey::ServerTls(key), _) => by_policy(&key.tls),
+            (SecurityKey::ServerTls(key, protocol), _) => by_policy(&key.tls, *protocol),
             (SecurityKey::Istio { spiffe_id, .. }, Some(backend::Security::IstioMtls(mtls))) => {
                 match self.config.identities.get(mtls.secret.as_str()) {
                     Some((_, identity)) => Security::Tls(identity.mutual_tls(spiffe_id)),
@@ -295,9 +301,9 @@ impl Builder<'_> {
 
 /// TLS as a BackendTLSPolicy asks for it. One that cannot be used must fail every connection (Gateway API,
 /// `BackendTLSPolicyValidation`).
-fn by_policy(tls: &proto::ServerTls) -> Security {
+fn by_policy(tls: &proto::ServerTls, protocol: Protocol) -> Security {
     let client = match tls.problem.as_str() {
-        "" => server_tls(tls).map_err(|error| error.to_string()),
+        "" => server_tls(tls, protocol).map_err(|error| error.to_string()),
         problem => Err(problem.to_owned()),
     };
     match client {

@@ -1,6 +1,7 @@
 //! The stage that chooses an endpoint.
 
 use super::pool::Upstream;
+use super::protocol::Protocol;
 use crate::limits::BackendLimit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,15 +12,16 @@ use std::time::Instant;
 pub(crate) struct Backend {
     endpoints: Vec<Arc<Upstream>>,
     next: AtomicUsize,
+    pub(crate) protocol: Protocol,
     /// How many requests may wait for an answer of its endpoints, all together.
     pub(crate) limit: Arc<BackendLimit>,
 }
 
 impl Backend {
-    pub(crate) fn new(endpoints: Vec<Arc<Upstream>>, limit: Arc<BackendLimit>) -> Self {
+    pub(crate) fn new(endpoints: Vec<Arc<Upstream>>, protocol: Protocol, limit: Arc<BackendLimit>) -> Self {
         // Elsewhere than the other replicas, so that they do not walk in step.
         let next = AtomicUsize::new(rand::random_range(0..endpoints.len().max(1)));
-        Self { endpoints, next, limit }
+        Self { endpoints, next, protocol, limit }
     }
 
     /// All endpoints, starting with the next in turn; those that could not be reached a moment ago last.
@@ -49,9 +51,11 @@ mod tests {
                 SocketAddr::from(([192, 0, 2, 1], port)),
                 port.to_string(),
                 security.clone(),
+                Protocol::Http1,
             ))
         };
-        Backend::new((1..=count).map(endpoint).collect(), Limits::new(&Settings::default()).backend())
+        let limit = Limits::new(&Settings::default()).backend();
+        Backend::new((1..=count).map(endpoint).collect(), Protocol::Http1, limit)
     }
 
     fn order(backend: &Backend) -> Vec<u16> {

@@ -1,5 +1,6 @@
 //! The stage that opens a connection to a pod.
 
+use super::protocol::Protocol;
 use super::security::Security;
 use super::socket::{Patience, PodSocket};
 use super::verify::IdentityMismatch;
@@ -9,8 +10,8 @@ use crate::settings::Settings;
 use crate::tls_info::{Mode, TlsInfo};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
@@ -24,14 +25,29 @@ use tokio_rustls::TlsConnector;
 /// How long the end of a connection that is known to be broken is waited for.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// An HTTP/1.1 connection to a pod. Dropping it closes it, once the response in flight is done.
+/// Bytes that a pod may send in one stream of HTTP/2, and in all of one connection, before clients take them.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+/// Bytes of a request's body that wait in a stream for the pod to take them.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Pings find a pod that is gone while streams are open.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection to a pod. Dropping it closes it, once the response in flight is done.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    requests: http1::SendRequest<RequestBody>,
+    requests: Requests,
     patience: Patience,
     pub(crate) tls: Arc<TlsInfo>,
-    /// How the connection ended, when nobody was waiting for a response.
-    ended: oneshot::Receiver<hyper::Error>,
+    /// How the connection ended, when nobody was waiting for a response. Only one of those who share it is told.
+    ended: Option<oneshot::Receiver<hyper::Error>>,
+}
+
+#[derive(Debug)]
+enum Requests {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>),
 }
 
 /// A request that a connection did not answer.
@@ -43,20 +59,50 @@ pub(crate) struct SendFailure {
 
 impl Connection {
     pub(crate) fn is_ready(&self) -> bool {
-        self.requests.is_ready()
+        match &self.requests {
+            Requests::Http1(requests) => requests.is_ready(),
+            Requests::Http2(requests) => requests.is_ready(),
+        }
     }
 
-    /// Waits until the next request can be sent; false when the connection is closed.
-    pub(crate) async fn ready(&mut self) -> bool {
-        self.requests.ready().await.is_ok()
+    /// The same connection for somebody else, with HTTP/2.
+    pub(super) fn shared(&self) -> Option<Self> {
+        match &self.requests {
+            Requests::Http1(_) => None,
+            Requests::Http2(requests) => Some(Self {
+                requests: Requests::Http2(requests.clone()),
+                patience: self.patience.clone(),
+                tls: self.tls.clone(),
+                ended: None,
+            }),
+        }
+    }
+
+    /// Waits until a connection of HTTP/1 can be used for the next request; false when it is closed.
+    pub(super) async fn is_free(&mut self) -> bool {
+        match &mut self.requests {
+            Requests::Http1(requests) => requests.ready().await.is_ok(),
+            // Others have it already.
+            Requests::Http2(_) => false,
+        }
     }
 
     pub(crate) async fn send(
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendFailure> {
-        self.patience.choose_for(request.body());
-        let mut failed = match self.requests.try_send_request(request).await {
+        let result = match &mut self.requests {
+            Requests::Http1(requests) => {
+                self.patience.choose_for(request.body());
+                requests.try_send_request(request).await
+            }
+            Requests::Http2(requests) => {
+                // Whose bytes are on their way, nobody knows.
+                self.patience.choose_long();
+                requests.try_send_request(request).await
+            }
+        };
+        let mut failed = match result {
             Ok(response) => {
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     self.patience.choose_long();
@@ -68,9 +114,11 @@ impl Connection {
         let unsent = failed.take_message();
         let error = failed.into_error();
         // "Cancelled" only says that the connection is gone; what it died of is told at its end.
-        let died_of = match error.is_canceled() || error.is_closed() {
-            true => tokio::time::timeout(END_TIMEOUT, &mut self.ended).await.ok().and_then(Result::ok),
-            false => None,
+        let died_of = match &mut self.ended {
+            Some(ended) if error.is_canceled() || error.is_closed() => {
+                tokio::time::timeout(END_TIMEOUT, ended).await.ok().and_then(Result::ok)
+            }
+            _ => None,
         };
         let error = classify(died_of.as_ref().unwrap_or(&error), self.tls.mode, unsent.is_some());
         Err(SendFailure { unsent, error })
@@ -98,9 +146,10 @@ fn classify(error: &hyper::Error, mode: Mode, unsent: bool) -> ProxyError {
 pub(super) async fn connect(
     address: SocketAddr,
     security: &Security,
+    protocol: Protocol,
     settings: &Settings,
 ) -> Result<Connection, ProxyError> {
-    let work = open(address, security, settings);
+    let work = open(address, security, protocol, settings);
     match tokio::time::timeout(settings.connect_timeout, work).await {
         Ok(result) => result,
         Err(_) => Err(ProxyError::before_sending(
@@ -113,12 +162,13 @@ pub(super) async fn connect(
 /// Opens a connection in clear text to a pod that is to be spoken to otherwise.
 #[cfg(feature = "faults")]
 pub(crate) async fn clear_text(address: SocketAddr, settings: &Settings) -> Result<Connection, ProxyError> {
-    open(address, &Security::ClearText, settings).await
+    open(address, &Security::ClearText, Protocol::Http1, settings).await
 }
 
 async fn open(
     address: SocketAddr,
     security: &Security,
+    protocol: Protocol,
     settings: &Settings,
 ) -> Result<Connection, ProxyError> {
     if let Security::Unusable(_, error) = security {
@@ -135,7 +185,7 @@ async fn open(
     let patience = Patience::new(settings);
     let stream = PodSocket::new(stream, patience.clone(), settings).map_err(failed)?;
     let Security::Tls(tls) = security else {
-        return start(stream, patience, security.intended(), settings).await;
+        return start(stream, patience, security.intended(), protocol, settings).await;
     };
     let name = match &tls.server_name {
         Some(name) => ServerName::DnsName(name.clone()),
@@ -148,7 +198,7 @@ async fn open(
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let proved = certificate.and_then(|certificate| tls.expected.found_in(certificate).ok());
     let info = TlsInfo { server_identity: proved, ..security.intended() };
-    start(stream, patience, info, settings).await
+    start(stream, patience, info, protocol, settings).await
 }
 
 fn silence(limit: Duration) -> io::Error {
@@ -170,22 +220,48 @@ async fn start<S>(
     stream: S,
     patience: Patience,
     tls: TlsInfo,
+    protocol: Protocol,
     settings: &Settings,
 ) -> Result<Connection, ProxyError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (requests, connection) = http1::Builder::new()
-        .max_buf_size(settings.max_header_bytes)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| ProxyError::before_sending(Reason::UpstreamConnectFailed, chain(&error)))?;
+    let failed =
+        |error: hyper::Error| ProxyError::before_sending(Reason::UpstreamConnectFailed, chain(&error));
+    let (requests, ended) = match protocol {
+        Protocol::Http1 => {
+            let mut builder = http1::Builder::new();
+            builder.max_buf_size(settings.max_header_bytes);
+            let (requests, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
+            (Requests::Http1(requests), spawn(connection.with_upgrades()))
+        }
+        Protocol::Http2 => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_send_buf_size(SEND_BUFFER)
+                .max_header_list_size(u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX))
+                .keep_alive_interval(PING_INTERVAL)
+                .keep_alive_timeout(PING_TIMEOUT);
+            let (requests, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(failed)?;
+            (Requests::Http2(requests), spawn(connection))
+        }
+    };
+    Ok(Connection { requests, patience, tls: Arc::new(tls), ended: Some(ended) })
+}
+
+/// Runs a connection, and tells what it died of.
+fn spawn(
+    connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+) -> oneshot::Receiver<hyper::Error> {
     let (end, ended) = oneshot::channel();
     tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
+        if let Err(error) = connection.await {
             tracing::debug!(error = chain(&error), "connection to a pod broke");
             let _ = end.send(error);
         }
     });
-    Ok(Connection { requests, patience, tls: Arc::new(tls), ended })
+    ended
 }

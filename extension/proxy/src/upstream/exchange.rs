@@ -3,6 +3,7 @@
 use super::backend::Backend;
 use super::connect::{Connection, connect};
 use super::pool::Upstream;
+use super::protocol::{Protocol, to_http2};
 use crate::body::RequestBody;
 use crate::deadline::Deadline;
 use crate::error::{ProxyError, Reason, Retry};
@@ -90,6 +91,16 @@ impl Exchange {
         upload: &Arc<Upload>,
     ) -> Outcome {
         let mut asked = None;
+        let request = match backend.protocol {
+            Protocol::Http1 => request,
+            Protocol::Http2 => {
+                let (mut parts, body) = request.into_parts();
+                if let Err(error) = to_http2(&mut parts) {
+                    return Outcome { result: Err(error), asked, deadline: None };
+                }
+                Request::from_parts(parts, body)
+            }
+        };
         let limit = match (timeouts.request, timeouts.backend_request) {
             (Some(limit), _) => Some(limit),
             (None, None) => Some(self.settings.request_timeout),
@@ -160,7 +171,7 @@ impl Exchange {
         if let Some(error) = crate::faults::refuses(outgoing.request.as_ref()) {
             return Err(error);
         }
-        if let Some(connection) = upstream.checkout(Instant::now()) {
+        if let Some(connection) = upstream.checkout(Instant::now(), self.settings.pool_idle_timeout) {
             match self.exchange(upstream, connection, true, outgoing, asked).await {
                 Ok(response) => return Ok(response),
                 Err(error) if error.retry == Retry::Silent => {
@@ -179,7 +190,7 @@ impl Exchange {
             tls: Arc::new(upstream.security.intended()),
             reused: false,
         });
-        let opened = connect(upstream.address, &upstream.security, &self.settings).await;
+        let opened = connect(upstream.address, &upstream.security, upstream.protocol, &self.settings).await;
         #[cfg(feature = "faults")]
         let opened = crate::faults::opened(opened, upstream, &self.settings, outgoing.request.as_ref()).await;
         let connection = match opened {
@@ -192,6 +203,9 @@ impl Exchange {
         };
         upstream.connected(None);
         self.metrics.connects.inc();
+        if let Some(shared) = connection.shared() {
+            upstream.checkin(shared, Instant::now() + self.settings.pool_idle_timeout);
+        }
         self.exchange(upstream, connection, false, outgoing, asked).await
     }
 
@@ -224,7 +238,7 @@ impl Exchange {
         #[cfg(feature = "faults")]
         let idle = if crate::faults::is_stray(&connection, &upstream) { Duration::ZERO } else { idle };
         tokio::spawn(async move {
-            if connection.ready().await {
+            if connection.is_free().await {
                 upstream.checkin(connection, Instant::now() + idle);
             }
         });

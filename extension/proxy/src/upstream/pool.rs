@@ -1,6 +1,7 @@
 //! One endpoint, and the connections to it that wait for the next request.
 
 use super::connect::Connection;
+use super::protocol::Protocol;
 use super::security::Security;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,7 @@ pub(crate) struct Upstream {
     /// "<namespace>/<name>", for logs.
     pub(crate) pod: String,
     pub(crate) security: Arc<Security>,
+    pub(super) protocol: Protocol,
     pool: Mutex<Pool>,
     /// When a connection last failed.
     failed: Mutex<Option<Instant>>,
@@ -32,8 +34,8 @@ struct Pool {
 }
 
 impl Upstream {
-    pub(crate) fn new(address: SocketAddr, pod: String, security: Arc<Security>) -> Self {
-        Self { address, pod, security, pool: Mutex::default(), failed: Mutex::default() }
+    pub(crate) fn new(address: SocketAddr, pod: String, security: Arc<Security>, protocol: Protocol) -> Self {
+        Self { address, pod, security, protocol, pool: Mutex::default(), failed: Mutex::default() }
     }
 
     /// Whether a connection failed a moment ago: others are asked first, so that a pod which has just died costs few
@@ -49,11 +51,15 @@ impl Upstream {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
     }
 
-    /// An idle connection that is still open, the most recently used first.
-    pub(super) fn checkout(&self, now: Instant) -> Option<Connection> {
+    /// A connection that is still open, the most recently used first: one that is idle or, with HTTP/2, one that others use
+    /// too, which stays for as long as `idle` from now.
+    pub(super) fn checkout(&self, now: Instant, idle: Duration) -> Option<Connection> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((connection, expires)) = pool.idle.pop() {
             if expires > now && connection.is_ready() {
+                if let Some(shared) = connection.shared() {
+                    pool.idle.push((shared, now + idle));
+                }
                 return Some(connection);
             }
         }

@@ -1,6 +1,7 @@
 //! How to speak to a backend: clear text, Istio mutual TLS, or TLS as a BackendTLSPolicy asks for it.
 
 use super::certificate::{not_after, uri_sans};
+use super::protocol::Protocol;
 use super::verify::{Expected, Name, Verifier};
 use crate::error::ProxyError;
 use crate::tls_info::{Mode, TlsInfo};
@@ -132,8 +133,13 @@ impl Identity {
     }
 }
 
-/// The only application protocol spoken to pods.
-const HTTP_1_1: &[u8] = b"http/1.1";
+/// The application protocol that is spoken to pods, and no other (RFC 9113 section 3.2).
+fn application_protocol(protocol: Protocol) -> Vec<u8> {
+    match protocol {
+        Protocol::Http1 => b"http/1.1".to_vec(),
+        Protocol::Http2 => b"h2".to_vec(),
+    }
+}
 
 /// Public authorities: those Mozilla trusts, compiled in, because the proxy's image holds nothing but the proxy.
 static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
@@ -143,7 +149,7 @@ static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
 });
 
 /// TLS with the names and the roots given (Gateway API, BackendTLSPolicy).
-pub(crate) fn server_tls(tls: &ServerTls) -> Result<TlsClient, SecretError> {
+pub(crate) fn server_tls(tls: &ServerTls, protocol: Protocol) -> Result<TlsClient, SecretError> {
     let server_name = host(&tls.hostname)?;
     let expected = Arc::new(expected(tls, &server_name)?);
     let roots = match tls.system_ca_certificates {
@@ -156,7 +162,7 @@ pub(crate) fn server_tls(tls: &ServerTls) -> Result<TlsClient, SecretError> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    config.alpn_protocols = vec![application_protocol(protocol)];
     config.resumption = Resumption::disabled();
     Ok(TlsClient {
         mode: Mode::Tls,

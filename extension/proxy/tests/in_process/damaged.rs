@@ -120,7 +120,10 @@ fn whatever_is_sent_only_clean_requests_reach_a_pod_and_the_proxy_goes_on() {
         (World::serving(&Wanted::new().clear_text("b", &[pod.address])), pod)
     });
     let address = world.address(PORT);
-    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let config = Config::default();
+    // `PROPTEST_CASES` asks for more.
+    let cases = config.cases.max(300);
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..config });
     let result = runner.run(&(0..=BASES.len(), damage()), |(base, damage)| {
         let message = damaged(BASES.get(base).map_or(HTTP2, |base| base.as_bytes()), &damage);
         runtime.block_on(send(address, &message));

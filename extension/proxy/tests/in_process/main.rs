@@ -5,6 +5,7 @@
 mod damaged;
 mod early;
 mod forwarding;
+mod grpc;
 mod http;
 mod lifecycle;
 mod limits;

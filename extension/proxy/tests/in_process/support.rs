@@ -225,9 +225,23 @@ impl Wanted {
                 service: format!("ns/{name}"),
                 port: 8080,
                 endpoints: endpoints.collect(),
+                protocol: proto::Protocol::Http1.into(),
                 security: Some(security),
             }),
         );
+        self
+    }
+
+    /// The backend speaks HTTP/2.
+    pub(crate) fn http2(mut self, name: &str) -> Self {
+        let name = format!("backend/{name}");
+        for (other, kind) in &mut self.0 {
+            if let Kind::Backend(backend) = kind
+                && *other == name
+            {
+                backend.protocol = proto::Protocol::Http2.into();
+            }
+        }
         self
     }
 

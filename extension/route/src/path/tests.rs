@@ -103,8 +103,14 @@ fn policy() -> impl Strategy<Value = PathPolicy> {
         .prop_map(|(normalization, encoded_slashes)| PathPolicy { normalization, encoded_slashes })
 }
 
+/// At least so many cases; `PROPTEST_CASES` asks for more.
+fn at_least(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases.max(cases), ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(at_least(2000))]
 
     #[test]
     fn a_normal_path_is_its_own_normal_form_and_leads_nowhere_else(policy in policy(), path in path()) {

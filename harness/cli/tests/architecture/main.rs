@@ -85,20 +85,8 @@ const KNOWN: &[(&str, &str, &[&str], &str)] = &[
     (
         "alb-proxy",
         "",
-        &[
-            "access_log",
-            "body",
-            "client",
-            "config",
-            "exchange",
-            "faults",
-            "handle",
-            "metrics",
-            "proxy",
-            "shared",
-            "upstream",
-        ],
-        "the stages of a request share what they know of it; to be cut where they become types of their own",
+        &["accept", "config", "faults", "matching", "pipeline", "proxy", "upstream"],
+        "the row of stages and what it is built from are handed over in one place; faults on purpose reach into several stages",
     ),
     (
         "alb-controller",

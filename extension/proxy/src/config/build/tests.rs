@@ -57,6 +57,7 @@ fn sensible() -> Vec<proto::Resource> {
             spiffe_id: "spiffe://cluster.local/ns/ns/sa/b".into(),
             node: String::new(),
         }],
+        protocol: proto::Protocol::Http2.into(),
         security: Some(security),
     };
     let istio = proto::IstioMtls { secret: "secret/istio".into() };
@@ -89,8 +90,14 @@ fn limits_outlive_configurations() {
     assert_eq!(second.frontends(), 1);
 }
 
+/// At least so many cases; `PROPTEST_CASES` asks for more.
+fn at_least(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases.max(cases), ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(at_least(1000))]
 
     #[test]
     fn no_bytes_from_the_controller_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {

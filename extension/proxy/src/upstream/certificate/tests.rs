@@ -25,8 +25,14 @@ fn names_are_read_by_their_kind() {
     assert!(not_after(&CERTIFICATE).is_some());
 }
 
+/// At least so many cases; `PROPTEST_CASES` asks for more.
+fn at_least(cases: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases.max(cases), ..config }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(at_least(2000))]
 
     #[test]
     fn no_bytes_make_it_panic_or_name_somebody_expected(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
