@@ -53,6 +53,7 @@ const BY_FACTS_ALONE: &[(&str, &[&str])] = &[
             "ingress-not-supported",
             "backend-tls-policy-not-usable",
             "backend-not-verified",
+            "address-of-another-gateway",
         ],
     ),
     (

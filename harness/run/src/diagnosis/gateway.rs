@@ -133,6 +133,10 @@ pub(super) fn listener_name_differs(facts: &Facts) -> Option<Diagnosis> {
 /// `no-address`: the Gateway has no address, or its frontend's Service has none.
 pub(super) fn no_address(facts: &Facts) -> Option<Diagnosis> {
     let gateway = facts.gateway()?;
+    // A Gateway that was to be refused is to have none.
+    if facts.claim.word == "status" && facts.claim.seen.contains("wanted \"False\"") {
+        return None;
+    }
     let Some(address) = items(&gateway["status"]["addresses"]).first() else {
         let conditions = items(&gateway["status"]["conditions"]);
         let mut because: Vec<String> = conditions
@@ -253,6 +257,17 @@ pub(super) mod tests {
         let mut facts = listener("http");
         facts.claim.seen = "listeners[http].supportedKinds[HTTPRoute] is missing".into();
         assert_ne!(diagnose(&facts).id, "listener-name-differs");
+    }
+
+    #[test]
+    fn a_gateway_that_was_to_be_refused_is_to_have_no_address() {
+        let gateway = json!([{"metadata": {"namespace": "isto-example-namespace", "name": "gateway-01"},
+            "spec": {"gatewayClassName": "azure-alb-external"}, "status": {"conditions": [
+                {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "Valid Gateway"}]}}]);
+        let mut facts = Facts::sample().with("gateways", gateway);
+        facts.claim.word = "status".into();
+        facts.claim.seen = "conditions[Accepted].status is \"True\", wanted \"False\"".into();
+        assert_eq!(diagnose(&facts).id, "unknown");
     }
 
     #[test]
