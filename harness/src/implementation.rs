@@ -104,8 +104,10 @@ pub struct Proxies {
 /// The identity the gateway shows to the mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// SPIFFE id; may hold `${gateway.namespace}` and `${gateway.name}`.
+    /// SPIFFE id; may hold `${mesh.trust-domain}`, `${gateway.namespace}` and `${gateway.name}`.
     pub spiffe: String,
+    /// The mesh's trust domain.
+    pub trust_domain: String,
     /// Where the certificate can be seen.
     pub certificate: Certificate,
 }
@@ -134,11 +136,18 @@ impl Proxies {
 impl Identity {
     /// The SPIFFE id of a Gateway.
     pub fn of(&self, namespace: &str, gateway: &str) -> String {
-        about_gateway(&self.spiffe, namespace, gateway)
+        about_gateway(&self.spiffe.replace(parse::TRUST_DOMAIN, &self.trust_domain), namespace, gateway)
     }
 }
 
 impl Implementation {
+    /// The same in a mesh of another trust domain than Istio's own.
+    #[must_use]
+    pub fn in_trust_domain(mut self, domain: &str) -> Self {
+        domain.clone_into(&mut self.identity.trust_domain);
+        self
+    }
+
     /// The gateway of this workspace.
     ///
     /// # Errors

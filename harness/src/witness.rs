@@ -44,7 +44,7 @@ pub use self::{backend::BackendPod, sidecar::SidecarEntry};
 use crate::{
     event::Testimony,
     implementation::Implementation,
-    mesh::{self, LogForm, Mesh},
+    mesh::{self, LogForm, Mesh, whole::Does},
     ports::{Account, Logged, ObjectRef, PortError, PortFuture, WitnessContext, Witnesses},
     probe::{AccessLogEntry, Answer, Prober, ProxyLogs},
 };
@@ -62,7 +62,10 @@ pub(crate) fn needs_of_access_log(witness: &str) -> &'static [&'static str] {
             "DOWNSTREAM_REMOTE_ADDRESS",
             "DOWNSTREAM_TLS_VERSION",
             "DOWNSTREAM_PEER_URI_SAN",
+            // Behind a port of which Istio knows no protocol a connection is known by its own end, behind an HTTP port a request
+            // by its id.
             "UPSTREAM_LOCAL_ADDRESS",
+            "REQ(X-REQUEST-ID)",
         ],
         newest::NAME => &[
             "START_TIME",
@@ -71,6 +74,26 @@ pub(crate) fn needs_of_access_log(witness: &str) -> &'static [&'static str] {
             "DOWNSTREAM_PEER_URI_SAN",
             "DOWNSTREAM_PEER_SERIAL",
         ],
+        _ => &[],
+    }
+}
+
+/// What a policy for the whole mesh must not do, or a witness is not heard for the gateway's sake.
+pub(crate) fn needs_of_policies(witness: &str) -> Option<Does> {
+    match witness {
+        clear_text::ANSWERED | tls_refused::NAME => Some(Does::Strict),
+        hand_made::NAME => Some(Does::TellsTls),
+        _ => None,
+    }
+}
+
+/// Envoy's command operators that a witness needs as well where the backend's port is named after HTTP: the sidecar itself then
+/// turns TLS without an Istio ALPN away, and the program behind it knows nothing of it.
+pub(crate) fn needs_of_access_log_on_http(witness: &str) -> &'static [&'static str] {
+    match witness {
+        tls_refused::NAME => {
+            &["START_TIME", "DOWNSTREAM_REMOTE_ADDRESS", "RESPONSE_FLAGS", "UPSTREAM_LOCAL_ADDRESS"]
+        }
         _ => &[],
     }
 }
@@ -103,7 +126,7 @@ impl ClusterWitnesses {
         let logs = self.logs(&context.namespace, &context.gateway);
         match witness {
             clear_text::REFUSED | clear_text::ANSWERED => {
-                let form = self.mesh(context).await?.map_or(LogForm::Off, |mesh| mesh.access_log);
+                let form = self.mesh(context).await?.map_or(LogForm::Off, |mesh| mesh.access_log.form);
                 clear_text::hear(&self.client, &self.prober, &form, witness, context).await
             }
             backend_tls::CLEAR_TEXT | backend_tls::VERIFIED_TLS => {
@@ -133,7 +156,7 @@ impl ClusterWitnesses {
             tls_refused::NAME => {
                 let mesh = self.mesh(context).await?;
                 // Without Istio nothing but the programs tells.
-                let form = mesh.map_or(LogForm::Off, |mesh| mesh.access_log);
+                let form = mesh.map_or(LogForm::Off, |mesh| mesh.access_log.form);
                 let proxies = &self.implementation.proxies;
                 tls_refused::hear(&self.client, &self.prober, proxies, &form, context).await
             }

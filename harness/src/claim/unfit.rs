@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::becomes::{Judgement, becomes};
 use super::matching::glob;
-use crate::cluster::existing::facts;
 use crate::event::Observed;
+use crate::mesh;
 use crate::ports::Query;
 use crate::runner::context::{Context, Trouble};
 use crate::scenario::kinds::Kind;
@@ -41,7 +41,7 @@ fn istio(deployments: &[Value]) -> String {
     let containers = istiod.and_then(|istiod| istiod["spec"]["template"]["spec"]["containers"].as_array());
     let discovery = containers.into_iter().flatten().find(|container| container["name"] == "discovery");
     let image = discovery.and_then(|container| container["image"].as_str());
-    image.map(|image| facts::version(image).to_owned()).unwrap_or_default()
+    image.map(|image| mesh::version(image).to_owned()).unwrap_or_default()
 }
 
 impl Unfit {

@@ -19,6 +19,7 @@ use super::state::{StateDir, StateError};
 use super::target::{Provider, Target};
 use super::{ClusterError, InstallError};
 use crate::evidence::Keeping;
+use crate::mesh;
 use crate::progress::{Phase, Progress};
 use crate::scenario::Scenario;
 use crate::supply::cache::Cache;
@@ -104,6 +105,15 @@ pub async fn reach(context: &str) -> Result<kube::Client, ClusterError> {
     Ok(client)
 }
 
+/// The trust domain of the mesh behind a context, as far as it can be told.
+pub async fn trust_domain(context: &str) -> Option<String> {
+    let client = reach(context).await.ok()?;
+    let meshes = mesh::all(&client).await.ok()?;
+    let injectors = mesh::injection::all(&client).await.ok()?.unwrap_or_default();
+    let enabled = [("istio-injection".to_owned(), "enabled".to_owned())].into();
+    mesh::responsible(&meshes, &injectors, &enabled).map(|mesh| mesh.trust_domain.clone())
+}
+
 /// Removes what this program has kept about an existing cluster.
 ///
 /// # Errors
@@ -133,7 +143,7 @@ async fn look(
         return Err(refused(against));
     }
     let (kubernetes, nodes) = facts::kubernetes(client).await?;
-    let istio = facts::istio(client).await?;
+    let istio = facts::istio(&found);
     let definitions = facts::new_definitions(client, implementation).await?;
     phase.done();
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::expectation::{expectation, known, reason};
 use super::{Address, Certificate, Identity, Implementation, Proxies, Release, Waived};
+use crate::mesh;
 use crate::probe::access_log::LogFormat;
 use crate::probe::frontend::Resolution;
 use crate::requirement::Catalogue;
@@ -152,6 +153,9 @@ fn is_image(name: &str) -> bool {
     workspace::image_names().any(|known| known == name)
 }
 
+/// Stands for the trust domain of the mesh that is there.
+pub(super) const TRUST_DOMAIN: &str = "${mesh.trust-domain}";
+
 fn is_about_gateway(name: &str) -> bool {
     matches!(name, "gateway.namespace" | "gateway.name")
 }
@@ -240,7 +244,10 @@ fn proxies(node: &Node) -> Result<Proxies, Problem> {
 fn identity(node: &Node) -> Result<Identity, Problem> {
     let mut fields = node.fields()?;
     let place = node.get("spiffe").unwrap_or(node);
-    let spiffe = gateway_text(&mut fields, "spiffe")?;
+    let text = fields.need("spiffe")?;
+    let known = |name: &str| is_about_gateway(name) || TRUST_DOMAIN == format!("${{{name}}}");
+    only(text, &known, "mesh.trust-domain, gateway.namespace, gateway.name")?;
+    let spiffe = text.text()?.to_owned();
     if !spiffe.starts_with("spiffe://") {
         return Err(place
             .problem(format!("`{spiffe}` is no SPIFFE id"))
@@ -248,7 +255,7 @@ fn identity(node: &Node) -> Result<Identity, Problem> {
     }
     let certificate = certificate(fields.need("certificate")?)?;
     fields.finish()?;
-    Ok(Identity { spiffe, certificate })
+    Ok(Identity { spiffe, trust_domain: mesh::TRUST_DOMAIN.to_owned(), certificate })
 }
 
 fn certificate(node: &Node) -> Result<Certificate, Problem> {

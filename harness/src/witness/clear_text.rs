@@ -85,7 +85,7 @@ async fn refusal(
     let probes = SocketAddr::new(pod.address.ip(), STATUS_PORT);
     let probe = prober.send(Vantage::Plain, &Ask::straight(probes, READY)).await?;
     let refusal = |told| Refusal { pod: pod.clone(), probe: probe.clone(), asked: REQUESTS, told };
-    if *form == LogForm::Off || !pod.sidecar {
+    if !form.tells_refusals() || !pod.sidecar {
         return Ok(refusal(None));
     }
     let deadline = Instant::now() + LOG_DELAY;
@@ -107,7 +107,7 @@ async fn turned_away(
     pod: &BackendPod,
     from: IpAddr,
 ) -> Result<usize, PortError> {
-    if *form == LogForm::Off || !pod.sidecar {
+    if !form.tells_refusals() || !pod.sidecar {
         return Ok(0);
     }
     let entries = sidecar::entries(client, pod, form).await?;

@@ -163,7 +163,7 @@ async fn ask_sidecar(
     wanted: &[&Seen],
     answer: Option<&Answer>,
 ) -> Result<(Vec<SidecarEntry>, Counters), PortError> {
-    let (spiffe_id, form) = (&outside.spiffe_id, &outside.mesh.access_log);
+    let (spiffe_id, form) = (&outside.spiffe_id, &outside.mesh.access_log.form);
     let before = sidecar::tls_counters(outside.client, pod).await.unwrap_or_default();
     let address = outside.prober.frontend(&context.fqdn, None).await?.address;
     let host =
@@ -345,7 +345,7 @@ mod tests {
             service_account: "default".into(),
             sidecar: true,
         };
-        let (form, peer) = (Mesh::sample().access_log, "127.0.0.6:40001");
+        let (form, peer) = (Mesh::sample().access_log.form, "127.0.0.6:40001");
         let written = log.lines().filter_map(|line| form.parse(line)).filter(|entry| entry.is_from(CLIENT));
         let written =
             written.map(|entry| SidecarEntry { upstream_local_address: Some(peer.into()), ..entry });

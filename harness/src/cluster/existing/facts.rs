@@ -1,8 +1,8 @@
 //! What an existing cluster has.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ListParams};
@@ -14,7 +14,7 @@ use crate::cluster::addons;
 use crate::cluster::api::ApiError;
 use crate::cluster::implementation::{Implementation, installed_in};
 use crate::cluster::owner;
-use crate::mesh::{self, MeshError};
+use crate::mesh::{self, Injector, Mesh, MeshError, Policy};
 use crate::runner::objects::KubeObjects;
 
 fn asking(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
@@ -47,13 +47,69 @@ pub(super) async fn found(client: &Client, plan: &Plan) -> Result<Found, ApiErro
             found.missing_definitions.push(format!("{name} in version {VERSION}"));
         }
     }
-    match mesh::all(client).await {
-        Ok(meshes) => found.meshes = meshes,
+    match meshes(client).await {
+        Ok((meshes, injectors, policies)) => {
+            (found.meshes, found.injectors, found.policies) = (meshes, injectors, policies);
+        }
         Err(MeshError::Request { doing, source }) => return Err(ApiError::Request { doing, source }),
         // Whatever cannot be read there cannot be relied on either.
         Err(error @ MeshError::Config { .. }) => found.lacking.push(error.to_string()),
     }
+    found.missing_versions = missing_versions(client, plan).await?;
     Ok(found)
+}
+
+type Meshes = (Vec<Mesh>, Option<Vec<Injector>>, Vec<Policy>);
+
+async fn meshes(client: &Client) -> Result<Meshes, MeshError> {
+    let meshes = mesh::all(client).await?;
+    let roots: BTreeSet<&str> = meshes.iter().map(|mesh| mesh.root_namespace.as_str()).collect();
+    let mut policies = Vec::new();
+    for root in roots {
+        policies.extend(mesh::whole::policies(client, root).await?);
+    }
+    let injectors = mesh::injection::all(client).await?;
+    Ok((meshes, injectors, policies))
+}
+
+/// What the manifests are written in and the cluster does not serve, a line each.
+async fn missing_versions(client: &Client, plan: &Plan) -> Result<Vec<String>, ApiError> {
+    let mut lines = Vec::new();
+    let wanted: BTreeSet<&str> = plan.versions.iter().map(|(version, _, _)| version.as_str()).collect();
+    for version in wanted.into_iter().filter(|version| is_defined_by_others(version)) {
+        let served = match client.list_api_group_resources(version).await {
+            Ok(list) => list.resources.into_iter().map(|resource| resource.kind).collect(),
+            Err(kube::Error::Api(status)) if status.is_not_found() => BTreeSet::new(),
+            Err(error) => return Err(asking(format!("asking for the kinds of {version}"))(error)),
+        };
+        lines.extend(unserved(plan, version, &served));
+    }
+    Ok(lines)
+}
+
+/// Whether kinds of this version come with the Gateway API or Istio: what the implementation's own charts bring is there when
+/// it is needed.
+fn is_defined_by_others(version: &str) -> bool {
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    ["gateway.networking.k8s.io", "gateway.networking.x-k8s.io"].contains(&group)
+        || group.ends_with(".istio.io")
+}
+
+/// The kinds of a version that the scenarios' manifests name and that are not served, each with the scenarios.
+fn unserved(plan: &Plan, version: &str, served: &BTreeSet<String>) -> Vec<String> {
+    let mut by_kind: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let of_version = plan.versions.iter().filter(|(known, _, _)| known == version);
+    for (_, kind, scenario) in of_version.filter(|(_, kind, _)| !served.contains(kind)) {
+        by_kind.entry(kind).or_default().push(scenario);
+    }
+    let line = |(kind, scenarios): (&str, Vec<&str>)| {
+        format!(
+            "the definition of {kind} is missing in version {version}, in which {} is written: install definitions that serve \
+             it",
+            scenarios.join(", ")
+        )
+    };
+    by_kind.into_iter().map(line).collect()
 }
 
 /// The version of the Gateway API that the scenarios' manifests and claims are written in.
@@ -84,26 +140,11 @@ pub(super) async fn kubernetes(client: &Client) -> Result<(String, usize), ApiEr
     Ok((version.git_version, nodes.items.len()))
 }
 
-/// Istio's version, if there is an istiod in any namespace: the tag of its image.
-pub(super) async fn istio(client: &Client) -> Result<Option<String>, ApiError> {
-    let deployments: Api<Deployment> = Api::all(client.clone());
-    let list = deployments
-        .list(&ListParams::default().labels("app=istiod"))
-        .await
-        .map_err(asking("looking for istiod in all namespaces"))?;
-    Ok(list.items.iter().find_map(istiod_image).map(|image| version(&image).to_owned()))
-}
-
-fn istiod_image(istiod: &Deployment) -> Option<String> {
-    let pod = istiod.spec.as_ref()?.template.spec.as_ref()?;
-    pod.containers.iter().find(|container| container.name == "discovery")?.image.clone()
-}
-
-/// The tag of an image; `unknown` for one that is named by its digest alone.
-pub(crate) fn version(image: &str) -> &str {
-    let name = image.split('@').next().unwrap_or(image);
-    // A colon before the last slash is that of a port.
-    name.rsplit('/').next().and_then(|last| last.split_once(':')).map_or("unknown", |(_, tag)| tag)
+/// Istio's version, if there is an istiod in any namespace: that of the default one, if there is a choice.
+pub(super) fn istio(found: &Found) -> Option<String> {
+    let enabled = [("istio-injection".to_owned(), "enabled".to_owned())].into();
+    let injectors = found.injectors.as_deref().unwrap_or_default();
+    mesh::responsible(&found.meshes, injectors, &enabled).map(|mesh| mesh.version.clone())
 }
 
 /// Definitions that the implementation's charts bring and the cluster does not have. helm leaves them behind.
@@ -132,9 +173,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_the_tag() {
-        assert_eq!(version("registry.example:5000/istio/pilot:1.30.1-distroless"), "1.30.1-distroless");
-        assert_eq!(version("registry.example/istio/pilot:1.24.0@sha256:00"), "1.24.0");
-        assert_eq!(version("registry.example:5000/istio/pilot@sha256:00"), "unknown");
+    fn definitions_of_another_version_are_named_with_who_needs_them() {
+        let wanted = |version: &str, kind: &str, scenario: &str| {
+            (version.to_owned(), kind.to_owned(), scenario.to_owned())
+        };
+        let policy = "gateway.networking.k8s.io/v1";
+        let versions = [
+            wanted(policy, "Gateway", "one"),
+            wanted(policy, "BackendTLSPolicy", "one"),
+            wanted(policy, "BackendTLSPolicy", "two"),
+            wanted("v1", "Service", "one"),
+        ];
+        let plan = Plan { versions: versions.into(), ..Plan::default() };
+        assert_eq!(
+            unserved(&plan, policy, &["Gateway".to_owned()].into()),
+            [
+                "the definition of BackendTLSPolicy is missing in version gateway.networking.k8s.io/v1, in which one, two is \
+              written: install definitions that serve it"
+            ]
+        );
+        assert!(is_defined_by_others("security.istio.io/v1") && is_defined_by_others(policy));
+        assert!(!is_defined_by_others("v1") && !is_defined_by_others("networking.k8s.io/v1"));
+    }
+
+    #[test]
+    fn of_several_istios_the_default_one_counts() {
+        let mesh = |revision: &str, version: &str| Mesh {
+            revision: revision.to_owned(),
+            version: version.to_owned(),
+            ..Mesh::sample()
+        };
+        let meshes = vec![mesh("canary", "1.31.0"), mesh("default", "1.30.0")];
+        let mut found = Found { meshes, ..Found::default() };
+        assert_eq!(istio(&found).as_deref(), Some("1.30.0"));
+        found.meshes.pop();
+        assert_eq!(istio(&found).as_deref(), Some("1.31.0"));
+        assert_eq!(istio(&Found::default()), None);
     }
 }
