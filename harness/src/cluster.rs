@@ -27,6 +27,7 @@ pub(crate) mod dns;
 mod docker;
 mod error;
 pub mod existing;
+mod foreign;
 mod health;
 pub mod holdings;
 mod host;

@@ -16,6 +16,7 @@ pub mod document;
 pub mod engine;
 pub mod event;
 pub mod evidence;
+pub mod foreign;
 pub mod host_changes;
 pub mod implementation;
 pub mod mesh;
