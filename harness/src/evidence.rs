@@ -31,7 +31,8 @@ use self::folder::Folder;
 use crate::{
     diagnosis::{Answerer, Claim, Facts, diagnose},
     implementation::{Implementation, about_gateway},
-    ports::{Evidence, EvidenceCollector, EvidenceRequest},
+    mesh::Mesh,
+    ports::{Evidence, EvidenceCollector, EvidenceRequest, WitnessContext},
     probe::{Answer, ProxyLogs},
 };
 
@@ -75,11 +76,12 @@ impl Collector {
         Self { client, implementation, keep }
     }
 
-    fn kept(&self, namespaces: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+    fn kept(&self, namespaces: &BTreeSet<String>, of_mesh: &BTreeSet<String>) -> Option<BTreeSet<String>> {
         match &self.keep {
             Keeping::All => None,
             Keeping::Own => {
-                let own = namespaces.iter().filter(|namespace| *namespace != ISTIO);
+                let others = |namespace: &String| namespace == ISTIO || of_mesh.contains(namespace);
+                let own = namespaces.iter().filter(|namespace| !others(namespace));
                 Some(own.cloned().collect())
             }
             Keeping::Only(only) => Some(only.iter().cloned().collect()),
@@ -105,12 +107,16 @@ impl Collector {
             implementation: self.implementation.namespaces.clone(),
             ..Facts::default()
         };
-        let namespaces = self.namespaces(request);
-        let mut folder = Folder::new(&request.directory, self.kept(&namespaces));
+        let mesh = self.mesh(request).await;
+        let of_mesh: BTreeSet<String> =
+            mesh.iter().flat_map(|mesh| [mesh.namespace.clone(), mesh.root_namespace.clone()]).collect();
+        let mut namespaces = self.namespaces(request);
+        namespaces.extend(of_mesh.iter().cloned());
+        let mut folder = Folder::new(&request.directory, self.kept(&namespaces, &of_mesh));
         // What the diagnosis needs comes first, what is bulky last: time may run out.
         let gathering = async {
             objects::collect(&self.client, &namespaces, &mut facts.objects, &mut folder).await;
-            facts.mesh = mesh::settings(facts.list("configmaps"));
+            facts.mesh = mesh.map_or_else(|| mesh::settings(facts.list("configmaps")), mesh::of);
             facts.proxies = self.proxies(request, &facts);
             self.access_log(request, &mut facts, &mut folder).await;
             logs::collect(&self.client, &mut facts, &mut folder).await;
@@ -131,6 +137,14 @@ impl Collector {
         folder.index(request, &diagnosis);
         let (files, missing) = folder.into_parts();
         Evidence { files, diagnosis: Some(diagnosis), missing }
+    }
+
+    /// The control plane that is responsible for the backend, wherever it is; nothing if it cannot be asked for in time.
+    async fn mesh(&self, request: &EvidenceRequest) -> Option<Mesh> {
+        let about = request.witness.as_ref().map(WitnessContext::namespace_of_backend);
+        let namespace = about.or(request.namespaces.first().map(String::as_str)).unwrap_or_default();
+        let asked = crate::mesh::of_namespace(&self.client, namespace);
+        tokio::time::timeout(QUESTION, asked).await.ok()?.ok()?
     }
 
     /// Who the gateway concerned is to be.

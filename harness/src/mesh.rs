@@ -5,6 +5,7 @@ pub mod access_log;
 mod config;
 pub mod injection;
 pub mod log_form;
+pub mod proxies;
 pub mod selector;
 pub mod whole;
 
@@ -21,6 +22,7 @@ pub use access_log::AccessLog;
 use config::Config;
 pub use injection::Injector;
 pub use log_form::LogForm;
+pub use proxies::PastSidecars;
 use selector::Selector;
 pub use whole::Policy;
 
@@ -55,6 +57,8 @@ pub struct Mesh {
     pub drain: Option<Duration>,
     /// Which namespaces it looks at (`meshConfig.discoverySelectors`); all if there is none.
     pub discovery: Vec<Selector>,
+    /// Settings by which what comes to pods passes their sidecars by.
+    pub past_sidecars: Vec<PastSidecars>,
     /// Whether sidecars lead nowhere but to what the mesh knows (`meshConfig.outboundTrafficPolicy.mode: REGISTRY_ONLY`).
     pub registry_only: bool,
 }
@@ -84,6 +88,7 @@ impl Mesh {
             plugged_in: false,
             drain: config.drain()?,
             discovery: config.discovery_selectors(),
+            past_sidecars: Vec::new(),
             registry_only: config.registry_only(),
             namespace,
         })
@@ -148,6 +153,7 @@ impl Mesh {
             plugged_in: false,
             drain: None,
             discovery: Vec::new(),
+            past_sidecars: Vec::new(),
             registry_only: false,
         }
     }
@@ -167,6 +173,12 @@ fn revision(labels: &BTreeMap<String, String>) -> String {
 /// Name of the ConfigMap with a revision's MeshConfig.
 fn config_map(revision: &str) -> String {
     if revision == DEFAULT_REVISION { "istio".to_owned() } else { format!("istio-{revision}") }
+}
+
+/// Name of the ConfigMap by which a revision injects.
+fn injector_map(revision: &str) -> String {
+    let name = "istio-sidecar-injector";
+    if revision == DEFAULT_REVISION { name.to_owned() } else { format!("{name}-{revision}") }
 }
 
 /// Why what there is of Istio is not known.
@@ -227,10 +239,19 @@ async fn of_istiod(client: &Client, istiod: &Deployment) -> Result<Mesh, MeshErr
     let root = root_namespace(&config, &namespace);
     let telemetries = whole::objects(client, &root, "telemetry.istio.io", &["Telemetry"]).await?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-    let plugged = secrets.get_metadata_opt(PLUGGED_IN).await;
-    let plugged = plugged.map_err(asking(format!("looking for Secret {namespace}/{PLUGGED_IN}")))?;
+    let plugged = match secrets.get_metadata_opt(PLUGGED_IN).await {
+        Ok(plugged) => plugged,
+        // Whose authority it is changes nothing that is looked at: the roots are handed out by istiod.
+        Err(kube::Error::Api(status)) if status.code == 403 => None,
+        Err(error) => return Err(asking(format!("looking for Secret {namespace}/{PLUGGED_IN}"))(error)),
+    };
     let mesh = Mesh::new(istiod, &config, &telemetries).map_err(unreadable)?;
-    Ok(Mesh { plugged_in: plugged.is_some(), ..mesh })
+    let name = injector_map(&mesh.revision);
+    let map = maps.get_opt(&name).await.map_err(asking(format!("reading ConfigMap {namespace}/{name}")))?;
+    let data = map.and_then(|map| map.data).unwrap_or_default();
+    let text = |key: &str| data.get(key).map(String::as_str).unwrap_or_default();
+    let past_sidecars = proxies::past_sidecars(text("values"), text("config"));
+    Ok(Mesh { plugged_in: plugged.is_some(), past_sidecars, ..mesh })
 }
 
 /// The control plane that is responsible for a namespace, if there is one.

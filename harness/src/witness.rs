@@ -16,6 +16,9 @@
 //! | `server-certificate-refused` | did each 503 come of a TLS handshake that the gateway broke off? (R18) |
 //! | `nothing-made-by-hand` | is there no certificate, CA or policy a user would have had to make? (R2, R6) |
 //!
+//! Of a gateway that keeps no log that can be read, `mtls-from-extension` and `tls-without-istio-alpn-refused` stand for
+//! `never-clear-text`: they need no word of the gateway's.
+//!
 //! Each witness gathers what it needs and hands it to a pure judgement, which is what the tests are about.
 
 mod backend;
@@ -78,10 +81,18 @@ pub(crate) fn needs_of_access_log(witness: &str) -> &'static [&'static str] {
     }
 }
 
+/// The witnesses that are heard in the place of one, where the gateway keeps no log that can be read.
+pub(crate) fn without_the_gateways_log(witness: &str) -> &'static [&'static str] {
+    match witness {
+        never_clear_text::NAME => &[mtls::NAME, tls_refused::NAME],
+        _ => &[],
+    }
+}
+
 /// What a policy for the whole mesh must not do, or a witness is not heard for the gateway's sake.
 pub(crate) fn needs_of_policies(witness: &str) -> Option<Does> {
     match witness {
-        clear_text::ANSWERED | tls_refused::NAME => Some(Does::Strict),
+        clear_text::ANSWERED | tls_refused::NAME | never_clear_text::NAME => Some(Does::Strict),
         hand_made::NAME => Some(Does::TellsTls),
         _ => None,
     }
@@ -164,9 +175,30 @@ impl ClusterWitnesses {
                 server_refused::hear(&self.client, &self.implementation.proxies, context).await
             }
             wire::NAME => wire::hear(&self.client, &self.implementation, context).await,
-            never_clear_text::NAME => never_clear_text::hear(&self.client, logs, context).await,
+            never_clear_text::NAME => match logs {
+                Some(logs) => never_clear_text::hear(&self.client, logs, context).await,
+                None => self.by_the_backends_side(witness, context).await,
+            },
             other => Err(PortError::new(format!("hearing witness {other}"), "there is no such witness")),
         }
+    }
+
+    /// Of a gateway that keeps no log that can be read the backend's side alone tells whether it spoke clear text: the sidecar for
+    /// what was answered 200, the program behind it for every 503.
+    async fn by_the_backends_side(
+        &self,
+        witness: &str,
+        context: &WitnessContext,
+    ) -> Result<Testimony, PortError> {
+        let answers = context.answers.iter().map(|answer| answer.status);
+        let Some(other) = never_clear_text::on_the_backends_side(answers) else {
+            let why =
+                "the gateway keeps no log that can be read, and its answers are neither all 200 nor all 503";
+            return Ok(nothing_to_see(witness, why));
+        };
+        // On the heap: it asks for itself.
+        let heard = Box::pin(self.hear(other, context)).await?;
+        Ok(Testimony { witness: witness.to_owned(), ..heard })
     }
 
     async fn accounts(

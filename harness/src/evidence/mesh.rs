@@ -4,6 +4,11 @@ use serde_json::Value;
 
 use crate::{diagnosis::Mesh, yaml};
 
+/// What the diagnosis needs of a control plane.
+pub(super) fn of(mesh: crate::mesh::Mesh) -> Mesh {
+    Mesh { root_namespace: mesh.root_namespace, trust_domain: mesh.trust_domain }
+}
+
 /// What the configuration says, or what Istio takes where it says nothing.
 pub(super) fn settings(config_maps: &[Value]) -> Mesh {
     let mut mesh = Mesh::default();

@@ -10,6 +10,7 @@ use super::trouble;
 use crate::implementation::{Proxies, about_gateway};
 use crate::mesh::Mesh;
 use crate::ports::{PortError, WitnessContext};
+pub(crate) use crate::probe::inside::has_sidecar;
 
 /// A pod behind a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,14 +96,6 @@ fn backend_pod(pod: &Pod, namespace: &str, name: String, address: SocketAddr) ->
         service_account: account.unwrap_or_else(|| "default".into()),
         sidecar: has_sidecar(pod),
     }
-}
-
-/// Whether a pod has a sidecar. Native ones are init containers that stay.
-pub(crate) fn has_sidecar(pod: &Pod) -> bool {
-    pod.spec.as_ref().is_some_and(|spec| {
-        let init = spec.init_containers.iter().flatten();
-        init.chain(&spec.containers).any(|container| container.name == super::sidecar::CONTAINER)
-    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::probe::{Vantage, VantagePods};
 use crate::scenario::Scenario;
 use crate::scenario::kinds::Kind;
 use crate::scenario::limits;
+use crate::witness::without_the_gateways_log;
 pub use mesh::Made;
 
 /// Everything that will be made and removed again.
@@ -42,6 +43,8 @@ pub struct Plan {
     pub drains: BTreeSet<String>,
     /// Scenarios with ports that are named after HTTP.
     pub http: BTreeSet<String>,
+    /// Ports of pods to which their Services lead, with the scenario.
+    pub ports: BTreeSet<(String, u16)>,
     /// Versions of kinds that the scenarios' manifests are written in: `apiVersion` and `kind`, with the scenario.
     pub versions: BTreeSet<(String, String, String)>,
 }
@@ -61,7 +64,7 @@ impl Plan {
         );
         let (mut all, mut unsuitable, mut witnesses) = (Vec::new(), Vec::new(), BTreeSet::new());
         let (mut made, mut drains, mut versions) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        let mut http = BTreeSet::new();
+        let (mut http, mut ports) = (BTreeSet::new(), BTreeSet::new());
         for scenario in scenarios {
             let taken = scenario.steps.iter().filter(|step| step.info.waived.is_none());
             if taken.clone().any(|step| limits::is_drain(step.within)) {
@@ -79,10 +82,19 @@ impl Plan {
                 if kind == "Service" && names_http(object) {
                     http.insert(scenario.id.clone());
                 }
+                if kind == "Service" {
+                    ports.extend(ports_of(object).map(|port| (scenario.id.clone(), port)));
+                }
                 versions.insert((version, kind, scenario.id.clone()));
             }
             let heard = taken.clone().flat_map(|step| &step.witnesses);
-            witnesses.extend(heard.map(|witness| (scenario.id.clone(), witness.clone())));
+            for witness in heard {
+                witnesses.insert((scenario.id.clone(), witness.clone()));
+                if implementation.proxies.access_log.is_none() {
+                    let instead = without_the_gateways_log(witness).iter();
+                    witnesses.extend(instead.map(|other| (scenario.id.clone(), (*other).to_owned())));
+                }
+            }
             let own = taken.clone().filter(|step| step.word.needs_own_cluster());
             unsuitable.extend(own.map(|step| (scenario.id.clone(), step.info.name.clone())));
             namespaces.extend(taken.clone().filter_map(|step| step.word.installs_into()).map(str::to_owned));
@@ -114,6 +126,7 @@ impl Plan {
             outside,
             drains,
             http,
+            ports,
             versions,
         }
     }
@@ -145,6 +158,15 @@ fn names_http(service: &serde_json::Value) -> bool {
         ["http", "http2", "grpc", "kubernetes.io/h2c"].contains(&name)
     };
     ports.into_iter().any(|port| is_http(&port["name"]) || is_http(&port["appProtocol"]))
+}
+
+/// The pods' ports that a Service leads to, as far as they are numbers.
+fn ports_of(service: &serde_json::Value) -> impl Iterator<Item = u16> {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    ports.filter_map(|port| {
+        let target = if port["targetPort"].is_null() { &port["port"] } else { &port["targetPort"] };
+        u16::try_from(target.as_u64()?).ok()
+    })
 }
 
 /// What a cluster has.

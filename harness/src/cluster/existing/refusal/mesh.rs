@@ -8,7 +8,7 @@ use super::{Found, Plan};
 use crate::mesh::injection::labels_of_namespace;
 use crate::mesh::selector::Labels;
 use crate::mesh::whole::Does;
-use crate::mesh::{LogForm, Mesh, responsible};
+use crate::mesh::{LogForm, Mesh, PastSidecars, responsible};
 use crate::witness::{needs_of_access_log, needs_of_access_log_on_http, needs_of_policies};
 
 /// Labels by which a namespace asks for sidecars.
@@ -52,6 +52,7 @@ pub(super) fn reasons(plan: &Plan, found: &Found) -> Vec<String> {
         reasons.extend(access_log(plan, mesh));
         reasons.extend(discovery(plan, found, mesh));
         reasons.extend(drain(plan, mesh));
+        reasons.extend(past_sidecars(plan, mesh));
     }
     reasons.extend(injection(plan, found));
     reasons.extend(policies(plan, found));
@@ -163,6 +164,28 @@ fn drain(plan: &Plan, mesh: &Mesh) -> Option<String> {
             LONGEST_DRAIN.as_secs()
         )
     })
+}
+
+/// Settings for all sidecars by which the backends' would see nothing.
+fn past_sidecars(plan: &Plan, mesh: &Mesh) -> Vec<String> {
+    let labelled: BTreeSet<&str> =
+        plan.made.iter().filter(|made| made.asks()).map(|made| made.scenario.as_str()).collect();
+    let line = |setting: &PastSidecars| {
+        let concerned = |(scenario, port): &&(String, u16)| {
+            labelled.contains(scenario.as_str()) && setting.concerns(*port)
+        };
+        let ports: BTreeSet<u16> = plan.ports.iter().filter(concerned).map(|(_, port)| *port).collect();
+        let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+        (!ports.is_empty()).then(|| {
+            format!(
+                "what comes to port {} of the backends passes the sidecars of {} by ({})",
+                ports.join(", "),
+                of(mesh),
+                setting.setting
+            )
+        })
+    };
+    mesh.past_sidecars.iter().filter_map(line).collect()
 }
 
 /// Namespaces whose pods would get no sidecar though they ask for one, or one though they do not.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::mesh::injection::tests::{everywhere, injector, labels};
-use crate::mesh::{AccessLog, Policy};
+use crate::mesh::{AccessLog, PastSidecars, Policy};
 
 const SHOP: &str = "shop";
 
@@ -173,4 +173,19 @@ fn of_two_control_planes_the_one_that_injects_counts() {
     };
     assert_eq!(tagged("new"), Vec::<String>::new());
     one(&tagged("old"), &["control plane old in istio-system"]);
+}
+
+#[test]
+fn what_passes_sidecars_by_is_refused_where_it_concerns_a_backend() {
+    let setting = |ports: &[u16]| PastSidecars {
+        setting: "global.proxy.excludeInboundPorts: 3000".into(),
+        ports: ports.to_vec(),
+        excludes: true,
+    };
+    let plan = Plan { ports: [(SHOP.to_owned(), 3000)].into(), ..plan(&[]) };
+    let with = |ports: &[u16]| {
+        reasons(&plan, &found(Mesh { past_sidecars: vec![setting(ports)], ..Mesh::sample() }))
+    };
+    one(&with(&[3000]), &["port 3000", "global.proxy.excludeInboundPorts"]);
+    assert_eq!(with(&[9090]), Vec::<String>::new());
 }
