@@ -107,6 +107,7 @@ impl Collector {
             implementation: self.implementation.namespaces.clone(),
             ..Facts::default()
         };
+        let deadline = tokio::time::Instant::now() + LIMIT;
         let mesh = self.mesh(request).await;
         let of_mesh: BTreeSet<String> =
             mesh.iter().flat_map(|mesh| [mesh.namespace.clone(), mesh.root_namespace.clone()]).collect();
@@ -125,7 +126,7 @@ impl Collector {
             admin::collect(&self.client, &own, &facts, &mut folder).await;
             envoy::collect(&self.client, request, &mut facts, &mut folder).await;
         };
-        let in_time = tokio::time::timeout(LIMIT, gathering).await.is_ok();
+        let in_time = tokio::time::timeout_at(deadline, gathering).await.is_ok();
         let mut diagnosis = diagnose(&facts);
         if !in_time {
             folder.missing(format!("what was not collected within {} s", LIMIT.as_secs()));

@@ -43,14 +43,19 @@ pub struct ForeignMesh {
     /// Objects that are there before any run.
     #[serde(default)]
     pub objects: Vec<Value>,
-    /// What runs come to, by scenario.
-    pub runs: BTreeMap<String, Expected>,
+    /// Runs on it, and what each comes to.
+    pub runs: Vec<Expected>,
 }
 
-/// What a run has to come to.
+/// A run, and what it has to come to.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
+    /// The scenario.
+    pub scenario: String,
+    /// File of the gateway under test, seen from the workspace; the built-in one without it.
+    #[serde(default)]
+    pub implementation: Option<PathBuf>,
     /// Its exit code.
     pub exit: u8,
     /// What it has to say, each somewhere in its output.
@@ -102,8 +107,7 @@ impl ForeignMesh {
         let documents: Vec<Self> = yaml::documents(text).map_err(|error| error.to_string())?;
         let [mesh] = <[Self; 1]>::try_from(documents)
             .map_err(|all| format!("{} documents where one was expected", all.len()))?;
-        let expected = mesh.runs.values();
-        if mesh.runs.is_empty() || expected.into_iter().any(|run| run.says.is_empty()) {
+        if mesh.runs.is_empty() || mesh.runs.iter().any(|run| run.says.is_empty()) {
             return Err("runs: needs a scenario at least, and for each what is said".to_owned());
         }
         Ok(Self { id: id.to_owned(), ..mesh })
@@ -137,12 +141,12 @@ mod tests {
     fn the_meshes_of_this_workspace_are_well_formed_and_end_well_or_are_refused() {
         let meshes = shipped();
         for mesh in &meshes {
-            for (scenario, run) in &mesh.runs {
-                assert!([0, 3].contains(&run.exit), "{}, {scenario}: exit {}", mesh.id, run.exit);
+            for run in &mesh.runs {
+                assert!([0, 3].contains(&run.exit), "{}, {}: exit {}", mesh.id, run.scenario, run.exit);
             }
             mesh.operator().unwrap();
         }
-        let proved = meshes.iter().flat_map(|mesh| mesh.runs.values()).filter(|run| run.exit == 0).count();
+        let proved = meshes.iter().flat_map(|mesh| &mesh.runs).filter(|run| run.exit == 0).count();
         assert!(
             proved >= 5 && meshes.len() - proved >= 3,
             "of {} meshes {proved} runs are proved",
@@ -152,12 +156,12 @@ mod tests {
 
     #[test]
     fn what_is_meant_and_what_is_not_is_told_apart() {
-        let runs = "runs: {one: {exit: 0, says: [proved]}}\n";
+        let runs = "runs: [{scenario: one, exit: 0, says: [proved]}]\n";
         let mesh = ForeignMesh::parse("m", &format!("about: a mesh\n{runs}")).unwrap();
         assert_eq!((mesh.id.as_str(), mesh.namespace.as_str(), mesh.is_default), ("m", "istio-system", true));
         for wrong in [
-            "about: a mesh\nruns: {}\n",
-            "about: a mesh\nruns: {one: {exit: 0, says: []}}\n",
+            "about: a mesh\nruns: []\n",
+            "about: a mesh\nruns: [{scenario: one, exit: 0, says: []}]\n",
             &format!("about: a mesh\nrevison: x\n{runs}"),
             &format!("about: a mesh\n{runs}---\nabout: another\n{runs}"),
         ] {

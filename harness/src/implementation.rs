@@ -101,6 +101,9 @@ pub struct Proxies {
     pub access_log: Option<LogFormat>,
 }
 
+/// Istio's trust domain unless a mesh has another one (`meshConfig.trustDomain`).
+const TRUST_DOMAIN: &str = "cluster.local";
+
 /// The identity the gateway shows to the mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -141,10 +144,12 @@ impl Identity {
 }
 
 impl Implementation {
-    /// The same in a mesh of another trust domain than Istio's own.
+    /// The same as it is in a mesh that somebody else has set up: with identities of its trust domain, and, if its proxies keep the
+    /// mesh's own access log, perhaps with one that cannot be read.
     #[must_use]
-    pub fn in_trust_domain(mut self, domain: &str) -> Self {
-        domain.clone_into(&mut self.identity.trust_domain);
+    pub fn in_mesh(mut self, trust_domain: &str, log_can_be_read: bool) -> Self {
+        trust_domain.clone_into(&mut self.identity.trust_domain);
+        self.proxies.access_log = self.proxies.access_log.filter(|_| log_can_be_read);
         self
     }
 

@@ -26,8 +26,10 @@ pub use proxies::PastSidecars;
 use selector::Selector;
 pub use whole::Policy;
 
+use crate::probe::access_log::LogFormat;
+
 /// Istio's trust domain unless `meshConfig.trustDomain` says otherwise.
-pub(crate) const TRUST_DOMAIN: &str = "cluster.local";
+const TRUST_DOMAIN: &str = "cluster.local";
 /// Istio's name for the control plane that has no revision.
 const DEFAULT_REVISION: &str = "default";
 /// Secret of an authority that a platform's people plugged in.
@@ -67,6 +69,11 @@ impl Mesh {
     /// The identity of a service account.
     pub fn spiffe_id(&self, namespace: &str, service_account: &str) -> String {
         format!("spiffe://{}/ns/{namespace}/sa/{service_account}", self.trust_domain)
+    }
+
+    /// Whether the access log of a gateway can be read, where that is the one that the mesh's proxies keep.
+    pub(crate) fn log_can_be_read(&self, format: LogFormat) -> bool {
+        format.fields().iter().all(|field| self.access_log.form.has_field(*field))
     }
 
     /// Whether its istiod looks at a namespace with these labels.
@@ -332,6 +339,20 @@ mod tests {
         assert_eq!(mesh.access_log.form, LogForm::new("/dev/stdout", "", "").unwrap());
         assert_eq!((mesh.revision.as_str(), config_map(&mesh.revision)), ("stable", "istio-stable".into()));
         assert!(mesh.discovers(&labels(&[("team", "shop")])) && !mesh.discovers(&labels(&[])));
+    }
+
+    #[test]
+    fn a_gateways_log_is_read_only_where_its_fields_are_known() {
+        let values: Value =
+            crate::yaml::documents(include_str!("../../kind-config/istio/values.yaml")).unwrap().remove(0);
+        let config = values["spec"]["meshConfig"].to_string();
+        assert!(mesh(None, &config).log_can_be_read(LogFormat::Istio));
+        for other in
+            ["", "accessLogFile: /dev/stdout\n", "accessLogFile: /dev/stdout\naccessLogEncoding: JSON\n"]
+        {
+            assert!(!mesh(None, other).log_can_be_read(LogFormat::Istio), "{other}");
+            assert!(mesh(None, other).log_can_be_read(LogFormat::Alb), "it keeps a log of its own");
+        }
     }
 
     #[test]

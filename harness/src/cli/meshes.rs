@@ -98,8 +98,8 @@ async fn on_all(
         cluster.remove_foreign(mesh).await?;
         cluster.make_foreign(mesh).await?;
         phase.done();
-        for (scenario, expected) in &mesh.runs {
-            good &= on_one(args, &cluster, mesh, scenario, expected).await?;
+        for expected in &mesh.runs {
+            good &= on_one(args, &cluster, mesh, expected).await?;
         }
         if !args.keep || at + 1 < meshes.len() {
             cluster.remove_foreign(mesh).await?;
@@ -115,13 +115,14 @@ async fn on_one(
     args: &MeshesArgs,
     cluster: &Cluster,
     mesh: &ForeignMesh,
-    scenario: &str,
     expected: &Expected,
 ) -> Result<bool, ClusterError> {
-    let folder = args.results.join(&mesh.id).join(scenario);
+    let gateway = expected.implementation.as_ref().and_then(|file| file.file_stem()?.to_str());
+    let run = [Some(expected.scenario.as_str()), gateway].into_iter().flatten().collect::<Vec<_>>().join("-");
+    let folder = args.results.join(&mesh.id).join(&run);
     let before = cluster.holdings().await?;
     let (exit, output) =
-        run_there(cluster, scenario, &folder).await.map_err(|error| crate::cluster::ApiError::Manifest {
+        run_there(cluster, expected, &folder).await.map_err(|error| crate::cluster::ApiError::Manifest {
             name: format!("the run on mesh {}", mesh.id),
             reason: error.to_string(),
         })?;
@@ -131,7 +132,7 @@ async fn on_one(
         None => ("✓", format!("exit code {}: {}", expected.exit, expected.says.join("; "))),
         Some(why) => ("✗", format!("{why}; what it printed is in {}", folder.join(PRINTED).display())),
     };
-    println!("{sign} {}, {scenario}: {why}", mesh.id);
+    println!("{sign} {}, {run}: {why}", mesh.id);
     Ok(against.is_none())
 }
 
@@ -141,12 +142,19 @@ const PRINTED: &str = "printed.txt";
 /// Runs a scenario as a person would who has only a kubeconfig.
 async fn run_there(
     cluster: &Cluster,
-    scenario: &str,
+    expected: &Expected,
     folder: &Path,
 ) -> std::io::Result<(Option<u8>, String)> {
     std::fs::create_dir_all(folder)?;
-    let ran = Command::new(std::env::current_exe()?)
-        .args(["run", scenario, "--context", &cluster.context, "--results"])
+    let mut command = Command::new(std::env::current_exe()?);
+    if let Some(file) = &expected.implementation {
+        let root = workspace::root().map_err(std::io::Error::other)?;
+        command.arg("run").arg("--implementation").arg(root.join(file));
+    } else {
+        command.arg("run").env_remove("MESHPROOF_IMPLEMENTATION");
+    }
+    let ran = command
+        .args([&expected.scenario, "--context", &cluster.context, "--results"])
         .arg(folder)
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env_remove("MESHPROOF_CLUSTER")

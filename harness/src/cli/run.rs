@@ -158,12 +158,16 @@ pub async fn run(args: &RunArgs) -> u8 {
     }
 }
 
-/// The implementation as it is in the mesh of an existing cluster: manifests name identities of its trust domain. What cannot
+/// The implementation as it is in the mesh of an existing cluster: manifests name identities of its trust domain, say. What cannot
 /// be asked now is told when the cluster is looked at.
 async fn in_mesh_of(args: &RunArgs, implementation: Implementation) -> Implementation {
     let Some(context) = args.context.as_ref().filter(|_| !args.list) else { return implementation };
-    match existing::trust_domain(context).await {
-        Some(domain) => implementation.in_trust_domain(&domain),
+    match existing::mesh_of(context).await {
+        Some(mesh) => {
+            let log_can_be_read =
+                implementation.proxies.access_log.is_none_or(|log| mesh.log_can_be_read(log));
+            implementation.in_mesh(&mesh.trust_domain, log_can_be_read)
+        }
         None => implementation,
     }
 }

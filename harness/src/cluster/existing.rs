@@ -105,13 +105,13 @@ pub async fn reach(context: &str) -> Result<kube::Client, ClusterError> {
     Ok(client)
 }
 
-/// The trust domain of the mesh behind a context, as far as it can be told.
-pub async fn trust_domain(context: &str) -> Option<String> {
+/// The mesh behind a context, as far as it can be told: the one that `istio-injection: enabled` means.
+pub async fn mesh_of(context: &str) -> Option<mesh::Mesh> {
     let client = reach(context).await.ok()?;
     let meshes = mesh::all(&client).await.ok()?;
     let injectors = mesh::injection::all(&client).await.ok()?.unwrap_or_default();
     let enabled = [("istio-injection".to_owned(), "enabled".to_owned())].into();
-    mesh::responsible(&meshes, &injectors, &enabled).map(|mesh| mesh.trust_domain.clone())
+    mesh::responsible(&meshes, &injectors, &enabled).cloned()
 }
 
 /// Removes what this program has kept about an existing cluster.

@@ -57,7 +57,8 @@ mod tests {
     }
 
     fn expected() -> Expected {
-        Expected { exit: 3, says: vec!["set meshConfig.accessLogFile".into()] }
+        let says = vec!["set meshConfig.accessLogFile".into()];
+        Expected { scenario: "one".into(), implementation: None, exit: 3, says }
     }
 
     #[test]

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::expectation::{expectation, known, reason};
 use super::{Address, Certificate, Identity, Implementation, Proxies, Release, Waived};
-use crate::mesh;
 use crate::probe::access_log::LogFormat;
 use crate::probe::frontend::Resolution;
 use crate::requirement::Catalogue;
@@ -255,7 +254,7 @@ fn identity(node: &Node) -> Result<Identity, Problem> {
     }
     let certificate = certificate(fields.need("certificate")?)?;
     fields.finish()?;
-    Ok(Identity { spiffe, trust_domain: mesh::TRUST_DOMAIN.to_owned(), certificate })
+    Ok(Identity { spiffe, trust_domain: super::TRUST_DOMAIN.to_owned(), certificate })
 }
 
 fn certificate(node: &Node) -> Result<Certificate, Problem> {

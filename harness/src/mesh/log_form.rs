@@ -102,6 +102,11 @@ impl LogForm {
         is_there(operator) || same_as(operator).is_some_and(is_there)
     }
 
+    /// Whether lines are JSON with this field for this operator.
+    pub(crate) fn has_field(&self, (field, operator): (&str, &str)) -> bool {
+        matches!(self, Self::Json(fields) if fields.get(&pointer("", field)).is_some_and(|known| known == operator))
+    }
+
     /// Whether lines tell whose connections the sidecar turned away: who silently closes connections is not told from a program
     /// otherwise.
     pub(crate) fn tells_refusals(&self) -> bool {

@@ -53,6 +53,15 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
+    /// The fields that a mesh's access log has to have for this form, with Envoy's operators; none for a gateway that keeps a log of
+    /// its own, whatever the mesh does.
+    pub(crate) fn fields(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Alb => &[],
+            Self::Istio => istio::FIELDS,
+        }
+    }
+
     /// Reads a log line. `None` for lines that are not access log entries (the program's own log).
     pub fn parse(self, line: &str) -> Option<AccessLogEntry> {
         match self {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
@@ -26,13 +27,6 @@ fn asking(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
 pub(super) async fn found(client: &Client, plan: &Plan) -> Result<Found, ApiError> {
     let objects = KubeObjects::new(client.clone(), Provider::Existing, "");
     let mut found = Found::default();
-    for id in plan.must_not_exist() {
-        let metadata = objects.metadata(&id).await.map_err(asking(format!("looking for {id}")))?;
-        if let Some(metadata) = metadata {
-            let left = owner::run_of(&metadata).map(str::to_owned);
-            found.objects.push((id, left));
-        }
-    }
     for name in &plan.releases {
         // A release of that name is removed afterwards wherever it is.
         let foreign = owner::releases::foreign(client, name).await?;
@@ -41,6 +35,13 @@ pub(super) async fn found(client: &Client, plan: &Plan) -> Result<Found, ApiErro
             let left = !foreign.contains(&namespace);
             (namespace, name.clone(), left)
         }));
+    }
+    for id in plan.must_not_exist() {
+        let metadata = objects.metadata(&id).await.map_err(asking(format!("looking for {id}")))?;
+        if let Some(metadata) = metadata.filter(|metadata| !goes_with_release(metadata, &found.releases)) {
+            let left = owner::run_of(&metadata).map(str::to_owned);
+            found.objects.push((id, left));
+        }
     }
     for name in DEFINITIONS {
         if !serves(client, name, VERSION).await? {
@@ -57,6 +58,15 @@ pub(super) async fn found(client: &Client, plan: &Plan) -> Result<Found, ApiErro
     }
     found.missing_versions = missing_versions(client, plan).await?;
     Ok(found)
+}
+
+/// Whether an object belongs to a release that a run has left: what removes that removes it, too.
+fn goes_with_release(metadata: &ObjectMeta, releases: &[(String, String, bool)]) -> bool {
+    let of = owner::releases::of_release(metadata);
+    owner::run_of(metadata).is_none()
+        && of.is_some_and(|(of, name)| {
+            releases.iter().any(|(namespace, known, left)| *left && namespace == of && known == name)
+        })
 }
 
 type Meshes = (Vec<Mesh>, Option<Vec<Injector>>, Vec<Policy>);
@@ -194,6 +204,21 @@ mod tests {
         );
         assert!(is_defined_by_others("security.istio.io/v1") && is_defined_by_others(policy));
         assert!(!is_defined_by_others("v1") && !is_defined_by_others("networking.k8s.io/v1"));
+    }
+
+    #[test]
+    fn what_goes_with_a_release_that_was_left_is_told_with_it() {
+        let of = |namespace: &str| -> ObjectMeta {
+            let of = [("name", "a"), ("namespace", namespace)];
+            let annotations =
+                of.map(|(key, value)| (format!("meta.helm.sh/release-{key}"), value.to_owned()));
+            ObjectMeta { annotations: Some(annotations.into()), ..ObjectMeta::default() }
+        };
+        let releases = |left| vec![("gateways".to_owned(), "a".to_owned(), left)];
+        assert!(goes_with_release(&of("gateways"), &releases(true)));
+        assert!(!goes_with_release(&of("gateways"), &releases(false)), "it is somebody else's");
+        assert!(!goes_with_release(&of("other"), &releases(true)));
+        assert!(!goes_with_release(&ObjectMeta::default(), &releases(true)));
     }
 
     #[test]
