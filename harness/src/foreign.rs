@@ -37,6 +37,9 @@ pub struct ForeignMesh {
     /// Whether its people have plugged in an intermediate authority of their own (Secret `cacerts`).
     #[serde(default)]
     pub plugged_in: bool,
+    /// Definitions of the Gateway API that the cluster does not have: those of an older version, or of another channel.
+    #[serde(default)]
+    pub lacks: Vec<String>,
     /// What its people have set: the `spec` of an `IstioOperator`.
     #[serde(default)]
     pub spec: BTreeMap<String, Value>,

@@ -58,18 +58,22 @@ const RECENT: Duration = Duration::from_secs(120);
 /// How long an access log line may take from the proxy's stdout to the API server.
 const LOG_DELAY: Duration = Duration::from_secs(5);
 
-/// Envoy's command operators that a sidecar's access log has to hold, or a witness has nothing to look at.
-pub(crate) fn needs_of_access_log(witness: &str) -> &'static [&'static str] {
+/// What tells of each answer, in a sidecar's access log, over which connection it came and who called.
+const WHO_CALLED: &[&str] = &[
+    "DOWNSTREAM_REMOTE_ADDRESS",
+    "DOWNSTREAM_TLS_VERSION",
+    "DOWNSTREAM_PEER_URI_SAN",
+    // Behind a port of which Istio knows no protocol a connection is known by its own end, behind an HTTP port a request by its id.
+    "UPSTREAM_LOCAL_ADDRESS",
+    "REQ(X-REQUEST-ID)",
+];
+
+/// Envoy's command operators that a sidecar's access log has to hold, or a witness has nothing to look at; also whether there is
+/// constant traffic in the scenario.
+pub(crate) fn needs_of_access_log(witness: &str, traffic: bool) -> &'static [&'static str] {
     match witness {
-        mtls::NAME => &[
-            "DOWNSTREAM_REMOTE_ADDRESS",
-            "DOWNSTREAM_TLS_VERSION",
-            "DOWNSTREAM_PEER_URI_SAN",
-            // Behind a port of which Istio knows no protocol a connection is known by its own end, behind an HTTP port a request
-            // by its id.
-            "UPSTREAM_LOCAL_ADDRESS",
-            "REQ(X-REQUEST-ID)",
-        ],
+        // A policy shows it as well, but may cost connections that are counted.
+        mtls::NAME if traffic => WHO_CALLED,
         newest::NAME => &[
             "START_TIME",
             "DOWNSTREAM_REMOTE_ADDRESS",
@@ -154,9 +158,11 @@ impl ClusterWitnesses {
                     mesh,
                     spiffe_id: self.implementation.identity.of(&context.namespace, &context.gateway),
                 };
+                let told = WHO_CALLED.iter().all(|operator| outside.mesh.access_log.form.has(operator));
                 match witness {
                     newest::NAME => newest::hear(&outside, &self.implementation, context).await,
-                    _ => mtls::hear(&outside, context).await,
+                    _ if told => mtls::hear(&outside, context).await,
+                    _ => mtls::by_policy::hear(&outside, context).await,
                 }
             }
             issued::new_root::NAME => {

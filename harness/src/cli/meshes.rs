@@ -154,7 +154,7 @@ async fn run_there(
         command.arg("run").env_remove("MESHPROOF_IMPLEMENTATION");
     }
     let ran = command
-        .args([&expected.scenario, "--context", &cluster.context, "--results"])
+        .args([expected.scenario.as_str(), "--verbose", "--context", &cluster.context, "--results"])
         .arg(folder)
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env_remove("MESHPROOF_CLUSTER")

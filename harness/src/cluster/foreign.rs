@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::api::{self, ApiError, request};
 use super::root::new_authority;
-use super::{Cluster, ClusterError, istio};
+use super::{Cluster, ClusterError, addons, istio};
 use crate::foreign::{ForeignMesh, Holdings};
 
 /// For a namespace to be gone with all that is in it.
@@ -61,6 +61,14 @@ impl Cluster {
                 deleted.map_err(request(format!("removing the webhook {name}")))?;
             }
         }
+        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+        for name in &mesh.lacks {
+            match definitions.delete(name, &DeleteParams::default()).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(error) => return Err(request(format!("removing the definition {name}"))(error).into()),
+            }
+        }
         self.apply_foreign(&client, mesh).await
     }
 
@@ -89,6 +97,9 @@ impl Cluster {
         let client = self.client().await?;
         for object in &mesh.objects {
             remove(&client, mesh, object).await?;
+        }
+        if !mesh.lacks.is_empty() {
+            api::apply(&client, addons::gateway_api(&self.artifacts.gateway_api_crds)?).await?;
         }
         istio::uninstall(&self.artifacts, &self.kubeconfig).await?;
         let namespaces: Api<Namespace> = Api::all(client);

@@ -51,6 +51,11 @@ impl VantagePods {
         Self { client, image, run: run.to_owned(), plain: OnceCell::new(), mesh: OnceCell::new() }
     }
 
+    /// Id of the run: label of everything it makes.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
     /// Namespace of a vantage; `None` for [`Vantage::Outside`], which has none.
     pub fn namespace(vantage: Vantage) -> Option<&'static str> {
         match vantage {

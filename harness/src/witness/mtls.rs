@@ -10,6 +10,10 @@
 //! them. The sidecar's TLS counters
 //! are reported where this Istio keeps them. `X-Forwarded-Client-Cert` is not asked for: on such a port
 //! there is none.
+//!
+//! Where sidecars keep no log that tells all this, it is shown by a policy: [`by_policy`].
+
+pub(super) mod by_policy;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -45,6 +45,8 @@ pub struct Plan {
     pub http: BTreeSet<String>,
     /// Ports of pods to which their Services lead, with the scenario.
     pub ports: BTreeSet<(String, u16)>,
+    /// Scenarios with constant traffic, of which every failure counts.
+    pub traffic: BTreeSet<String>,
     /// Versions of kinds that the scenarios' manifests are written in: `apiVersion` and `kind`, with the scenario.
     pub versions: BTreeSet<(String, String, String)>,
 }
@@ -64,11 +66,14 @@ impl Plan {
         );
         let (mut all, mut unsuitable, mut witnesses) = (Vec::new(), Vec::new(), BTreeSet::new());
         let (mut made, mut drains, mut versions) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        let (mut http, mut ports) = (BTreeSet::new(), BTreeSet::new());
+        let (mut http, mut ports, mut traffic) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for scenario in scenarios {
             let taken = scenario.steps.iter().filter(|step| step.info.waived.is_none());
             if taken.clone().any(|step| limits::is_drain(step.within)) {
                 drains.insert(scenario.id.clone());
+            }
+            if taken.clone().any(|step| step.info.word == TRAFFIC) {
+                traffic.insert(scenario.id.clone());
             }
             for object in taken.clone().flat_map(|step| step.word.applies()) {
                 let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -127,6 +132,7 @@ impl Plan {
             drains,
             http,
             ports,
+            traffic,
             versions,
         }
     }
@@ -149,6 +155,9 @@ impl Plan {
             .collect()
     }
 }
+
+/// The word of a step that sends constant traffic.
+const TRAFFIC: &str = "traffic";
 
 /// Whether Istio takes a port of a Service for HTTP without looking.
 fn names_http(service: &serde_json::Value) -> bool {

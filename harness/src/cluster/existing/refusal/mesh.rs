@@ -100,7 +100,7 @@ fn access_log(plan: &Plan, mesh: &Mesh) -> Vec<String> {
     let mut lacking: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (scenario, witness) in &plan.witnesses {
         let on_http = if plan.http.contains(scenario) { needs_of_access_log_on_http(witness) } else { &[] };
-        let needed = needs_of_access_log(witness).iter().chain(on_http);
+        let needed = needs_of_access_log(witness, plan.traffic.contains(scenario)).iter().chain(on_http);
         let missing: Vec<_> = needed.filter(|operator| !log.form.has(operator)).collect();
         if missing.is_empty() {
             continue;

@@ -17,6 +17,7 @@ fn plan(witnesses: &[&str]) -> Plan {
         in_mesh: ["gateways".to_owned()].into(),
         outside: ["gateways".to_owned()].into(),
         drains: [SHOP.to_owned()].into(),
+        traffic: [SHOP.to_owned(), "other".to_owned()].into(),
         ..Plan::default()
     }
 }
@@ -67,6 +68,8 @@ fn who_decides_about_the_log_is_named() {
 #[test]
 fn a_scenario_without_such_witnesses_needs_nothing_of_the_log() {
     assert!(reasons(&plan(&["issued-by-istio"]), &found(Mesh::with_log(LogForm::Off))).is_empty());
+    let quiet = Plan { traffic: BTreeSet::new(), ..plan(&["mtls-from-extension"]) };
+    assert!(reasons(&quiet, &found(Mesh::with_log(LogForm::Off))).is_empty(), "a policy shows it");
     let mut plan = plan(&["tls-without-istio-alpn-refused"]);
     let off = found(Mesh::with_log(LogForm::Off));
     assert!(reasons(&plan, &off).is_empty(), "the program tells");
