@@ -42,6 +42,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
+use tokio::sync::RwLock;
 
 pub use self::{backend::BackendPod, sidecar::SidecarEntry};
 use crate::{
@@ -118,12 +119,14 @@ pub struct ClusterWitnesses {
     client: Client,
     prober: Arc<Prober>,
     implementation: Arc<Implementation>,
+    /// Witnesses are heard side by side, but for one that lays down a policy: what the others see would come of that.
+    policy: RwLock<()>,
 }
 
 impl ClusterWitnesses {
     /// Witnesses of the cluster of `client`.
     pub fn new(client: Client, prober: Arc<Prober>, implementation: Arc<Implementation>) -> Self {
-        Self { client, prober, implementation }
+        Self { client, prober, implementation, policy: RwLock::new(()) }
     }
 
     /// The gateway's access log, if it keeps one.
@@ -138,6 +141,7 @@ impl ClusterWitnesses {
     }
 
     async fn hear(&self, witness: &str, context: &WitnessContext) -> Result<Testimony, PortError> {
+        let beside_others = self.policy.read().await;
         let logs = self.logs(&context.namespace, &context.gateway);
         match witness {
             clear_text::REFUSED | clear_text::ANSWERED => {
@@ -162,7 +166,11 @@ impl ClusterWitnesses {
                 match witness {
                     newest::NAME => newest::hear(&outside, &self.implementation, context).await,
                     _ if told => mtls::hear(&outside, context).await,
-                    _ => mtls::by_policy::hear(&outside, context).await,
+                    _ => {
+                        drop(beside_others);
+                        let _alone = self.policy.write().await;
+                        mtls::by_policy::hear(&outside, context).await
+                    }
                 }
             }
             issued::new_root::NAME => {
@@ -183,7 +191,10 @@ impl ClusterWitnesses {
             wire::NAME => wire::hear(&self.client, &self.implementation, context).await,
             never_clear_text::NAME => match logs {
                 Some(logs) => never_clear_text::hear(&self.client, logs, context).await,
-                None => self.by_the_backends_side(witness, context).await,
+                None => {
+                    drop(beside_others);
+                    self.by_the_backends_side(witness, context).await
+                }
             },
             other => Err(PortError::new(format!("hearing witness {other}"), "there is no such witness")),
         }

@@ -68,6 +68,12 @@ impl Cluster {
                 Err(kube::Error::Api(status)) if status.is_not_found() => {}
                 Err(error) => return Err(request(format!("removing the definition {name}"))(error).into()),
             }
+            let gone = |object: Option<&CustomResourceDefinition>| object.is_none();
+            if !api::wait(definitions.clone(), name, gone, GONE).await? {
+                let doing = format!("removing the definition {name}");
+                let seen = "it is still there".to_owned();
+                return Err(ApiError::Late { doing, limit: GONE, seen }.into());
+            }
         }
         self.apply_foreign(&client, mesh).await
     }
