@@ -4,13 +4,13 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use meshproof::coverage;
-use meshproof::document::cover::World;
-use meshproof::document::known::Known;
-use meshproof::document::lines::Lines;
-use meshproof::implementation::Implementation;
-use meshproof::requirement::Catalogue;
-use meshproof::scenario::Scenario;
+use meshproof_document::cover::World;
+use meshproof_document::known::Known;
+use meshproof_document::lines::Lines;
+use meshproof_model::coverage;
+use meshproof_model::implementation::Implementation;
+use meshproof_model::requirement::Catalogue;
+use meshproof_run::scenario::Scenario;
 
 fn read() -> Result<(Catalogue, Vec<Scenario>, Known)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -24,7 +24,8 @@ fn read() -> Result<(Catalogue, Vec<Scenario>, Known)> {
 #[test]
 fn every_requirement_is_proved_or_has_a_reason() -> Result<()> {
     let (catalogue, scenarios, _) = read()?;
-    let coverage = coverage::of(&catalogue, &scenarios);
+    let outlines: Vec<_> = scenarios.iter().map(Scenario::outline).collect();
+    let coverage = coverage::of(&catalogue, &outlines);
     let open: Vec<_> = coverage.iter().filter(|c| c.is_open()).map(|c| c.requirement.id.as_str()).collect();
     ensure!(open.is_empty(), "no scenario proves {open:?}");
     Ok(())
@@ -45,7 +46,7 @@ fn every_requirement_comes_of_something_the_document_says() -> Result<()> {
     let (catalogue, _, known) = read()?;
     for requirement in &catalogue.requirements {
         let lines: Lines = requirement.lines.parse().with_context(|| requirement.id.clone())?;
-        let says = |f: &&meshproof::document::known::KnownFragment| f.requirements.contains(&requirement.id);
+        let says = |f: &&meshproof_document::known::KnownFragment| f.requirements.contains(&requirement.id);
         let mut fragments = known.fragments.iter().filter(says).peekable();
         ensure!(fragments.peek().is_some(), "no fragment leads to {}", requirement.id);
         ensure!(
@@ -60,7 +61,10 @@ fn every_requirement_comes_of_something_the_document_says() -> Result<()> {
 #[test]
 fn every_citation_meets_something_the_document_says() -> Result<()> {
     let (catalogue, scenarios, known) = read()?;
-    for (step, cites) in World::new(&catalogue, &scenarios, &known.document).citing() {
+    for (step, cites) in
+        World::new(&catalogue, &scenarios.iter().map(Scenario::outline).collect::<Vec<_>>(), &known.document)
+            .citing()
+    {
         let met = known.fragments.iter().any(|fragment| fragment.lines.overlap(cites));
         ensure!(met, "{}:{} cites {cites}, where nothing is said", step.file.display(), step.line);
     }

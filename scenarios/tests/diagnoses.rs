@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use meshproof::diagnosis;
+use meshproof_run::diagnosis;
 
 /// What no scenario and no mutant provokes, and why.
 const BY_FACTS_ALONE: &[(&str, &[&str])] = &[
@@ -20,7 +20,6 @@ const BY_FACTS_ALONE: &[(&str, &[&str])] = &[
             "image-missing",
             "volume-not-mounted",
             "container-config-missing",
-            "container-crashes",
             "readiness-probe-fails",
             "pod-not-ready",
             "quota-exceeded",

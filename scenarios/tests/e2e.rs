@@ -15,17 +15,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use meshproof::cluster::{ClusterSpec, default_name, ensure_cluster, nodes_of, run_lock};
-use meshproof::event::{Event, EventSink, Fanout, PhaseEvents, Recorder, ScenarioResult, Verdict};
-use meshproof::implementation::Implementation;
-use meshproof::report;
-use meshproof::requirement::Catalogue;
-use meshproof::runner::groups::{Asked, Group, groups};
-use meshproof::runner::live::Live;
-use meshproof::runner::{Keep, Runner, verdict};
-use meshproof::scenario::needs::Istio;
-use meshproof::scenario::{Scenario, discover};
-use meshproof::supply::cache::Cache;
+use meshproof_cluster::existing::refusal::Plan;
+use meshproof_cluster::live::Live;
+use meshproof_lab::cache::Cache;
+use meshproof_lab::cluster::{Cluster, ClusterSpec, default_name, ensure_cluster, lease, nodes_of, run_lock};
+use meshproof_lab::groups::{Asked, Group, groups};
+use meshproof_model::event::{Event, EventSink, Fanout, PhaseEvents, Recorder, ScenarioResult, Verdict};
+use meshproof_model::implementation::Implementation;
+use meshproof_model::requirement::Catalogue;
+use meshproof_model::scenario::discover;
+use meshproof_model::scenario::needs::Istio;
+use meshproof_model::verdict;
+use meshproof_report as report;
+use meshproof_run::runner::{Keep, Runner};
+use meshproof_run::scenario::Scenario;
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
@@ -216,11 +219,28 @@ async fn run(file: &Path, implementation: Implementation) -> Result<(Scenario, S
     let session = session(&scenario, &implementation)?;
     // Also puts Istio back that a scenario before this one needed gone.
     let cluster = ensure_cluster(&spec, &PhaseEvents(session.sink.as_ref())).await?;
-    cluster.target().will_make([&scenario], &implementation)?;
+    // Other hosts, and whoever has another cache, know nothing of the lock.
+    let (run, stop) = (format!("e2e-{}", process::id()), CancellationToken::new());
+    let held = lease::hold(&cluster.client().await?, &run, stop.clone()).await?;
+    let result = on_cluster(&cluster, &scenario, implementation, &session, stop).await;
+    held.release().await?;
+    drop(lock);
+    Ok((scenario, result?))
+}
+
+/// Runs a scenario on a cluster that is held, until it is done or the cluster is lost.
+async fn on_cluster(
+    cluster: &Cluster,
+    scenario: &Scenario,
+    implementation: Implementation,
+    session: &Session,
+    stop: CancellationToken,
+) -> Result<ScenarioResult> {
+    cluster.target().will_make(Plan::new([scenario], &implementation).namespaces)?;
     let live = Live::attach(&cluster.target(), Arc::new(implementation), session.sink.clone()).await?;
     let (info, implementation) = (live.cluster.clone(), live.implementation.clone());
     session.sink.emit(&Event::ClusterReady { cluster: info, implementation });
-    if let Some(why) = live.unfit_for(&scenario) {
+    if let Some(why) = live.unfit_for(scenario) {
         bail!("the cluster is not fit: {why}");
     }
     // Not `always`: what one test leaves would be in the way of the next.
@@ -233,10 +253,9 @@ async fn run(file: &Path, implementation: Implementation) -> Result<(Scenario, S
         sink: session.sink.clone(),
         results: session.results.clone(),
         keep,
-        stop: CancellationToken::new(),
+        stop,
     };
-    let result = runner.run(&scenario).await;
+    let result = runner.run(scenario).await;
     session.report()?;
-    drop(lock);
-    Ok((scenario, result))
+    Ok(result)
 }

@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use meshproof::document::compare::{self, Class, Comparison, Finding};
-use meshproof::document::cover::World;
-use meshproof::document::known::Known;
-use meshproof::document::{extract, page};
-use meshproof::implementation::Implementation;
-use meshproof::requirement::Catalogue;
-use meshproof::scenario::Scenario;
+use meshproof_document::compare;
+use meshproof_document::compare::{Class, Comparison, Finding};
+use meshproof_document::cover::World;
+use meshproof_document::known::Known;
+use meshproof_document::{extract, page};
+use meshproof_model::implementation::Implementation;
+use meshproof_model::requirement::Catalogue;
+use meshproof_run::scenario::Scenario;
 
 /// What stands around the manifests. `{x}` is the scenario's file `x.yaml`.
 const RETOLD: &str = "---
@@ -96,9 +97,10 @@ fn check(text: &str) -> Result<Comparison> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let catalogue = Catalogue::built_in()?;
     let scenarios = Scenario::load_all(root, &catalogue, &Implementation::built_in()?)?;
+    let outlines: Vec<_> = scenarios.iter().map(Scenario::outline).collect();
     let data = std::fs::read_to_string(root.join("documents/service-mesh-integration.yaml"))?;
     let known = Known::parse(&data, &catalogue)?;
-    let world = World::new(&catalogue, &scenarios, &known.document);
+    let world = World::new(&catalogue, &outlines, &known.document);
     let page = page::read(text);
     Ok(compare::compare(&page, &extract::fragments(&page), &known, &world, &[]))
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use meshproof::implementation::Implementation;
-use meshproof::requirement::Catalogue;
-use meshproof::scenario::{Scenario, discover};
+use meshproof_model::implementation::Implementation;
+use meshproof_model::requirement::Catalogue;
+use meshproof_model::scenario::discover;
+use meshproof_run::scenario::Scenario;
 use rstest::rstest;
 
 fn load(file: &Path, implementation: &Implementation) -> Result<Scenario> {
@@ -55,7 +56,7 @@ fn what_says_that_no_request_fails_is_proved_by_traffic_that_forgives_none() -> 
     let scenarios = Scenario::load_all(root, &catalogue, &Implementation::built_in()?)?;
     let steps = || scenarios.iter().flat_map(|scenario| &scenario.steps);
     for requirement in catalogue.requirements.iter().filter(|requirement| requirement.unbroken) {
-        let shown = |step: &meshproof::scenario::Step| {
+        let shown = |step: &meshproof_run::scenario::Step| {
             step.info.word == "unbroken" && !step.info.measured && step.info.proves.contains(&requirement.id)
         };
         ensure!(steps().any(shown), "no constant traffic shows {}", requirement.id);

@@ -7,14 +7,14 @@ use std::process;
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
-use meshproof::cluster::{ClusterSpec, default_name, nodes_of};
-use meshproof::event::{EventSink, Fanout};
-use meshproof::implementation::Implementation;
 use meshproof::mutant::Mutant;
 use meshproof::mutant::run::{Plan, run};
-use meshproof::report;
-use meshproof::requirement::Catalogue;
-use meshproof::runner::groups::Asked;
+use meshproof_lab::cluster::{ClusterSpec, default_name, nodes_of};
+use meshproof_lab::groups::Asked;
+use meshproof_model::event::{EventSink, Fanout};
+use meshproof_model::implementation::Implementation;
+use meshproof_model::requirement::Catalogue;
+use meshproof_report as report;
 use tokio_util::sync::CancellationToken;
 
 /// Few, and quick: a wrong chart, a wrong chart value, a wrong sample.

@@ -2,9 +2,10 @@
 
 use crate::chains::{Mode, PortKind, bootstrap, port_number};
 use crate::support::Issued;
-use meshproof::engine::ensure_engine;
-use meshproof::progress::Silent;
-use meshproof::supply::{Cache, SupplyOptions, prepare};
+use meshproof_lab::cache::Cache;
+use meshproof_lab::engine::ensure_engine;
+use meshproof_lab::supply::{SupplyOptions, prepare};
+use meshproof_model::progress::Silent;
 use std::net::{SocketAddr, ToSocketAddrs};
 use testcontainers::core::{ContainerPort, Mount, WaitFor};
 use testcontainers::runners::AsyncRunner;

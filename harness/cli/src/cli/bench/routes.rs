@@ -1,0 +1,270 @@
+//! `meshproof bench routes`: the time from an HTTPRoute's creation to the first answer by it, beside Istio's own gateway.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use gateway_api::apis::standard::gateways::Gateway;
+use gateway_api::apis::standard::httproutes::HttpRoute;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams, PostParams};
+use kube::{Client, ResourceExt};
+use tokio::time::MissedTickBehavior;
+
+use super::calm;
+use meshproof_cluster::probe::Prober;
+use meshproof_lab::cluster::api::{ApiError, apply, objects, wait, wait_for_deployment};
+use meshproof_lab::cluster::{
+    ClusterError, ClusterSpec, Implementation, InstallError, addons, default_name,
+    ensure_cluster_with_implementation, owner,
+};
+use meshproof_model::progress::{Phase, Progress};
+use meshproof_model::vantage::Vantage;
+use meshproof_run::probe::Ask;
+
+const MANIFEST: &str = include_str!("../../../../../fixtures/manifests/bench-routes.yaml");
+const NAMESPACE: &str = "meshproof-bench";
+/// The gateway under test first, then the one it is held against.
+const CLASSES: [&str; 2] = ["azure-alb-external", "istio"];
+/// How often a new route is asked for.
+const POLL: Duration = Duration::from_millis(5);
+/// A gateway with a running data plane.
+const PROGRAMMED: Duration = Duration::from_secs(60);
+/// One route.
+const ANSWERED: Duration = Duration::from_secs(10);
+/// Everything in the namespace.
+const GONE: Duration = Duration::from_secs(120);
+
+/// Arguments of `meshproof bench routes`.
+#[derive(Debug, Clone, Args)]
+pub struct RoutesArgs {
+    /// How many routes to add, one after the other
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub routes: u16,
+    /// Name of the cluster; it is made if it is not there, and kept
+    #[arg(long, value_name = "NAME", default_value_t = default_name())]
+    pub cluster: String,
+}
+
+/// What one gateway did.
+#[derive(Debug, Default)]
+struct Measured {
+    /// From the moment the API server has accepted the route until the first 200.
+    times: Vec<Duration>,
+    /// Everything but a whole 200 or 404, and how often.
+    unexpected: BTreeMap<String, usize>,
+}
+
+pub(super) async fn run(args: &RoutesArgs, progress: &dyn Progress) -> Result<(), ClusterError> {
+    let spec = ClusterSpec { name: args.cluster.clone(), ..ClusterSpec::default() };
+    let (cluster, _) = ensure_cluster_with_implementation(&spec, progress).await?;
+    let client = cluster.client().await?;
+    let echo = addons::image(&cluster.artifacts.images, "echo")
+        .ok_or_else(|| InstallError::ImageMissing("echo".into()))?;
+    let result = measure_all(&client, &echo.reference, args.routes, progress).await;
+    remove(&client).await?;
+    print!("{}", report(&result?));
+    Ok(())
+}
+
+async fn measure_all(
+    client: &Client,
+    image: &str,
+    routes: u16,
+    progress: &dyn Progress,
+) -> Result<Vec<Measured>, ClusterError> {
+    let mut all = Vec::new();
+    for class in CLASSES {
+        let phase = Phase::start(progress, format!("{routes} routes of {class}"), None);
+        let manifest = MANIFEST.replace("${CLASS}", class).replace("${IMAGE}", image);
+        apply(client, objects("bench-routes.yaml", &manifest)?).await?;
+        wait_for_deployment(client, NAMESPACE, "backend", PROGRAMMED).await?;
+        let address = programmed(client, image, class).await?;
+        calm::wait(client).await?;
+        all.push(measure(client, class, address, routes).await?);
+        phase.done();
+    }
+    Ok(all)
+}
+
+/// Waits until the gateway is Programmed; where it answers.
+async fn programmed(client: &Client, image: &str, class: &str) -> Result<SocketAddr, ClusterError> {
+    let late = |seen: String| ApiError::Late {
+        doing: format!("waiting for the gateway of class {class}"),
+        limit: PROGRAMMED,
+        seen,
+    };
+    let api: Api<Gateway> = Api::namespaced(client.clone(), NAMESPACE);
+    let is_programmed = |gateway: Option<&Gateway>| {
+        let conditions = gateway.and_then(|gateway| gateway.status.as_ref()?.conditions.clone());
+        conditions.unwrap_or_default().iter().any(|c| c.type_ == "Programmed" && c.status == "True")
+    };
+    if !wait(api.clone(), class, is_programmed, PROGRAMMED).await? {
+        return Err(late("it is not Programmed; `kubectl describe gateway` says why".to_owned()).into());
+    }
+    let doing = format!("reading the gateway {class}");
+    let gateway =
+        api.get(class).await.map_err(|source| ApiError::Request { doing, source: Box::new(source) })?;
+    let addresses = gateway.status.and_then(|status| status.addresses).unwrap_or_default();
+    let name = addresses.first().map(|address| address.value.clone()).unwrap_or_default();
+    // A name is resolved as a client inside the cluster would: by the Service of the frontend.
+    let prober = prober(client, image)?;
+    let frontend = prober.frontend(&name, Some(80)).await.map_err(|error| late(error.to_string()))?;
+    Ok(frontend.address)
+}
+
+async fn measure(
+    client: &Client,
+    class: &str,
+    address: SocketAddr,
+    routes: u16,
+) -> Result<Measured, ClusterError> {
+    let api: Api<HttpRoute> = Api::namespaced(client.clone(), NAMESPACE);
+    // Requests only from outside: the image of the vantage pods is not needed.
+    let prober = prober(client, "")?;
+    let mut measured = Measured::default();
+    reachable(&prober, address).await?;
+    for index in 0..routes {
+        let path = format!("/{class}/{index}");
+        let route = route(class, index, &path)?;
+        api.create(&PostParams::default(), &route).await.map_err(|source| ApiError::Request {
+            doing: format!("creating HTTPRoute {}", route.name_any()),
+            source: Box::new(source),
+        })?;
+        let since = Instant::now();
+        let mut pace = tokio::time::interval(POLL);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            pace.tick().await;
+            let answer = prober.send(Vantage::Outside, &Ask::straight(address, &path).pooled()).await;
+            match answer.map(|answer| (answer.complete(), answer.failure)) {
+                Ok((Some(200), _)) => break,
+                Ok((Some(404), _)) => {}
+                Ok((Some(status), _)) => *measured.unexpected.entry(status.to_string()).or_default() += 1,
+                Ok((None, failure)) => {
+                    let text = failure.map(|failure| failure.message).unwrap_or_default();
+                    *measured.unexpected.entry(text).or_default() += 1;
+                }
+                Err(error) => *measured.unexpected.entry(error.to_string()).or_default() += 1,
+            }
+            if since.elapsed() > ANSWERED {
+                let doing = format!("waiting for 200 at {path}");
+                let seen = format!("404, and {:?}", measured.unexpected);
+                return Err(ApiError::Late { doing, limit: ANSWERED, seen }.into());
+            }
+        }
+        let took = since.elapsed();
+        tracing::debug!(%path, ?took, "the route answers");
+        measured.times.push(took);
+    }
+    Ok(measured)
+}
+
+/// Sends the requests. Istio's gateway publishes an IP address, which needs no resolving.
+fn prober(client: &Client, image: &str) -> Result<Prober, ClusterError> {
+    let resolution = Implementation::built_in().map_err(Box::new)?.address.resolution;
+    Ok(Prober::new(client.clone(), image, true, resolution, owner::UP))
+}
+
+/// Waits until the gateway answers at all: it is routes that are measured, and a new address takes kube-proxy a moment.
+async fn reachable(prober: &Prober, address: SocketAddr) -> Result<(), ClusterError> {
+    let mut pace = tokio::time::interval(POLL);
+    let since = Instant::now();
+    loop {
+        pace.tick().await;
+        match prober.send(Vantage::Outside, &Ask::straight(address, "/").pooled()).await {
+            Ok(answer) if answer.status == Some(404) => return Ok(()),
+            answer if since.elapsed() > PROGRAMMED => {
+                let doing = format!("waiting for 404 from {address}, which has no route yet");
+                return Err(ApiError::Late { doing, limit: PROGRAMMED, seen: format!("{answer:?}") }.into());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn route(class: &str, index: u16, path: &str) -> Result<HttpRoute, ApiError> {
+    let name = format!("{class}-{index}");
+    serde_json::from_value(serde_json::json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "parentRefs": [{"name": class}],
+            "rules": [{
+                "matches": [{"path": {"type": "Exact", "value": path}}],
+                "backendRefs": [{"name": "backend", "port": 8080}],
+            }],
+        },
+    }))
+    .map_err(|error| ApiError::Manifest { name, reason: error.to_string() })
+}
+
+/// Whatever happened, nothing stays.
+async fn remove(client: &Client) -> Result<(), ApiError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let doing = || format!("removing namespace {NAMESPACE}");
+    match api.delete(NAMESPACE, &DeleteParams::default()).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+        Err(source) => return Err(ApiError::Request { doing: doing(), source: Box::new(source) }),
+    }
+    match wait(api, NAMESPACE, |object: Option<&Namespace>| object.is_none(), GONE).await? {
+        true => Ok(()),
+        false => Err(ApiError::Late { doing: doing(), limit: GONE, seen: "it is still there".to_owned() }),
+    }
+}
+
+/// A row per gateway, and the ratio of the medians.
+fn report(all: &[Measured]) -> String {
+    let mut text =
+        format!("{:<20}{:>8}{:>8}{:>8}  answers but 200 and 404\n", "gateway", "p50", "p99", "max");
+    let mut medians = Vec::new();
+    for (class, measured) in CLASSES.iter().zip(all) {
+        let mut times: Vec<f64> = measured.times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+        times.sort_by(f64::total_cmp);
+        let unexpected: Vec<_> =
+            measured.unexpected.iter().map(|(what, count)| format!("{count} × {what}")).collect();
+        let unexpected = if unexpected.is_empty() { "none".to_owned() } else { unexpected.join("; ") };
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| percentile(&times, share));
+        text += &format!("{class:<20}{p50:>5.0} ms{p99:>5.0} ms{max:>5.0} ms  {unexpected}\n");
+        medians.push(p50);
+    }
+    if let [ours, theirs] = medians[..] {
+        text += &format!("ratio {:.2}\n", ours / theirs.max(f64::MIN_POSITIVE));
+    }
+    text
+}
+
+/// The smallest of the sorted values that at least this share of them does not exceed.
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_percentile_is_one_of_the_values() {
+        let sorted: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!([0.5, 0.99, 1.0].map(|share| percentile(&sorted, share)), [50.0, 99.0, 100.0]);
+        assert_eq!(percentile(&[7.0], 0.99), 7.0);
+        assert!(percentile(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn the_report_has_a_row_each_and_the_ratio_on_a_line_of_its_own() {
+        let times = |millis: u64| vec![Duration::from_millis(millis)];
+        let ours = Measured { times: times(30), ..Measured::default() };
+        let theirs = Measured { times: times(120), unexpected: [("503".to_owned(), 2)].into() };
+        insta::assert_snapshot!(report(&[ours, theirs]), @r"
+        gateway                  p50     p99     max  answers but 200 and 404
+        azure-alb-external     30 ms   30 ms   30 ms  none
+        istio                 120 ms  120 ms  120 ms  2 × 503
+        ratio 0.25
+        ");
+    }
+}

@@ -1,0 +1,399 @@
+//! The images of this workspace: static musl programs FROM scratch, tagged with their content.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::archive::{self, Image};
+use super::node::OWN_IMAGES;
+use super::{LoadImage, SupplyError};
+use crate::cache::{Cache, CacheError, Inputs, Key, blocking, hex, io};
+use crate::command::{Tool, on_path};
+use crate::host::HostError;
+use meshproof_model::progress::Progress;
+use meshproof_model::workspace::SOURCES;
+
+/// The phase in which the images are made.
+pub const PHASE: &str = "build the extension's images";
+/// The phase in which those with faults on purpose are made.
+pub const FAULTS_PHASE: &str = "build the extension's images with faults";
+/// What only programs with faults on purpose hold: the environment variable that names one.
+const FAULTS_MARK: &[u8] = b"ALB_FAULT";
+/// What is appended to the names of images with faults.
+pub const FAULTS_SUFFIX: &str = "-faults";
+/// The limit for each image: pulling and starting it should never be what people wait for.
+pub const IMAGE_LIMIT_BYTES: u64 = 25_000_000;
+
+/// A program of the workspace that becomes an image of the same name.
+#[derive(Debug, Clone, Copy)]
+struct Program {
+    package: &'static str,
+    name: &'static str,
+}
+
+const PROGRAMS: [Program; 5] = [
+    Program { package: "alb-controller", name: "alb-controller" },
+    Program { package: "alb-controller-istio-extension", name: "alb-controller-istio-extension" },
+    Program { package: "alb-proxy", name: "alb-proxy" },
+    Program { package: "echo-backend", name: "echo" },
+    Program { package: "load-balancer", name: "load-balancer" },
+];
+
+/// The programs that can be built with faults on purpose (their feature `faults`).
+const WITH_FAULTS: [Program; 3] = [PROGRAMS[0], PROGRAMS[1], PROGRAMS[2]];
+
+/// How programs are built, and what their images are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    /// As they are shipped.
+    Shipped,
+    /// With faults on purpose, for mutants.
+    Faulty,
+}
+
+impl Flavour {
+    fn programs(self) -> &'static [Program] {
+        match self {
+            Self::Shipped => &PROGRAMS,
+            Self::Faulty => &WITH_FAULTS,
+        }
+    }
+
+    fn image(self, program: &Program) -> String {
+        match self {
+            Self::Shipped => program.name.to_owned(),
+            Self::Faulty => format!("{}{FAULTS_SUFFIX}", program.name),
+        }
+    }
+
+    fn features(self) -> Vec<String> {
+        match self {
+            Self::Shipped => Vec::new(),
+            Self::Faulty => {
+                self.programs().iter().map(|program| format!("{}/faults", program.package)).collect()
+            }
+        }
+    }
+
+    /// Whether a program is what its image says: no image that is shipped holds a fault, and none for mutants lacks them.
+    fn check(self, program: &Program, content: &[u8]) -> Result<(), SupplyError> {
+        let marked = content.windows(FAULTS_MARK.len()).any(|window| window == FAULTS_MARK);
+        let what = match (self, marked) {
+            (Self::Shipped, true) => "was built with faults on purpose, and must not be shipped",
+            (Self::Faulty, false) => "was built without its faults on purpose: no mutant could act",
+            _ => return Ok(()),
+        };
+        Err(SupplyError::Unexpected { what: format!("the program {} {what}", program.name) })
+    }
+}
+
+/// Directories below them that no program is made of.
+const NOT_SOURCES: [&str; 5] = ["tests", "benches", "examples", "charts", "target"];
+
+/// The images of an entry, for its readers.
+#[derive(Debug, Serialize, Deserialize)]
+struct Index {
+    /// File name of the archive, and the image's reference.
+    images: Vec<(String, String)>,
+}
+
+/// The workspace's root: the directory above that holds it, else where this program was compiled.
+///
+/// # Errors
+/// There is none.
+pub fn root() -> Result<PathBuf, SupplyError> {
+    meshproof_model::workspace::root().ok_or_else(|| SupplyError::Unexpected {
+        what: "the extension's images are built from this project's workspace, which is neither here nor \
+               where this program was compiled; run it inside the workspace"
+            .to_owned(),
+    })
+}
+
+/// Key of the images of the workspace in `root`.
+///
+/// # Errors
+/// A source cannot be read.
+pub fn key(root: &Path) -> Result<Key, CacheError> {
+    key_of(root, Flavour::Shipped)
+}
+
+fn key_of(root: &Path, flavour: Flavour) -> Result<Key, CacheError> {
+    let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock"), root.join(".cargo/config.toml")];
+    for source in SOURCES {
+        list(&root.join(source), &mut files)?;
+    }
+    files.sort();
+    let kind = match flavour {
+        Flavour::Shipped => "workspace-images",
+        Flavour::Faulty => "workspace-images-with-faults",
+    };
+    let mut inputs = Inputs::new(kind).with("target", target());
+    for file in files {
+        let content = std::fs::read(&file).map_err(io("read", &file))?;
+        let name = file.strip_prefix(root).unwrap_or(&file);
+        inputs = inputs.with(&name.to_string_lossy(), content);
+    }
+    Ok(inputs.key())
+}
+
+fn list(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), CacheError> {
+    for found in std::fs::read_dir(dir).map_err(io("list", dir))? {
+        let found = found.map_err(io("list", dir))?;
+        let kind = found.file_type().map_err(io("list", dir))?;
+        let name = found.file_name();
+        if kind.is_dir() && !NOT_SOURCES.iter().any(|not| name == *not) {
+            list(&found.path(), files)?;
+        } else if kind.is_file() {
+            files.push(found.path());
+        }
+    }
+    Ok(())
+}
+
+/// Builds the images, or takes them from the cache.
+///
+/// # Errors
+/// Rust's musl target cannot be had, the build failed, or an image is too large.
+pub async fn images(
+    cache: &Cache,
+    root: &Path,
+    progress: &dyn Progress,
+) -> Result<Vec<LoadImage>, SupplyError> {
+    made(cache, root, Flavour::Shipped, progress).await
+}
+
+/// The same for the images with faults on purpose, which only mutants use: `alb-proxy-faults` and so on.
+///
+/// # Errors
+/// As [`images`].
+pub async fn faulty_images(
+    cache: &Cache,
+    root: &Path,
+    progress: &dyn Progress,
+) -> Result<Vec<LoadImage>, SupplyError> {
+    made(cache, root, Flavour::Faulty, progress).await
+}
+
+async fn made(
+    cache: &Cache,
+    root: &Path,
+    flavour: Flavour,
+    progress: &dyn Progress,
+) -> Result<Vec<LoadImage>, SupplyError> {
+    let key = key_of(root, flavour)?;
+    let phase = match flavour {
+        Flavour::Shipped => PHASE,
+        Flavour::Faulty => FAULTS_PHASE,
+    };
+    let dir = cache
+        .entry(&key, phase, progress, |out| {
+            let key = &key;
+            async move {
+                // One build at a time uses the directory cargo builds in: the programs taken from it are
+                // those just made.
+                let waiting = || tracing::debug!("another meshproof compiles this workspace");
+                let _lock = cache.lock("cargo-target", waiting).await?;
+                let programs = compile(cache, root, flavour).await?;
+                if key_of(root, flavour)? != *key {
+                    return Err(SupplyError::Unexpected {
+                        what: "the extension's sources changed while they were compiled; run it again"
+                            .to_owned(),
+                    });
+                }
+                blocking(move || package(&programs, &out, flavour)).await
+            }
+        })
+        .await?;
+    let file = dir.join("images.json");
+    let text = std::fs::read(&file).map_err(io("read", &file))?;
+    let index: Index = serde_json::from_slice(&text)
+        .map_err(|error| SupplyError::Unexpected { what: format!("{}: {error}", file.display()) })?;
+    Ok(index
+        .images
+        .into_iter()
+        .map(|(archive, reference)| LoadImage { reference, archive: dir.join(archive) })
+        .collect())
+}
+
+/// Compiles all programs at once; returns the directory they are in.
+async fn compile(cache: &Cache, root: &Path, flavour: Flavour) -> Result<PathBuf, SupplyError> {
+    ensure_target().await?;
+    let target_dir = cache.dir("cargo-target")?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Tool::new("build the extension's programs", cargo)
+        .contained()
+        .args(["build", "--release", "--locked", "--bins", "--target", target()])
+        .args(flavour.programs().iter().flat_map(|program| ["--package", program.package]))
+        .args(flavour.features().iter().flat_map(|feature| ["--features", feature.as_str()]))
+        .env("CARGO_TARGET_DIR", &target_dir)
+        .env("CARGO_TERM_COLOR", "never")
+        .env(format!("CC_{}", target().replace('-', "_")), "gcc")
+        // cargo does not strip the programs of packages that have a profile of their own.
+        .env(
+            format!("CARGO_TARGET_{}_RUSTFLAGS", target().replace('-', "_").to_uppercase()),
+            "-C strip=symbols",
+        )
+        .dir(root)
+        .log(cache.log("workspace-images"))
+        .run()
+        .await?;
+    Ok(target_dir.join(target()).join("release"))
+}
+
+fn package(programs: &Path, out: &Path, flavour: Flavour) -> Result<(), SupplyError> {
+    let mut images = Vec::new();
+    for program in flavour.programs() {
+        let binary = programs.join(program.name);
+        let content = std::fs::read(&binary).map_err(io("read the program", &binary))?;
+        flavour.check(program, &content)?;
+        let name = flavour.image(program);
+        // Tagged with its content: a pod's image changes exactly when the program does.
+        let tag = hex(&Sha256::digest(&content))[..12].to_owned();
+        let reference = format!("{OWN_IMAGES}/{name}:{tag}");
+        let file = format!("{name}.tar");
+        let archive = out.join(&file);
+        archive::write(&[Image::scratch(reference.clone(), program.name, binary)], &archive)
+            .map_err(io("write the image", &archive))?;
+        let size = std::fs::metadata(&archive).map_err(io("measure", &archive))?.len();
+        if size > IMAGE_LIMIT_BYTES {
+            return Err(SupplyError::Unexpected {
+                what: format!("image {reference} has {size} bytes; the limit is {IMAGE_LIMIT_BYTES}"),
+            });
+        }
+        images.push((file, reference));
+    }
+    let file = out.join("images.json");
+    let text = serde_json::to_vec_pretty(&Index { images }).map_err(std::io::Error::from);
+    text.and_then(|text| std::fs::write(&file, text)).map_err(io("write", &file))?;
+    Ok(())
+}
+
+/// Rust's target for static programs of this architecture.
+pub fn target() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "aarch64-unknown-linux-musl",
+        _ => "x86_64-unknown-linux-musl",
+    }
+}
+
+/// Whether Rust can build for [`target`].
+pub async fn has_target() -> bool {
+    let ask = Tool::new("look for Rust's musl target", "rustc").args([
+        "--print",
+        "target-libdir",
+        "--target",
+        target(),
+    ]);
+    ask.run().await.is_ok_and(|dir| Path::new(dir.trim()).is_dir())
+}
+
+async fn ensure_target() -> Result<(), SupplyError> {
+    if has_target().await {
+        return Ok(());
+    }
+    if on_path("rustup").is_none() {
+        return Err(SupplyError::Host(HostError::Missing {
+            missing: format!("Rust's target {}", target()),
+            advice: format!("Install rustup, then run: rustup target add {}", target()),
+        }));
+    }
+    Tool::new("add Rust's musl target", "rustup").args(["target", "add", target()]).run().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workspace() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("Cargo.toml", "");
+        write("Cargo.lock", "");
+        write(".cargo/config.toml", "");
+        write("extension/proxy/src/main.rs", "fn main() {}");
+        write("extension/proxy/tests/all.rs", "1");
+        write("extension/charts/c/Chart.yaml", "1");
+        write("fixtures/echo/src/main.rs", "");
+        write("fixtures/load-balancer/src/main.rs", "");
+        dir
+    }
+
+    #[test]
+    fn a_source_changes_the_key_and_a_test_or_chart_does_not() {
+        let dir = workspace();
+        let before = key(dir.path()).unwrap();
+        std::fs::write(dir.path().join("extension/proxy/tests/all.rs"), "2").unwrap();
+        std::fs::write(dir.path().join("extension/charts/c/Chart.yaml"), "2").unwrap();
+        assert_eq!(key(dir.path()).unwrap(), before);
+        std::fs::write(dir.path().join("extension/proxy/src/main.rs"), "fn main() { }").unwrap();
+        assert_ne!(key(dir.path()).unwrap(), before);
+    }
+
+    #[test]
+    fn each_program_becomes_an_archive_tagged_with_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        for program in PROGRAMS {
+            std::fs::write(dir.path().join(program.name), program.name).unwrap();
+        }
+        let out = tempfile::tempdir().unwrap();
+        package(dir.path(), out.path(), Flavour::Shipped).unwrap();
+        let index: Index =
+            serde_json::from_slice(&std::fs::read(out.path().join("images.json")).unwrap()).unwrap();
+        assert_eq!(index.images.len(), PROGRAMS.len());
+        assert!(out.path().join("echo.tar").is_file());
+        let (_, echo) = index.images.iter().find(|(file, _)| file == "echo.tar").unwrap();
+        let tag = &hex(&Sha256::digest(b"echo"))[..12];
+        assert_eq!(*echo, format!("localhost/meshproof/echo:{tag}"));
+    }
+
+    #[test]
+    fn an_image_over_the_limit_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for program in PROGRAMS {
+            std::fs::write(dir.path().join(program.name), "").unwrap();
+        }
+        let large = std::fs::File::create(dir.path().join("alb-proxy")).unwrap();
+        large.set_len(IMAGE_LIMIT_BYTES).unwrap();
+        let error = package(dir.path(), tempfile::tempdir().unwrap().path(), Flavour::Shipped).unwrap_err();
+        assert!(error.to_string().contains("alb-proxy"), "{error}");
+    }
+
+    #[test]
+    fn no_image_that_is_shipped_holds_a_fault_and_none_for_mutants_lacks_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let fill = |content: &str| {
+            PROGRAMS
+                .iter()
+                .for_each(|program| std::fs::write(dir.path().join(program.name), content).unwrap());
+        };
+        let packaged = |flavour| {
+            let out = tempfile::tempdir().unwrap();
+            let made = package(dir.path(), out.path(), flavour);
+            made.map(|()| out.path().join("alb-proxy-faults.tar").is_file())
+                .map_err(|error| error.to_string())
+        };
+        fill("..ALB_FAULT..");
+        assert!(packaged(Flavour::Shipped).unwrap_err().contains("must not be shipped"));
+        assert_eq!(packaged(Flavour::Faulty), Ok(true));
+        fill("......");
+        assert_eq!(packaged(Flavour::Shipped), Ok(false));
+        assert!(packaged(Flavour::Faulty).unwrap_err().contains("without its faults"));
+    }
+
+    #[test]
+    fn images_with_faults_are_built_by_a_feature_that_the_others_do_not_have() {
+        assert!(Flavour::Shipped.features().is_empty());
+        assert_eq!(
+            Flavour::Faulty.features(),
+            ["alb-controller/faults", "alb-controller-istio-extension/faults", "alb-proxy/faults"]
+        );
+        let dir = workspace();
+        assert_ne!(key(dir.path()).unwrap(), key_of(dir.path(), Flavour::Faulty).unwrap());
+    }
+}

@@ -1,0 +1,303 @@
+//! From the text of an implementation's file to the model, strict like the scenarios.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::expectation::{expectation, known, reason};
+use super::{
+    Address, Certificate, Identity, Implementation, LogFormat, Proxies, Release, Resolution, Waived,
+    leader_election,
+};
+use crate::requirement::Catalogue;
+use crate::scenario::kinds::Kind;
+use crate::scenario::node::{Data, Fields, Key, Node, Problem, Source, Span};
+use crate::scenario::{parse, placeholder};
+use crate::workspace;
+
+/// Reads the text of a file.
+pub(super) fn read(file: &Path) -> Result<String, Problem> {
+    std::fs::read_to_string(file).map_err(|error| {
+        let source = Arc::new(Source { path: file.to_owned(), text: String::new() });
+        Span { source, start: 0, length: 0 }.problem(format!("cannot be read: {error}"))
+    })
+}
+
+/// Reads an implementation from the text of `file`. Requirements are looked up if there is a catalogue.
+pub(super) fn implementation(
+    file: &Path,
+    text: String,
+    catalogue: Option<&Catalogue>,
+) -> Result<Implementation, Problem> {
+    let node = parse::document(&Arc::new(Source { path: file.to_owned(), text }))?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let mut fields = node.fields()?;
+    let mut labels = keys(fields.take("waived").and_then(|node| node.get("steps")));
+    labels.extend(keys(fields.take("expectations")));
+    let implementation = Implementation {
+        labels,
+        name: name(fields.need("name")?)?,
+        version: optional_text(&mut fields, "version")?,
+        gateway_class: text_of(&mut fields, "gateway-class")?,
+        controller: text_of(&mut fields, "controller")?,
+        releases: list(&mut fields, "releases", |node| release(node, folder))?,
+        namespaces: list(&mut fields, "namespaces", |node| node.text().map(str::to_owned))?,
+        address: address(fields.need("address")?)?,
+        proxies: proxies(fields.need("proxies")?)?,
+        identity: identity(fields.need("identity")?)?,
+        leader_election: leader_election::all(&mut fields)?,
+        messages: fields.take("messages").map_or(Ok(BTreeMap::new()), messages)?,
+        waived: fields.take("waived").map_or(Ok(Waived::default()), |node| waived(node, catalogue))?,
+        expectations: map(fields.take("expectations"), |_, node| expectation(node, catalogue))?,
+    };
+    fields.finish()?;
+    Ok(implementation)
+}
+
+/// A name that can stand in the path of a snapshot.
+fn name(node: &Node) -> Result<String, Problem> {
+    let name = node.text()?;
+    match is_plain(name) {
+        true => Ok(name.to_owned()),
+        false => Err(node.problem(format!("`{name}` is no name")).help("lower-case letters, digits and -")),
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+fn text_of(fields: &mut Fields<'_>, name: &str) -> Result<String, Problem> {
+    Ok(fields.need(name)?.text()?.to_owned())
+}
+
+fn optional_text(fields: &mut Fields<'_>, name: &str) -> Result<Option<String>, Problem> {
+    Ok(fields.take(name).map(Node::text).transpose()?.map(str::to_owned))
+}
+
+pub(super) fn list<T>(
+    fields: &mut Fields<'_>,
+    name: &str,
+    each: impl Fn(&Node) -> Result<T, Problem>,
+) -> Result<Vec<T>, Problem> {
+    fields.take(name).map_or(Ok(Vec::new()), |node| node.list()?.iter().map(each).collect())
+}
+
+/// Reads a mapping with keys of its own.
+fn map<T>(
+    node: Option<&Node>,
+    each: impl Fn(&Key, &Node) -> Result<T, Problem>,
+) -> Result<BTreeMap<String, T>, Problem> {
+    let Some(node) = node else { return Ok(BTreeMap::new()) };
+    match &node.data {
+        Data::Map(entries) => {
+            entries.iter().map(|(key, node)| Ok((key.name.clone(), each(key, node)?))).collect()
+        }
+        _ => Err(node.problem(format!("expected a mapping, found {}", node.what()))),
+    }
+}
+
+/// The keys of a mapping; none of anything else, which is told where it is read.
+fn keys(node: Option<&Node>) -> Vec<Key> {
+    match node.map(|node| &node.data) {
+        Some(Data::Map(entries)) => entries.iter().map(|(key, _)| key.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn release(node: &Node, folder: &Path) -> Result<Release, Problem> {
+    let mut fields = node.fields()?;
+    let namespace = text_of(&mut fields, "namespace")?;
+    let deployments =
+        list(&mut fields, "deployments", |node| Ok((namespace.clone(), node.text()?.to_owned())))?;
+    let values = match fields.take("values") {
+        Some(node) => {
+            node.fields()?;
+            only(node, &is_image, "images.<name>, images.<name>.repository, images.<name>.tag")?;
+            node.value()
+        }
+        None => Value::Object(serde_json::Map::new()),
+    };
+    let release = Release {
+        name: text_of(&mut fields, "name")?,
+        chart: chart(fields.need("chart")?, folder)?,
+        version: text_of(&mut fields, "version")?,
+        in_mesh: fields.take("in-mesh").map_or(Ok(false), Node::bool)?,
+        namespace,
+        values,
+        deployments,
+    };
+    fields.finish()?;
+    Ok(release)
+}
+
+/// A chart: a directory seen from the file if it begins with a dot, else whatever helm takes.
+fn chart(node: &Node, folder: &Path) -> Result<String, Problem> {
+    let chart = node.text()?;
+    if !chart.starts_with('.') {
+        return Ok(chart.to_owned());
+    }
+    let directory: PathBuf = folder.join(chart);
+    // Where the folder itself is gone (an installed program's built-in file) nothing can be said.
+    if folder.is_dir() && !directory.join("Chart.yaml").is_file() {
+        return Err(node.problem(format!("there is no chart in {}", directory.display())));
+    }
+    Ok(directory.canonicalize().unwrap_or(directory).display().to_string())
+}
+
+/// Whether a placeholder names an image of this workspace, or a part of its reference.
+fn is_image(name: &str) -> bool {
+    let Some(name) = name.strip_prefix("images.") else { return false };
+    let name = name.strip_suffix(".repository").or_else(|| name.strip_suffix(".tag")).unwrap_or(name);
+    workspace::IMAGES.contains(&name)
+}
+
+/// Stands for the trust domain of the mesh that is there.
+pub(super) const TRUST_DOMAIN: &str = "${mesh.trust-domain}";
+
+fn is_about_gateway(name: &str) -> bool {
+    matches!(name, "gateway.namespace" | "gateway.name")
+}
+
+/// Complains about placeholders that will have no value.
+fn only(node: &Node, known: &dyn Fn(&str) -> bool, help: &str) -> Result<(), Problem> {
+    placeholder::fill(node, &|name| known(name).then(String::new))
+        .map(drop)
+        .map_err(|problem| problem.help(format!("known: {help}")))
+}
+
+/// A text that may hold `${gateway.namespace}` and `${gateway.name}`.
+fn gateway_text(fields: &mut Fields<'_>, name: &str) -> Result<String, Problem> {
+    let node = fields.need(name)?;
+    only(node, &is_about_gateway, "gateway.namespace, gateway.name")?;
+    Ok(node.text()?.to_owned())
+}
+
+fn address(node: &Node) -> Result<Address, Problem> {
+    let mut fields = node.fields()?;
+    let kind = fields.need("type")?;
+    if !matches!(kind.text()?, "Hostname" | "IPAddress") {
+        let problem = kind.problem(format!("`{}` is no type of address", kind.text()?));
+        return Err(problem.help("Hostname or IPAddress"));
+    }
+    let address = Address {
+        kind: kind.text()?.to_owned(),
+        value: text_of(&mut fields, "value")?,
+        resolution: resolution(fields.need("resolve")?)?,
+    };
+    fields.finish()?;
+    Ok(address)
+}
+
+fn resolution(node: &Node) -> Result<Resolution, Problem> {
+    let help = "itself, cluster-service, or {zone: …, namespace: …}";
+    match &node.data {
+        Data::Text(text) => match text.as_str() {
+            "itself" => Ok(Resolution::Itself),
+            "cluster-service" => Ok(Resolution::ClusterService),
+            other => Err(node.problem(format!("an address cannot be resolved by `{other}`")).help(help)),
+        },
+        _ => {
+            let mut fields = node.fields().map_err(|problem| problem.help(help))?;
+            let resolution = Resolution::Zone {
+                zone: zone(fields.need("zone")?)?,
+                namespace: text_of(&mut fields, "namespace")?,
+            };
+            fields.finish()?;
+            Ok(resolution)
+        }
+    }
+}
+
+/// Names are compared with it and DNS is configured with it, so it is written one way only.
+fn zone(node: &Node) -> Result<String, Problem> {
+    let zone = node.text()?;
+    match zone.split('.').all(is_plain) {
+        true => Ok(zone.to_owned()),
+        false => Err(node
+            .problem(format!("`{zone}` is no DNS zone"))
+            .help("labels of lower-case letters, digits and `-`, joined by dots: alb.internal")),
+    }
+}
+
+fn proxies(node: &Node) -> Result<Proxies, Problem> {
+    let mut fields = node.fields()?;
+    let log = fields.need("access-log")?;
+    let proxies = Proxies {
+        namespace: gateway_text(&mut fields, "namespace")?,
+        selector: gateway_text(&mut fields, "selector")?,
+        access_log: match log.text()? {
+            "alb" => Some(LogFormat::Alb),
+            "istio" => Some(LogFormat::Istio),
+            "none" => None,
+            other => {
+                let problem = log.problem(format!("`{other}` is no access log that can be read"));
+                return Err(problem.help("alb, istio or none"));
+            }
+        },
+    };
+    fields.finish()?;
+    Ok(proxies)
+}
+
+fn identity(node: &Node) -> Result<Identity, Problem> {
+    let mut fields = node.fields()?;
+    let place = node.get("spiffe").unwrap_or(node);
+    let text = fields.need("spiffe")?;
+    let known = |name: &str| is_about_gateway(name) || TRUST_DOMAIN == format!("${{{name}}}");
+    only(text, &known, "mesh.trust-domain, gateway.namespace, gateway.name")?;
+    let spiffe = text.text()?.to_owned();
+    if !spiffe.starts_with("spiffe://") {
+        return Err(place
+            .problem(format!("`{spiffe}` is no SPIFFE id"))
+            .help("spiffe://<domain>/ns/<ns>/sa/<sa>"));
+    }
+    let certificate = certificate(fields.need("certificate")?)?;
+    fields.finish()?;
+    Ok(Identity { spiffe, trust_domain: super::TRUST_DOMAIN.to_owned(), certificate })
+}
+
+fn certificate(node: &Node) -> Result<Certificate, Problem> {
+    let help = "envoy, or {secret: <namespace>/<name>}";
+    if matches!(&node.data, Data::Text(text) if text == "envoy") {
+        return Ok(Certificate::Envoy);
+    }
+    let mut fields = node.fields().map_err(|problem| problem.help(help))?;
+    let secret = fields.need("secret")?;
+    let (namespace, name) =
+        secret.text()?.split_once('/').ok_or_else(|| secret.problem("expected <namespace>/<name>"))?;
+    let certificate = Certificate::Secret { namespace: namespace.to_owned(), name: name.to_owned() };
+    fields.finish()?;
+    Ok(certificate)
+}
+
+/// Messages by object and condition, as `gateway.Accepted`.
+fn messages(node: &Node) -> Result<BTreeMap<String, String>, Problem> {
+    let mut fields = node.fields()?;
+    let mut all = BTreeMap::new();
+    for object in ["gateway", "listener", "httproute"] {
+        for (condition, message) in map(fields.take(object), |_, node| node.text().map(str::to_owned))? {
+            all.insert(format!("{object}.{condition}"), message);
+        }
+    }
+    fields.finish()?;
+    Ok(all)
+}
+
+fn waived(node: &Node, catalogue: Option<&Catalogue>) -> Result<Waived, Problem> {
+    let mut fields = node.fields()?;
+    let waived = Waived {
+        requirements: map(fields.take("requirements"), |key, node| {
+            known(key, catalogue).and_then(|()| reason(node))
+        })?,
+        steps: map(fields.take("steps"), |_, node| reason(node))?,
+        kinds: map(fields.take("kinds"), |key, node| match Kind::by_word(&key.name) {
+            None => Err(key.span.problem(format!("unknown kind `{}`", key.name))),
+            Some(_) => reason(node),
+        })?,
+    };
+    fields.finish()?;
+    Ok(waived)
+}

@@ -1,0 +1,174 @@
+//! The catalogue: what the document promises, as data (`scenarios/requirements.yaml`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::yaml;
+
+/// The catalogue as it was when this program was built.
+const TEXT: &str = include_str!("../../../scenarios/requirements.yaml");
+
+/// How a requirement can be treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Provable on kind.
+    K,
+    /// An erratum: the literal text cannot hold.
+    E,
+    /// Unspecified: measured, never failed on.
+    U,
+    /// Azure only: waived.
+    A,
+}
+
+/// One testable promise of the document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requirement {
+    /// Stable id, e.g. `R43`.
+    pub id: String,
+    /// How it can be treated.
+    pub kind: Kind,
+    /// Lines of the document.
+    pub lines: String,
+    /// What is promised, in our words.
+    pub text: String,
+    /// Why it is not proved here at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<String>,
+    /// It says that no request fails: claims that forgive some prove nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unbroken: bool,
+    /// Why it is only measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<String>,
+}
+
+impl Requirement {
+    /// Why nothing has to prove it: it is waived, or only measured.
+    pub fn reason(&self) -> Option<&str> {
+        self.waived.as_deref().or(self.measured.as_deref())
+    }
+}
+
+/// A place where the document's literal text cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erratum {
+    /// Stable id, e.g. `E1`.
+    pub id: String,
+    /// What is wrong, in our words.
+    pub problem: String,
+    /// What a literal run shows.
+    pub literal: String,
+    /// The smallest change to the text that makes it hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<String>,
+}
+
+/// Name and edition of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// Short name.
+    pub name: String,
+    /// Date of the edition.
+    pub edition: String,
+}
+
+impl std::fmt::Display for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.name, self.edition)
+    }
+}
+
+/// Every requirement and erratum of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    /// The document.
+    pub document: Document,
+    /// Its promises, in its order.
+    pub requirements: Vec<Requirement>,
+    /// Its errata.
+    pub errata: Vec<Erratum>,
+}
+
+/// The catalogue is not well formed.
+#[derive(Debug, thiserror::Error)]
+#[error("requirements.yaml: {0}")]
+pub struct CatalogueError(String);
+
+impl Catalogue {
+    /// The catalogue built into this program.
+    ///
+    /// # Errors
+    /// When the file was not well formed at build time; a test guards against that.
+    pub fn built_in() -> Result<Self, CatalogueError> {
+        Self::parse(TEXT)
+    }
+
+    /// Reads a catalogue.
+    ///
+    /// # Errors
+    /// Not YAML of this shape, an id twice, or a reason not to prove something where none belongs.
+    pub fn parse(text: &str) -> Result<Self, CatalogueError> {
+        let mut documents =
+            yaml::documents::<Self>(text).map_err(|error| CatalogueError(error.to_string()))?;
+        let catalogue = documents.pop().ok_or_else(|| CatalogueError("it is empty".into()))?;
+        let ids = catalogue.requirements.iter().map(|r| &r.id).chain(catalogue.errata.iter().map(|e| &e.id));
+        let mut seen = std::collections::BTreeSet::new();
+        if let Some(twice) = ids.clone().find(|id| !seen.insert(*id)) {
+            return Err(CatalogueError(format!("{twice} is there twice")));
+        }
+        for r in &catalogue.requirements {
+            if (r.kind == Kind::A) != r.waived.is_some() {
+                return Err(CatalogueError(format!("{}: kind A and `waived` go together", r.id)));
+            }
+            if (r.kind == Kind::U) != r.measured.is_some() {
+                return Err(CatalogueError(format!("{}: kind U and `measured` go together", r.id)));
+            }
+        }
+        Ok(catalogue)
+    }
+
+    /// A requirement by id.
+    pub fn requirement(&self, id: &str) -> Option<&Requirement> {
+        self.requirements.iter().find(|r| r.id == id)
+    }
+
+    /// An erratum by id.
+    pub fn erratum(&self, id: &str) -> Option<&Erratum> {
+        self.errata.iter().find(|e| e.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_catalogue_is_complete() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let ids: Vec<_> = catalogue.requirements.iter().map(|r| r.id.clone()).collect();
+        assert_eq!(ids, (1..=48).map(|n| format!("R{n}")).collect::<Vec<_>>());
+        let errata: Vec<_> = catalogue.errata.iter().map(|e| e.id.as_str()).collect();
+        assert_eq!(errata, ["E1", "E2", "E3", "E4", "E5", "E6", "E9", "E10"]);
+    }
+
+    #[test]
+    fn an_id_given_twice_is_refused() {
+        let text = "document: {name: d, edition: e}\nrequirements:\n- {id: R1, kind: K, lines: L1, text: t}\n\
+                    - {id: R1, kind: K, lines: L2, text: t}\nerrata: []\n";
+        assert!(Catalogue::parse(text).unwrap_err().to_string().contains("R1 is there twice"));
+    }
+
+    #[test]
+    fn a_reason_not_to_prove_something_needs_the_right_kind() {
+        for fields in ["kind: K, waived: because", "kind: K, measured: because", "kind: A", "kind: U"] {
+            let text = format!(
+                "document: {{name: d, edition: e}}\nrequirements:\n- {{id: R1, lines: L1, text: t, {fields}}}\nerrata: []\n"
+            );
+            assert!(Catalogue::parse(&text).unwrap_err().to_string().contains("R1"), "{fields}");
+        }
+    }
+}

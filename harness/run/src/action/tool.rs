@@ -1,0 +1,175 @@
+//! `kubectl: get gateway gateway-01 -n test-infra` and `helm: list -A`: a command of the document, literally. With `fails:
+//! NotFound` it must fail, and say so: this is how an erratum's literal text is shown not to hold. With `says: alb-controller`
+//! that is part of what it prints. `${charts.<release>}` stands for a chart of the implementation.
+
+mod reads;
+
+use std::collections::BTreeMap;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::json;
+
+use super::made;
+use crate::context::{Context, Trouble};
+use crate::ports::{Tool, ToolOutput};
+use crate::word::{Definition, Scope, Word};
+use meshproof_model::event::Observed;
+use meshproof_model::scenario::node::{Data, Fields, Node, Problem};
+use meshproof_model::scenario::placeholder::fill_text;
+use meshproof_model::scenario::{limits, stated};
+
+/// kubectl.
+pub const KUBECTL: Definition =
+    Definition::action("kubectl", limits::ACTION, |subject, fields, _: &Scope<'_>| {
+        parse(Tool::Kubectl, subject, fields)
+    });
+/// helm.
+pub const HELM: Definition = Definition::action("helm", limits::ACTION, |subject, fields, _: &Scope<'_>| {
+    parse(Tool::Helm, subject, fields)
+});
+
+#[derive(Debug)]
+struct Command {
+    tool: Tool,
+    args: Vec<String>,
+    fails: Option<String>,
+    says: Option<String>,
+}
+
+fn parse(tool: Tool, subject: &Node, fields: &mut Fields<'_>) -> Result<Box<dyn Word>, Problem> {
+    let args: Vec<String> = match &subject.data {
+        Data::List(list) => {
+            list.iter().map(|node| node.text().map(str::to_owned)).collect::<Result<_, _>>()?
+        }
+        _ => subject.text()?.split_whitespace().map(str::to_owned).collect(),
+    };
+    if args.is_empty() {
+        return Err(subject.problem("no arguments"));
+    }
+    if let Some(flag) = reads::leads_elsewhere(&args) {
+        let problem = subject.problem(format!("`{flag}` leads to another cluster than that of the run"));
+        return Err(problem.help("leave it out: the tools know the run's cluster"));
+    }
+    let fails = fields.take("fails").map(stated::text).transpose()?.map(str::to_owned);
+    let says = fields.take("says").map(stated::text).transpose()?.map(str::to_owned);
+    if fails.is_some() && says.is_some() {
+        let problem = subject.problem("what fails says only why");
+        return Err(problem.help("leave `says` out"));
+    }
+    Ok(Box::new(Command { tool, args, fails, says }))
+}
+
+impl Command {
+    /// The arguments with values for placeholders; what is told of the command has none of them, for it is the same on every
+    /// machine.
+    fn args(&self, values: &BTreeMap<String, String>) -> Result<Vec<String>, String> {
+        let value = |name: &str| values.get(name).cloned();
+        self.args.iter().map(|arg| fill_text(arg, &value)).collect()
+    }
+
+    /// Whether it changes nothing, whatever comes of it.
+    fn only_reads(&self) -> bool {
+        reads::only_reads(self.tool, &self.args)
+    }
+
+    fn is_as_wanted(&self, output: &ToolOutput) -> bool {
+        match (&self.fails, &self.says) {
+            (Some(why), _) => output.code != 0 && output.stderr.contains(why.as_str()),
+            (None, Some(says)) => output.code == 0 && output.stdout.contains(says.as_str()),
+            (None, None) => output.code == 0,
+        }
+    }
+
+    fn line(&self) -> String {
+        let tool = match self.tool {
+            Tool::Kubectl => "kubectl",
+            Tool::Helm => "helm",
+        };
+        format!("{tool} {}", self.args.join(" "))
+    }
+}
+
+impl Word for Command {
+    fn name(&self) -> String {
+        match &self.fails {
+            Some(why) => format!("{} (must fail: {why})", self.line()),
+            None => self.line(),
+        }
+    }
+
+    /// What literal commands change is not known beforehand.
+    fn needs_own_cluster(&self) -> bool {
+        !self.only_reads()
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            let args = self.args(&context.outside.placeholders).map_err(|name| {
+                let doing = format!("filling in {}", self.line());
+                Trouble::error(
+                    doing,
+                    "a value for each placeholder",
+                    format!("there is none for ${{{name}}}"),
+                )
+            })?;
+            let output = context.outside.tools.run(self.tool, &args).await?;
+            if !self.only_reads() {
+                made::note(context, &output.stdout).await?;
+            }
+            let last = |text: &str| text.trim_end().rsplit('\n').next().unwrap_or_default().to_owned();
+            let seen = match output.code {
+                0 => last(&output.stdout),
+                code => format!("exit code {code}: {}", last(&output.stderr)),
+            };
+            if !self.is_as_wanted(&output) {
+                let expected = match (&self.fails, &self.says) {
+                    (None, None) => "exit code 0".to_owned(),
+                    (None, Some(says)) => format!("exit code 0, and to read `{says}`"),
+                    (Some(why), _) => format!("a failure that says `{why}`"),
+                };
+                return Err(Trouble::failed(format!("running {}", self.line()), expected, seen));
+            }
+            let detail = json!({"command": self.line(), "exit_code": output.code, "last_line": seen});
+            Ok(Observed { summary: seen, detail, ..Observed::default() })
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn command(fails: Option<&str>, says: Option<&str>) -> Command {
+        let args = vec!["lint".to_owned(), "${charts.c}/x".to_owned()];
+        Command { tool: Tool::Helm, args, fails: fails.map(Into::into), says: says.map(Into::into) }
+    }
+
+    fn output(code: i32, stdout: &str, stderr: &str) -> ToolOutput {
+        ToolOutput { code, stdout: stdout.into(), stderr: stderr.into(), took: Duration::ZERO }
+    }
+
+    #[test]
+    fn what_is_printed_can_be_asked_for() {
+        let right = output(0, "a\nb\n", "");
+        assert!(command(None, None).is_as_wanted(&right));
+        assert!(command(None, Some("b")).is_as_wanted(&right));
+        assert!(!command(None, Some("c")).is_as_wanted(&right));
+        let wrong = output(1, "b\n", "NotFound");
+        assert!(!command(None, Some("b")).is_as_wanted(&wrong));
+        assert!(command(Some("NotFound"), None).is_as_wanted(&wrong));
+        assert!(!command(Some("Forbidden"), None).is_as_wanted(&wrong));
+        assert!(!command(Some("NotFound"), None).is_as_wanted(&output(0, "", "NotFound")));
+    }
+
+    #[test]
+    fn what_is_told_names_no_path_of_this_machine() {
+        let values = BTreeMap::from([("charts.c".to_owned(), "/charts/c".to_owned())]);
+        assert_eq!(command(None, None).args(&values).unwrap(), ["lint", "/charts/c/x"]);
+        assert_eq!(command(None, None).args(&BTreeMap::new()), Err("charts.c".to_owned()));
+        assert_eq!(command(None, None).line(), "helm lint ${charts.c}/x");
+    }
+}

@@ -1,0 +1,139 @@
+//! `traffic: {gateway: gateway-01, path: /}` with `rate: 200` and `wants: {status: 200}`: constant requests from now on, until
+//! `unbroken: traffic` says how they fared. `connections:` says whether clients keep theirs (`pooled`), make a new one for each
+//! request (`fresh`), or half of them each (`mixed`, the default). The step ends with the first answer as wanted.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::json;
+use tokio::time::timeout_at;
+
+use crate::claim::target::Target;
+use crate::context::traffic::{Traffic, Wanted};
+use crate::context::{Context, Trouble};
+use crate::probe::Ask;
+use crate::word::{Definition, Scope, Word};
+use meshproof_model::event::Observed;
+use meshproof_model::scenario::node::{Fields, Node, Problem};
+use meshproof_model::scenario::{limits, stated};
+
+/// The word.
+pub const WORD: Definition = Definition::action("traffic", limits::ACTION, parse);
+
+/// Requests each second, if the step gives no rate.
+const RATE: u32 = 200;
+
+#[derive(Debug)]
+struct Start {
+    target: Target,
+    rate: u32,
+    wanted: Wanted,
+    connections: Connections,
+}
+
+/// What becomes of a client's connection.
+#[derive(Debug, Clone, Copy)]
+enum Connections {
+    Pooled,
+    Fresh,
+    Mixed,
+}
+
+impl Connections {
+    /// What to ask in turn.
+    fn asks(self, fresh: Ask) -> Vec<Ask> {
+        match self {
+            Self::Pooled => vec![fresh.pooled()],
+            Self::Fresh => vec![fresh],
+            Self::Mixed => vec![fresh.clone().pooled(), fresh],
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Pooled => "over connections that are kept",
+            Self::Fresh => "each over a connection of its own",
+            Self::Mixed => "every other one over a connection of its own",
+        }
+    }
+}
+
+fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let mut request = subject.fields()?;
+    let target = Target::parse(&mut request, scope)?;
+    request.finish()?;
+    let rate = match fields.take("rate") {
+        None => RATE,
+        Some(node) => match node.number()? {
+            rate @ 1..=1000 => rate,
+            other => return Err(node.problem(format!("{other} requests each second")).help("1 to 1000")),
+        },
+    };
+    let mut wants = fields.need("wants")?.fields()?;
+    let status = wants.need("status")?.number()?;
+    let backend = wants.take("backend").map(stated::text).transpose()?.map(str::to_owned);
+    wants.finish()?;
+    let connections = match fields.take("connections") {
+        None => Connections::Mixed,
+        Some(node) => match node.text()? {
+            "pooled" => Connections::Pooled,
+            "fresh" => Connections::Fresh,
+            "mixed" => Connections::Mixed,
+            other => {
+                let problem = node.problem(format!("unknown connections `{other}`"));
+                return Err(problem.help("pooled, fresh or mixed"));
+            }
+        },
+    };
+    Ok(Box::new(Start { target, rate, wanted: Wanted { status, backend }, connections }))
+}
+
+impl Word for Start {
+    fn name(&self) -> String {
+        let (target, from) = (self.target.in_words(), self.target.from);
+        let (rate, wanted) = (self.rate, &self.wanted);
+        let connections = self.connections.in_words();
+        format!("constant traffic to {target} from {from}, {rate}/s, {connections}, wants {wanted}")
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        async move {
+            if context.traffic.is_some() {
+                let trouble = Trouble::error("starting constant traffic", "none", "there is some already");
+                return Err(trouble.next("end it with `unbroken: traffic` first"));
+            }
+            let fqdn = self.target.fqdn(context).await?;
+            let ask = self.target.ask(context, &fqdn).await?;
+            let asks = self.connections.asks(ask);
+            let requests = context.outside.requests.clone();
+            let (from, rate, wanted) = (self.target.from, self.rate, self.wanted.clone());
+            let target = (self.target.gateway.clone(), self.target.path.clone());
+            let traffic = Traffic::start(requests, target, from, asks, rate, wanted);
+            if timeout_at(context.deadline(), traffic.flows()).await.is_err() {
+                let seen = traffic.stop().await?.summary();
+                let expected = format!("an answer {}, to begin with", self.wanted);
+                return Err(Trouble::failed("starting constant traffic", expected, seen));
+            }
+            *context.traffic = Some(traffic);
+            let detail = json!({"rate": self.rate, "wants": self.wanted.to_string()});
+            Ok(Observed { summary: "traffic began".into(), detail, ..Observed::default() })
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Connection;
+
+    #[test]
+    fn mixed_traffic_is_half_clients_that_keep_their_connection_and_half_that_do_not() {
+        let ask = Ask::get("http://fe.example/");
+        let kinds = |connections: Connections| -> Vec<_> {
+            connections.asks(ask.clone()).iter().map(|ask| ask.connection).collect()
+        };
+        assert_eq!(kinds(Connections::Pooled), [Connection::Pooled]);
+        assert_eq!(kinds(Connections::Fresh), [Connection::Fresh]);
+        assert_eq!(kinds(Connections::Mixed), [Connection::Pooled, Connection::Fresh]);
+    }
+}

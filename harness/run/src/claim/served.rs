@@ -1,0 +1,162 @@
+//! `served: {gateway: gateway-01, path: /}` with `becomes: {status: 200, backend: backend-v1}`, right after a claim about a status:
+//! what is said to be programmed is served from the first request on. Nothing is tried twice; the first answers, each over a
+//! connection of its own, so that every replica of the data plane has its turn, are all as wanted. The time from the start of
+//! the step to the first answer is measured.
+//!
+//! `never: {status: 404}` in the place of `becomes` is for what may be answered in several ways, but not in this one: whether or
+//! not there is a backend by now, the route is known.
+//!
+//! `new-address: true` is for an address or a port that has just been made: the nodes learn of it when they learn of it, which is
+//! no gateway's doing. Until then a connection is refused; the first request that is not counts as the first.
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+use serde_json::json;
+use tokio::time::interval;
+
+use super::never::Never;
+use super::request::Wanted;
+use super::tally::Tally;
+use super::target::Target;
+use crate::context::{Context, Trouble, millis};
+use crate::probe::{Answer, Ask, FailureKind};
+use crate::word::{Definition, Scope, Staying, Word};
+use meshproof_model::event::Observed;
+use meshproof_model::scenario::limits::{LED_WITHIN, PACE, WIDTH};
+use meshproof_model::scenario::node::{Fields, Node, Problem};
+
+/// The word.
+pub const WORD: Definition = Definition::claim("served", Staying::No, parse);
+
+/// Requests over connections of their own: with two replicas behind a load balancer one is left out in one run of 500,000, with
+/// three in one of 1,000.
+const FIRST: usize = 20;
+
+#[derive(Debug)]
+struct Served {
+    target: Target,
+    wants: Wants,
+    /// Its address or port has just been made.
+    new_address: bool,
+}
+
+/// What the answers have to be.
+#[derive(Debug)]
+enum Wants {
+    /// All of them this.
+    Becomes(Wanted),
+    /// None of them this.
+    Never(Never),
+}
+
+impl Wants {
+    fn parse(subject: &Node, fields: &mut Fields<'_>) -> Result<Self, Problem> {
+        match (fields.take("becomes"), fields.take("never")) {
+            (Some(becomes), None) => {
+                let wanted = Wanted::parse(becomes)?;
+                match wanted.reason.is_some() {
+                    true => {
+                        Err(becomes.problem("a reason is found in a log, later").help("leave it out here"))
+                    }
+                    false => Ok(Self::Becomes(wanted)),
+                }
+            }
+            (None, Some(never)) => Ok(Self::Never(Never::parse(never)?)),
+            (Some(_), Some(never)) => {
+                Err(never.problem("both `becomes` and `never`").help("make two steps of it"))
+            }
+            (None, None) => Err(subject.problem("served as what?").help("add `becomes: {status: 200}`, say")),
+        }
+    }
+
+    /// Why this answer is not as wanted. None at all is as wanted by nobody.
+    fn against(&self, ask: &Ask, answer: &Answer) -> Option<String> {
+        let seen = || format!("the answer is {}", answer.summary());
+        match self {
+            Self::Becomes(wanted) => wanted.differs_for(ask, answer),
+            Self::Never(never) => (answer.complete().is_none() || never.is(answer)).then(seen),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Self::Becomes(wanted) => wanted.in_words(),
+            Self::Never(never) => format!("anything but {never}"),
+        }
+    }
+}
+
+fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let mut request = subject.fields()?;
+    let target = Target::parse(&mut request, scope)?;
+    request.finish()?;
+    let wants = Wants::parse(subject, fields)?;
+    let new_address = fields.take("new-address").map_or(Ok(false), Node::bool)?;
+    Ok(Box::new(Served { target, wants, new_address }))
+}
+
+impl Served {
+    async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
+        let fqdn = self.target.fqdn(context).await?;
+        let ask = &self.target.ask(context, &fqdn).await?;
+        let asked_ms = context.elapsed_ms();
+        let (requests, from, mut tally) = (&context.outside.requests, self.target.from, Tally::default());
+        let mut pace = interval(PACE);
+        let mut refused: usize = 0;
+        let first = loop {
+            pace.tick().await;
+            let answer = requests.send(from, ask).await?;
+            let unled = answer.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Refused);
+            if !(self.new_address && unled && context.elapsed_ms() < millis(LED_WITHIN)) {
+                break answer;
+            }
+            refused += 1;
+        };
+        let gap_ms = context.elapsed_ms();
+        let others = stream::iter((1..FIRST).map(|_| requests.send(from, ask))).buffered(WIDTH);
+        let mut answers = stream::once(async { Ok(first) }).chain(others).boxed();
+        let mut against = None;
+        let mut number = 0;
+        while let Some(answer) = answers.next().await {
+            let answer = answer?;
+            number += 1;
+            tally.count(&answer);
+            if let (Some(because), None) = (self.wants.against(ask, &answer), &against) {
+                against = Some(format!("request {number} after it was said to be programmed: {because}"));
+            }
+        }
+        drop(answers);
+        let detail = json!({"requests": number, "measured": {"asked_ms": asked_ms, "gap_ms": gap_ms, "refused_before": refused}});
+        let groups = tally.groups();
+        let summary = format!("{number} × {}, from the first on", self.wants.in_words());
+        // Which of several answers it is may be another in each run.
+        let settled = if matches!(self.wants, Wants::Becomes(_)) { groups.clone() } else { Vec::new() };
+        let observed = Observed { summary, detail, answers: groups, settled, ..Observed::default() };
+        match against {
+            None => Ok(Observed { became_ms: Some(gap_ms), ..observed }),
+            Some(seen) => {
+                let expected = format!("{} from the first request on", self.wants.in_words());
+                let mut trouble = Trouble::failed(self.name(), expected, seen.clone());
+                if let Wants::Becomes(wanted) = &self.wants {
+                    trouble.expected_status = Some(wanted.status);
+                }
+                trouble.observed = Observed { summary: seen, ..observed };
+                Err(trouble)
+            }
+        }
+    }
+}
+
+impl Word for Served {
+    fn name(&self) -> String {
+        format!("{} is served as {} at once", self.target.in_words(), self.wants.in_words())
+    }
+
+    fn forgives(&self) -> Option<String> {
+        self.new_address.then(|| "refused connections, until the nodes know of a new address".to_owned())
+    }
+
+    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
+        self.prove(context).boxed()
+    }
+}

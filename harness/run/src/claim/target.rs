@@ -1,0 +1,123 @@
+//! Whom requests ask: `{gateway: gateway-01, path: /, from: outside}`, shared by every word that sends some.
+
+use tokio::time::{Instant, interval};
+
+use super::becomes::{Judgement, becomes};
+use crate::context::{Context, Trouble};
+use crate::ports::Query;
+use crate::probe::Ask;
+use crate::word::Scope;
+use meshproof_model::scenario::kinds::Kind;
+use meshproof_model::scenario::limits::PACE;
+use meshproof_model::scenario::node::{Fields, Node, Problem};
+use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::vantage::Vantage;
+
+/// A path of a Gateway, and where requests for it start.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) gateway: ObjectRef,
+    pub(crate) path: String,
+    pub(crate) from: Vantage,
+    /// Asked for instead of the Gateway's FQDN.
+    pub(crate) host: Option<String>,
+    pub(crate) port: u16,
+}
+
+impl Target {
+    /// Reads `gateway`, `namespace`, `path`, `from`, `host` and `port`.
+    ///
+    /// # Errors
+    /// No gateway, or an unknown vantage.
+    pub(crate) fn parse(request: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Self, Problem> {
+        let gateway = request.need("gateway")?;
+        let name = gateway.text()?.to_owned();
+        let kind = Kind::by_word("gateway").ok_or_else(|| gateway.problem("gateways are unknown"))?;
+        let namespace = request.take("namespace").map(Node::text).transpose()?.unwrap_or(scope.namespace);
+        let gateway = ObjectRef { kind, namespace: Some(namespace.to_owned()), name };
+        Ok(Self {
+            gateway,
+            path: request.take("path").map_or(Ok("/"), Node::text)?.to_owned(),
+            from: request.take("from").map_or(Ok(Vantage::Outside), vantage)?,
+            host: request.take("host").map(Node::text).transpose()?.map(str::to_owned),
+            port: request.take("port").map_or(Ok(80), Node::number)?,
+        })
+    }
+
+    /// What is asked for: `http://<gateway-01>/`, or `http://web.example:8080/ of <gateway-01>`.
+    pub(crate) fn in_words(&self) -> String {
+        let Self { gateway, path, host, port, .. } = self;
+        let port = if *port == 80 { String::new() } else { format!(":{port}") };
+        match host {
+            None => format!("http://<{}>{port}{path}", gateway.name),
+            Some(host) => format!("http://{host}{port}{path} of <{}>", gateway.name),
+        }
+    }
+
+    /// The Gateway's FQDN, as its status gives it.
+    ///
+    /// # Errors
+    /// It has none in time.
+    pub(crate) async fn fqdn(&self, context: &mut Context<'_>) -> Result<String, Trouble> {
+        let id = &self.gateway;
+        let query = Query { kind: id.kind, namespace: id.namespace.clone(), name: Some(id.name.clone()) };
+        // Only the becoming of the answers is asked to stay.
+        let stays = context.stays.take();
+        let doing = format!("reading the address of {id}");
+        let held =
+            becomes(context, &query, &doing, "an address in its status", |objects| match objects.first() {
+                None => Judgement::NotYet(format!("there is no {id}")),
+                Some(object) => match object["status"]["addresses"][0]["value"].as_str() {
+                    Some(fqdn) => Judgement::Holds(fqdn.to_owned()),
+                    None => Judgement::NotYet(format!("{id} has no address")),
+                },
+            })
+            .await;
+        context.stays = stays;
+        Ok(held?.found)
+    }
+
+    /// What to send, once the frontend can be reached.
+    ///
+    /// # Errors
+    /// It cannot in time.
+    pub(crate) async fn ask(&self, context: &mut Context<'_>, fqdn: &str) -> Result<Ask, Trouble> {
+        let host = self.host.as_deref().unwrap_or(fqdn);
+        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        let url = format!("http://{host}{port}{}", self.path);
+        let deadline = context.deadline();
+        let mut pace = interval(PACE * 4);
+        let mut last = String::new();
+        loop {
+            if Instant::now() >= deadline {
+                let expected = format!("an address within {:?}", context.within);
+                return Err(Trouble::failed(format!("looking for the frontend {fqdn}"), expected, last));
+            }
+            pace.tick().await;
+            if self.from != Vantage::Outside && self.host.is_none() {
+                return Ok(Ask::get(url));
+            }
+            match context.outside.requests.frontend(fqdn).await {
+                Ok(mut address) => {
+                    address.set_port(self.port);
+                    return Ok(Ask::get(url).connecting_to(address));
+                }
+                Err(error) => {
+                    if last != error.to_string() {
+                        last = error.to_string();
+                        context.not_yet(&last);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn vantage(node: &Node) -> Result<Vantage, Problem> {
+    match node.text()? {
+        "outside" => Ok(Vantage::Outside),
+        "plain" => Ok(Vantage::Plain),
+        "mesh" => Ok(Vantage::Mesh),
+        other => Err(node.problem(format!("unknown vantage `{other}`")).help("one of: outside, plain, mesh")),
+    }
+}
