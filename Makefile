@@ -7,7 +7,7 @@ MESHPROOF := cargo run --quiet --package meshproof --bin meshproof --
 # Snapshots are reviewed in pull requests; a run never writes them.
 export INSTA_UPDATE ?= no
 
-.PHONY: help e2e mutants test lint up down status doctor bench-startup bench-routes
+.PHONY: help e2e mutants meshes test lint up down status doctor bench-startup bench-routes
 
 help: ## what can be done here
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ e2e: ## the main job: cluster, Istio, extension, every scenario, verdict (KEEP=1
 
 mutants: ## gateways that are wrong on purpose: each must turn a scenario red, for the right reason
 	@$(MESHPROOF) mutants
+
+meshes: ## meshes as strangers have them: scenarios are proved there, or refused by the setting's name (KEEP=1 leaves the cluster)
+	@$(MESHPROOF) meshes $(if $(KEEP),--keep)
 
 test: ## rungs 1 and 2: no Docker, no network but loopback
 	cargo test --workspace --locked

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod down;
 pub mod exit;
 pub mod list;
+pub mod meshes;
 pub mod mutants;
 pub mod report;
 pub mod run;
@@ -58,6 +59,8 @@ enum Command {
     List(list::ListArgs),
     /// Put gateways that are wrong on purpose to the test: each must turn a scenario red, for the right reason
     Mutants(mutants::MutantsArgs),
+    /// Run scenarios on meshes as strangers have them: each has to be proved, or refused by the setting's name
+    Meshes(meshes::MeshesArgs),
     /// Compare runs, or make one report of several
     Report(report::ReportArgs),
     /// Say what this host has, what will be used, what is missing
@@ -144,6 +147,7 @@ pub async fn main(cli: Cli) -> u8 {
         Command::Run(args) => run::run(args).await,
         Command::List(args) => list::run(args),
         Command::Mutants(args) => mutants::run(args).await,
+        Command::Meshes(args) => meshes::run(args, progress).await,
         Command::Report(args) => report::run(args),
         Command::Doc(args) => doc::run(args),
     }

@@ -29,11 +29,12 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream
 use kube::Client;
 
 use self::folder::Folder;
+use crate::mesh::Mesh;
 use crate::probe::ProxyLogs;
 use meshproof_lab::cluster::Keeping;
 use meshproof_model::implementation::{Implementation, about_gateway};
 use meshproof_run::diagnosis::{Answerer, Claim, Facts, Names, diagnose};
-use meshproof_run::ports::{Evidence, EvidenceCollector, EvidenceRequest};
+use meshproof_run::ports::{Evidence, EvidenceCollector, EvidenceRequest, WitnessContext};
 use meshproof_run::probe::Answer;
 
 /// Where Istio is unless somebody has put it elsewhere: looked into if nobody says where it is.
@@ -45,7 +46,7 @@ const LIMIT: Duration = Duration::from_secs(45);
 /// One question to the API server, a pod or a sidecar.
 const QUESTION: Duration = Duration::from_secs(8);
 
-/// Finding out where Istio is: everything else waits for it.
+/// Finding out where Istio is, and which is responsible: everything else waits for it.
 const WHERE: Duration = Duration::from_secs(3);
 
 /// So many questions at a time.
@@ -108,7 +109,7 @@ impl Collector {
             ..Facts::default()
         };
         let until = tokio::time::Instant::now() + LIMIT;
-        let istio = self.istio().await;
+        let (istio, mesh) = tokio::join!(self.istio(), self.mesh(request));
         let namespaces = self.namespaces(request, &istio);
         let mut folder = Folder::new(&request.directory, self.kept(&namespaces, &istio));
         if !request.detail.is_null() {
@@ -117,7 +118,7 @@ impl Collector {
         // What the diagnosis needs comes first, what is bulky last: time may run out.
         let gathering = async {
             objects::collect(&self.client, &namespaces, &mut facts.objects, &mut folder).await;
-            facts.mesh = mesh::settings(facts.list("configmaps"));
+            facts.mesh = mesh.map_or_else(|| mesh::settings(facts.list("configmaps")), mesh::of);
             facts.proxies = self.proxies(request, &facts);
             self.access_log(request, &mut facts, &mut folder).await;
             logs::collect(&self.client, &mut facts, &mut folder).await;
@@ -138,6 +139,14 @@ impl Collector {
         folder.index(request, &diagnosis);
         let (files, missing) = folder.into_parts();
         Evidence { files, diagnosis: Some(diagnosis), missing }
+    }
+
+    /// The control plane that is responsible for the backend, wherever it is; nothing if it cannot be asked for in time.
+    async fn mesh(&self, request: &EvidenceRequest) -> Option<Mesh> {
+        let about = request.witness.as_ref().map(WitnessContext::namespace_of_backend);
+        let namespace = about.or(request.namespaces.first().map(String::as_str)).unwrap_or_default();
+        let asked = crate::mesh::of_namespace(&self.client, namespace);
+        tokio::time::timeout(WHERE, asked).await.ok()?.ok()?
     }
 
     /// Who the gateway concerned is to be.

@@ -10,6 +10,7 @@ use kube::config::Kubeconfig;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::mesh;
 use meshproof_lab::cache::Cache;
 use meshproof_lab::cluster::api::proxy::Proxy;
 use meshproof_lab::cluster::api::{self, ApiError, trouble};
@@ -104,6 +105,15 @@ pub async fn reach(context: &str) -> Result<kube::Client, ClusterError> {
     Ok(client)
 }
 
+/// The mesh behind a context, as far as it can be told: the one that `istio-injection: enabled` means.
+pub async fn mesh_of(context: &str) -> Option<mesh::Mesh> {
+    let client = reach(context).await.ok()?;
+    let meshes = mesh::all(&client).await.ok()?;
+    let injectors = mesh::injection::all(&client).await.ok()?.unwrap_or_default();
+    let enabled = [("istio-injection".to_owned(), "enabled".to_owned())].into();
+    mesh::responsible(&meshes, &injectors, &enabled).cloned()
+}
+
 /// Removes what this program has kept about an existing cluster.
 ///
 /// # Errors
@@ -133,7 +143,7 @@ async fn look(
         return Err(refused(against));
     }
     let (kubernetes, nodes) = facts::kubernetes(client).await?;
-    let istio = facts::istio(client).await?;
+    let istio = facts::istio(&found);
     let definitions = facts::new_definitions(client, implementation).await?;
     phase.done();
 

@@ -16,6 +16,9 @@
 //! | `server-certificate-refused` | did each 503 come of a TLS handshake that the gateway broke off? (R18) |
 //! | `nothing-made-by-hand` | is there no certificate, CA or policy a user would have had to make? (R2, R6) |
 //!
+//! Of a gateway that keeps no log that can be read, `mtls-from-extension` and `tls-without-istio-alpn-refused` stand for
+//! `never-clear-text`: they need no word of the gateway's.
+//!
 //! Beside them the audit log of the API server tells who wrote what (see [`crate::audit`]).
 //!
 //! Each witness gathers what it needs and hands it to a pure judgement, which is what the tests are about.
@@ -42,10 +45,11 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
+use tokio::sync::RwLock;
 
 pub use self::backend::BackendPod;
 pub use crate::mesh::SidecarEntry;
-use crate::mesh::{self, LogForm, Mesh};
+use crate::mesh::{self, LogForm, Mesh, whole::Does};
 use crate::probe::{Prober, ProxyLogs};
 use meshproof_model::event::Testimony;
 use meshproof_model::implementation::{Implementation, LeaderElection};
@@ -60,15 +64,22 @@ const RECENT: Duration = Duration::from_secs(120);
 /// How long an access log line may take from the proxy's stdout to the API server.
 const LOG_DELAY: Duration = Duration::from_secs(5);
 
-/// Envoy's command operators that a sidecar's access log has to hold, or a witness has nothing to look at.
-pub(crate) fn needs_of_access_log(witness: &str) -> &'static [&'static str] {
+/// What tells of each answer, in a sidecar's access log, over which connection it came and who called.
+const WHO_CALLED: &[&str] = &[
+    "DOWNSTREAM_REMOTE_ADDRESS",
+    "DOWNSTREAM_TLS_VERSION",
+    "DOWNSTREAM_PEER_URI_SAN",
+    // Behind a port of which Istio knows no protocol a connection is known by its own end, behind an HTTP port a request by its id.
+    "UPSTREAM_LOCAL_ADDRESS",
+    "REQ(X-REQUEST-ID)",
+];
+
+/// Envoy's command operators that a sidecar's access log has to hold, or a witness has nothing to look at; also whether there is
+/// constant traffic in the scenario.
+pub(crate) fn needs_of_access_log(witness: &str, traffic: bool) -> &'static [&'static str] {
     match witness {
-        mtls::NAME => &[
-            "DOWNSTREAM_REMOTE_ADDRESS",
-            "DOWNSTREAM_TLS_VERSION",
-            "DOWNSTREAM_PEER_URI_SAN",
-            "UPSTREAM_LOCAL_ADDRESS",
-        ],
+        // A policy shows it as well, but may cost connections that are counted.
+        mtls::NAME if traffic => WHO_CALLED,
         newest::NAME => &[
             "START_TIME",
             "DOWNSTREAM_REMOTE_ADDRESS",
@@ -80,6 +91,34 @@ pub(crate) fn needs_of_access_log(witness: &str) -> &'static [&'static str] {
     }
 }
 
+/// The witnesses that are heard in the place of one, where the gateway keeps no log that can be read.
+pub(crate) fn without_the_gateways_log(witness: &str) -> &'static [&'static str] {
+    match witness {
+        never_clear_text::NAME => &[mtls::NAME, tls_refused::NAME],
+        _ => &[],
+    }
+}
+
+/// What a policy for the whole mesh must not do, or a witness is not heard for the gateway's sake.
+pub(crate) fn needs_of_policies(witness: &str) -> Option<Does> {
+    match witness {
+        clear_text::ANSWERED | tls_refused::NAME | never_clear_text::NAME => Some(Does::Strict),
+        hand_made::NAME => Some(Does::TellsTls),
+        _ => None,
+    }
+}
+
+/// Envoy's command operators that a witness needs as well where the backend's port is named after HTTP: the sidecar itself then
+/// turns TLS without an Istio ALPN away, and the program behind it knows nothing of it.
+pub(crate) fn needs_of_access_log_on_http(witness: &str) -> &'static [&'static str] {
+    match witness {
+        tls_refused::NAME => {
+            &["START_TIME", "DOWNSTREAM_REMOTE_ADDRESS", "RESPONSE_FLAGS", "UPSTREAM_LOCAL_ADDRESS"]
+        }
+        _ => &[],
+    }
+}
+
 /// Witnesses that ask a cluster.
 pub struct ClusterWitnesses {
     client: Client,
@@ -87,12 +126,14 @@ pub struct ClusterWitnesses {
     implementation: Arc<Implementation>,
     /// The cluster is one that meshproof has made.
     own: bool,
+    /// Witnesses are heard side by side, but for one that lays down a policy: what the others see would come of that.
+    policy: RwLock<()>,
 }
 
 impl ClusterWitnesses {
     /// Witnesses of the cluster of `client`, which is `own` if meshproof has made it.
     pub fn new(client: Client, prober: Arc<Prober>, implementation: Arc<Implementation>, own: bool) -> Self {
-        Self { client, prober, implementation, own }
+        Self { client, prober, implementation, own, policy: RwLock::new(()) }
     }
 
     /// The gateway's access log, if it keeps one.
@@ -107,10 +148,11 @@ impl ClusterWitnesses {
     }
 
     async fn hear(&self, witness: &str, context: &WitnessContext) -> Result<Testimony, PortError> {
+        let beside_others = self.policy.read().await;
         let logs = self.logs(&context.namespace, &context.gateway);
         match witness {
             clear_text::REFUSED | clear_text::ANSWERED => {
-                let form = self.mesh(context).await?.map_or(LogForm::Off, |mesh| mesh.access_log);
+                let form = self.mesh(context).await?.map_or(LogForm::Off, |mesh| mesh.access_log.form);
                 clear_text::hear(&self.client, &self.prober, &form, witness, context).await
             }
             backend_tls::CLEAR_TEXT | backend_tls::VERIFIED_TLS => {
@@ -127,9 +169,15 @@ impl ClusterWitnesses {
                     mesh,
                     spiffe_id: self.implementation.identity.of(&context.namespace, &context.gateway),
                 };
+                let told = WHO_CALLED.iter().all(|operator| outside.mesh.access_log.form.has(operator));
                 match witness {
                     newest::NAME => newest::hear(&outside, &self.implementation, context).await,
-                    _ => mtls::hear(&outside, context).await,
+                    _ if told => mtls::hear(&outside, context).await,
+                    _ => {
+                        drop(beside_others);
+                        let _alone = self.policy.write().await;
+                        mtls::by_policy::hear(&outside, context).await
+                    }
                 }
             }
             issued::new_root::NAME => {
@@ -140,7 +188,7 @@ impl ClusterWitnesses {
             tls_refused::NAME => {
                 let mesh = self.mesh(context).await?;
                 // Without Istio nothing but the programs tells.
-                let form = mesh.map_or(LogForm::Off, |mesh| mesh.access_log);
+                let form = mesh.map_or(LogForm::Off, |mesh| mesh.access_log.form);
                 let proxies = &self.implementation.proxies;
                 tls_refused::hear(&self.client, &self.prober, proxies, &form, context).await
             }
@@ -148,9 +196,33 @@ impl ClusterWitnesses {
                 server_refused::hear(&self.client, &self.implementation.proxies, context).await
             }
             wire::NAME => wire::hear(&self.client, &self.implementation, context).await,
-            never_clear_text::NAME => never_clear_text::hear(&self.client, logs, context).await,
+            never_clear_text::NAME => match logs {
+                Some(logs) => never_clear_text::hear(&self.client, logs, context).await,
+                None => {
+                    drop(beside_others);
+                    self.by_the_backends_side(witness, context).await
+                }
+            },
             other => Err(PortError::new(format!("hearing witness {other}"), "there is no such witness")),
         }
+    }
+
+    /// Of a gateway that keeps no log that can be read the backend's side alone tells whether it spoke clear text: the sidecar for
+    /// what was answered 200, the program behind it for every 503.
+    async fn by_the_backends_side(
+        &self,
+        witness: &str,
+        context: &WitnessContext,
+    ) -> Result<Testimony, PortError> {
+        let answers = context.answers.iter().map(|answer| answer.status);
+        let Some(other) = never_clear_text::on_the_backends_side(answers) else {
+            let why =
+                "the gateway keeps no log that can be read, and its answers are neither all 200 nor all 503";
+            return Ok(nothing_to_see(witness, why));
+        };
+        // On the heap: it asks for itself.
+        let heard = Box::pin(self.hear(other, context)).await?;
+        Ok(Testimony { witness: witness.to_owned(), ..heard })
     }
 
     async fn accounts(

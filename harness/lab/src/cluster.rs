@@ -28,6 +28,7 @@ pub(crate) mod dns;
 pub mod docker;
 pub mod error;
 pub mod exec;
+mod foreign;
 mod health;
 pub mod holdings;
 mod host;

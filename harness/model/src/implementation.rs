@@ -103,6 +103,9 @@ pub struct Proxies {
     pub access_log: Option<LogFormat>,
 }
 
+/// Istio's trust domain unless a mesh has another one (`meshConfig.trustDomain`).
+const TRUST_DOMAIN: &str = "cluster.local";
+
 /// The form of an access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -115,8 +118,10 @@ pub enum LogFormat {
 /// The identity the gateway shows to the mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// SPIFFE id; may hold `${gateway.namespace}` and `${gateway.name}`.
+    /// SPIFFE id; may hold `${mesh.trust-domain}`, `${gateway.namespace}` and `${gateway.name}`.
     pub spiffe: String,
+    /// The mesh's trust domain.
+    pub trust_domain: String,
     /// Where the certificate can be seen.
     pub certificate: Certificate,
 }
@@ -145,11 +150,20 @@ impl Proxies {
 impl Identity {
     /// The SPIFFE id of a Gateway.
     pub fn of(&self, namespace: &str, gateway: &str) -> String {
-        about_gateway(&self.spiffe, namespace, gateway)
+        about_gateway(&self.spiffe.replace(parse::TRUST_DOMAIN, &self.trust_domain), namespace, gateway)
     }
 }
 
 impl Implementation {
+    /// The same as it is in a mesh that somebody else has set up: with identities of its trust domain, and, if its proxies keep the
+    /// mesh's own access log, perhaps with one that cannot be read.
+    #[must_use]
+    pub fn in_mesh(mut self, trust_domain: &str, log_can_be_read: bool) -> Self {
+        trust_domain.clone_into(&mut self.identity.trust_domain);
+        self.proxies.access_log = self.proxies.access_log.filter(|_| log_can_be_read);
+        self
+    }
+
     /// The gateway of this workspace.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 pub mod coverage;
 pub mod digest;
 pub mod event;
+pub mod foreign;
 pub mod implementation;
 pub mod istio;
 pub mod progress;

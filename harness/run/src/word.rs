@@ -85,6 +85,10 @@ pub trait Word: Debug + Send + Sync {
     fn creates(&self) -> Vec<ObjectRef> {
         Vec::new()
     }
+    /// The objects it applies, as its manifests have them.
+    fn applies(&self) -> Vec<&serde_json::Value> {
+        Vec::new()
+    }
     /// Whether it takes nodes or Istio apart, or changes what cannot be told beforehand, which is done only to a cluster of
     /// meshproof's own.
     fn needs_own_cluster(&self) -> bool {

@@ -21,6 +21,8 @@ use self::selection::Share;
 use self::session::About;
 use super::up::ClusterSpecArgs;
 use super::{catalogue, exit};
+use meshproof_cluster::existing;
+use meshproof_model::implementation::Implementation;
 use meshproof_run::runner::Keep;
 
 /// Arguments of `meshproof run`.
@@ -137,7 +139,8 @@ pub async fn run(args: &RunArgs) -> u8 {
     if args.watch {
         return watch::run(args, &root, &catalogue).await;
     }
-    let Some(implementation) = args.implementation.load().map(Arc::new) else { return exit::USAGE };
+    let Some(implementation) = args.implementation.load() else { return exit::USAGE };
+    let implementation = Arc::new(in_mesh_of(args, implementation).await);
     match choose::choose(&root, args, parent.as_ref(), &catalogue, &implementation) {
         Ok(chosen) if args.list => {
             chosen.scenarios.iter().for_each(|scenario| println!("{}", scenario.id));
@@ -152,6 +155,20 @@ pub async fn run(args: &RunArgs) -> u8 {
             session::prove(args, &implementation, &scenarios, about, stop::on_signal()).await.code
         }
         Err(code) => code,
+    }
+}
+
+/// The implementation as it is in the mesh of an existing cluster: manifests name identities of its trust domain, say. What cannot
+/// be asked now is told when the cluster is looked at.
+async fn in_mesh_of(args: &RunArgs, implementation: Implementation) -> Implementation {
+    let Some(context) = args.context.as_ref().filter(|_| !args.list) else { return implementation };
+    match existing::mesh_of(context).await {
+        Some(mesh) => {
+            let log_can_be_read =
+                implementation.proxies.access_log.is_none_or(|log| mesh.log_can_be_read(log));
+            implementation.in_mesh(&mesh.trust_domain, log_can_be_read)
+        }
+        None => implementation,
     }
 }
 

@@ -5,6 +5,11 @@ use serde_json::Value;
 use meshproof_model::yaml;
 use meshproof_run::diagnosis::Mesh;
 
+/// What the diagnosis needs of a control plane.
+pub(super) fn of(mesh: crate::mesh::Mesh) -> Mesh {
+    Mesh { namespace: mesh.namespace, root_namespace: mesh.root_namespace, trust_domain: mesh.trust_domain }
+}
+
 /// What the configuration says, or what Istio takes where it says nothing.
 pub(super) fn settings(config_maps: &[Value]) -> Mesh {
     let mut mesh = Mesh::default();

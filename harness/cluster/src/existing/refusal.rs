@@ -2,12 +2,16 @@
 //!
 //! What the scenarios would write is known from their manifests and from the implementation's file before anything is done.
 
+mod mesh;
+
 use std::collections::BTreeSet;
 
-use crate::mesh::{LogForm, Mesh};
-use crate::witness::needs_of_access_log;
+use crate::mesh::{Injector, Mesh, Policy};
+use crate::witness::without_the_gateways_log;
+pub use mesh::Made;
 use meshproof_lab::cluster::implementation::Implementation;
 use meshproof_model::scenario::kinds::Kind;
+use meshproof_model::scenario::limits;
 use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::vantage::Vantage;
 use meshproof_run::scenario::Scenario;
@@ -21,7 +25,7 @@ pub struct Plan {
     pub objects: Vec<(String, ObjectRef)>,
     /// helm releases, by name.
     pub releases: Vec<String>,
-    /// Steps that take nodes or Istio apart or change what is not known beforehand, with the scenario.
+    /// Steps that take nodes or Istio apart, read its key, or change what is not known beforehand, with the scenario.
     pub unsuitable: Vec<(String, String)>,
     /// The GatewayClass that comes with the releases.
     pub class: Option<String>,
@@ -29,6 +33,22 @@ pub struct Plan {
     pub witnesses: BTreeSet<(String, String)>,
     /// The identity that the implementation shows to the mesh.
     pub identity: String,
+    /// The namespaces that scenarios make, with their labels.
+    pub made: Vec<Made>,
+    /// Namespaces of the implementation whose pods Istio injects.
+    pub in_mesh: BTreeSet<String>,
+    /// Namespaces of the implementation of which none of the pods is injected for its namespace's sake.
+    pub outside: BTreeSet<String>,
+    /// Scenarios that wait until connections from before a change are gone.
+    pub drains: BTreeSet<String>,
+    /// Scenarios with ports that are named after HTTP.
+    pub http: BTreeSet<String>,
+    /// Ports of pods to which their Services lead, with the scenario.
+    pub ports: BTreeSet<(String, u16)>,
+    /// Scenarios with constant traffic, of which every failure counts.
+    pub traffic: BTreeSet<String>,
+    /// Versions of kinds that the scenarios' manifests are written in: `apiVersion` and `kind`, with the scenario.
+    pub versions: BTreeSet<(String, String, String)>,
 }
 
 impl Plan {
@@ -45,10 +65,41 @@ impl Plan {
             [Vantage::Plain, Vantage::Mesh].into_iter().filter_map(Vantage::namespace).map(String::from),
         );
         let (mut all, mut unsuitable, mut witnesses) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let (mut made, mut drains, mut versions) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut http, mut ports, mut traffic) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for scenario in scenarios {
             let taken = scenario.steps.iter().filter(|step| step.info.waived.is_none());
+            if taken.clone().any(|step| limits::is_drain(step.within)) {
+                drains.insert(scenario.id.clone());
+            }
+            if taken.clone().any(|step| step.info.word == TRAFFIC) {
+                traffic.insert(scenario.id.clone());
+            }
+            for object in taken.clone().flat_map(|step| step.word.applies()) {
+                let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+                let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
+                if kind == "Namespace" {
+                    let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+                    let labels = labels.map(|(label, value)| (label.clone(), text(value))).collect();
+                    let name = text(&object["metadata"]["name"]);
+                    made.push(Made { scenario: scenario.id.clone(), name, labels });
+                }
+                if kind == "Service" && names_http(object) {
+                    http.insert(scenario.id.clone());
+                }
+                if kind == "Service" {
+                    ports.extend(ports_of(object).map(|port| (scenario.id.clone(), port)));
+                }
+                versions.insert((version, kind, scenario.id.clone()));
+            }
             let heard = taken.clone().flat_map(|step| &step.witnesses);
-            witnesses.extend(heard.map(|witness| (scenario.id.clone(), witness.clone())));
+            for witness in heard {
+                witnesses.insert((scenario.id.clone(), witness.clone()));
+                if implementation.proxies.access_log.is_none() {
+                    let instead = without_the_gateways_log(witness).iter();
+                    witnesses.extend(instead.map(|other| (scenario.id.clone(), (*other).to_owned())));
+                }
+            }
             let own = taken.clone().filter(|step| step.word.needs_own_cluster());
             unsuitable.extend(own.map(|step| (scenario.id.clone(), step.info.name.clone())));
             namespaces.extend(taken.clone().filter_map(|step| step.word.installs_into()).map(str::to_owned));
@@ -62,8 +113,28 @@ impl Plan {
         }
         all.retain(|(_, id)| id.namespace.as_ref().is_none_or(|namespace| !namespaces.contains(namespace)));
         let class = installed.then(|| implementation.gateway_class.clone());
-        let identity = implementation.identity.spiffe.clone();
-        Self { namespaces, objects: all, releases, unsuitable, class, witnesses, identity }
+        let identity = implementation.identity.of("namespace", "gateway");
+        let in_mesh = implementation.releases.iter().filter(|release| release.in_mesh);
+        let in_mesh = in_mesh.flat_map(|release| release.deployments.iter().map(|(namespace, _)| namespace));
+        let (in_mesh, outside) =
+            (in_mesh.cloned().collect(), implementation.namespaces.iter().cloned().collect());
+        Self {
+            namespaces,
+            objects: all,
+            releases,
+            unsuitable,
+            class,
+            witnesses,
+            identity,
+            made,
+            in_mesh,
+            outside,
+            drains,
+            http,
+            ports,
+            traffic,
+            versions,
+        }
     }
 
     /// Every object whose existence would speak against it.
@@ -85,6 +156,28 @@ impl Plan {
     }
 }
 
+/// The word of a step that sends constant traffic.
+const TRAFFIC: &str = "traffic";
+
+/// Whether Istio takes a port of a Service for HTTP without looking.
+fn names_http(service: &serde_json::Value) -> bool {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    let is_http = |name: &serde_json::Value| {
+        let name = name.as_str().unwrap_or_default().split('-').next().unwrap_or_default();
+        ["http", "http2", "grpc", "kubernetes.io/h2c"].contains(&name)
+    };
+    ports.into_iter().any(|port| is_http(&port["name"]) || is_http(&port["appProtocol"]))
+}
+
+/// The pods' ports that a Service leads to, as far as they are numbers.
+fn ports_of(service: &serde_json::Value) -> impl Iterator<Item = u16> {
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    ports.filter_map(|port| {
+        let target = if port["targetPort"].is_null() { &port["port"] } else { &port["targetPort"] };
+        u16::try_from(target.as_u64()?).ok()
+    })
+}
+
 /// What a cluster has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
@@ -96,6 +189,12 @@ pub struct Found {
     pub missing_definitions: Vec<String>,
     /// Istio's control planes.
     pub meshes: Vec<Mesh>,
+    /// The webhooks by which they inject, where the user may see them.
+    pub injectors: Option<Vec<Injector>>,
+    /// Their policies for the whole mesh.
+    pub policies: Vec<Policy>,
+    /// Which of [`Plan::versions`] are not served, as they are told.
+    pub missing_versions: Vec<String>,
     /// What could not be found out of the mesh.
     pub lacking: Vec<String>,
 }
@@ -132,7 +231,7 @@ pub fn reasons(plan: &Plan, found: &Found) -> Vec<String> {
     reasons.extend(plan.in_foreign_namespaces());
     for (scenario, step) in &plan.unsuitable {
         reasons.push(format!(
-            "{scenario} takes nodes or Istio apart, or changes what is not known beforehand (`{step}`): leave --context out"
+            "{scenario} takes nodes or Istio apart, signs with its key, or changes what is not known beforehand (`{step}`): leave --context out"
         ));
     }
     for definition in &found.missing_definitions {
@@ -140,51 +239,14 @@ pub fn reasons(plan: &Plan, found: &Found) -> Vec<String> {
             "the definition {definition} is missing: install the Gateway API's standard channel"
         ));
     }
+    reasons.extend(found.missing_versions.iter().cloned());
     reasons.extend(found.lacking.iter().cloned());
-    reasons.extend(found.meshes.iter().flat_map(|mesh| lacking(plan, mesh)));
+    reasons.extend(mesh::reasons(plan, found));
     reasons
 }
 
-/// What the witnesses need of a mesh and it lacks, with the setting: what cannot be seen is not the gateway's fault.
-fn lacking(plan: &Plan, mesh: &Mesh) -> Vec<String> {
-    let of = format!("Istio's control plane {} in {}", mesh.revision, mesh.namespace);
-    let mut lacking = Vec::new();
-    if let Some((domain, _)) = plan.identity.strip_prefix("spiffe://").and_then(|id| id.split_once('/'))
-        && domain != mesh.trust_domain
-    {
-        lacking.push(format!(
-            "the implementation's identity.spiffe is of the trust domain {domain}; {of} gives identities of {} \
-             (meshConfig.trustDomain): say so in a file for --implementation",
-            mesh.trust_domain
-        ));
-    }
-    for (scenario, witness) in &plan.witnesses {
-        let needed = needs_of_access_log(witness);
-        if needed.is_empty() {
-            continue;
-        }
-        if mesh.access_log == LogForm::Off {
-            lacking.push(format!(
-                "{scenario} hears the witness {witness}, and sidecars of {of} keep no access log on their standard \
-                 output: set meshConfig.accessLogFile to /dev/stdout"
-            ));
-            continue;
-        }
-        let missing: Vec<_> = needed.iter().filter(|operator| !mesh.access_log.has(operator)).collect();
-        if !missing.is_empty() {
-            let missing: Vec<_> = missing.iter().map(|operator| format!("%{operator}%")).collect();
-            lacking.push(format!(
-                "{scenario} hears the witness {witness}, and the access log of sidecars of {of} does not hold {}: add it \
-                 to meshConfig.accessLogFormat",
-                missing.join(", ")
-            ));
-        }
-    }
-    lacking
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::{Error, ErrorKind};
     use std::path::Path;
 
@@ -216,36 +278,8 @@ mod tests {
         plan_with(manifest, "")
     }
 
-    fn plan_with(manifest: &'static str, more: &str) -> Plan {
+    pub(super) fn plan_with(manifest: &'static str, more: &str) -> Plan {
         Plan::new(&[scenario(manifest, more)], &Implementation::built_in().unwrap())
-    }
-
-    fn asked_of(mesh: Mesh) -> Vec<String> {
-        let witness = ("shop".to_owned(), "mtls-from-extension".to_owned());
-        let plan = Plan { witnesses: [witness].into(), ..plan(OWN) };
-        reasons(&plan, &Found { meshes: vec![mesh], ..Found::default() })
-    }
-
-    #[test]
-    fn what_the_witnesses_need_of_a_mesh_is_asked_for_by_the_settings_name() {
-        assert_eq!(asked_of(Mesh::sample()), Vec::<String>::new());
-        let off = asked_of(Mesh { access_log: LogForm::Off, ..Mesh::sample() });
-        assert!(off.len() == 1 && off[0].contains("meshConfig.accessLogFile"), "{off:?}");
-        let text = LogForm::new("/dev/stdout", "TEXT", "").unwrap();
-        let text = asked_of(Mesh { access_log: text, ..Mesh::sample() });
-        assert!(
-            text.len() == 1
-                && text[0].contains("does not hold %DOWNSTREAM_TLS_VERSION%, %DOWNSTREAM_PEER_URI_SAN%: add"),
-            "{text:?}"
-        );
-        let domain = asked_of(Mesh { trust_domain: "mesh.example".into(), ..Mesh::sample() });
-        assert!(domain.len() == 1 && domain[0].contains("meshConfig.trustDomain"), "{domain:?}");
-    }
-
-    #[test]
-    fn a_scenario_without_such_witnesses_needs_nothing_of_the_log() {
-        let mesh = Mesh { access_log: LogForm::Off, ..Mesh::sample() };
-        assert!(reasons(&plan(OWN), &Found { meshes: vec![mesh], ..Found::default() }).is_empty());
     }
 
     #[test]
@@ -342,7 +376,8 @@ mod tests {
         assert_eq!(
             reasons,
             [
-                "s takes nodes or Istio apart, or changes what is not known beforehand (`kubectl cordon a`): leave --context out"
+                "s takes nodes or Istio apart, signs with its key, or changes what is not known beforehand (`kubectl cordon a`): \
+                 leave --context out"
             ]
         );
     }

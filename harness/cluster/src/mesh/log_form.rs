@@ -35,7 +35,7 @@ pub enum LogForm {
     Off,
     /// A line of text.
     Text(TextForm),
-    /// A JSON object: operator by field.
+    /// A JSON object: operator by the place of its field (JSON Pointer, RFC 6901).
     Json(BTreeMap<String, String>),
 }
 
@@ -60,36 +60,63 @@ impl LogForm {
     /// # Errors
     /// The format cannot be understood.
     pub fn new(file: &str, encoding: &str, format: &str) -> Result<Self, String> {
-        if !matches!(file, "/dev/stdout" | "/dev/stderr") {
+        if !is_output(file) {
             return Ok(Self::Off);
         }
-        match (encoding, format.is_empty()) {
-            ("JSON", true) => {
-                let fields = DEFAULT_JSON.iter();
-                Ok(Self::Json(
-                    fields.map(|(field, operator)| ((*field).into(), (*operator).into())).collect(),
-                ))
-            }
-            ("JSON", false) => {
-                let fields: BTreeMap<String, Value> = serde_json::from_str(format)
-                    .map_err(|error| format!("accessLogFormat is no JSON object: {error}"))?;
-                let known = fields.iter().filter_map(|(field, value)| {
-                    Some((field.clone(), only_operator(value.as_str()?)?.to_owned()))
-                });
-                Ok(Self::Json(known.collect()))
-            }
-            ("" | "TEXT", empty) => text(if empty { DEFAULT_TEXT } else { format }).map(Self::Text),
-            (other, _) => Err(format!("accessLogEncoding {other} is not known")),
+        match encoding {
+            // istiod takes its own form where it cannot read the one that is given.
+            "JSON" => Ok(Self::labels(&serde_json::from_str(format).unwrap_or_default())),
+            "" | "TEXT" => Self::text(format),
+            other => Err(format!("accessLogEncoding {other} is not known")),
         }
+    }
+
+    /// Lines of text; as Istio has them if the format is empty.
+    ///
+    /// # Errors
+    /// The format cannot be understood.
+    pub(super) fn text(format: &str) -> Result<Self, String> {
+        text(if format.is_empty() { DEFAULT_TEXT } else { format }).map(Self::Text)
+    }
+
+    /// JSON with these fields; as Istio has it without any.
+    pub(super) fn labels(fields: &Value) -> Self {
+        let mut known = BTreeMap::new();
+        if fields.as_object().is_some_and(|fields| !fields.is_empty()) {
+            operators_of(fields, "", &mut known);
+        } else {
+            known.extend(
+                DEFAULT_JSON.iter().map(|(field, operator)| (pointer("", field), (*operator).into())),
+            );
+        }
+        Self::Json(known)
     }
 
     /// Whether lines hold what this operator stands for.
     pub fn has(&self, operator: &str) -> bool {
-        match self {
+        let is_there = |wanted: &str| match self {
             Self::Off => false,
-            Self::Text(form) => form.operators.iter().any(|known| known == operator),
-            Self::Json(fields) => fields.values().any(|known| known == operator),
-        }
+            Self::Text(form) => form.operators.iter().any(|known| known == wanted),
+            Self::Json(fields) => fields.values().any(|known| known == wanted),
+        };
+        is_there(operator) || same_as(operator).is_some_and(is_there)
+    }
+
+    /// Whether lines are JSON with this field for this operator.
+    pub(crate) fn has_field(&self, (field, operator): (&str, &str)) -> bool {
+        matches!(self, Self::Json(fields) if fields.get(&pointer("", field)).is_some_and(|known| known == operator))
+    }
+
+    /// Whether lines tell whose connections the sidecar turned away: who silently closes connections is not told from a program
+    /// otherwise.
+    pub(crate) fn tells_refusals(&self) -> bool {
+        ["DOWNSTREAM_REMOTE_ADDRESS", "RESPONSE_FLAGS"].iter().all(|operator| self.has(operator))
+    }
+
+    /// Whether lines tell whose a connection to the program was.
+    pub(crate) fn tells_clients(&self) -> bool {
+        self.has("DOWNSTREAM_REMOTE_ADDRESS")
+            && (self.has("UPSTREAM_LOCAL_ADDRESS") || self.has("START_TIME"))
     }
 
     /// Reads a line. `None` for what is no line about a connection or request.
@@ -102,8 +129,8 @@ impl LogForm {
                 form.operators.iter().map(String::as_str).zip(values.map(str::to_owned)).collect()
             }
             Self::Json(fields) => {
-                let object: BTreeMap<String, Value> = serde_json::from_str(line.trim()).ok()?;
-                let value = |field: &String| match object.get(field)? {
+                let object: Value = serde_json::from_str(line.trim()).ok()?;
+                let value = |field: &String| match object.pointer(field)? {
                     Value::String(text) => Some(text.clone()),
                     Value::Number(number) => Some(number.to_string()),
                     _ => None,
@@ -114,9 +141,10 @@ impl LogForm {
                     .collect()
             }
         };
-        let get = |operator: &str| {
+        let of = |operator: &str| {
             values.get(operator).filter(|value| !matches!(value.as_str(), "" | "-")).cloned()
         };
+        let get = |operator: &str| of(operator).or_else(|| of(same_as(operator)?));
         let path =
             values.keys().find(|operator| operator.starts_with("REQ(") && operator.ends_with(":PATH)"));
         let entry = SidecarEntry {
@@ -126,7 +154,7 @@ impl LogForm {
             downstream_remote_address: get("DOWNSTREAM_REMOTE_ADDRESS"),
             downstream_tls_version: get("DOWNSTREAM_TLS_VERSION"),
             filter_chain: get("FILTER_CHAIN_NAME"),
-            upstream_cluster: get("UPSTREAM_CLUSTER_RAW").or_else(|| get("UPSTREAM_CLUSTER")),
+            upstream_cluster: get("UPSTREAM_CLUSTER_RAW"),
             upstream_local_address: get("UPSTREAM_LOCAL_ADDRESS"),
             path: path.and_then(|path| get(path)),
             request_id: get("REQ(X-REQUEST-ID)"),
@@ -137,29 +165,107 @@ impl LogForm {
     }
 }
 
-/// The operator of a text that is nothing else: `START_TIME` of `%START_TIME%`.
-fn only_operator(text: &str) -> Option<&str> {
-    text.strip_prefix('%')?.strip_suffix('%').filter(|operator| !operator.contains('%'))
+/// Whether what is written to a file can be read as the container's log.
+pub(super) fn is_output(file: &str) -> bool {
+    matches!(file, "/dev/stdout" | "/dev/stderr")
 }
+
+/// The operator that stands for the same in a sidecar, where one of them is missing.
+fn same_as(operator: &str) -> Option<&'static str> {
+    match operator {
+        "DOWNSTREAM_REMOTE_ADDRESS" => Some("DOWNSTREAM_DIRECT_REMOTE_ADDRESS"),
+        "UPSTREAM_CLUSTER_RAW" => Some("UPSTREAM_CLUSTER"),
+        _ => None,
+    }
+}
+
+fn pointer(base: &str, field: &str) -> String {
+    format!("{base}/{}", field.replace('~', "~0").replace('/', "~1"))
+}
+
+/// Fields that hold an operator and nothing else, also those of objects in objects.
+fn operators_of(fields: &Value, base: &str, known: &mut BTreeMap<String, String>) {
+    for (field, value) in fields.as_object().into_iter().flatten() {
+        let place = pointer(base, field);
+        match value.as_str() {
+            Some(text) => {
+                if let Ok([Part::Operator(operator)]) = parts(text).as_deref() {
+                    known.insert(place, operator.clone());
+                }
+            }
+            None => operators_of(value, &place, known),
+        }
+    }
+}
+
+/// A piece of a format.
+enum Part<'a> {
+    Literal(&'a str),
+    /// Without its percent signs, as [`canonical`] has it.
+    Operator(String),
+}
+
+/// Reads a format: `%START_TIME% %REQ(:METHOD)%`.
+fn parts(format: &str) -> Result<Vec<Part<'_>>, String> {
+    let mut parts = Vec::new();
+    let mut rest = format;
+    while let Some(begin) = rest.find('%') {
+        let (literal, after) = rest.split_at(begin);
+        let after = &after[1..];
+        // Arguments of an operator may hold more of them: `%START_TIME(%s)%`.
+        let (name, inside) = (after.find('%'), after.find('('));
+        let closed = inside.filter(|inside| name.is_some_and(|name| *inside < name));
+        let closed = closed.map_or(Some(0), |inside| Some(inside + after[inside..].find(')')?));
+        let end = closed.and_then(|closed| Some(closed + after[closed..].find('%')?));
+        let Some(end) = end else { return Err("accessLogFormat has a % too few or too many".into()) };
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        parts.push(Part::Operator(canonical(&after[..end])));
+        rest = &after[end + 1..];
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Literal(rest));
+    }
+    Ok(parts)
+}
+
+/// An operator as it is looked for: names of headers in upper case, without a length that cuts nothing off, and times in
+/// RFC 3339 as what they are without a format.
+fn canonical(operator: &str) -> String {
+    let (operator, length) = match operator.rsplit_once(':') {
+        Some((operator, length)) if operator.ends_with(')') => (operator, length.parse::<usize>().ok()),
+        _ => (operator, None),
+    };
+    let upper = match operator.strip_prefix("REQ(") {
+        Some(_) => operator.to_ascii_uppercase(),
+        None => operator.to_owned(),
+    };
+    let format = upper.strip_prefix("START_TIME(").and_then(|rest| rest.strip_suffix(')'));
+    if format.is_some_and(|format| format.starts_with("%Y-%m-%dT%H:%M:%") && format.ends_with('Z')) {
+        return "START_TIME".to_owned();
+    }
+    match length {
+        Some(length) if length < UUID => format!("{upper}:{length}"),
+        _ => upper,
+    }
+}
+
+/// Length of a request's id.
+const UUID: usize = 36;
 
 fn text(format: &str) -> Result<TextForm, String> {
     let mut expression = String::from("^");
     let mut operators = Vec::new();
-    let mut rest = format.trim_end();
-    while let Some(begin) = rest.find('%') {
-        let (literal, after) = rest.split_at(begin);
-        // Arguments of an operator may hold more of them: `%START_TIME(%s)%`.
-        let (name, inside) = (after[1..].find('%'), after[1..].find('('));
-        let closed = inside.filter(|inside| name.is_some_and(|name| *inside < name));
-        let closed = closed.map_or(Some(0), |inside| Some(inside + after[1 + inside..].find(')')?));
-        let end = closed.and_then(|closed| Some(closed + after[1 + closed..].find('%')?));
-        let Some(end) = end else { return Err("accessLogFormat has a % too few or too many".into()) };
-        expression.push_str(&regex::escape(literal));
-        expression.push_str("(.*?)");
-        operators.push(after[1..=end].to_owned());
-        rest = &after[end + 2..];
+    for part in parts(format.trim_end())? {
+        match part {
+            Part::Literal(literal) => expression.push_str(&regex::escape(literal)),
+            Part::Operator(operator) => {
+                expression.push_str("(.*?)");
+                operators.push(operator);
+            }
+        }
     }
-    expression.push_str(&regex::escape(rest));
     expression.push('$');
     let expression = Regex::new(&expression).map_err(|error| format!("accessLogFormat: {error}"))?;
     Ok(TextForm { expression, operators })
@@ -239,6 +345,38 @@ mod tests {
         let nested =
             LogForm::new("/dev/stdout", "TEXT", "%START_TIME(%s.%3f)% %DOWNSTREAM_REMOTE_ADDRESS%").unwrap();
         assert!(nested.has("START_TIME(%s.%3f)") && nested.has("DOWNSTREAM_REMOTE_ADDRESS"));
-        assert!(LogForm::new("/dev/stdout", "JSON", "[%START_TIME%]").is_err());
+        let unreadable = LogForm::new("/dev/stdout", "JSON", "[%START_TIME%]").unwrap();
+        assert_eq!(unreadable, LogForm::new("/dev/stdout", "JSON", "").unwrap(), "as istiod does");
+    }
+
+    #[test]
+    fn operators_are_known_however_they_are_written() {
+        let format = r#"{"conn": {"from/to": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%", "id": "%REQ(x-request-id):64%"},
+                         "at": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%", "short": "%REQ(:path):8%", "n": 1}"#;
+        let form = LogForm::new("/dev/stdout", "JSON", format).unwrap();
+        for known in ["DOWNSTREAM_REMOTE_ADDRESS", "REQ(X-REQUEST-ID)", "START_TIME"] {
+            assert!(form.has(known), "{known}");
+        }
+        assert!(!form.has("REQ(:PATH)"), "it is cut off");
+        let line = r#"{"conn": {"from/to": "10.0.0.1:2", "id": "a"}, "at": "2026-11-23T18:24:45.459Z"}"#;
+        let entry = form.parse(line).unwrap();
+        assert_eq!((entry.request_id.as_deref(), entry.path.as_deref()), (Some("a"), None));
+        assert_eq!(entry.client(), Some("10.0.0.1".parse().unwrap()));
+        assert!(entry.began_ms().is_some());
+    }
+
+    #[test]
+    fn a_form_says_what_can_be_told_by_it() {
+        let form = |format: &str| LogForm::new("/dev/stdout", "TEXT", format).unwrap();
+        assert!(default_text().tells_refusals() && default_text().tells_clients());
+        let clients = form("%DOWNSTREAM_REMOTE_ADDRESS% %START_TIME%");
+        assert!(clients.tells_clients() && !clients.tells_refusals());
+        let nobody = form("%START_TIME% %RESPONSE_FLAGS% %UPSTREAM_LOCAL_ADDRESS%");
+        assert!(!nobody.tells_clients() && !nobody.tells_refusals());
+        assert!(
+            !form("%START_TIME(%s)% %DOWNSTREAM_REMOTE_ADDRESS%").tells_clients(),
+            "no time that is read here"
+        );
+        assert!(!LogForm::Off.tells_clients() && !LogForm::Off.tells_refusals());
     }
 }

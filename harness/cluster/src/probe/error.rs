@@ -16,6 +16,16 @@ pub enum ProbeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The pod of a vantage is not what requests from it are taken for.
+    #[error("pod {pod} of the vantage `{vantage}` is not what it is taken for: {why}")]
+    NoControl {
+        /// The vantage.
+        vantage: super::Vantage,
+        /// `namespace/pod`.
+        pod: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// A vantage's namespace could not be removed.
     #[error("{what}")]
     Left {

@@ -4,6 +4,8 @@
 //! removed at the end of the run. A pod an earlier run left behind is taken over when it runs the same
 //! image, and replaced when it does not.
 
+mod member;
+
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -15,6 +17,7 @@ use kube::{
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
+pub(crate) use self::member::has_sidecar;
 use super::ProbeError;
 use meshproof_lab::cluster::api::pod_is_ready;
 use meshproof_lab::cluster::exec::{self, ExecError};
@@ -40,8 +43,9 @@ pub struct VantagePods {
     client: Client,
     image: String,
     run: String,
-    plain: OnceCell<()>,
-    mesh: OnceCell<()>,
+    /// Uids of the pods, once they are seen to be what they are taken for.
+    plain: OnceCell<String>,
+    mesh: OnceCell<String>,
 }
 
 impl VantagePods {
@@ -50,19 +54,51 @@ impl VantagePods {
         Self { client, image, run: run.to_owned(), plain: OnceCell::new(), mesh: OnceCell::new() }
     }
 
+    /// Id of the run: label of everything it makes.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
     /// Makes the vantage's pod unless it is there, and waits until it is Ready. Callers may do this ahead
     /// of the first request.
     ///
     /// # Errors
     /// When the API server refuses the objects or the pod does not become Ready in time.
     pub async fn ensure(&self, vantage: Vantage) -> Result<(), ProbeError> {
+        self.uid(vantage).await.map(drop)
+    }
+
+    /// Uid of the vantage's pod, which is made unless it is there.
+    async fn uid(&self, vantage: Vantage) -> Result<&str, ProbeError> {
         let (cell, manifest) = match vantage {
-            Vantage::Outside => return Ok(()),
+            Vantage::Outside => return Ok(""),
             Vantage::Plain => (&self.plain, PLAIN),
             Vantage::Mesh => (&self.mesh, MESH),
         };
         // On the heap: every request from a pod would carry the making of it along.
-        cell.get_or_try_init(|| Box::pin(self.make(vantage, manifest))).await.copied()
+        cell.get_or_try_init(|| Box::pin(self.make(vantage, manifest))).await.map(String::as_str)
+    }
+
+    /// Makes sure that the pod is what requests from it are taken for, and, if its uid is known, still the same. Its uid.
+    async fn checked(
+        &self,
+        vantage: Vantage,
+        namespace: &str,
+        known: Option<&str>,
+    ) -> Result<String, ProbeError> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let name = format!("{namespace}/{POD}");
+        let pod = pods.get(POD).await;
+        let pod = pod.map_err(|error| ProbeError::kubernetes(format!("looking at pod {name}"), error))?;
+        let uid = pod.uid().unwrap_or_default();
+        let another = known.is_some_and(|known| known != uid);
+        match another
+            .then_some("it is another one than at the beginning")
+            .or_else(|| member::against(vantage, &pod))
+        {
+            Some(why) => Err(ProbeError::NoControl { vantage, pod: name, why }),
+            None => Ok(uid),
+        }
     }
 
     /// Sends one request from a vantage pod.
@@ -73,14 +109,17 @@ impl VantagePods {
         let Some(namespace) = vantage.namespace() else {
             return Err(ProbeError::Url { url: ask.url.clone(), reason: "`outside` is not a pod".into() });
         };
-        self.ensure(vantage).await?;
+        let uid = self.uid(vantage).await?;
         let command = command_line(ask);
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let limit = ask.timeout + EXEC_OVERHEAD;
         let output = exec::run(&self.client, namespace, POD, POD, &command, limit).await?;
         let pod = format!("{namespace}/{POD}");
         match parse(vantage, &output.stdout) {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                self.checked(vantage, namespace, Some(uid)).await?;
+                Ok(answer)
+            }
             // An exit code without a JSON line: the program itself failed (bad arguments, say).
             Err(_) if output.failure.is_some() && output.stdout.trim().is_empty() => Err(ExecError {
                 doing: "sending a request from a vantage pod".into(),
@@ -126,7 +165,7 @@ impl VantagePods {
         Ok(())
     }
 
-    async fn make(&self, vantage: Vantage, manifest: &str) -> Result<(), ProbeError> {
+    async fn make(&self, vantage: Vantage, manifest: &str) -> Result<String, ProbeError> {
         let (mut namespace, mut pod) = objects(manifest, &self.image)
             .map_err(|reason| ProbeError::Url { url: format!("manifest of vantage {vantage}"), reason })?;
         namespace.labels_mut().insert(owner::LABEL.to_owned(), self.run.clone());
@@ -146,7 +185,8 @@ impl VantagePods {
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
             Err(error) => return Err(ProbeError::kubernetes(format!("creating pod {name}/{POD}"), error)),
         }
-        self.wait_ready(&pods, &name).await
+        self.wait_ready(&pods, &name).await?;
+        self.checked(vantage, &name, None).await
     }
 
     /// Creates the namespace; one that an earlier run is still deleting is waited for first.

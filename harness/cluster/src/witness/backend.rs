@@ -7,7 +7,8 @@ use k8s_openapi::api::{core::v1::Pod, discovery::v1::EndpointSlice};
 use kube::{Api, Client, api::ListParams};
 
 use super::trouble;
-use crate::mesh::{Mesh, SIDECAR};
+use crate::mesh::Mesh;
+pub(crate) use crate::probe::inside::has_sidecar;
 use meshproof_model::implementation::{Proxies, about_gateway};
 use meshproof_run::ports::{PortError, WitnessContext};
 
@@ -95,14 +96,6 @@ fn backend_pod(pod: &Pod, namespace: &str, name: String, address: SocketAddr) ->
         service_account: account.unwrap_or_else(|| "default".into()),
         sidecar: has_sidecar(pod),
     }
-}
-
-/// Whether a pod has a sidecar. Native ones are init containers that stay.
-pub(crate) fn has_sidecar(pod: &Pod) -> bool {
-    pod.spec.as_ref().is_some_and(|spec| {
-        let init = spec.init_containers.iter().flatten();
-        init.chain(&spec.containers).any(|container| container.name == SIDECAR)
-    })
 }
 
 #[cfg(test)]

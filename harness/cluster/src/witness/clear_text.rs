@@ -84,7 +84,7 @@ async fn refusal(
     let probes = SocketAddr::new(pod.address.ip(), STATUS_PORT);
     let probe = prober.send(Vantage::Plain, &Ask::straight(probes, READY)).await?;
     let refusal = |told| Refusal { pod: pod.clone(), probe: probe.clone(), asked: REQUESTS, told };
-    if *form == LogForm::Off || !pod.sidecar {
+    if !form.tells_refusals() || !pod.sidecar {
         return Ok(refusal(None));
     }
     let deadline = Instant::now() + LOG_DELAY;
@@ -106,7 +106,7 @@ async fn turned_away(
     pod: &BackendPod,
     from: IpAddr,
 ) -> Result<usize, PortError> {
-    if *form == LogForm::Off || !pod.sidecar {
+    if !form.tells_refusals() || !pod.sidecar {
         return Ok(0);
     }
     let entries = sidecar::entries(client, pod, form).await?;
@@ -184,6 +184,19 @@ fn judge(witness: &str, context: &WitnessContext, asked: &[(BackendPod, Answer)]
         REFUSED => answer.status.is_none() && failure(answer) == Some(FailureKind::Reset),
         _ => answer.complete() == Some(200),
     };
+    // Whoever has the pod's address now, or answers for it, is no control.
+    let another = asked.iter().find(|(pod, answer)| {
+        witness == ANSWERED && wanted(answer) && answer.pod() != Some(pod.name.as_str())
+    });
+    if let Some((pod, answer)) = another {
+        let workload = |name: &str| deployment_of(name).unwrap_or(name).to_owned();
+        let summary = format!(
+            "a clear-text client outside the mesh, straight at {}, got an answer of {}",
+            workload(&pod.name),
+            answer.pod().map_or("a program that does not say which pod it is in".to_owned(), workload)
+        );
+        return testimony(witness, false, summary, json!(detail));
+    }
     let (held, (pod, answer)) = match asked.iter().find(|(_, answer)| !wanted(answer)) {
         Some(against) => (false, against),
         None => (true, &asked[0]),
@@ -229,7 +242,12 @@ mod tests {
     }
 
     fn status(status: u16) -> Answer {
-        Answer { status: Some(status), failure: None, ..failed(FailureKind::Other) }
+        by("backend-v1-6c8f9d7b54-q2w8z", status)
+    }
+
+    fn by(pod: &str, status: u16) -> Answer {
+        let echo = meshproof_run::probe::Echo::parse(&json!({"pod": pod, "namespace": "n"}).to_string());
+        Answer { status: Some(status), failure: None, echo, ..failed(FailureKind::Other) }
     }
 
     fn held(witness: &str, answers: &[Answer]) -> bool {
@@ -303,5 +321,12 @@ mod tests {
         assert!(!held(ANSWERED, &[status(503)]));
         assert!(!held(ANSWERED, &[Answer { status: Some(200), ..failed(FailureKind::Reset) }]), "cut off");
         assert!(!held(ANSWERED, &[]));
+    }
+
+    #[test]
+    fn an_answer_of_another_pod_is_no_control() {
+        assert!(!held(ANSWERED, &[status(200), by("backend-v2-6c8f9d7b54-q2w8z", 200)]));
+        assert!(!held(ANSWERED, &[by("backend-v1-6c8f9d7b54-zzzzz", 200)]), "a pod of the same Deployment");
+        assert!(!held(ANSWERED, &[Answer { echo: None, ..status(200) }]), "somebody else's program");
     }
 }

@@ -3,18 +3,21 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{DynamicObject, ListParams},
     discovery,
 };
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{testimony, trouble};
-use crate::mesh;
+use crate::mesh::{self, whole::Does};
 use meshproof_model::event::Testimony;
 use meshproof_model::implementation::{Certificate, Implementation};
+use meshproof_model::vantage::Vantage;
 use meshproof_run::ports::{PortError, WitnessContext};
 
 pub(super) const NAME: &str = "nothing-made-by-hand";
@@ -51,9 +54,16 @@ pub(super) async fn hear(
     let namespaces: BTreeSet<&str> = gateways.chain(backends).chain(own).collect();
     let meshes = mesh::all(client).await;
     let meshes = meshes.map_err(|error| PortError::new("looking for Istio's root namespace", error))?;
-    let roots = meshes.iter().map(|mesh| mesh.root_namespace.as_str());
-    let everywhere: BTreeSet<&str> = namespaces.iter().copied().chain(roots).collect();
-    let mut found = policies(client, &everywhere).await?;
+    let mut found = policies(client, &namespaces).await?;
+    let roots: BTreeSet<&str> = meshes.iter().map(|mesh| mesh.root_namespace.as_str()).collect();
+    for root in roots {
+        // Of what is there for the whole mesh only that counts which can have to do with TLS.
+        let whole = mesh::whole::policies(client, root).await;
+        let whole = whole.map_err(|error| PortError::new("looking for policies of the whole mesh", error))?;
+        found.extend(
+            whole.into_iter().filter(|policy| policy.does == Does::TellsTls).map(|policy| policy.name),
+        );
+    }
     let deployments = implementation.releases.iter().flat_map(|release| &release.deployments);
     let mut known: BTreeSet<&str> = deployments.map(|(_, name)| name.as_str()).collect();
     known.extend(CONTROLLERS);
@@ -75,9 +85,11 @@ pub(super) async fn hear(
             let own = published == Some((*namespace, name.as_str()));
             made_by_hand(*secret, if own { &known_of_own } else { &known })
         });
-        found.extend(
-            by_hand.map(|secret| format!("Secret {namespace}/{} with a certificate", secret.name_any())),
-        );
+        for name in by_hand.map(ResourceExt::name_any) {
+            if !comes_by_itself::<Secret>(client, &name).await? {
+                found.push(format!("Secret {namespace}/{name} with a certificate"));
+            }
+        }
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
         let list = maps.list(&ListParams::default()).await;
         let list = list.map_err(trouble(format!("listing the ConfigMaps in {namespace}")))?;
@@ -86,11 +98,29 @@ pub(super) async fn hear(
                 && holds_certificate(map.data.iter().flatten().map(|d| d.0))
         });
         let by_hand = authorities.filter(|map| made_by_hand(*map, &known));
-        found.extend(
-            by_hand.map(|map| format!("ConfigMap {namespace}/{} with a certificate", map.name_any())),
-        );
+        for name in by_hand.map(ResourceExt::name_any) {
+            if !comes_by_itself::<ConfigMap>(client, &name).await? {
+                found.push(format!("ConfigMap {namespace}/{name} with a certificate"));
+            }
+        }
     }
     Ok(judge(found))
+}
+
+/// Whether something puts an object of this name into whatever namespace there is: bundles of authorities come so. It is then in
+/// the namespace of the client outside the mesh, too, into which nobody puts anything by hand.
+async fn comes_by_itself<K>(client: &Client, name: &str) -> Result<bool, PortError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let namespace = Vantage::Plain.namespace().unwrap_or_default();
+    let objects: Api<K> = Api::namespaced(client.clone(), namespace);
+    let found = objects.get_metadata_opt(name).await;
+    let kind = K::kind(&());
+    Ok(found.map_err(trouble(format!("looking for {kind} {namespace}/{name}")))?.is_some())
 }
 
 /// Every policy in these namespaces, of each kind that is served, in whatever version.

@@ -10,6 +10,10 @@
 //! them. The sidecar's TLS counters
 //! are reported where this Istio keeps them. `X-Forwarded-Client-Cert` is not asked for: on such a port
 //! there is none.
+//!
+//! Where sidecars keep no log that tells all this, it is shown by a policy: [`by_policy`].
+
+pub(super) mod by_policy;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -163,7 +167,7 @@ async fn ask_sidecar(
     wanted: &[&Seen],
     answer: Option<&Answer>,
 ) -> Result<(Vec<SidecarEntry>, Counters), PortError> {
-    let (spiffe_id, form) = (&outside.spiffe_id, &outside.mesh.access_log);
+    let (spiffe_id, form) = (&outside.spiffe_id, &outside.mesh.access_log.form);
     let before = sidecar::tls_counters(outside.client, pod).await.unwrap_or_default();
     let address = outside.prober.frontend(&context.fqdn, None).await?.address;
     let host =

@@ -1,7 +1,8 @@
 //! `never-clear-text`: whatever was answered, the gateway tried nothing but mutual TLS, and the program behind the sidecar
 //! got no request that it was not to get (R18).
 //!
-//! The gateway's side is its access log, found by request id. The other side is the program itself, which writes down every
+//! The gateway's side is its access log, found by request id; of one that keeps none, others are heard instead, who need no word
+//! of the gateway's ([`on_the_backends_side`]). The other side is the program itself, which writes down every
 //! request, and every connection that began with TLS because no sidecar took it off. A gateway that fell back to clear text
 //! would be answered 200, or show up there with a request that was answered otherwise, or that nobody was to send. So while
 //! this witness is heard nobody but clients of the gateway may ask the program: no probes, no other witness that does.
@@ -14,7 +15,7 @@ use kube::{Api, Client, api::LogParams};
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval};
 
-use super::{BackendPod, LOG_DELAY, RECENT, backend, nothing_to_see, testimony, trouble};
+use super::{BackendPod, LOG_DELAY, RECENT, backend, mtls, nothing_to_see, testimony, tls_refused, trouble};
 use crate::probe::ProxyLogs;
 use meshproof_model::event::Testimony;
 use meshproof_run::ports::{PortError, WitnessContext};
@@ -55,14 +56,21 @@ struct Program {
     tls: bool,
 }
 
+/// The witness that bears it out without the gateway's word, by the statuses of its answers; nothing if they differ.
+pub(super) fn on_the_backends_side(answers: impl Iterator<Item = Option<u16>>) -> Option<&'static str> {
+    let statuses: BTreeSet<_> = answers.collect();
+    match statuses.into_iter().collect::<Vec<_>>()[..] {
+        [Some(200)] => Some(mtls::NAME),
+        [Some(503)] => Some(tls_refused::NAME),
+        _ => None,
+    }
+}
+
 pub(super) async fn hear(
     client: &Client,
-    logs: Option<ProxyLogs>,
+    logs: ProxyLogs,
     context: &WitnessContext,
 ) -> Result<Testimony, PortError> {
-    let Some(logs) = logs else {
-        return Ok(nothing_to_see(NAME, "the gateway keeps no access log that can be read"));
-    };
     // No answer at all is what there is before the frontend listens.
     let answers: Vec<_> = context.answers.iter().filter_map(|a| Some((a, a.status?))).collect();
     let known = answers.iter().filter_map(|(answer, status)| Some((answer.logged_as()?, *status)));
@@ -256,6 +264,16 @@ mod tests {
     fn a_request_that_the_sidecar_traces_is_known_by_the_id_the_gateway_gave_it() {
         let traced = r#"{"request": "fdb09c67-f15a-9be2-8b86-5704aaec82de"}"#;
         assert!(heard(&facts(&[("fdb09c67-f15a-4be2-8b86-5704aaec82de", 200)], "mtls", &[traced])).0);
+    }
+
+    #[test]
+    fn without_the_gateways_word_the_backends_side_is_asked() {
+        let of = |statuses: &[Option<u16>]| on_the_backends_side(statuses.iter().copied());
+        assert_eq!(of(&[Some(200), Some(200)]), Some("mtls-from-extension"));
+        assert_eq!(of(&[Some(503)]), Some("tls-without-istio-alpn-refused"));
+        for other in [&[Some(200), Some(503)][..], &[None], &[]] {
+            assert_eq!(of(other), None, "{other:?}");
+        }
     }
 
     #[test]

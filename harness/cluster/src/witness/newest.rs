@@ -92,7 +92,7 @@ async fn entries(
     sidecar::entries_until(
         outside.client,
         pod,
-        &outside.mesh.access_log,
+        &outside.mesh.access_log.form,
         &outside.spiffe_id,
         LOOKED_AT,
         enough,

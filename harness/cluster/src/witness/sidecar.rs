@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn connections_of_the_extension_are_told_from_others() {
-        let form = crate::mesh::Mesh::sample().access_log;
+        let form = crate::mesh::Mesh::sample().access_log.form;
         let entries: Vec<SidecarEntry> = LOG.lines().filter_map(|line| form.parse(line)).collect();
         assert_eq!(entries.len(), 4);
         let from: Vec<bool> = entries.iter().map(|entry| entry.is_from(EXTENSION)).collect();

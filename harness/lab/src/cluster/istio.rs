@@ -80,10 +80,40 @@ pub(crate) async fn install_into(
     namespace: &str,
     revision: Option<&str>,
 ) -> Result<(), IstioError> {
+    install_with(artifacts, state, kubeconfig, place(namespace, revision)).await
+}
+
+/// Installs Istio as somebody else has set it up: with none of our own settings but what this build of Envoy needs.
+pub(crate) async fn install_foreign(
+    artifacts: &Artifacts,
+    state: &StateDir,
+    kubeconfig: &Path,
+    operator: &str,
+    namespace: &str,
+    revision: Option<&str>,
+) -> Result<(), IstioError> {
+    let mut files = Vec::new();
+    if artifacts.istio.upstream_envoy {
+        files.push(state.write_file("istio-upstream-envoy.yaml", UPSTREAM_ENVOY.as_bytes())?);
+    }
+    files.push(state.write_file("istio-foreign.yaml", operator.as_bytes())?);
+    Tool::new("installing somebody else's Istio", &artifacts.istioctl)
+        .args(["install", "--skip-confirmation"])
+        .args(settings(&artifacts.istio, &files))
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(place(namespace, revision))
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// Where Istio is installed, and under which revision.
+fn place(namespace: &str, revision: Option<&str>) -> Vec<String> {
     let mut more = vec!["--set".to_owned(), format!("values.global.istioNamespace={namespace}")];
     more.extend(["--istioNamespace".to_owned(), namespace.to_owned()]);
     more.extend(revision.map(|revision| format!("--revision={revision}")));
-    install_with(artifacts, state, kubeconfig, more).await
+    more
 }
 
 async fn install_with(

@@ -54,6 +54,12 @@ const QUESTION: Duration = Duration::from_secs(10);
 /// Nothing announces what happens inside a container.
 const PACE: Duration = Duration::from_millis(200);
 
+/// Data of Secret `cacerts`: an intermediate authority under a root of its own.
+pub(super) fn new_authority(now: SystemTime) -> Result<BTreeMap<String, ByteString>, String> {
+    let authority = Authority::make(now).map_err(|error| format!("making a root: {error}"))?;
+    Ok(authority.cacerts(&authority.root))
+}
+
 impl Cluster {
     /// Replaces Istio's root while everything runs. Sidecars take part when they renew their certificates, which therefore
     /// have to be short-lived; this ends when each of them trusts only the new root and shows a certificate under it.

@@ -155,6 +155,9 @@ fn is_image(name: &str) -> bool {
     workspace::IMAGES.contains(&name)
 }
 
+/// Stands for the trust domain of the mesh that is there.
+pub(super) const TRUST_DOMAIN: &str = "${mesh.trust-domain}";
+
 fn is_about_gateway(name: &str) -> bool {
     matches!(name, "gateway.namespace" | "gateway.name")
 }
@@ -243,7 +246,10 @@ fn proxies(node: &Node) -> Result<Proxies, Problem> {
 fn identity(node: &Node) -> Result<Identity, Problem> {
     let mut fields = node.fields()?;
     let place = node.get("spiffe").unwrap_or(node);
-    let spiffe = gateway_text(&mut fields, "spiffe")?;
+    let text = fields.need("spiffe")?;
+    let known = |name: &str| is_about_gateway(name) || TRUST_DOMAIN == format!("${{{name}}}");
+    only(text, &known, "mesh.trust-domain, gateway.namespace, gateway.name")?;
+    let spiffe = text.text()?.to_owned();
     if !spiffe.starts_with("spiffe://") {
         return Err(place
             .problem(format!("`{spiffe}` is no SPIFFE id"))
@@ -251,7 +257,7 @@ fn identity(node: &Node) -> Result<Identity, Problem> {
     }
     let certificate = certificate(fields.need("certificate")?)?;
     fields.finish()?;
-    Ok(Identity { spiffe, certificate })
+    Ok(Identity { spiffe, trust_domain: super::TRUST_DOMAIN.to_owned(), certificate })
 }
 
 fn certificate(node: &Node) -> Result<Certificate, Problem> {

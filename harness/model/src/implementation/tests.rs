@@ -41,6 +41,16 @@ fn istios_gateways_have_identities_of_their_own() {
 }
 
 #[test]
+fn in_another_mesh_a_gateway_has_its_identities_and_perhaps_a_log_that_nobody_reads() {
+    let istio = istio().in_mesh("mesh.example", false);
+    assert_eq!(istio.identity.of("shop", "front"), "spiffe://mesh.example/ns/shop/sa/front-istio");
+    assert_eq!(istio.proxies.access_log, None);
+    let alb = Implementation::built_in().unwrap().in_mesh("mesh.example", true);
+    assert!(alb.proxies.access_log.is_some());
+    assert!(alb.identity.of("n", "g").starts_with("spiffe://mesh.example/ns/azure-alb-system/"));
+}
+
+#[test]
 fn a_message_that_is_not_given_has_no_value() {
     let istio = istio();
     assert_eq!(istio.placeholder("messages.httproute.Accepted", "n").as_deref(), Some("Route was valid"));

@@ -13,8 +13,16 @@ pub const NAMED: &[(&str, Duration)] = &[
     // A configuration change showing in answers.
     ("answers", Duration::from_secs(30)),
     // Pooled upstream connections outlive a policy change for the sidecar's drain time, 45 s unless configured.
-    ("drain", Duration::from_secs(90)),
+    ("drain", DRAINED),
 ];
+
+/// The limit by which connections from before a change are gone.
+const DRAINED: Duration = Duration::from_secs(90);
+
+/// Whether a limit is the one for connections from before a change.
+pub fn is_drain(limit: Duration) -> bool {
+    limit == DRAINED
+}
 
 /// An action: done or in trouble after this long. Only a net, wide enough for a machine that has other things to do: replacing
 /// Istio's root alone waits three times for up to a minute.

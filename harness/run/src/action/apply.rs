@@ -57,6 +57,11 @@ impl Word for Apply {
         ids.filter(|id| self.left_out(id).is_none()).collect()
     }
 
+    fn applies(&self) -> Vec<&serde_json::Value> {
+        let wanted = self.objects().filter(|object| self.left_out(&object.id).is_none());
+        wanted.map(|object| &object.value).collect()
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let mut done = Vec::new();

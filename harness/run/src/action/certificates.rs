@@ -241,6 +241,11 @@ impl Word for Certificates {
         }
     }
 
+    fn needs_own_cluster(&self) -> bool {
+        // It reads the key of an authority that others trust.
+        self.issuer.is_some()
+    }
+
     fn creates(&self) -> Vec<ObjectRef> {
         let secrets = self.servers.iter().map(|server| server.secret.clone());
         std::iter::once(self.authority.clone()).chain(secrets).collect()

@@ -5,7 +5,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use super::request::{Request, Wanted};
+use super::request::{Request, Wanted, gives_reasons};
 use super::target::Target;
 use crate::context::{Context, Trouble};
 use crate::word::{Definition, Scope, Staying, Word};
@@ -90,6 +90,7 @@ fn cell(
         may_waver: false,
         never: None,
         manners: Vec::new(),
+        gives_reasons: gives_reasons(scope),
     })
 }
 

@@ -3,7 +3,8 @@
 //! backend in another namespace than the Gateway's is `namespace/name`.
 //!
 //! `reason:` is the gateway's word for each of these answers: the one in the answer itself, where it holds one, and the one in
-//! the gateway's log.
+//! the gateway's log. Of a gateway that keeps no log that can be read, no such word is known: it is then said that the reason is
+//! not shown, and the claim stands on the answers and the witnesses.
 //!
 //! `stays: 20 requests` is over in a moment. `stays: 2s` asks on for so long, and every answer of that time has to be as
 //! wanted; together with `may-waver` that tells a change from what only seemed to be one. `stays: 2x drain` is twice as long as
@@ -57,6 +58,8 @@ pub(super) struct Request {
     pub(super) never: Option<Never>,
     /// How the requests are made, in turn; GET if nothing is said.
     pub(super) manners: Vec<Manner>,
+    /// Whether the gateway gives reasons: it keeps a log whose words are known.
+    pub(super) gives_reasons: bool,
 }
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
@@ -67,7 +70,13 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     let may_waver = fields.take("may-waver").map_or(Ok(false), Node::bool)?;
     let never = fields.take("never").map(Never::parse).transpose()?;
     let manners = manner::parse(fields.take("with"), target.from)?;
-    Ok(Box::new(Request { target, wanted, about: None, may_waver, never, manners }))
+    let gives_reasons = gives_reasons(scope);
+    Ok(Box::new(Request { target, wanted, about: None, may_waver, never, manners, gives_reasons }))
+}
+
+/// Whether the gateway under test has words for why it answers so.
+pub(super) fn gives_reasons(scope: &Scope<'_>) -> bool {
+    scope.implementation.proxies.access_log.is_some()
 }
 
 /// Why a claim about many requests does not hold.
@@ -296,8 +305,14 @@ impl Request {
             trouble.observed.witnesses = witnesses;
             return Err(trouble);
         }
+        let mut summary = in_words(&groups);
+        if let Some(reason) = self.wanted.reason.as_ref().filter(|_| !self.gives_reasons) {
+            summary += &format!(
+                "; that the reason is {reason} is not shown: the gateway keeps no log that can be read"
+            );
+        }
         let mut observed = Observed {
-            summary: in_words(&groups),
+            summary,
             detail,
             became_ms: Some(became_ms),
             first_ms,
@@ -349,7 +364,7 @@ impl Request {
         match self.wanted.differs_for(ask, answer) {
             Some(because) => (Some(because), self.may_waver),
             // Right by chance, before the gateway has heard of a policy, say: it may have no endpoint yet.
-            None => (self.wanted.differs_in_reason(answer), true),
+            None => (self.wanted.differs_in_reason(answer).filter(|_| self.gives_reasons), true),
         }
     }
 
@@ -407,6 +422,7 @@ impl Request {
             let account = accounts.get(at).and_then(Option::as_ref);
             let given = account.map(|account| account.reason.clone()).or_else(|| own_word(answer));
             match (&self.wanted.reason, &given) {
+                (Some(_), _) if !self.gives_reasons => answers.count_with(answer, None),
                 (Some(reason), None) => return Err((to_give(reason), "it does not tell".into())),
                 (Some(reason), Some(given)) if reason != given => {
                     return Err((

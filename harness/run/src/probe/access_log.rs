@@ -61,6 +61,15 @@ pub struct AccessLogEntry {
 }
 
 impl AccessLogEntry {
+    /// The fields that a mesh's access log has to have for this form, with Envoy's operators; none for a gateway that keeps a log of
+    /// its own, whatever the mesh does.
+    pub fn fields(format: LogFormat) -> &'static [(&'static str, &'static str)] {
+        match format {
+            LogFormat::Alb => &[],
+            LogFormat::Istio => istio::FIELDS,
+        }
+    }
+
     /// Reads a line of a log of this form. `None` for lines that are not access log entries (the program's own log).
     pub fn read(format: LogFormat, line: &str) -> Option<Self> {
         match format {

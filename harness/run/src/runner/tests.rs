@@ -26,6 +26,7 @@ mod many;
 mod must_fail;
 mod node;
 mod owner;
+mod reasons;
 mod served;
 mod shell;
 mod single_writer;
@@ -52,6 +53,10 @@ fn scenario(steps: &str) -> Scenario {
 }
 
 fn scenario_of(head: &str, steps: &str) -> Scenario {
+    scenario_for(head, steps, &implementation())
+}
+
+fn scenario_for(head: &str, steps: &str, implementation: &Implementation) -> Scenario {
     let text = format!("{head}{steps}");
     let read = move |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
         Some("scenario.yaml") => Ok(text.clone()),
@@ -71,7 +76,7 @@ fn scenario_of(head: &str, steps: &str) -> Scenario {
         _ => Err(Error::from(ErrorKind::NotFound)),
     };
     let catalogue = Catalogue::built_in().unwrap();
-    Scenario::load_with(Path::new("s"), "s", &catalogue, &implementation(), &read).unwrap()
+    Scenario::load_with(Path::new("s"), "s", &catalogue, implementation, &read).unwrap()
 }
 
 fn given(answers: impl IntoIterator<Item = Answer>) -> Mutex<VecDeque<Answer>> {

@@ -1,5 +1,3 @@
-//! What a sidecar writes, beside what the gateway says.
-
 use super::*;
 
 const CLIENT: &str = "spiffe://cluster.local/ns/azure-alb-system/sa/alb-controller-istio-extension";
@@ -16,7 +14,7 @@ fn facts() -> Facts {
         service_account: "default".into(),
         sidecar: true,
     };
-    let (form, peer) = (Mesh::sample().access_log, "127.0.0.6:40001");
+    let (form, peer) = (Mesh::sample().access_log.form, "127.0.0.6:40001");
     let written = log.lines().filter_map(|line| form.parse(line)).filter(|entry| entry.is_from(CLIENT));
     let written = written.map(|entry| SidecarEntry { upstream_local_address: Some(peer.into()), ..entry });
     let answer = |id: &str| Seen {

@@ -106,7 +106,7 @@ pub(crate) async fn label_namespaces(
 }
 
 /// Namespace and name of the release that an object was made for, as helm notes it on everything it makes.
-pub(crate) fn of_release(metadata: &ObjectMeta) -> Option<(&str, &str)> {
+pub fn of_release(metadata: &ObjectMeta) -> Option<(&str, &str)> {
     let annotations = metadata.annotations.as_ref()?;
     let text = |name: &str| annotations.get(name).map(String::as_str);
     Some((text("meta.helm.sh/release-namespace")?, text("meta.helm.sh/release-name")?))

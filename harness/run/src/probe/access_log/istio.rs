@@ -6,6 +6,23 @@ use crate::probe::client::trace_of;
 use crate::probe::request_id::untraced;
 use crate::probe::{AccessLogEntry, UpstreamTls};
 
+/// The fields that are read, with Envoy's operators.
+pub(super) const FIELDS: &[(&str, &str)] = &[
+    ("time", "START_TIME"),
+    ("request_id", "REQ(X-REQUEST-ID)"),
+    ("traceparent", "REQ(TRACEPARENT)"),
+    ("authority", "REQ(:AUTHORITY)"),
+    ("path", "REQ(X-ENVOY-ORIGINAL-PATH?:PATH)"),
+    ("response_code", "RESPONSE_CODE"),
+    ("response_code_details", "RESPONSE_CODE_DETAILS"),
+    ("response_flags", "RESPONSE_FLAGS"),
+    ("upstream_host", "UPSTREAM_HOST"),
+    ("upstream_transport_failure_reason", "UPSTREAM_TRANSPORT_FAILURE_REASON"),
+    ("upstream_tls_version", "UPSTREAM_TLS_VERSION"),
+    ("upstream_local_uri_san", "UPSTREAM_LOCAL_URI_SAN"),
+    ("upstream_peer_uri_san", "UPSTREAM_PEER_URI_SAN"),
+];
+
 /// A line, of which only this much is needed. Envoy writes `null` (older: `-`) for what there is not.
 #[derive(Deserialize)]
 struct Line {
