@@ -1,18 +1,21 @@
 //! What the gateway offers of the Gateway API, by the names of its conformance suite (`GatewayClass.status.supportedFeatures`).
 
 /// Features, in the order of the alphabet (Gateway API, `GatewayClassStatus.supportedFeatures`).
-pub const SUPPORTED: [&str; 12] = [
+pub const SUPPORTED: [&str; 15] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "Gateway",
     "GatewayHTTPListenerIsolation",
     "GatewayPort8080",
     "HTTPRoute",
+    "HTTPRouteBackendProtocolH2C",
+    "HTTPRouteBackendProtocolWebSocket",
     "HTTPRouteBackendTimeout",
     "HTTPRouteMethodMatching",
     "HTTPRouteNamedRouteRule",
     "HTTPRouteParentRefPort",
     "HTTPRouteQueryParamMatching",
+    "HTTPRouteRequestTimeout",
     "ReferenceGrant",
 ];
 
