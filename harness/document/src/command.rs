@@ -98,14 +98,17 @@ pub(super) fn parse(words: &[String]) -> Command {
 }
 
 /// The words behind a program: options as facts, the rest in order.
-#[derive(Default)]
-struct Arguments {
-    positional: Vec<String>,
-    facts: Facts,
+#[derive(Debug, Default)]
+pub(super) struct Arguments {
+    /// Words that are no options.
+    pub(super) positional: Vec<String>,
+    /// Options by their long names.
+    pub(super) facts: Facts,
 }
 
 impl Arguments {
-    fn of<'a>(program: &str, words: impl Iterator<Item = &'a str>) -> Self {
+    /// Takes them apart.
+    pub(super) fn of<'a>(program: &str, words: impl Iterator<Item = &'a str>) -> Self {
         let mut arguments = Self::default();
         let mut words = words.peekable();
         while let Some(word) = words.next() {

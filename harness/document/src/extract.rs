@@ -9,7 +9,7 @@ use super::shell::{self, Statement};
 use super::{Fragment, Kind, table};
 
 /// Languages of blocks that hold commands.
-const SHELLS: &[&str] = &[
+pub(super) const SHELLS: &[&str] = &[
     "azurecli",
     "azurecli-interactive",
     "azurepowershell",

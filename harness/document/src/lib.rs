@@ -17,6 +17,7 @@ pub mod page;
 mod pairing;
 pub mod places;
 pub mod report;
+pub mod scaffold;
 pub mod sentence;
 mod shell;
 mod table;

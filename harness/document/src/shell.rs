@@ -15,6 +15,8 @@ pub(super) struct Statement {
     pub value: bool,
     /// The here document: its first line and its text.
     pub input: Option<(usize, String)>,
+    /// Whether the shell leaves that as it is, for its delimiter stands in quotes.
+    pub literal: bool,
     /// What it is shown to print: its first line and its text.
     pub prints: Option<(usize, String)>,
 }
@@ -51,6 +53,9 @@ pub(super) fn statements(code: &str) -> Vec<Statement> {
                 body.iter().take(length.unwrap_or(body.len())).map(|line| format!("{line}\n")).collect();
             if let Some(statement) = found.last_mut() {
                 statement.input = Some((at, text));
+                statement.literal = logical.split_once("<<").is_some_and(|(_, after)| {
+                    after.trim_start_matches(['-', ' ']).starts_with(['\'', '"', '\\'])
+                });
             }
             at += length.map_or(body.len(), |length| length + 1);
         }
@@ -269,9 +274,11 @@ mod tests {
         let all = statements("cat <<'EOF' | kubectl apply -f -\na: 1\n\nb: 2\n  EOF\nnext\n");
         assert_eq!(all.len(), 3, "{all:?}");
         assert_eq!(all[1].input, Some((1, "a: 1\n\nb: 2\n".to_owned())));
+        assert!(all[1].literal, "its delimiter stands in quotes");
         assert_eq!((all[2].line, all[2].words.join(" ")), (5, "next".to_owned()));
         let open = statements("kubectl apply -f - <<EOF\na: 1\n");
         assert_eq!(open[0].input, Some((1, "a: 1\n".to_owned())));
+        assert!(!open[0].literal);
     }
 
     #[test]

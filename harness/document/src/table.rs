@@ -54,7 +54,7 @@ pub(super) fn facts(rows: &[Vec<String>]) -> (String, Facts) {
 }
 
 /// A pod's name without what its ReplicaSet and its template add.
-fn without_generated(name: &str) -> String {
+pub(super) fn without_generated(name: &str) -> String {
     let parts: Vec<&str> = name.rsplitn(3, '-').collect();
     let is_made = |part: &str| part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     match parts[..] {

@@ -1,4 +1,6 @@
-//! `meshproof doc`: an edition of the document against what the scenarios know of it.
+//! `meshproof doc`: an edition of the document against what the scenarios know of it, and any page as a pack.
+
+pub mod scaffold;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -41,6 +43,8 @@ pub enum DocCommand {
     Check(CheckArgs),
     /// Print the data of this edition, for `scenarios/documents/`; 2 if there are documents already and it is an edition of none
     Fingerprint(FingerprintArgs),
+    /// Make a pack of any how-to page: its commands as steps, what it prints as claims, its sentences as requirements to be judged
+    Scaffold(scaffold::ScaffoldArgs),
 }
 
 /// Which document, and against what.
@@ -83,6 +87,7 @@ pub fn run(args: &DocArgs) -> u8 {
     let result = match &args.command {
         DocCommand::Check(args) => check(args),
         DocCommand::Fingerprint(args) => fingerprint(args),
+        DocCommand::Scaffold(args) => scaffold::run(args),
     };
     result.unwrap_or_else(|trouble| {
         eprintln!("{trouble}");
