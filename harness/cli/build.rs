@@ -1,5 +1,5 @@
 //! Compiles in what this program was made of: a digest of its sources, which reports tell with its version. Two programs of one
-//! version need not judge alike.
+//! version need not judge alike. And the pack of this repository, as an archive.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -18,6 +18,10 @@ const SOURCES: &[&str] = &[
 ];
 /// The same of each crate of the program: its code and its templates. Seen from the crate's folder.
 const OF_A_CRATE: &[&str] = &["src", "templates", "build.rs", "Cargo.toml"];
+/// The folder of the pack that is compiled in.
+const PACK: &str = "scenarios";
+/// What lies there and is no part of it: it is a crate with tests, too.
+const NO_PART: &[&str] = &["src", "tests", "snapshots", "target", "Cargo.toml"];
 /// The folder of the program's crates, seen from the workspace's root.
 const CRATES: &str = "harness";
 
@@ -48,7 +52,32 @@ fn main() -> io::Result<()> {
     }
     let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     println!("cargo::rustc-env=MESHPROOF_SOURCE=sha256:{hex}");
-    Ok(())
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    archive(&root.join(PACK), &out.join("pack.tar"))
+}
+
+/// Writes the files of the pack into a tar: sorted, without times and owners, so that equal files make an equal one.
+fn archive(pack: &Path, to: &Path) -> io::Result<()> {
+    println!("cargo::rerun-if-changed={}", pack.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(pack)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !NO_PART.contains(&name.as_str()) && !name.starts_with('.') {
+            collect(&entry.path(), &name, &mut files)?;
+        }
+    }
+    files.sort();
+    let mut archive = tar::Builder::new(fs::File::create(to)?);
+    for (name, path) in files {
+        let content = fs::read(path)?;
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o600);
+        header.set_mtime(1);
+        archive.append_data(&mut header, name, content.as_slice())?;
+    }
+    archive.finish()
 }
 
 /// Files below `path`, each with its name from here, the same on every system.

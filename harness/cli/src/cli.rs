@@ -9,6 +9,7 @@ pub mod exit;
 pub mod list;
 pub mod meshes;
 pub mod mutants;
+pub mod pack;
 pub mod report;
 pub mod run;
 pub mod status;
@@ -18,11 +19,13 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::built_in;
 use meshproof_lab::cluster::ClusterError;
 use meshproof_lab::host_changes::{self, HostChanges};
 use meshproof_model::implementation::Implementation;
-use meshproof_model::requirement::Catalogue;
-use meshproof_model::scenario::{Problems, discover};
+use meshproof_model::pack::Pack;
+use meshproof_model::scenario::Problems;
+use meshproof_model::vars::{self, Declarations, Values};
 use meshproof_report as reports;
 
 /// Proves, on a real cluster, what a document promises about a gateway in front of an Istio mesh.
@@ -67,39 +70,55 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Compare an edition of the document with what the scenarios know of it
     Doc(doc::DocArgs),
+    /// Make a pack of your own, or say what is wrong with one
+    Pack(pack::PackArgs),
     /// Measure
     Bench(bench::BenchArgs),
 }
 
-/// Where scenarios are.
+/// What is to be proved, and by which scenarios.
 #[derive(Debug, Clone, Args)]
 pub struct RootArgs {
-    /// Folder with scenarios; without it, `scenarios` here or in a folder above
+    /// Folder of the pack: what is promised, and the scenarios that prove it. Without it, the one at hand (`pack.yaml` here, in
+    /// `scenarios` here, or in a folder above), else the one that is compiled in
+    #[arg(long, value_name = "FOLDER", env = "MESHPROOF_PACK")]
+    pub pack: Option<PathBuf>,
+    /// Folder with scenarios, instead of the pack's own
     #[arg(long, value_name = "FOLDER")]
     pub scenarios: Option<PathBuf>,
 }
 
 impl RootArgs {
-    /// The folder; says so if there is none.
-    fn find(&self) -> Option<PathBuf> {
+    /// The folder that was named. An empty variable names none.
+    fn named(&self) -> Option<&PathBuf> {
+        self.pack.as_ref().filter(|folder| !folder.as_os_str().is_empty())
+    }
+
+    /// The pack; says what is wrong with it.
+    fn load(&self) -> Option<Pack> {
         let here = std::env::current_dir().unwrap_or_default();
-        let root = self.scenarios.clone().or_else(|| discover::default_root(&here));
-        if root.is_none() {
-            eprintln!(
-                "there is no folder `scenarios` in {} or above; name one with --scenarios",
-                here.display()
-            );
+        let folder = match self.named().cloned().or_else(|| Pack::at_hand(&here)) {
+            Some(folder) => folder,
+            None => built_in::unpacked().map_err(|error| eprintln!("{error}")).ok()?,
+        };
+        let mut pack = Pack::load(&folder).map_err(|problems| tell(&problems)).ok()?;
+        if let Some(scenarios) = &self.scenarios {
+            pack.documents = scenarios.join("documents");
+            pack.scenarios.clone_from(scenarios);
         }
-        root
+        Some(pack)
     }
 }
 
 /// Which gateway is put to the test.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct ImplementationArgs {
     /// File that describes the gateway under test; without it, the one of this workspace
     #[arg(long, value_name = "FILE", env = "MESHPROOF_IMPLEMENTATION")]
     pub implementation: Option<PathBuf>,
+    /// What pack, implementation and scenarios leave to whoever runs them
+    #[command(flatten)]
+    pub vars: VarsArgs,
 }
 
 impl ImplementationArgs {
@@ -113,10 +132,56 @@ impl ImplementationArgs {
         self.file()?.parent().map(std::path::Path::to_owned)
     }
 
-    /// The implementation; says what is wrong with its file.
-    fn load(&self) -> Option<Implementation> {
-        let chosen = Implementation::choose(self.implementation.as_deref());
+    /// The implementation, as it is put to a pack; says what is wrong with its file.
+    fn load(&self, pack: &Pack) -> Option<Implementation> {
+        let file = self.implementation.as_deref();
+        let mut declared = Implementation::declares(file).map_err(|problem| tell(&problem.into())).ok()?;
+        declared.extend(pack.vars.declared.clone());
+        declared.extend(vars::of_scenarios(&pack.scenarios));
+        let given = self.vars.given(&declared).map_err(|why| eprintln!("{why}")).ok()?;
+        let mut pack = pack.clone();
+        pack.vars.given = given;
+        let chosen = Implementation::choose_for(file, &pack);
         chosen.map_err(|problem| tell(&problem.into())).ok()
+    }
+}
+
+/// Values of variables.
+#[derive(Debug, Clone, Default, Args)]
+pub struct VarsArgs {
+    /// Value of a variable that pack, implementation or scenario declare (`vars`); may be given several times. MESHPROOF_VAR_NAME
+    /// does as well. Values stand in reports: no secrets
+    #[arg(long, value_name = "NAME=VALUE", value_parser = vars::setting)]
+    pub set: Vec<(String, String)>,
+    /// File with values of variables: names with texts, as YAML
+    #[arg(long, value_name = "FILE")]
+    pub vars: Option<PathBuf>,
+}
+
+impl VarsArgs {
+    /// What was given with arguments and file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not well formed.
+    fn values(&self) -> Result<(Values, Values), String> {
+        let file = match &self.vars {
+            None => Values::new(),
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|error| format!("--vars {}: cannot be read: {error}", file.display()))?;
+                vars::values(file, text).map_err(|problem| problem.show())?
+            }
+        };
+        Ok((self.set.iter().cloned().collect(), file))
+    }
+
+    /// What was given for these variables.
+    ///
+    /// # Errors
+    /// As [`Self::values`], and a name that nothing declares.
+    fn given(&self, declared: &Declarations) -> Result<Values, String> {
+        let (arguments, file) = self.values()?;
+        vars::given(declared, &arguments, &file, &|name| std::env::var(name).ok())
     }
 }
 
@@ -150,6 +215,7 @@ pub async fn main(cli: Cli) -> u8 {
         Command::Meshes(args) => meshes::run(args, progress).await,
         Command::Report(args) => report::run(args),
         Command::Doc(args) => doc::run(args),
+        Command::Pack(args) => pack::run(args),
     }
 }
 
@@ -172,11 +238,6 @@ fn ended(result: Result<(), ClusterError>) -> u8 {
             exit::of(&error)
         }
     }
-}
-
-/// The document's catalogue; says so if it is not well formed.
-fn catalogue() -> Option<Catalogue> {
-    Catalogue::built_in().map_err(|error| eprintln!("{error}")).ok()
 }
 
 /// Shows what is wrong with scenarios, each with its place in the file.

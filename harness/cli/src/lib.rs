@@ -4,5 +4,6 @@
 #[macro_use]
 extern crate meshproof_model;
 
+mod built_in;
 pub mod cli;
 pub mod mutant;

@@ -9,6 +9,7 @@
 mod again;
 mod answers;
 mod basis;
+mod pack;
 mod planned;
 mod sink;
 mod verdict;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::again::{Arguments, Attempt};
 pub use self::answers::{AnswerGroup, Hop, Stretch, Traffic, TrafficFailure};
 pub use self::basis::{Basis, Different, DigestSet, Digests, Harness, MeshInfo, Named};
+pub use self::pack::PackInfo;
 pub use self::planned::{Broken, ErratumInfo, Instead, MustFail, RequirementInfo, ScenarioInfo, StepInfo};
 pub use self::sink::{EventSink, Fanout, PhaseEvents, Recorder};
 pub use self::verdict::Verdict;
@@ -280,6 +282,11 @@ pub enum Event {
         /// Which share of a selection they are, if other runs have the others.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         partition: Option<Partition>,
+    },
+    /// What it is to prove.
+    Proves {
+        /// The pack.
+        pack: Box<PackInfo>,
     },
     /// What was asked of the run.
     Asked {

@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::requirement::Catalogue;
+use crate::pack::Pack;
 use crate::scenario::labels::Labels;
 use crate::scenario::node::{self, Key, Problem};
 use crate::scenario::placeholder::substitute_by;
-use crate::{digest, workspace};
+use crate::vars::{Declarations, Vars};
+use crate::{digest, pack, workspace};
 pub use election::LeaderElection;
 pub use expectation::{Expectation, Waived};
 pub use placeholders::{PLACEHOLDERS, about_gateway};
@@ -54,8 +55,10 @@ pub struct Implementation {
     pub leader_election: Vec<LeaderElection>,
     /// Messages of its conditions, by `<kind of object>.<type of condition>`. They may hold `*` and `?`.
     pub messages: BTreeMap<String, String>,
-    /// What it does not promise.
+    /// What it does not promise; of requirements and steps nothing, if its file is about those of another pack.
     pub waived: Waived,
+    /// What its file, and the pack that it is put to, leave to whoever runs it.
+    pub vars: Vars,
     /// Every label of a step that its file names, where it names it.
     labels: Vec<Key>,
     /// What is expected instead of what the scenarios say, by the step's label.
@@ -169,9 +172,13 @@ impl Implementation {
     /// # Errors
     /// When the file was not well formed at build time; a test guards against that.
     pub fn built_in() -> Result<Self, Problem> {
-        // Charts are seen from the file, which an installed program may no longer have; helm then says so.
+        Self::parse(&Self::built_in_file(), ALB.to_owned())
+    }
+
+    /// Where its file is, or was: charts are seen from there. An installed program may no longer have them; helm then says so.
+    fn built_in_file() -> PathBuf {
         let folder = workspace::root().map_or_else(|| PathBuf::from(FOLDER), |root| root.join(FOLDER));
-        Self::parse(&folder.join("alb.yaml"), ALB.to_owned())
+        folder.join("alb.yaml")
     }
 
     /// The one in `file`, or the built-in one.
@@ -180,6 +187,29 @@ impl Implementation {
     /// See [`Self::load`].
     pub fn choose(file: Option<&Path>) -> Result<Self, Problem> {
         file.map_or_else(Self::built_in, Self::load)
+    }
+
+    /// The one in `file`, or the built-in one, as it is put to a pack: what a file says of the requirements and steps of another
+    /// pack (`pack: NAME`) says nothing here.
+    ///
+    /// # Errors
+    /// See [`Self::load`].
+    pub fn choose_for(file: Option<&Path>, pack: &Pack) -> Result<Self, Problem> {
+        match file {
+            Some(file) => parse::implementation(file, parse::read(file)?, Some(pack)),
+            None => parse::implementation(&Self::built_in_file(), ALB.to_owned(), Some(pack)),
+        }
+    }
+
+    /// What the one in `file`, or the built-in one, leaves to whoever runs it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its `vars` are not well formed.
+    pub fn declares(file: Option<&Path>) -> Result<Declarations, Problem> {
+        match file {
+            Some(file) => parse::declared(file, parse::read(file)?),
+            None => parse::declared(&Self::built_in_file(), ALB.to_owned()),
+        }
     }
 
     /// Reads an implementation from a file. A chart given as a directory must be there.
@@ -201,13 +231,14 @@ impl Implementation {
         }
     }
 
-    /// Reads an implementation from the text of a file. A chart given as a directory must be there.
+    /// Reads an implementation from the text of a file, as it is put to the built-in pack. A chart given as a directory must be
+    /// there.
     ///
     /// # Errors
     /// What is wrong with it, with file, line and column.
     pub fn parse(file: &Path, text: String) -> Result<Self, Problem> {
-        let catalogue = Catalogue::built_in();
-        parse::implementation(file, text, catalogue.as_ref().ok())
+        let pack = Pack::built_in(Path::new(pack::FOLDER));
+        parse::implementation(file, text, pack.as_ref().ok())
     }
 
     /// Names of the workspace's images that its charts want.

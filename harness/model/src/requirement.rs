@@ -1,16 +1,17 @@
-//! The catalogue: what the document promises, as data (`scenarios/requirements.yaml`).
+//! The catalogue: what a document promises, as data (`requirements.yaml` of a pack).
 
 use serde::{Deserialize, Serialize};
 
 use crate::yaml;
 
-/// The catalogue as it was when this program was built.
+/// The catalogue of the built-in pack, as it was when this program was built.
 const TEXT: &str = include_str!("../../../scenarios/requirements.yaml");
 
 /// How a requirement can be treated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Provable on kind.
+    #[default]
     K,
     /// An erratum: the literal text cannot hold.
     E,
@@ -26,9 +27,11 @@ pub enum Kind {
 pub struct Requirement {
     /// Stable id, e.g. `R43`.
     pub id: String,
-    /// How it can be treated.
+    /// How it can be treated; provable unless it says something else.
+    #[serde(default)]
     pub kind: Kind,
     /// Lines of the document.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub lines: String,
     /// What is promised, in our words.
     pub text: String,
@@ -41,6 +44,12 @@ pub struct Requirement {
     /// Why it is only measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<String>,
+    /// The first edition that says it; nothing if the first of all does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The last edition that says it; nothing if the newest does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 impl Requirement {
@@ -90,16 +99,30 @@ pub struct Catalogue {
     /// Its promises, in its order.
     pub requirements: Vec<Requirement>,
     /// Its errata.
+    #[serde(default)]
     pub errata: Vec<Erratum>,
 }
 
 /// The catalogue is not well formed.
 #[derive(Debug, thiserror::Error)]
-#[error("requirements.yaml: {0}")]
-pub struct CatalogueError(String);
+#[error("requirements.yaml: {message}")]
+pub struct CatalogueError {
+    /// What is wrong.
+    pub message: String,
+    /// Byte offset in the text, where known.
+    pub offset: Option<usize>,
+    /// The requirement or erratum it is about.
+    pub id: Option<String>,
+}
+
+impl CatalogueError {
+    fn about(id: &str, message: String) -> Self {
+        Self { message, offset: None, id: Some(id.to_owned()) }
+    }
+}
 
 impl Catalogue {
-    /// The catalogue built into this program.
+    /// The catalogue of the built-in pack.
     ///
     /// # Errors
     /// When the file was not well formed at build time; a test guards against that.
@@ -112,20 +135,29 @@ impl Catalogue {
     /// # Errors
     /// Not YAML of this shape, an id twice, or a reason not to prove something where none belongs.
     pub fn parse(text: &str) -> Result<Self, CatalogueError> {
-        let mut documents =
-            yaml::documents::<Self>(text).map_err(|error| CatalogueError(error.to_string()))?;
-        let catalogue = documents.pop().ok_or_else(|| CatalogueError("it is empty".into()))?;
+        let mut documents = yaml::documents::<Self>(text).map_err(|error| {
+            let offset = error.offset;
+            CatalogueError { message: error.to_string(), offset, id: None }
+        })?;
+        let empty = || CatalogueError { message: "it is empty".to_owned(), offset: None, id: None };
+        let catalogue = documents.pop().ok_or_else(empty)?;
         let ids = catalogue.requirements.iter().map(|r| &r.id).chain(catalogue.errata.iter().map(|e| &e.id));
         let mut seen = std::collections::BTreeSet::new();
         if let Some(twice) = ids.clone().find(|id| !seen.insert(*id)) {
-            return Err(CatalogueError(format!("{twice} is there twice")));
+            return Err(CatalogueError::about(twice, format!("{twice} is there twice")));
         }
         for r in &catalogue.requirements {
             if (r.kind == Kind::A) != r.waived.is_some() {
-                return Err(CatalogueError(format!("{}: kind A and `waived` go together", r.id)));
+                return Err(CatalogueError::about(
+                    &r.id,
+                    format!("{}: kind A and `waived` go together", r.id),
+                ));
             }
             if (r.kind == Kind::U) != r.measured.is_some() {
-                return Err(CatalogueError(format!("{}: kind U and `measured` go together", r.id)));
+                return Err(CatalogueError::about(
+                    &r.id,
+                    format!("{}: kind U and `measured` go together", r.id),
+                ));
             }
         }
         Ok(catalogue)

@@ -110,7 +110,10 @@ impl Page {
             scenarios: report.scenarios.iter().map(|scenario| Scenario::new(scenario, results)).collect(),
             rounds: rounds.lines(),
             phases: phases(report),
-            mutants: mutants::of(&Table::last_measured()),
+            mutants: mutants::of(
+                &Table::last_measured(),
+                report.pack.as_ref().map(|pack| pack.name.as_str()),
+            ),
         }
     }
 }
@@ -152,6 +155,7 @@ fn phases(report: &Report) -> Vec<Phase> {
 
 fn facts(report: &Report) -> Vec<Named> {
     let mut facts = vec![named("run", &report.run), named("started", text::moment(&report.started))];
+    facts.extend(report.pack.as_ref().map(|pack| named("pack", &pack.name)));
     if let Some(cluster) = &report.cluster {
         facts.push(named("cluster", format!("{}, {}", cluster.provider, text::count(cluster.nodes, "node"))));
         facts.push(named("Kubernetes", &cluster.kubernetes));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use meshproof_model::event::{
-    self, Arguments, Attempt, Basis, ClusterInfo, Event, ImplementationInfo, Partition, ScenarioResult,
-    Verdict,
+    self, Arguments, Attempt, Basis, ClusterInfo, Event, ImplementationInfo, PackInfo, Partition,
+    ScenarioResult, Verdict,
 };
 
 /// Milliseconds per phase, in the order in which the phases first ended, and `total`.
@@ -50,6 +50,9 @@ pub struct Report {
     /// What it rests on: the harness, the mesh, digests.
     #[serde(flatten)]
     pub basis: Basis,
+    /// What was to be proved; nothing in reports from before packs were told, which are about the built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<PackInfo>,
     /// What was asked of the run; nothing in a merged report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Arguments>,
@@ -161,6 +164,7 @@ impl Report {
                 self.arguments = Some((**arguments).clone());
                 self.rerun_of.clone_from(rerun_of);
             }
+            Event::Proves { pack } => self.pack = Some((**pack).clone()),
             Event::RestsOn { basis } => self.basis.add(basis),
             Event::CarriedOver { result, attempts } => {
                 self.carried_over.push(result.id.clone());

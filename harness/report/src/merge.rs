@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Part, ReadError, Report, named, write_report};
 use meshproof_model::event::{Partition, ScenarioResult, Verdict};
-use meshproof_model::verdict;
+use meshproof_model::{digest, verdict};
 
 /// Reports that do not make one.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +109,11 @@ fn merge(parts: &[Report], run: String) -> Result<(Report, Vec<Moved>), MergeErr
             }
         }
     }
+    same(parts, "pack", |report| Some(report.pack.as_ref()?.name.clone()))?;
+    same(parts, "the pack's requirements", |report| {
+        let promised = serde_json::to_vec(&report.pack.as_ref()?.requirements).ok()?;
+        Some(digest::bytes(&promised))
+    })?;
     same(parts, "selection", |report| {
         report.partition.as_ref().map(|share| format!("{} shares of {}", share.of, share.whole.join(", ")))
     })?;
@@ -117,6 +122,7 @@ fn merge(parts: &[Report], run: String) -> Result<(Report, Vec<Moved>), MergeErr
         run,
         started: parts.iter().map(|part| part.started.clone()).min().unwrap_or_default(),
         selected: selected(parts),
+        pack: parts.iter().find_map(|part| part.pack.clone()),
         ..Report::default()
     };
     // What the first says counts, but for what it could not know.

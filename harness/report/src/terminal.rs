@@ -309,7 +309,7 @@ impl EventSink for Terminal {
             Event::Asked { rerun_of: Some(parent), .. } => {
                 self.lock().say(&self.paint.dim(&format!("  again what run {parent} did not prove")));
             }
-            Event::Asked { .. } | Event::RestsOn { .. } => {}
+            Event::Proves { .. } | Event::Asked { .. } | Event::RestsOn { .. } => {}
             Event::CarriedOver { result, attempts } => {
                 let mut state = self.lock();
                 state.carried += 1;

@@ -2,6 +2,7 @@
 //! anything is created.
 
 mod broken;
+mod file;
 mod must_fail;
 mod rules;
 pub mod vocabulary;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::word::{Definition, Reader, Scope, Staying, Word};
-use meshproof_model::digest;
 use meshproof_model::event::{
     Broken, ErratumInfo, Instead, MustFail, RequirementInfo, ScenarioInfo, StepInfo, StepKind,
 };
@@ -78,23 +78,6 @@ pub struct Scenario {
     pub digest: String,
 }
 
-/// What a file is called in the digest of a scenario: as seen from its folder, wherever that is.
-fn name_from(directory: &Path, path: &Path) -> String {
-    let name = path.strip_prefix(directory).ok().or_else(|| path.file_name().map(Path::new)).unwrap_or(path);
-    name.to_string_lossy().replace('\\', "/")
-}
-
-/// Digest of a scenario: of what was read, and of what else lies in its folder, for commands that look there.
-fn digest_of(directory: &Path, texts: BTreeMap<String, Vec<u8>>) -> String {
-    let mut files = BTreeMap::new();
-    // One that is not on disk (in tests) is what was read of it.
-    if digest::collect(directory, "", &mut files).is_err() {
-        files.clear();
-    }
-    files.extend(texts);
-    digest::contents(&files)
-}
-
 impl Scenario {
     /// Loads `<root>/<id>/scenario.yaml` and every file it names, as they read for this implementation. One that is about
     /// another implementation has no steps.
@@ -135,7 +118,7 @@ impl Scenario {
         let texts = RefCell::new(BTreeMap::new());
         let recording = |path: &Path| -> std::io::Result<String> {
             let text = read(path)?;
-            texts.borrow_mut().insert(name_from(directory, path), text.clone().into_bytes());
+            texts.borrow_mut().insert(file::name_from(directory, path), text.clone().into_bytes());
             Ok(text)
         };
         let read: Reader<'_> = &recording;
@@ -149,11 +132,14 @@ impl Scenario {
             let start = node::Span { source, start: 0, length: 0 };
             return Err(start.problem(format!("cannot be read: {trouble}")).into());
         }
-        let root = parse::document(&source)?;
+        let (root, vars) = file::with_values(parse::document(&source)?, implementation)?;
         let mut fields = root.fields()?;
+        fields.take("vars");
         let title = fields.need("title")?.text()?.to_owned();
         let document = document(fields.need("document")?)?;
         let needs = fields.take("needs").map_or(Ok(Needs::default()), Needs::parse)?;
+        // The words of another implementation (its releases, its messages, its variables) mean nothing here.
+        let about_another = needs.implementation.as_ref().is_some_and(|name| *name != implementation.name);
         let namespace = fields.need("namespace")?.text()?.to_owned();
         let expects_node = fields.take("expects");
         let expects = expects_node.map(broken::expects).transpose()?;
@@ -165,12 +151,11 @@ impl Scenario {
         };
         let steps = breaking.as_ref().unwrap_or(steps);
 
-        let scope = Scope { namespace: &namespace, catalogue, implementation, read };
+        let backend = file::first_backend(steps.list()?);
+        let scope = Scope { namespace: &namespace, backend, catalogue, implementation, vars: &vars, read };
         let mut problems = labels::twice(steps.list()?);
         problems.extend(rules::unjudged(steps.list()?));
         let mut parsed: Vec<Step> = Vec::new();
-        // The words of another implementation (its releases, its messages) mean nothing here.
-        let about_another = needs.implementation.as_ref().is_some_and(|name| *name != implementation.name);
         for node in steps.list()?.iter().filter(|_| !about_another) {
             match expected_step(node, parsed.len(), &scope) {
                 Ok(mut step) => {
@@ -214,7 +199,7 @@ impl Scenario {
             namespace,
             expects,
             steps: parsed,
-            digest: digest_of(directory, texts.take()),
+            digest: file::digest_of(directory, texts.take(), &vars),
         })
     }
 

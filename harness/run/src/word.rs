@@ -17,6 +17,7 @@ use meshproof_model::scenario::manifest::{self, Manifest};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::scenario::placeholder;
+use meshproof_model::vars::Vars;
 
 /// Reads a file, so that tests need none.
 pub type Reader<'a> = &'a dyn Fn(&Path) -> std::io::Result<String>;
@@ -25,10 +26,14 @@ pub type Reader<'a> = &'a dyn Fn(&Path) -> std::io::Result<String>;
 pub struct Scope<'a> {
     /// Namespace of everything that names none.
     pub namespace: &'a str,
+    /// The workload that claims are about which name none; nothing if no claim of the scenario names one.
+    pub backend: Option<&'a str>,
     /// The document's requirements.
     pub catalogue: &'a Catalogue,
     /// The gateway under test.
     pub implementation: &'a Implementation,
+    /// What is left to whoever runs it.
+    pub vars: &'a Vars,
     /// Reads a file.
     pub read: Reader<'a>,
 }
@@ -48,7 +53,7 @@ impl Scope<'_> {
             true => Some(format!("${{{name}}}")),
             false => self.implementation.placeholder(name, self.namespace),
         };
-        placeholder::fill(node, &value).map_err(|problem| {
+        placeholder::fill(&self.vars.fill(node)?, &value).map_err(|problem| {
             let help = format!("{} has no value for it; known: {PLACEHOLDERS}", self.implementation.name);
             problem.help(help)
         })

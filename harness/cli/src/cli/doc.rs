@@ -7,23 +7,20 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{RootArgs, catalogue, exit};
+use super::{ImplementationArgs, RootArgs, exit};
 use meshproof_document::compare::{self, Comparison};
 use meshproof_document::cover::World;
 use meshproof_document::known::Known;
 use meshproof_document::page::{self, Page};
 use meshproof_document::places::File;
 use meshproof_document::{Fragment, extract, hints, input, report};
-use meshproof_model::implementation::Implementation;
+use meshproof_model::pack::Pack;
 use meshproof_model::requirement::{Catalogue, Document};
 use meshproof_model::visible;
 use meshproof_run::scenario::Scenario;
 
-/// Folder below the scenarios' with the data of each edition.
-const DOCUMENTS: &str = "documents";
-
 /// Folders below the scenarios' whose files nobody edits by hand.
-const WRITTEN: &[&str] = &[DOCUMENTS, "snapshots", "src", "tests", "target"];
+const WRITTEN: &[&str] = &["documents", "snapshots", "src", "tests", "target"];
 
 /// Folders beside the scenarios' that hold values of the document, too: versions and names of charts.
 const BESIDE: &[&str] = &["implementations", "extension/charts"];
@@ -55,7 +52,7 @@ pub struct PageArgs {
     /// Data to compare it with; without it, the edition below `scenarios/documents` that is nearest to it
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
-    /// Where scenarios are
+    /// The pack it is compared with
     #[command(flatten)]
     pub root: RootArgs,
 }
@@ -98,7 +95,7 @@ pub fn run(args: &DocArgs) -> u8 {
 fn check(args: &CheckArgs) -> Result<u8, String> {
     let read = Reading::of(&args.page)?;
     let Some(known) = &read.known else {
-        let folder = read.root.join(DOCUMENTS);
+        let folder = &read.pack.documents;
         return Err(format!(
             "there is no data to compare with in {}; `meshproof doc fingerprint` prints it",
             folder.display()
@@ -108,14 +105,16 @@ fn check(args: &CheckArgs) -> Result<u8, String> {
         return Err(stranger);
     }
     // The document is about this one.
-    let implementation = Implementation::built_in().map_err(|problem| problem.to_string())?;
-    let scenarios = Scenario::load_all(&read.root, &read.catalogue, &implementation).map_err(|problems| {
+    let implementation = ImplementationArgs::default().load(&read.pack);
+    let implementation = implementation.ok_or("without a gateway the scenarios cannot be read")?;
+    let (root, catalogue) = (&read.pack.scenarios, &read.pack.catalogue);
+    let scenarios = Scenario::load_all(root, catalogue, &implementation).map_err(|problems| {
         super::tell(&problems);
         "the scenarios are not well formed".to_owned()
     })?;
     let outlines: Vec<_> = scenarios.iter().map(Scenario::outline).collect();
-    let world = World::new(&read.catalogue, &outlines, &known.document);
-    let files = files(&read.root);
+    let world = World::new(catalogue, &outlines, &known.document);
+    let files = files(root);
     let comparison = compare::compare(&read.page, &read.fragments, known, &world, &files);
     let comparison = relative(comparison);
     if args.json {
@@ -143,8 +142,7 @@ fn fingerprint(args: &FingerprintArgs) -> Result<u8, String> {
 
 /// A document that was read, with the data it is compared with.
 struct Reading {
-    root: PathBuf,
-    catalogue: Catalogue,
+    pack: Pack,
     page: Page,
     fragments: Vec<Fragment>,
     known: Option<Known>,
@@ -153,18 +151,17 @@ struct Reading {
 impl Reading {
     fn of(args: &PageArgs) -> Result<Self, String> {
         let text = text(&args.file)?;
-        let root = args.root.find().ok_or("without scenarios there is nothing to compare with")?;
-        let catalogue = catalogue().ok_or("the catalogue of requirements is not well formed")?;
+        let pack = args.root.load().ok_or("without a pack there is nothing to compare with")?;
         let page = page::read(&text);
         let fragments = extract::fragments(&page);
         let editions = match &args.against {
-            Some(file) => vec![known(file, &catalogue)?],
-            None => editions(&root.join(DOCUMENTS), &catalogue)?,
+            Some(file) => vec![known(file, &pack.catalogue)?],
+            None => editions(&pack.documents, &pack.catalogue)?,
         };
         let nearest = editions
             .into_iter()
             .max_by_key(|known| (compare::familiarity(known, &fragments), known.document.edition.clone()));
-        Ok(Self { root, catalogue, page, fragments, known: nearest })
+        Ok(Self { pack, page, fragments, known: nearest })
     }
 
     /// Why the page is no edition of what is known, if it is none.
@@ -212,7 +209,7 @@ fn text(file: &Path) -> Result<String, String> {
     input::text(bytes).map_err(|why| format!("{} {why}", file.display()))
 }
 
-fn known(file: &Path, catalogue: &Catalogue) -> Result<Known, String> {
+pub(super) fn known(file: &Path, catalogue: &Catalogue) -> Result<Known, String> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
     Known::parse(&text, catalogue).map_err(|error| format!("{}: {error}", file.display()))
@@ -220,11 +217,16 @@ fn known(file: &Path, catalogue: &Catalogue) -> Result<Known, String> {
 
 /// The data of every edition, sorted by the names of the files.
 fn editions(folder: &Path, catalogue: &Catalogue) -> Result<Vec<Known>, String> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+    edition_files(folder).iter().map(|file| known(file, catalogue)).collect()
+}
+
+/// The files with the data of editions, sorted by their names; none where there is no such folder.
+pub(super) fn edition_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
     let mut files: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_yaml(path)).collect();
     files.sort();
-    files.iter().map(|file| known(file, catalogue)).collect()
+    files
 }
 
 fn is_yaml(path: &Path) -> bool {

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde::Serialize;
 
-use super::catalogue;
 use super::exit;
 use meshproof_model::coverage::{self, Coverage};
 use meshproof_model::requirement::{Kind, Requirement};
@@ -14,7 +13,7 @@ use meshproof_run::scenario::Scenario;
 /// Arguments of `meshproof list`.
 #[derive(Debug, Clone, Args)]
 pub struct ListArgs {
-    /// Where scenarios are
+    /// What is to be proved
     #[command(flatten)]
     pub root: super::RootArgs,
     /// List the requirements only
@@ -59,10 +58,10 @@ struct Proof<'a> {
 
 /// Runs `meshproof list`; the exit code.
 pub fn run(args: &ListArgs) -> u8 {
-    let Some(root) = args.root.find() else { return exit::USAGE };
-    let Some(catalogue) = catalogue() else { return exit::SETUP };
-    let Some(implementation) = args.implementation.load() else { return exit::USAGE };
-    let scenarios = match Scenario::load_all(&root, &catalogue, &implementation) {
+    let Some(pack) = args.root.load() else { return exit::USAGE };
+    let (root, catalogue) = (&pack.scenarios, &pack.catalogue);
+    let Some(implementation) = args.implementation.load(&pack) else { return exit::USAGE };
+    let scenarios = match Scenario::load_all(root, catalogue, &implementation) {
         Ok(scenarios) => scenarios,
         Err(problems) => {
             super::tell(&problems);
@@ -74,7 +73,7 @@ pub fn run(args: &ListArgs) -> u8 {
         return exit::NOTHING;
     }
     let outlines: Vec<_> = scenarios.iter().map(Scenario::outline).collect();
-    let coverage = coverage::of(&catalogue, &outlines);
+    let coverage = coverage::of(catalogue, &outlines);
     let coverage: Vec<_> = coverage.into_iter().map(|one| one.with(&implementation)).collect();
     if args.json {
         let listing = listing(&scenarios, &coverage);

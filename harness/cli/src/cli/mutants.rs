@@ -7,11 +7,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::up::ClusterSpecArgs;
-use super::{catalogue, exit, run, tell};
+use super::{exit, run, tell};
 use crate::mutant::Mutant;
 use crate::mutant::run::{Plan, RunError, run as put_to_the_test};
 use meshproof_model::event::{EventSink, Fanout, Recorder};
-use meshproof_model::implementation::Implementation;
 use meshproof_model::requirement::Catalogue;
 use meshproof_model::scenario::node::closest;
 use meshproof_report as report;
@@ -34,7 +33,7 @@ pub struct MutantsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Where scenarios are
+    /// The pack whose mutants they are
     #[command(flatten)]
     pub root: super::RootArgs,
     /// The cluster to run on; made if it is not there
@@ -68,16 +67,10 @@ struct Listed<'a> {
 
 /// Runs `meshproof mutants`; the exit code.
 pub async fn run(args: &MutantsArgs) -> u8 {
-    let Some(root) = args.root.find() else { return exit::USAGE };
-    let Some(catalogue) = catalogue() else { return exit::SETUP };
-    let implementation = match Implementation::built_in() {
-        Ok(implementation) => implementation,
-        Err(problem) => {
-            tell(&problem.into());
-            return exit::USAGE;
-        }
-    };
-    let all = match Mutant::load_all(&root, &catalogue, &implementation) {
+    let Some(pack) = args.root.load() else { return exit::USAGE };
+    let (root, catalogue) = (&pack.scenarios, &pack.catalogue);
+    let Some(implementation) = super::ImplementationArgs::default().load(&pack) else { return exit::USAGE };
+    let all = match Mutant::load_all(root, catalogue, &implementation) {
         Ok(all) => all,
         Err(problems) => {
             tell(&problems);
@@ -100,14 +93,14 @@ pub async fn run(args: &MutantsArgs) -> u8 {
         Arc::new(Fanout::new().with(report::terminal(args.verbose)).with(recorder));
     let results = args.results.join(run::run_name());
     let so_far = |table: &Table| {
-        if let Err(error) = write(table, &catalogue, &results) {
+        if let Err(error) = write(table, catalogue, &results) {
             tracing::debug!(%error, "what is known so far could not be written");
         }
     };
     let plan = Plan {
         mutants: &chosen,
-        root: &root,
-        catalogue: &catalogue,
+        root,
+        catalogue,
         implementation: &implementation,
         asked: args.spec.asked(),
         results: results.clone(),
@@ -126,13 +119,13 @@ pub async fn run(args: &MutantsArgs) -> u8 {
             };
         }
     };
-    if let Err(error) = write(&table, &catalogue, &results) {
+    if let Err(error) = write(&table, catalogue, &results) {
         eprintln!("writing the results below {}: {error}", results.display());
         return exit::SETUP;
     }
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&table).unwrap_or_default()),
-        false => print!("{}", table.text(&catalogue)),
+        false => print!("{}", table.text(catalogue)),
     }
     let wanted: usize = chosen.iter().map(|mutant| mutant.scenarios.len()).sum();
     if table.is_good() && table.trials.len() == wanted { exit::PROVED } else { exit::FAILED }

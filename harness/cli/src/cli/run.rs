@@ -19,8 +19,8 @@ pub(super) use self::again::given;
 use self::choose::Chosen;
 use self::selection::Share;
 use self::session::About;
+use super::exit;
 use super::up::ClusterSpecArgs;
-use super::{catalogue, exit};
 use meshproof_cluster::existing;
 use meshproof_model::implementation::Implementation;
 use meshproof_run::runner::Keep;
@@ -55,7 +55,7 @@ pub struct RunArgs {
     /// Say what would run, and run nothing
     #[arg(long, conflicts_with = "watch")]
     pub list: bool,
-    /// Where scenarios are
+    /// What is to be proved
     #[command(flatten)]
     pub root: super::RootArgs,
     /// The cluster to run on; made if it is not there
@@ -134,14 +134,13 @@ pub async fn run(args: &RunArgs) -> u8 {
         Err(code) => return code,
     };
     let args = &following;
-    let Some(root) = args.root.find() else { return exit::USAGE };
-    let Some(catalogue) = catalogue() else { return exit::SETUP };
+    let Some(pack) = args.root.load() else { return exit::USAGE };
     if args.watch {
-        return watch::run(args, &root, &catalogue).await;
+        return watch::run(args, pack).await;
     }
-    let Some(implementation) = args.implementation.load() else { return exit::USAGE };
+    let Some(implementation) = args.implementation.load(&pack) else { return exit::USAGE };
     let implementation = Arc::new(in_mesh_of(args, implementation).await);
-    match choose::choose(&root, args, parent.as_ref(), &catalogue, &implementation) {
+    match choose::choose(&pack, args, parent.as_ref(), &implementation) {
         Ok(chosen) if args.list => {
             chosen.scenarios.iter().for_each(|scenario| println!("{}", scenario.id));
             exit::PROVED
@@ -151,7 +150,7 @@ pub async fn run(args: &RunArgs) -> u8 {
                 eprintln!("{too_many}");
                 return exit::USAGE;
             }
-            let about = About { root: &root, parent: parent.as_ref(), partition };
+            let about = About { pack: &pack, parent: parent.as_ref(), partition };
             session::prove(args, &implementation, &scenarios, about, stop::on_signal()).await.code
         }
         Err(code) => code,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{RootArgs, catalogue, ended, exit, tell};
+use super::{ImplementationArgs, RootArgs, ended, exit, tell};
 use meshproof_lab::cache::Cache;
 use meshproof_lab::cluster::phases::{PhaseRecorder, table};
 use meshproof_lab::cluster::{
@@ -13,7 +13,6 @@ use meshproof_lab::cluster::{
 };
 use meshproof_lab::groups::Asked;
 use meshproof_lab::supply::ImageSource;
-use meshproof_model::implementation::Implementation;
 use meshproof_model::progress::Progress;
 use meshproof_run::scenario::Scenario;
 
@@ -80,7 +79,7 @@ pub struct UpArgs {
     /// Make it again, whatever is in it
     #[arg(long)]
     pub recreate: bool,
-    /// Where scenarios are
+    /// Which scenarios
     #[command(flatten)]
     pub root: RootArgs,
     /// Print what took how long
@@ -122,10 +121,10 @@ async fn up(args: &UpArgs, spec: &ClusterSpec, progress: &dyn Progress) -> Resul
 
 /// The most nodes that any scenario needs; says so if the scenarios cannot be read.
 fn most_nodes(root: &RootArgs) -> Option<u8> {
-    let (root, catalogue) = (root.find()?, catalogue()?);
-    let implementation = Implementation::built_in().map_err(|problem| tell(&problem.into())).ok()?;
-    let scenarios =
-        Scenario::load_all(&root, &catalogue, &implementation).map_err(|problems| tell(&problems));
+    let pack = root.load()?;
+    let implementation = ImplementationArgs::default().load(&pack)?;
+    let scenarios = Scenario::load_all(&pack.scenarios, &pack.catalogue, &implementation);
+    let scenarios = scenarios.map_err(|problems| tell(&problems));
     Some(scenarios.ok()?.iter().map(|scenario| scenario.needs.nodes).max().unwrap_or(1))
 }
 

@@ -1,5 +1,6 @@
 //! Scenarios that run more than once until they are proved, and what was asked of a run, so that another can follow it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -55,8 +56,14 @@ pub struct Arguments {
     /// The implementation's file, as the kernel names it; nothing for the built-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub implementation: Option<PathBuf>,
+    /// Folder of the pack that was named, as the kernel names it; nothing for the one at hand or compiled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<PathBuf>,
     /// Folder with scenarios, as the kernel names it.
     pub scenarios: PathBuf,
+    /// Values of variables that were given with arguments or a file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, String>,
     /// Context of an existing cluster; nothing for one of meshproof's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,

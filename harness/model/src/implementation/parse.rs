@@ -12,10 +12,12 @@ use super::expectation::{expectation, known, reason};
 use super::{
     Address, Certificate, Identity, Implementation, LogFormat, Proxies, Release, Resolution, Waived,
 };
+use crate::pack::Pack;
 use crate::requirement::Catalogue;
 use crate::scenario::kinds::Kind;
 use crate::scenario::node::{Data, Fields, Key, Node, Problem, Source, Span};
 use crate::scenario::{parse, placeholder};
+use crate::vars::{self, Declarations};
 use crate::workspace;
 
 /// Reads the text of a file.
@@ -26,18 +28,26 @@ pub(super) fn read(file: &Path) -> Result<String, Problem> {
     })
 }
 
-/// Reads an implementation from the text of `file`. Requirements are looked up if there is a catalogue.
+/// Reads an implementation from the text of `file`, as it is put to a pack. Requirements are looked up if there is one.
 pub(super) fn implementation(
     file: &Path,
     text: String,
-    catalogue: Option<&Catalogue>,
+    pack: Option<&Pack>,
 ) -> Result<Implementation, Problem> {
     let node = parse::document(&Arc::new(Source { path: file.to_owned(), text }))?;
     let folder = file.parent().unwrap_or(Path::new("."));
+    let vars = pack.map(|pack| pack.vars.clone()).unwrap_or_default();
+    let vars = vars.with(vars::declarations(node.get("vars"))?);
+    let node = vars.fill(&node)?;
     let mut fields = node.fields()?;
+    fields.take("vars");
+    let about = fields.take("pack").map(Node::text).transpose()?;
+    let is_about = |pack: &&Pack| about.is_none_or(|name| name == pack.name);
+    let catalogue = pack.filter(is_about).map(|pack| &pack.catalogue);
     let mut labels = keys(fields.take("waived").and_then(|node| node.get("steps")));
     labels.extend(keys(fields.take("expectations")));
-    let implementation = Implementation {
+    let mut implementation = Implementation {
+        vars,
         labels,
         name: name(fields.need("name")?)?,
         version: optional_text(&mut fields, "version")?,
@@ -54,7 +64,19 @@ pub(super) fn implementation(
         expectations: map(fields.take("expectations"), |_, node| expectation(node, catalogue))?,
     };
     fields.finish()?;
+    if pack.is_some_and(|pack| !is_about(&pack)) {
+        implementation.labels.clear();
+        implementation.expectations.clear();
+        implementation.waived.requirements.clear();
+        implementation.waived.steps.clear();
+    }
     Ok(implementation)
+}
+
+/// What the text of a file leaves to whoever runs it.
+pub(super) fn declared(file: &Path, text: String) -> Result<Declarations, Problem> {
+    let node = parse::document(&Arc::new(Source { path: file.to_owned(), text }))?;
+    vars::declarations(node.get("vars"))
 }
 
 /// A name that can stand in the path of a snapshot.
@@ -295,7 +317,7 @@ fn waived(node: &Node, catalogue: Option<&Catalogue>) -> Result<Waived, Problem>
         })?,
         steps: map(fields.take("steps"), |_, node| reason(node))?,
         kinds: map(fields.take("kinds"), |key, node| match Kind::by_word(&key.name) {
-            None => Err(key.span.problem(format!("unknown kind `{}`", key.name))),
+            None => Err(Kind::unknown(&key.span, format!("unknown kind `{}`", key.name), &key.name)),
             Some(_) => reason(node),
         })?,
     };

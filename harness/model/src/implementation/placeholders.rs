@@ -4,7 +4,7 @@ use super::Implementation;
 
 /// Placeholders that scenarios may hold, for messages: those in brackets stand for any name.
 pub const PLACEHOLDERS: &str = "images.echo, images.alb-controller-istio-extension.tag, charts.<release>, implementation.class, \
-implementation.controller, address.type, address.value, messages.<object>.<condition>, principal.<gateway>";
+implementation.controller, address.type, address.value, messages.<object>.<condition>, principal.<gateway>, vars.<variable>";
 
 impl Implementation {
     /// The value of a placeholder of a scenario whose objects are in `namespace`; nothing if it has none.

@@ -198,3 +198,35 @@ fn a_chart_that_is_not_there_is_told_where_it_is_named() {
     let missing = Implementation::load(&folder.path().join("none.yaml")).unwrap_err().to_string();
     assert!(missing.contains("none.yaml:1:1: cannot be read"), "{missing}");
 }
+
+#[test]
+fn what_a_file_says_of_another_packs_requirements_says_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let pack = "name: shop\nabout: A shop.\neditions: [e]\n";
+    std::fs::write(folder.path().join("pack.yaml"), pack).unwrap();
+    let requirements = "document: {name: shop, edition: e}\nrequirements:\n- {id: S1, text: t}\n";
+    std::fs::write(folder.path().join("requirements.yaml"), requirements).unwrap();
+    let pack = Pack::load(folder.path()).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../implementations");
+    let istio = Implementation::choose_for(Some(&root.join("istio.yaml")), &pack).unwrap();
+    assert!(istio.waived.requirements.is_empty() && istio.expectations.is_empty());
+    assert!(istio.waived.kinds.contains_key("applicationloadbalancer"), "kinds are nobody's own");
+    assert_eq!(istio.names_steps_of(&Labels::new()), Ok(()));
+
+    // One that does not say whose they are speaks of the pack that it is put to.
+    let file = folder.path().join("own.yaml");
+    let own = |more: &str| {
+        let text = ISTIO.replace("pack: service-mesh-integration\n", more);
+        let text = text.split("waived:").next().unwrap().to_owned();
+        std::fs::write(
+            &file,
+            format!("{text}waived: {{requirements: {{S1: It sells nothing., R3: why}}}}\n"),
+        )
+        .unwrap();
+        Implementation::choose_for(Some(&file), &pack).map_err(|problem| problem.to_string())
+    };
+    assert!(own("").unwrap_err().contains("there is no requirement `R3`"));
+    assert!(own("pack: shop\n").unwrap_err().contains("there is no requirement `R3`"));
+    assert!(own("pack: other\n").unwrap().waived.requirements.is_empty());
+    assert!(Implementation::choose_for(None, &pack).is_ok());
+}

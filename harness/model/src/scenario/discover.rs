@@ -1,19 +1,11 @@
 //! Finding scenarios: folders with a `scenario.yaml` below a root.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::FILE;
 
 /// Folder of scenarios that break the world on purpose; they run only when asked for by name.
 pub const BROKEN: &str = "broken/";
-
-/// Where the scenarios are unless told otherwise: `scenarios/` of the working directory or one above it.
-pub fn default_root(working_directory: &Path) -> Option<PathBuf> {
-    working_directory
-        .ancestors()
-        .map(|up| up.join("scenarios"))
-        .find(|root| root.join("requirements.yaml").is_file())
-}
 
 /// Ids of all scenarios below `root`, sorted.
 ///

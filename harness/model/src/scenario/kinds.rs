@@ -1,6 +1,9 @@
-//! The kinds of objects the scenarios speak of. A new kind is one line here.
+//! The kinds of objects that scenarios speak of, and how they call them: as kubectl does.
 
-use super::node::{Node, Problem, closest};
+mod shipped;
+
+use super::node::{Node, Problem, Span, closest};
+pub use shipped::KINDS;
 
 /// A kind of object.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -19,42 +22,36 @@ pub struct Kind {
     pub namespaced: bool,
 }
 
-macro_rules! kinds {
-    ($($word:literal $group:literal $version:literal $kind:literal $plural:literal $namespaced:literal;)*) => {
-        &[$(Kind { word: $word, group: $group, version: $version, kind: $kind, plural: $plural, namespaced: $namespaced }),*]
-    };
-}
-
-/// Every kind that scenarios may apply, delete or look at.
-#[rustfmt::skip]
-pub static KINDS: &[Kind] = kinds! {
-    "namespace"               ""                           "v1"      "Namespace"               "namespaces"                false;
-    "pod"                     ""                           "v1"      "Pod"                     "pods"                      true;
-    "service"                 ""                           "v1"      "Service"                 "services"                  true;
-    "serviceaccount"          ""                           "v1"      "ServiceAccount"          "serviceaccounts"           true;
-    "secret"                  ""                           "v1"      "Secret"                  "secrets"                   true;
-    "configmap"               ""                           "v1"      "ConfigMap"               "configmaps"                true;
-    "event"                   ""                           "v1"      "Event"                   "events"                    true;
-    "node"                    ""                           "v1"      "Node"                    "nodes"                     false;
-    "deployment"              "apps"                       "v1"      "Deployment"              "deployments"               true;
-    "lease"                   "coordination.k8s.io"        "v1"      "Lease"                   "leases"                    true;
-    "ingress"                 "networking.k8s.io"          "v1"      "Ingress"                 "ingresses"                 true;
-    "endpointslice"           "discovery.k8s.io"           "v1"      "EndpointSlice"           "endpointslices"            true;
-    "gatewayclass"            "gateway.networking.k8s.io"  "v1"      "GatewayClass"            "gatewayclasses"            false;
-    "gateway"                 "gateway.networking.k8s.io"  "v1"      "Gateway"                 "gateways"                  true;
-    "httproute"               "gateway.networking.k8s.io"  "v1"      "HTTPRoute"               "httproutes"                true;
-    "referencegrant"          "gateway.networking.k8s.io"  "v1beta1" "ReferenceGrant"          "referencegrants"           true;
-    "backendtlspolicy"        "gateway.networking.k8s.io"  "v1"      "BackendTLSPolicy"        "backendtlspolicies"        true;
-    "peerauthentication"      "security.istio.io"          "v1"      "PeerAuthentication"      "peerauthentications"       true;
-    "authorizationpolicy"     "security.istio.io"          "v1"      "AuthorizationPolicy"     "authorizationpolicies"     true;
-    "applicationloadbalancer" "alb.networking.azure.io"    "v1"      "ApplicationLoadBalancer" "applicationloadbalancers"  true;
-    "trafficcontroller"       "alb.networking.azure.io"    "v1"      "TrafficController"       "trafficcontrollers"        false;
-};
-
 impl Kind {
-    /// The kind scenarios call by this word, in any case.
+    /// The kind that is called by this word, in any case: `gateway`, `gateways`, or either with its group, which tells kinds of
+    /// one name apart: `gateways.networking.istio.io`.
     pub fn by_word(word: &str) -> Option<&'static Self> {
-        KINDS.iter().find(|kind| kind.word.eq_ignore_ascii_case(word))
+        let called = |kind: &&Self| kind.word.eq_ignore_ascii_case(word);
+        KINDS.iter().find(called).or_else(|| KINDS.iter().find(|kind| kind.is_called(word)))
+    }
+
+    /// Whether a longer word than its own means it.
+    fn is_called(&self, word: &str) -> bool {
+        let (name, group) = word.split_once('.').map_or((word, None), |(name, group)| (name, Some(group)));
+        let is_named = name.eq_ignore_ascii_case(self.plural) || name.eq_ignore_ascii_case(self.kind);
+        is_named
+            && group.map_or_else(|| !self.word.contains('.'), |group| group.eq_ignore_ascii_case(self.group))
+    }
+
+    /// The kind that kubectl means by what stands before the slash in `gateway.gateway.networking.k8s.io/gateway-01 created`.
+    pub fn of_kubectl(resource: &str) -> Option<&'static Self> {
+        let (name, group) = resource.split_once('.').unwrap_or((resource, ""));
+        KINDS.iter().find(|kind| kind.group == group && kind.kind.eq_ignore_ascii_case(name))
+    }
+
+    /// What is wrong with a word or a kind that is not known, with the nearest that is.
+    pub fn unknown(place: &Span, what: String, word: &str) -> Problem {
+        let words: Vec<_> = KINDS.iter().map(|kind| kind.word).collect();
+        let problem = place.problem(what);
+        match closest(&word.to_ascii_lowercase(), &words) {
+            Some(close) => problem.help(format!("did you mean `{close}`?")),
+            None => problem.help(format!("known kinds: {}", words.join(", "))),
+        }
     }
 
     /// The kind of a manifest.
@@ -74,14 +71,56 @@ impl Kind {
                 .problem(format!("expected kind/name, found `{text}`"))
                 .help("e.g. gateway/gateway-01"));
         };
-        let kind = Self::by_word(word).ok_or_else(|| {
-            let words: Vec<_> = KINDS.iter().map(|kind| kind.word).collect();
-            let problem = node.problem(format!("unknown kind `{word}`"));
-            match closest(word, &words) {
-                Some(close) => problem.help(format!("did you mean `{close}`?")),
-                None => problem.help(format!("known kinds: {}", words.join(", "))),
-            }
-        })?;
+        let kind = Self::by_word(word)
+            .ok_or_else(|| Self::unknown(&node.span, format!("unknown kind `{word}`"), word))?;
         Ok((kind, name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_word_and_a_place_of_its_own() {
+        let words: BTreeSet<_> = KINDS.iter().map(|kind| kind.word).collect();
+        assert_eq!(words.len(), KINDS.len());
+        let places: BTreeSet<_> = KINDS.iter().map(|kind| (kind.group, kind.plural)).collect();
+        assert_eq!(places.len(), KINDS.len());
+        for kind in KINDS {
+            let name = kind.word.split('.').next().unwrap();
+            assert_eq!(name, kind.kind.to_lowercase(), "{}", kind.word);
+            let version = if kind.group.is_empty() {
+                kind.version.to_owned()
+            } else {
+                format!("{}/{}", kind.group, kind.version)
+            };
+            assert_eq!(Kind::of(&version, kind.kind), Some(kind));
+            for word in [
+                kind.word.to_owned(),
+                kind.kind.to_owned() + "." + kind.group,
+                kind.plural.to_owned() + "." + kind.group,
+            ] {
+                let word = word.trim_end_matches('.');
+                assert_eq!(Kind::by_word(word), Some(kind), "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn kinds_of_one_name_are_told_apart_by_their_group() {
+        let group = |word: &str| Kind::by_word(word).map(|kind| kind.group);
+        assert_eq!(group("gateway"), Some("gateway.networking.k8s.io"));
+        assert_eq!(group("Gateways"), Some("gateway.networking.k8s.io"));
+        assert_eq!(group("gateways.networking.istio.io"), Some("networking.istio.io"));
+        assert_eq!(group("gateway.networking.istio.io"), Some("networking.istio.io"));
+        assert_eq!(group("cronjobs"), Some("batch"));
+        assert_eq!(group("cronjobs.apps"), None);
+        let of_kubectl = |resource: &str| Kind::of_kubectl(resource).map(|kind| kind.word);
+        assert_eq!(of_kubectl("gateway.networking.istio.io"), Some("gateway.networking.istio.io"));
+        assert_eq!(of_kubectl("gateway.gateway.networking.k8s.io"), Some("gateway"));
+        assert_eq!((of_kubectl("service"), of_kubectl("service.example")), (Some("service"), None));
     }
 }

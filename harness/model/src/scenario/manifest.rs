@@ -63,9 +63,7 @@ fn object(node: &Node, namespace: &str) -> Result<Object, Problem> {
     let (version, kind) = (text(node, "apiVersion")?, text(node, "kind")?);
     let known = Kind::of(&version, &kind).ok_or_else(|| {
         let place = node.get("kind").unwrap_or(node);
-        place
-            .problem(format!("unknown kind {kind} of {version}"))
-            .help("known kinds are listed in scenario/kinds.rs")
+        Kind::unknown(&place.span, format!("unknown kind {kind} of {version}"), &kind)
     })?;
     let metadata = node.get("metadata").ok_or_else(|| node.problem("the object has no `metadata`"))?;
     let name = text(metadata, "name")?;

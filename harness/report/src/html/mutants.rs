@@ -1,7 +1,9 @@
 //! What was last measured with gateways that are wrong on purpose: why the green of this page can be believed.
 
+use std::path::Path;
+
 use crate::mutants::{Row, Table};
-use meshproof_model::requirement::Catalogue;
+use meshproof_model::pack::Pack;
 
 /// The section about mutants.
 pub(super) struct Mutants {
@@ -10,14 +12,15 @@ pub(super) struct Mutants {
     pub(super) rows: Vec<Row>,
 }
 
-/// The section, if anything was measured when this program was built.
-pub(super) fn of(table: &Table) -> Option<Mutants> {
-    let catalogue = Catalogue::built_in().ok()?;
+/// The section, if anything was measured when this program was built, and the page is about the pack it was measured with.
+pub(super) fn of(table: &Table, pack: Option<&str>) -> Option<Mutants> {
+    let built_in = Pack::built_in(Path::new("")).ok()?;
+    let catalogue = Some(&built_in.catalogue).filter(|_| pack.is_none_or(|name| name == built_in.name))?;
     let (day, _) = table.started.split_once('T').filter(|_| !table.trials.is_empty())?;
     let Table { implementation, kubernetes, istio, .. } = table;
     Some(Mutants {
         headline: table.headline(),
         measured: format!("{day}, {implementation}, Kubernetes {kubernetes}, Istio {istio}"),
-        rows: table.rows(&catalogue),
+        rows: table.rows(catalogue),
     })
 }

@@ -94,10 +94,11 @@ pub(super) struct Tile {
     pub(super) class: &'static str,
 }
 
-/// Every requirement of the catalogue with what this run knows of it, over all scenarios.
+/// Every requirement of the pack with what this run knows of it, over all scenarios.
 pub(super) fn of(report: &Report) -> Vec<Requirement> {
-    let catalogue = Catalogue::built_in().map(|catalogue| catalogue.requirements).unwrap_or_default();
-    catalogue.iter().map(|promise| requirement(report, promise)).collect()
+    let built_in = || Catalogue::built_in().map(|catalogue| catalogue.requirements).unwrap_or_default();
+    let promises = report.pack.as_ref().map_or_else(built_in, |pack| pack.requirements.clone());
+    promises.iter().map(|promise| requirement(report, promise)).collect()
 }
 
 fn requirement(report: &Report, promise: &Promise) -> Requirement {

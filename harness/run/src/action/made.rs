@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::context::ledger::Entry;
 use crate::ports::{PortError, Query};
-use meshproof_model::scenario::kinds::{KINDS, Kind};
+use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::object::{self, ObjectRef};
 
 /// Labels what the commands say they have made, and notes it.
@@ -32,8 +32,7 @@ pub(super) async fn note(context: &mut Context<'_>, stdout: &str) -> Result<(), 
 fn created(stdout: &str) -> impl Iterator<Item = (&'static Kind, &str)> {
     stdout.lines().filter_map(|line| {
         let (resource, name) = line.trim().strip_suffix(" created")?.split_once('/')?;
-        let (word, group) = resource.split_once('.').unwrap_or((resource, ""));
-        let kind = KINDS.iter().find(|kind| kind.word == word && kind.group == group)?;
+        let kind = Kind::of_kubectl(resource)?;
         (!name.is_empty() && !name.contains(' ')).then_some((kind, name))
     })
 }

@@ -49,7 +49,7 @@ const KEPT: usize = 20;
 pub(super) struct Request {
     pub(super) target: Target,
     pub(super) wanted: Wanted,
-    /// Workload that witnesses ask about. Unless given, the one that is to answer.
+    /// Workload that witnesses ask about, if that is not the one that is to answer.
     pub(super) about: Option<String>,
     /// Until the time limit the answer may go back and forth; what counts is the last change. For changes that pooled
     /// connections outlive: the gateway answers by them and by new ones in turn.
@@ -70,8 +70,9 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     let may_waver = fields.take("may-waver").map_or(Ok(false), Node::bool)?;
     let never = fields.take("never").map(Never::parse).transpose()?;
     let manners = manner::parse(fields.take("with"), target.from)?;
+    let about = scope.backend.filter(|_| wanted.backend.is_none()).map(str::to_owned);
     let gives_reasons = gives_reasons(scope);
-    Ok(Box::new(Request { target, wanted, about: None, may_waver, never, manners, gives_reasons }))
+    Ok(Box::new(Request { target, wanted, about, may_waver, never, manners, gives_reasons }))
 }
 
 /// Whether the gateway under test has words for why it answers so.
@@ -163,11 +164,7 @@ impl Request {
             backend_namespace: self.wanted.backend_namespace.clone(),
             gateway: self.target.gateway.name.clone(),
             fqdn: fqdn.to_owned(),
-            backend: self
-                .about
-                .clone()
-                .or(self.wanted.backend.clone())
-                .unwrap_or_else(|| "backend-v1".into()),
+            backend: self.about.clone().or(self.wanted.backend.clone()).unwrap_or_default(),
             path: self.target.path.clone(),
             answers: answers.to_vec(),
             window: None,

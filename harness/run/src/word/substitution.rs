@@ -144,8 +144,14 @@ mod tests {
         };
         let (catalogue, implementation) =
             (Catalogue::built_in().unwrap(), Implementation::built_in().unwrap());
-        let scope =
-            Scope { namespace: "ns", catalogue: &catalogue, implementation: &implementation, read: &read };
+        let scope = Scope {
+            namespace: "ns",
+            backend: None,
+            catalogue: &catalogue,
+            implementation: &implementation,
+            vars: &implementation.vars,
+            read: &read,
+        };
         let source = Source { path: "s/s.yaml".into(), text: "t.yaml".into() };
         Substitutions::read(&parse::document(&Arc::new(source))?, &scope)
     }

@@ -7,8 +7,9 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use super::RunArgs;
-use crate::cli::exit;
+use crate::cli::{VarsArgs, exit};
 use meshproof_model::event::{Arguments, Attempt, Basis, Event, EventSink};
+use meshproof_model::vars::Values;
 use meshproof_report::Report;
 
 /// Names of the arguments that a person gave, on the command line or in the environment.
@@ -26,7 +27,9 @@ pub(super) fn arguments(args: &RunArgs, root: &Path) -> Arguments {
         names: args.names.clone(),
         only: args.only.clone(),
         implementation: args.implementation.file(),
+        pack: args.root.named().map(|folder| real(folder)),
         scenarios: real(root),
+        vars: vars(&args.implementation.vars),
         context: args.context.clone(),
         images_from: args.images_from.clone(),
         cluster: args.context.is_none().then(|| args.spec.cluster.cluster.clone()),
@@ -34,6 +37,13 @@ pub(super) fn arguments(args: &RunArgs, root: &Path) -> Arguments {
         istio: args.spec.istio.to_string(),
         image_source: args.spec.image_source.to_string(),
     }
+}
+
+/// What was given for variables, by arguments over a file; nothing where the file cannot be read, which is told by who needs it.
+fn vars(given: &VarsArgs) -> Values {
+    let (arguments, mut file) = given.values().unwrap_or_default();
+    file.extend(arguments);
+    file
 }
 
 /// The run that is followed.
@@ -76,9 +86,14 @@ fn take_over(args: &mut RunArgs, report: &Report) -> Result<(), String> {
     let root = args.root.scenarios.as_deref();
     let now = arguments(args, root.unwrap_or(&asked.scenarios));
     let text = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let shown =
+        |vars: &Values| Some(vars.iter().map(|(name, value)| format!("{name}={value} ")).collect::<String>());
     // What was given now, what it is, and what it was.
     let each = [
         ("implementation", "--implementation", text(&now.implementation), text(&asked.implementation)),
+        ("set", "--set", shown(&now.vars), shown(&asked.vars)),
+        ("vars", "--vars", shown(&now.vars), shown(&asked.vars)),
+        ("pack", "--pack", text(&now.pack), text(&asked.pack)),
         ("scenarios", "--scenarios", text(&Some(now.scenarios)), text(&Some(asked.scenarios.clone()))),
         ("context", "--context", now.context, asked.context.clone()),
         ("images_from", "--images-from", now.images_from, asked.images_from.clone()),
@@ -101,6 +116,8 @@ fn take_over(args: &mut RunArgs, report: &Report) -> Result<(), String> {
         }
     }
     args.implementation.implementation.clone_from(&asked.implementation);
+    args.implementation.vars = VarsArgs { set: asked.vars.clone().into_iter().collect(), vars: None };
+    args.root.pack.clone_from(&asked.pack);
     args.root.scenarios = Some(asked.scenarios.clone());
     args.context.clone_from(&asked.context);
     args.images_from.clone_from(&asked.images_from);
@@ -225,6 +242,7 @@ mod tests {
             ("--istio", "pinned"),
             ("--nodes", "1"),
             ("--context", "other"),
+            ("--pack", "/elsewhere"),
             ("--scenarios", "/elsewhere"),
         ] {
             // A context excludes some of the others, which is clap's to say.

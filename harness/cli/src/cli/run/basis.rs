@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn what_is_known_from_files_is_known_before_there_is_a_cluster() {
         let implementation = Implementation::built_in().unwrap();
-        let basis = of_files(&ImplementationArgs { implementation: None }, &implementation, &[]).unwrap();
+        let basis = of_files(&ImplementationArgs::default(), &implementation, &[]).unwrap();
         assert_eq!(basis.digests.charts.len(), implementation.releases.len());
         assert!(basis.digests.charts.values().all(|digest| digest.to_string().starts_with("sha256:")));
         assert!(basis.digests.implementation.to_string().starts_with("sha256:"));

@@ -10,6 +10,7 @@ use super::selection::{self, Share};
 use crate::cli::{exit, tell};
 use meshproof_model::event::Partition;
 use meshproof_model::implementation::Implementation;
+use meshproof_model::pack::Pack;
 use meshproof_model::requirement::Catalogue;
 use meshproof_model::scenario::{Problems, discover, labels};
 use meshproof_report::Report;
@@ -35,11 +36,11 @@ pub(super) struct Chosen {
 
 /// Loads all scenarios that the names mean. Without names these are all that can be put to the implementation.
 pub(super) fn load(
-    root: &Path,
+    pack: &Pack,
     names: &[String],
-    catalogue: &Catalogue,
     implementation: &Implementation,
 ) -> Result<Vec<Loaded>, u8> {
+    let (root, catalogue) = (&pack.scenarios, &pack.catalogue);
     let ids = known(root)?;
     if let Err(problems) = implementation.names_steps_of(&labels::all(root)) {
         tell(&Problems(problems));
@@ -123,12 +124,12 @@ pub(super) fn only(loaded: Vec<Loaded>, args: &RunArgs, catalogue: &Catalogue) -
 
 /// The scenarios to run, or the exit code if there are none or something is wrong with one.
 pub(super) fn choose(
-    root: &Path,
+    pack: &Pack,
     args: &RunArgs,
     parent: Option<&Parent>,
-    catalogue: &Catalogue,
     implementation: &Implementation,
 ) -> Result<Chosen, u8> {
+    let root = &pack.scenarios;
     let failed = parent.map(Parent::unproved);
     // What failed may be broken on purpose: such scenarios are found by their names only.
     let names: Vec<String> = match &failed {
@@ -142,7 +143,7 @@ pub(super) fn choose(
         eprintln!("nothing selected: nothing of the newest run has to run again");
         return Err(exit::NOTHING);
     }
-    let loaded = only(load(root, &names, catalogue, implementation)?, args, catalogue)?;
+    let loaded = only(load(pack, &names, implementation)?, args, &pack.catalogue)?;
     let mut scenarios = Vec::new();
     let mut problems = Vec::new();
     for Loaded { scenario, .. } in loaded {
@@ -224,7 +225,8 @@ mod tests {
         let text = "title: t\ndocument: {name: d, edition: e}\nnamespace: n\nsteps:\n- apply: ../gone.yaml\n";
         std::fs::write(root.path().join("odd/scenario.yaml"), text).unwrap();
         let implementation = Implementation::built_in().unwrap();
-        let loaded = load(root.path(), &[], &Catalogue::built_in().unwrap(), &implementation);
+        let pack = Pack::built_in(root.path()).unwrap();
+        let loaded = load(&pack, &[], &implementation);
         let loaded = loaded.unwrap().remove(0);
         assert!(loaded.scenario.is_err());
         let files: Vec<_> = loaded.files.iter().map(|file| file.strip_prefix(root.path()).unwrap()).collect();

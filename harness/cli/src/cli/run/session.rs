@@ -1,6 +1,6 @@
 //! One run: clusters, the scenarios on them, the results.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,7 @@ use meshproof_model::event::{
     Attempt, Event, EventSink, Fanout, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict,
 };
 use meshproof_model::implementation::Implementation;
+use meshproof_model::pack::Pack;
 use meshproof_model::progress::{Phase, Progress};
 use meshproof_model::verdict;
 use meshproof_report as report;
@@ -34,8 +35,8 @@ use meshproof_run::scenario::Scenario;
 
 /// What a run is one of, or follows.
 pub(super) struct About<'a> {
-    /// Folder of the scenarios.
-    pub(super) root: &'a Path,
+    /// What is to be proved.
+    pub(super) pack: &'a Pack,
     /// The run it follows.
     pub(super) parent: Option<&'a Parent>,
     /// Which share of a selection it has.
@@ -72,7 +73,8 @@ pub(super) async fn prove(
         partition: about.partition,
     });
     let rerun_of = about.parent.map(|parent| parent.run().to_owned());
-    sink.emit(&Event::Asked { arguments: Box::new(again::arguments(args, about.root)), rerun_of });
+    sink.emit(&Event::Proves { pack: Box::new(about.pack.into()) });
+    sink.emit(&Event::Asked { arguments: Box::new(again::arguments(args, &about.pack.scenarios)), rerun_of });
     let ids = scenarios.iter().map(|scenario| scenario.id.clone()).collect();
     let again = about.parent.map(|parent| Again { parent, ids, told: AtomicBool::new(false) });
     match basis::of_files(&args.implementation, implementation, scenarios) {

@@ -20,7 +20,7 @@ use super::{RunArgs, session, stop};
 use crate::cli::{exit, tell};
 use meshproof_lab::supply::workspace;
 use meshproof_model::implementation::Implementation;
-use meshproof_model::requirement::Catalogue;
+use meshproof_model::pack::Pack;
 use meshproof_report::count;
 use meshproof_run::scenario::Scenario;
 
@@ -28,9 +28,10 @@ use meshproof_run::scenario::Scenario;
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Runs what is selected, then what changes touch, until it is interrupted; the exit code of the last run.
-pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u8 {
+pub(super) async fn run(args: &RunArgs, mut pack: Pack) -> u8 {
     // The kernel names files by their real paths.
-    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    pack.scenarios = pack.scenarios.canonicalize().unwrap_or(pack.scenarios);
+    let (pack, root) = (&pack, pack.scenarios.clone());
     let (mut watcher, mut changes) = match watcher() {
         Ok(both) => both,
         Err(error) => return cannot_watch(&root, &error),
@@ -43,7 +44,7 @@ pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u
         }
     }
     let stop = stop::on_signal();
-    let (mut implementation, mut loaded) = match load(args, &root, catalogue) {
+    let (mut implementation, mut loaded) = match load(args, pack) {
         Ok(both) => both,
         Err(code) => return code,
     };
@@ -58,7 +59,7 @@ pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u
                 args,
                 &implementation,
                 &scenarios,
-                About { root: &root, parent: None, partition: None },
+                About { pack, parent: None, partition: None },
                 stop.clone(),
             )
             .await;
@@ -69,7 +70,7 @@ pub(super) async fn run(args: &RunArgs, root: &Path, catalogue: &Catalogue) -> u
             count(world.scenarios.len(), "scenario")
         );
         let again = || {
-            let (implementation, loaded) = load(args, &root, catalogue).ok()?;
+            let (implementation, loaded) = load(args, pack).ok()?;
             let now = self::world(&loaded, &sources);
             Some(((implementation, loaded), now))
         };
@@ -128,14 +129,10 @@ fn ready(mut loaded: Vec<Loaded>, due: &[String]) -> Vec<Scenario> {
 }
 
 /// The implementation, and what is selected as it is read for that one: every scenario depends on its file.
-fn load(
-    args: &RunArgs,
-    root: &Path,
-    catalogue: &Catalogue,
-) -> Result<(Arc<Implementation>, Vec<Loaded>), u8> {
-    let implementation = args.implementation.load().map(Arc::new).ok_or(exit::USAGE)?;
-    let loaded = choose::load(root, &args.names, catalogue, &implementation)?;
-    let mut loaded = choose::only(loaded, args, catalogue)?;
+fn load(args: &RunArgs, pack: &Pack) -> Result<(Arc<Implementation>, Vec<Loaded>), u8> {
+    let implementation = args.implementation.load(pack).map(Arc::new).ok_or(exit::USAGE)?;
+    let loaded = choose::load(pack, &args.names, &implementation)?;
+    let mut loaded = choose::only(loaded, args, &pack.catalogue)?;
     for loaded in &mut loaded {
         loaded.files.extend(args.implementation.file());
     }

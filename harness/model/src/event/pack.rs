@@ -1,0 +1,21 @@
+//! The pack a run proves, as its reports tell of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pack::Pack;
+use crate::requirement::Requirement;
+
+/// What is promised, so that a report can be read where the pack is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackInfo {
+    /// The pack's name.
+    pub name: String,
+    /// Its requirements, in their order.
+    pub requirements: Vec<Requirement>,
+}
+
+impl From<&Pack> for PackInfo {
+    fn from(pack: &Pack) -> Self {
+        Self { name: pack.name.clone(), requirements: pack.catalogue.requirements.clone() }
+    }
+}
