@@ -41,6 +41,8 @@ fn what_comes_out_can_be_read_and_every_line_of_a_command_is_in_it() {
         let scenario = load(&files, name, &Implementation::built_in().unwrap()).unwrap().unwrap();
         assert!(scenario.steps.len() > scaffold.counts().steps, "the gateway is given besides");
         let all = tree(&files);
+        // What the loader refuses is a page's fault, never the form that it was given here.
+        assert!(!all.contains("unknown key") && !all.contains("must say what it does"), "{all}");
         for (at, line) in text.lines().enumerate() {
             let line = line.trim().trim_start_matches("$ ");
             let program =
@@ -139,6 +141,35 @@ fn odd_pages_are_read_as_far_as_they_can() {
             assert!(!text.chars().any(meshproof_model::visible::is_odd), "{what}: {name}");
         }
     }
+}
+
+#[test]
+fn what_a_command_prints_becomes_its_claim_and_without_it_the_command_stays() {
+    let steps = |text: &str| {
+        let scaffold = made("odd", text);
+        assert_eq!(scaffold.open(), [], "{}", tree(&scaffold.files()));
+        let scenario = scaffold.files().remove("odd/scenario.yaml").unwrap();
+        scenario.lines().filter(|line| line.starts_with("- ")).skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let command = |line: &str| format!("```bash\n{line}\n```\n");
+    let printed = |text: &str| format!("\n```output\n{text}\n```\n");
+    for line in
+        ["get pods", "get pods -n a", "get po -n a -o wide", "get gateway g -n a -o yaml", "get pods -A"]
+    {
+        let line = format!("kubectl {line}");
+        assert_eq!(steps(&command(&line)), [line.replacen("kubectl", "- kubectl:", 1)]);
+    }
+    let table = "NAME                   READY  STATUS\na-6648c5d5c-sdd9t      1/1  Running";
+    assert_eq!(steps(&(command("kubectl get pods -n a") + &printed(table))), ["- pods: a"]);
+    let status = "status:\n  conditions:\n  - type: Accepted\n    status: \"True\"";
+    assert_eq!(
+        steps(&(command("kubectl get gtw g -n a -o yaml") + &printed(status))),
+        ["- status: gateway/g"]
+    );
+    let field = "kubectl get gateway g -o jsonpath='{.status.addresses[0].value}'";
+    assert_eq!(steps(&(command(field) + &printed("x.example"))), ["- value: gateway/g"]);
+    let says = command("helm list -n a") + &printed("NAME  STATUS\nferry  deployed");
+    assert_eq!(steps(&says), ["- helm: list -n a"]);
 }
 
 #[test]

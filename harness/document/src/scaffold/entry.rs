@@ -127,9 +127,9 @@ pub(super) enum Asked {
     /// Nothing that could be compared.
     Nothing,
     /// `kubectl get KIND NAME -o yaml`.
-    Object { kind: String, name: String },
+    Object { kind: String, name: String, namespace: String },
     /// `kubectl get pods`.
-    Pods,
+    Pods { namespace: String },
     /// A field of an object; `true` for an address.
     Field { address: bool },
     /// What a client is answered; `true` once its status is known.

@@ -72,7 +72,7 @@ impl Draft {
             "apply" | "create" | "replace" if command.has(&["file"]) => self.apply_files(&command, input),
             "delete" if command.has(&["file"]) => self.delete_files(&command, input),
             "create" if matches!(command.word(1), "namespace" | "ns") && command.reason.is_none() => {
-                self.make_namespace(place, what, &command.word(2).to_owned());
+                self.make_namespace(place, what, command.word(2));
             }
             "delete" => self.delete(command),
             "get" => self.get(command),
@@ -113,8 +113,18 @@ impl Draft {
                 "lay the file beside the scenario, and write the object that comes of it as a manifest";
             command.reason = command.reason.or_else(|| Some(Reason::new(Kind::Fetch, why, next)));
         }
-        let step = Step::new("kubectl", literal(command.words));
+        let step = self.literally(&command);
         self.finish(&command, step, asked);
+    }
+
+    /// A command as it is, in the namespace that the page has chosen before it.
+    fn literally(&self, command: &Command<'_>) -> Step {
+        let mut words = command.words.to_vec();
+        let own = command.has(&["namespace", "all-namespaces"]);
+        if let (Some(current), false, false) = (&self.current, own, words.is_empty()) {
+            words.splice(1..1, ["-n".to_owned(), current.clone()]);
+        }
+        Step::new("kubectl", literal(&words))
     }
 
     fn apply_files(&mut self, command: &Command<'_>, input: Option<&(usize, String, bool)>) {
@@ -219,21 +229,16 @@ impl Draft {
                 field(&format!("{kind}/{name}"), path, &command.arguments_name(path)).within(&namespace);
             return self.finish(&command, step, Asked::Field { address: is_address(path) });
         }
-        let asked = match (&one, output.as_str()) {
-            (Some((kind, name)), "yaml" | "json") => {
-                Asked::Object { kind: (*kind).to_owned(), name: name.clone() }
-            }
-            _ if kind_word(command.word(1)) == Some("pod") && !everywhere && !command.has(&["selector"]) => {
-                Asked::Pods
+        let pods = kind_word(command.word(1)) == Some("pod") && command.arguments.positional.len() == 2;
+        // What is printed makes a claim of it; until then it is a command like any other.
+        let asked = match (one, output.as_str()) {
+            (Some((kind, name)), "yaml" | "json") => Asked::Object { kind: kind.to_owned(), name, namespace },
+            (None, "" | "wide") if pods && !everywhere && !command.has(&["selector"]) => {
+                Asked::Pods { namespace }
             }
             _ => Asked::Text,
         };
-        let step = Step::new("kubectl", literal(command.words));
-        let step = match asked {
-            // Once it is known what is printed, the claim is about this namespace.
-            Asked::Object { .. } | Asked::Pods => step.within(&namespace),
-            _ => step,
-        };
+        let step = self.literally(&command);
         self.finish(&command, step, asked);
     }
 

@@ -49,7 +49,9 @@ impl Draft {
             (Asked::Object { .. } | Asked::Text, Some((status, printed))) => {
                 self.status(&mut entry, &status, printed)
             }
-            (Asked::Pods, _) => pods(&mut entry, text),
+            (Asked::Pods { namespace }, _) => {
+                table::columns(text).is_some_and(|rows| pods(&mut entry, &namespace, &rows))
+            }
             (Asked::Field { address }, _) => self.field(&mut entry, text, address, lines),
             (Asked::Answer { .. }, _) => answer(&mut entry, text),
             (Asked::Object { .. } | Asked::Text, None) => says(&mut entry, text),
@@ -73,15 +75,32 @@ impl Draft {
         );
     }
 
+    /// A table of Markdown: what the command before it prints, if that asks for pods.
+    pub(super) fn table(&mut self, rows: &[Vec<String>], place: &Place) {
+        let section = place.section.join(": ");
+        if let Some(entry) = self.entries.last_mut().filter(|entry| entry.section == section)
+            && let Asked::Pods { namespace } = entry.asked.clone()
+            && (entry.off.is_some() || pods(entry, &namespace, rows))
+        {
+            entry.cite((place.line, place.end));
+            entry.asked = Asked::Nothing;
+            return;
+        }
+        let head = rows.first().map(|head| head.join(" | ")).unwrap_or_default();
+        let next = "add what it promises to requirements.yaml";
+        self.note(place, &head, Reason::new(Kind::Unknown, "tables are not taken apart", next));
+    }
+
     /// A status, as a claim about the object.
     fn status(&mut self, entry: &mut Entry, status: &Tree, printed: Option<(String, String)>) -> bool {
-        let asked = match &entry.asked {
-            Asked::Object { kind, name } => Some((kind.clone(), name.clone())),
-            _ => None,
+        let (asked, namespace) = match &entry.asked {
+            Asked::Object { kind, name, namespace } => {
+                (Some((kind.clone(), name.clone())), Some(namespace.clone()))
+            }
+            _ => (None, None),
         };
         let Some((kind, name)) = asked.or(printed) else { return false };
         let Some(word) = kind_word(&kind) else { return false };
-        let namespace = entry.step.as_ref().and_then(|step| step.namespace.clone());
         let mut addresses = Vec::new();
         let lasting = lasting(status, false, &mut addresses);
         let Ok(text) = yaml::to_string(&BTreeMap::from([("status", lasting)])) else { return false };
@@ -187,8 +206,7 @@ fn lasting(tree: &Tree, address: bool, addresses: &mut Vec<String>) -> Tree {
 }
 
 /// `kubectl get pods` in columns: so many of each, all containers ready.
-fn pods(entry: &mut Entry, text: &str) -> bool {
-    let Some(rows) = table::columns(text) else { return false };
+fn pods(entry: &mut Entry, namespace: &str, rows: &[Vec<String>]) -> bool {
     let Some((head, body)) = rows.split_first() else { return false };
     let column = |name: &str| head.iter().position(|cell| cell.eq_ignore_ascii_case(name));
     let (Some(name), Some(ready)) = (column("NAME"), column("READY")) else { return false };
@@ -214,8 +232,7 @@ fn pods(entry: &mut Entry, text: &str) -> bool {
         }
         Said::Map(row)
     });
-    let namespace = entry.step.as_ref().and_then(|step| step.namespace.clone());
-    let step = Step::new("pods", Said::text(namespace.unwrap_or_else(|| super::draft::DEFAULT.to_owned())));
+    let step = Step::new("pods", Said::text(namespace));
     entry.step = Some(step.with("become", Said::List(rows.collect())).with("within", Said::text("rollout")));
     true
 }

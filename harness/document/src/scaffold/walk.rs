@@ -99,15 +99,7 @@ impl Draft {
                     sentences.push(Sentence { lines, section, text: found.text, promises: found.promises });
                 }
             }
-            Content::Table(rows) => {
-                let head = rows.first().map(|head| head.join(" | ")).unwrap_or_default();
-                let reason = Reason::new(
-                    Kind::Unknown,
-                    "tables are not taken apart",
-                    "add what it promises to requirements.yaml",
-                );
-                self.note(place, &head, reason);
-            }
+            Content::Table(rows) => self.table(rows, place),
             Content::Code { language, text } => self.code(language, text, place),
         }
     }
