@@ -4,6 +4,7 @@
 
 mod election;
 pub mod expectation;
+pub mod fields;
 mod leader_election;
 mod parse;
 mod placeholders;

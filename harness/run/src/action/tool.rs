@@ -13,21 +13,22 @@ use serde_json::json;
 use super::made;
 use crate::context::{Context, Trouble};
 use crate::ports::{Tool, ToolOutput};
-use crate::word::{Definition, Scope, Word};
+use crate::word::Word;
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::node::{Data, Fields, Node, Problem};
 use meshproof_model::scenario::placeholder::fill_text;
-use meshproof_model::scenario::{limits, stated};
+use meshproof_model::scenario::stated;
+use meshproof_model::schema::{Field, Type};
 
-/// kubectl.
-pub const KUBECTL: Definition =
-    Definition::action("kubectl", limits::ACTION, |subject, fields, _: &Scope<'_>| {
-        parse(Tool::Kubectl, subject, fields)
-    });
-/// helm.
-pub const HELM: Definition = Definition::action("helm", limits::ACTION, |subject, fields, _: &Scope<'_>| {
-    parse(Tool::Helm, subject, fields)
-});
+/// What stands at the words.
+pub(super) const ARGUMENTS: Type =
+    Type::Any(&[Type::Form("\\S", "arguments as in a shell"), Type::List(&Type::Text)]);
+
+/// Their other fields.
+pub(super) const FIELDS: &[Field] = &[
+    Field::at_most_one("fails", Type::Text, "It must fail, and say this on standard error."),
+    Field::at_most_one("says", Type::Text, "It must succeed, and print this."),
+];
 
 #[derive(Debug)]
 struct Command {
@@ -39,7 +40,11 @@ struct Command {
     says: Option<String>,
 }
 
-fn parse(tool: Tool, subject: &Node, fields: &mut Fields<'_>) -> Result<Box<dyn Word>, Problem> {
+/// Reads a command.
+///
+/// # Errors
+/// No arguments, or some that lead to another cluster.
+pub(super) fn parse(tool: Tool, subject: &Node, fields: &mut Fields<'_>) -> Result<Box<dyn Word>, Problem> {
     let (args, written) = arguments(subject)?;
     if args.is_empty() {
         return Err(subject.problem("no arguments"));
