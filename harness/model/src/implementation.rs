@@ -4,6 +4,7 @@
 
 mod election;
 pub mod expectation;
+pub mod fields;
 mod parse;
 mod placeholders;
 mod resolution;

@@ -12,6 +12,7 @@ pub mod progress;
 pub mod provider;
 pub mod requirement;
 pub mod scenario;
+pub mod schema;
 pub mod vantage;
 pub mod vars;
 pub mod verdict;

@@ -2,6 +2,7 @@
 //! known here.
 
 pub mod discover;
+pub mod head;
 pub mod kinds;
 pub mod labels;
 pub mod limits;

@@ -1,4 +1,6 @@
-//! The one module that knows YAML.
+//! The one module that knows YAML: whole documents by one library, their pieces with their places by another.
+
+pub mod events;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

@@ -4,7 +4,7 @@ pub mod absent;
 pub mod answers;
 pub mod becomes;
 pub(crate) mod drain;
-pub mod happens;
+pub mod event;
 pub mod leads;
 pub(crate) mod manner;
 pub(crate) mod never;

@@ -10,6 +10,7 @@ pub mod diagnosis;
 pub mod matching;
 pub mod ports;
 pub mod probe;
+pub mod reference;
 pub mod runner;
 pub mod scenario;
 pub mod word;

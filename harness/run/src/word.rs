@@ -17,6 +17,7 @@ use meshproof_model::scenario::manifest::{self, Manifest};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::scenario::placeholder;
+use meshproof_model::schema::{Field, Type};
 use meshproof_model::vars::Vars;
 
 /// Reads a file, so that tests need none.
@@ -147,17 +148,60 @@ pub struct Definition {
     pub witnesses: bool,
     /// Reads a step.
     pub parse: Parse,
+    /// What is said of it.
+    pub reference: Reference,
 }
+
+/// What is said of a word, for people and their editors: `docs/vocabulary.md` and the JSON Schema are made from it, and a test
+/// holds it to what the word reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Reference {
+    /// What it does or claims: a sentence or two.
+    pub summary: &'static str,
+    /// What stands at the word.
+    pub subject: Type,
+    /// Its fields, without those that every step may have.
+    pub fields: &'static [Field],
+    /// Steps that use it; each field is in one of them.
+    pub examples: &'static [&'static str],
+}
+
+/// An object by kind and name.
+pub const OBJECT: Type = Type::Defined("object", "`kind/name`");
+/// A Lease by name.
+pub const LEASE: Type = Type::Form("^[lL]ease/.+$", "`lease/NAME`");
+/// A file, seen from the scenario's folder.
+pub const FILE: Type = Type::Form("\\S", "a file, seen from the scenario");
+/// The field with an object's namespace.
+pub const NAMESPACE: Field = Field::optional("namespace", Type::Text, "Its namespace.").or("the scenario's");
+
+/// Of a word that says nothing of itself; a test refuses it.
+const UNSAID: Reference = Reference { summary: "", subject: Type::AnyText, fields: &[], examples: &[] };
 
 impl Definition {
     /// An action: has a default time limit.
     pub const fn action(word: &'static str, limit: Duration, parse: Parse) -> Self {
-        Self { word, kind: StepKind::Action, limit: Some(limit), stays: Staying::No, witnesses: false, parse }
+        Self {
+            word,
+            kind: StepKind::Action,
+            limit: Some(limit),
+            stays: Staying::No,
+            witnesses: false,
+            parse,
+            reference: UNSAID,
+        }
     }
 
     /// A claim: the step must give a time limit.
     pub const fn claim(word: &'static str, stays: Staying, parse: Parse) -> Self {
-        Self { word, kind: StepKind::Claim, limit: None, stays, witnesses: false, parse }
+        Self { word, kind: StepKind::Claim, limit: None, stays, witnesses: false, parse, reference: UNSAID }
+    }
+
+    /// The same, with what is said of it.
+    #[must_use]
+    pub const fn says(mut self, reference: Reference) -> Self {
+        self.reference = reference;
+        self
     }
 
     /// The same, with witnesses.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::node::{Node, Problem};
 
 /// Limits a scenario may name instead of giving a duration: `within: rollout`.
@@ -106,17 +108,11 @@ pub fn stays(node: &Node) -> Result<Stays, Problem> {
     })
 }
 
-/// Reads `500ms`, `30s`, `2m`.
+/// Reads a duration as people write it: `500ms`, `30s`, `2m`, `1m 30s`. Digits first, and a unit to all of them.
 pub fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    match unit.trim() {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => number.checked_mul(60).map(Duration::from_secs),
-        _ => None,
-    }
+    let duration: SignedDuration =
+        text.starts_with(|c: char| c.is_ascii_digit()).then(|| text.parse().ok())??;
+    Duration::try_from(duration).ok()
 }
 
 #[cfg(test)]
@@ -128,7 +124,20 @@ mod tests {
         assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(duration("30s"), Some(Duration::from_secs(30)));
         assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
-        for wrong in ["", "30", "s", "1.5s", "-1s", "3h", "99999999999999999999s"] {
+        assert_eq!(duration("30 s"), Some(Duration::from_secs(30)));
+        assert_eq!(duration("1m 30s"), Some(Duration::from_secs(90)));
+        for wrong in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "30x",
+            "PT30S",
+            "3s ago",
+            "99999999999999999999s",
+            "rollout",
+            "20 requests",
+        ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
     }

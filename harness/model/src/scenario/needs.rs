@@ -2,6 +2,7 @@
 
 use super::node::{Node, Problem};
 use crate::istio::number;
+use crate::schema::{Field, Type};
 
 /// What a scenario needs of Istio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,21 @@ pub struct Needs {
     /// The only implementation it is about; nothing for scenarios that any gateway can be put to.
     pub implementation: Option<String>,
 }
+
+/// What is said of them.
+pub const FIELDS: &[Field] = &[
+    Field::optional(
+        "istio",
+        Type::Any(&[
+            Type::OneOf(&["none"]),
+            Type::Form("^>=[0-9]+\\.[0-9]+", "the least version: `\">=1.24\"`"),
+        ]),
+        "None when the scenario begins, or at least this version.",
+    )
+    .or("it may be there or not"),
+    Field::optional("nodes", Type::Number(0, 255), "Least number of nodes.").or("1"),
+    Field::optional("implementation", Type::Text, "The only gateway that it is about.").or("any"),
+];
 
 impl Default for Needs {
     fn default() -> Self {

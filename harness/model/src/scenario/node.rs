@@ -303,28 +303,8 @@ impl<'a> Fields<'a> {
 
 /// The candidate that is a slip of the pen away.
 pub fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    let near = candidates.iter().map(|candidate| (distance(word, candidate), *candidate)).min();
+    let near = candidates.iter().map(|candidate| (strsim::levenshtein(word, candidate), *candidate)).min();
     near.filter(|(edits, _)| *edits <= 2 && *edits < word.chars().count()).map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
-            let next = (diagonal + usize::from(x != *y)).min(left + 1).min(*cell + 1);
-            diagonal = *cell;
-            left = next;
-            *cell = next;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -333,8 +313,9 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_pen_is_recognised() {
-        assert_eq!(distance("within", "wihtin"), 2);
-        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(closest("wihtin", &["stays", "within"]), Some("within"));
+        assert_eq!(closest("größ", &["größe", "within"]), Some("größe"));
+        assert_eq!(closest("", &["a", "b"]), None);
         assert_eq!(closest("witin", &["within", "stays"]), Some("within"));
         assert_eq!(closest("x", &["within", "stays"]), None);
     }

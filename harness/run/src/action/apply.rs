@@ -9,16 +9,25 @@ use serde_json::json;
 use crate::context::ledger::Entry;
 use crate::context::{Context, Trouble};
 use crate::ports::PortError;
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, FILE, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::limits;
 use meshproof_model::scenario::manifest::{Manifest, Object};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::scenario::placeholder::substitute;
+use meshproof_model::schema::Type;
 
 /// The word.
-pub const WORD: Definition = Definition::action("apply", limits::ACTION, parse);
+pub const WORD: Definition = Definition::action("apply", limits::ACTION, parse).says(Reference {
+    summary: "Applies manifests (server-side apply), in the order of their objects. What it makes is removed at the end.",
+    subject: Type::OneOrMore(&FILE),
+    fields: &[],
+    examples: &[
+        "apply: [namespace.yaml, gateway.yaml]",
+        "apply: route.yaml",
+    ],
+});
 
 #[derive(Debug)]
 struct Apply {

@@ -21,15 +21,38 @@ use serde_json::{Value, json};
 use crate::context::ledger::Entry;
 use crate::context::{Context, Trouble};
 use crate::ports::{PortError, Query};
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, NAMESPACE, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::limits;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::action("certificates", limits::ACTION, parse);
+pub const WORD: Definition = Definition::action("certificates", limits::ACTION, parse).says(Reference {
+    summary: "Makes a certificate authority and server certificates at run time: the authority's certificate becomes a ConfigMap (key `ca.crt`), each server's chain and key a Secret of type kubernetes.io/tls.",
+    subject: Type::Form("\\S", "name of the authority's ConfigMap"),
+    fields: &[
+        NAMESPACE,
+        Field::optional("issuer", Type::Map(ISSUER), "An authority that exists issues them, as Istio keeps its own: Secret with `ca-cert.pem` and `ca-key.pem`.").or("a new authority"),
+        Field::optional("servers", Type::OneOrMore(&Type::Map(SERVER)), "Servers to make certificates for.").or("none"),
+    ],
+    examples: &[
+        "certificates: backend-ca\nservers: [{secret: backend-tls, names: [backend.example, spiffe://cluster.local/ns/a/sa/b]}]",
+        "certificates: from-istio\nnamespace: isto-example-namespace\nissuer: {secret: istio-ca-secret, namespace: istio-system}\nservers: {secret: old, names: backend.example, valid: expired}",
+    ],
+});
+
+const ISSUER: &[Field] = &[
+    Field::needed("secret", Type::Text, "Name of the Secret."),
+    Field::needed("namespace", Type::Text, "Its namespace."),
+];
+const SERVER: &[Field] = &[
+    Field::needed("secret", Type::Text, "Name of the Secret to make."),
+    Field::needed("names", Type::OneOrMore(&Type::Text), "Subject alternative names: URIs, or host names."),
+    Field::optional("valid", Type::OneOf(&["expired", "not-yet"]), "When it is good.").or("now"),
+];
 
 /// Longer than any run.
 const LIFE: Duration = Duration::from_secs(24 * 3600);

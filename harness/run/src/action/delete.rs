@@ -8,15 +8,26 @@ use serde_json::json;
 use crate::claim::becomes::{Judgement, becomes};
 use crate::context::{Context, Trouble};
 use crate::ports::{Deleted, Query, Whose};
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, NAMESPACE, OBJECT, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::limits;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::schema::Type;
 
 /// The word.
-pub const WORD: Definition = Definition::action("delete", limits::ACTION, parse);
+pub const WORD: Definition = Definition::action("delete", limits::ACTION, parse).says(Reference {
+    summary: "Deletes an object, or the objects of a manifest, which must exist, and waits until they are gone.",
+    subject: Type::Any(&[OBJECT, Type::Form("\\.yaml$", "a manifest, seen from the scenario")]),
+    fields: &[
+        NAMESPACE,
+    ],
+    examples: &[
+        "delete: peerauthentication/default\nnamespace: isto-example-namespace",
+        "delete: gateway.yaml",
+    ],
+});
 
 #[derive(Debug)]
 struct Delete {

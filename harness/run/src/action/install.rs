@@ -1,5 +1,6 @@
-//! `given: implementation`, `install: implementation` and `uninstall: implementation`: the gateway under test, by its real
-//! charts if it has any.
+//! `install: implementation`: the gateway under test, by its real charts if it has any. What an earlier run or `meshproof up` left
+//! is removed before the scenario begins. A second time in the same scenario brings the releases to other values, or adds one that
+//! the first left out (`only: <release>`).
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -8,41 +9,49 @@ use serde_json::Value;
 use crate::context::ledger::Entry;
 use crate::context::{Context, Trouble};
 use crate::ports::InstallRequest;
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::limits;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
+use meshproof_model::schema::{Field, Type};
 
-/// The implementation as it comes, for scenarios that are not about its installation: it is installed if it is not there, and
-/// stays for the next one.
-pub const GIVEN: Definition = Definition::action("given", limits::INSTALL, parse_given);
-/// Installs afresh: what an earlier run or `meshproof up` left is removed before the scenario begins. A second time in the
-/// same scenario brings the releases to other values, or adds one that the first left out (`only: <release>`).
-pub const INSTALL: Definition = Definition::action("install", limits::INSTALL, parse_install);
-/// Removes every release of the implementation.
-pub const UNINSTALL: Definition = Definition::action("uninstall", limits::INSTALL, parse_uninstall);
+/// The word.
+pub const WORD: Definition = Definition::action("install", limits::INSTALL, parse).says(Reference {
+    summary: "Installs the gateway under test afresh; a second time in a scenario brings it to other values, or adds a release.",
+    subject: IMPLEMENTATION,
+    fields: &[
+        Field::optional("values", Type::Names(&Type::Object), "Values of the releases' charts, by release, over those of its file.")
+            .or("those of its file"),
+        Field::optional("only", Type::OneOrMore(&Type::Text), "Releases to install.").or("all"),
+        Field::optional("without-extension", Type::Bool, "Leaves out the releases that are in the mesh.").or("false"),
+        Field::optional("namespace", Type::Text, "Namespace to install into.").or("that of each release"),
+        Field::optional("wait", Type::Bool, "Waits until the releases are ready.").or("true"),
+    ],
+    examples: &[
+        "install: implementation\nwait: false",
+        "install: implementation\nvalues: {alb-controller: {replicas: 3}}\nonly: alb-controller\nnamespace: helm-namespace",
+        "install: implementation\nwithout-extension: true",
+    ],
+});
+
+/// What stands at a word about the gateway under test.
+pub(super) const IMPLEMENTATION: Type = Type::OneOf(&["implementation"]);
 
 #[derive(Debug)]
 struct Install(InstallRequest);
 
-#[derive(Debug)]
-struct Uninstall;
-
-#[derive(Debug)]
-struct Given;
-
-fn implementation(subject: &Node) -> Result<(), Problem> {
+/// The gateway under test.
+///
+/// # Errors
+/// Anything but `implementation`.
+pub(super) fn implementation(subject: &Node) -> Result<(), Problem> {
     match subject.text()? {
         "implementation" => Ok(()),
         other => Err(subject.problem(format!("cannot install `{other}`")).help("write `implementation`")),
     }
 }
 
-fn parse_install(
-    subject: &Node,
-    fields: &mut Fields<'_>,
-    scope: &Scope<'_>,
-) -> Result<Box<dyn Word>, Problem> {
+fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     implementation(subject)?;
     let mut values = serde_json::Map::new();
     if let Some(node) = fields.take("values") {
@@ -76,16 +85,6 @@ fn release(node: &Node, scope: &Scope<'_>) -> Result<String, Problem> {
     Err(problem.help(format!("releases of {}: {}", scope.implementation.name, known.join(", "))))
 }
 
-fn parse_given(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
-    implementation(subject)?;
-    Ok(Box::new(Given))
-}
-
-fn parse_uninstall(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
-    implementation(subject)?;
-    Ok(Box::new(Uninstall))
-}
-
 impl Word for Install {
     fn name(&self) -> String {
         let what = match self.0.only.as_slice() {
@@ -112,36 +111,6 @@ impl Word for Install {
             let releases = context.outside.installer.install(&self.0).await?;
             let detail = releases.iter().cloned().map(Value::String).collect();
             Ok(Observed { summary: releases.join("; "), detail, ..Observed::default() })
-        }
-        .boxed()
-    }
-}
-
-impl Word for Given {
-    fn name(&self) -> String {
-        "the implementation is installed".into()
-    }
-
-    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
-        async move {
-            let releases = context.outside.installer.ensure().await?;
-            let detail = releases.iter().cloned().map(Value::String).collect();
-            Ok(Observed { summary: releases.join("; "), detail, ..Observed::default() })
-        }
-        .boxed()
-    }
-}
-
-impl Word for Uninstall {
-    fn name(&self) -> String {
-        "uninstall the implementation".into()
-    }
-
-    fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
-        async move {
-            let gone = context.outside.installer.uninstall().await?;
-            context.ledger.uninstalled();
-            Ok(Observed { summary: gone.join("; "), ..Observed::default() })
         }
         .boxed()
     }

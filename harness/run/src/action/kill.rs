@@ -10,15 +10,33 @@ use super::super::context::Context;
 use crate::claim::becomes::{Judgement, becomes};
 use crate::context::Trouble;
 use crate::ports::Query;
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, NAMESPACE, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::limits;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::action("kill", limits::ACTION, parse);
+pub const WORD: Definition = Definition::action("kill", limits::ACTION, parse).says(Reference {
+    summary: "A pod dies without warning: its processes get SIGKILL in the node, and the kubelet starts them again.",
+    subject: Type::Map(VICTIM),
+    fields: &[
+        NAMESPACE,
+        Field::optional("gone", Type::Bool, "The pod is removed as well: another takes its place.").or("false"),
+    ],
+    examples: &[
+        "kill: {holder-of: lease/alb-controller}\nnamespace: azure-alb-system\ngone: true",
+        "kill: {pod: alb-proxy-}",
+    ],
+});
+
+/// Which pod.
+pub(super) const VICTIM: &[Field] = &[
+    Field::one_of("holder-of", Type::Form("^lease/.+$", "`lease/NAME`"), "The pod that holds this Lease."),
+    Field::one_of("pod", Type::Text, "One of the pods whose names begin so."),
+];
 
 #[derive(Debug)]
 struct Kill {

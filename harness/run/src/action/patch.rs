@@ -7,15 +7,26 @@ use serde_json::{Map, Value};
 
 use crate::context::ledger::Entry;
 use crate::context::{Context, Trouble};
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, NAMESPACE, OBJECT, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::limits;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::action("patch", limits::ACTION, parse);
+pub const WORD: Definition = Definition::action("patch", limits::ACTION, parse).says(Reference {
+    summary: "Changes an object that exists by a JSON merge patch (RFC 7396); what it changed is put back at the end.",
+    subject: OBJECT,
+    fields: &[
+        NAMESPACE,
+        Field::needed("with", Type::Object, "The patch; null removes."),
+    ],
+    examples: &[
+        "patch: deployment/backend-v1\nnamespace: isto-example-namespace\nwith: {spec: {replicas: 2}}",
+    ],
+});
 
 #[derive(Debug)]
 struct Change {

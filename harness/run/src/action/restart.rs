@@ -9,15 +9,29 @@ use super::rollout;
 use crate::claim::becomes::{Judgement, becomes};
 use crate::context::{Context, Trouble};
 use crate::ports::Query;
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, NAMESPACE, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::limits;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::schema::Type;
 
 /// The word.
-pub const WORD: Definition = Definition::action("restart", limits::ACTION, parse);
+pub const WORD: Definition = Definition::action("restart", limits::ACTION, parse).says(Reference {
+    summary: "Restarts a Deployment, or all of a namespace, as `kubectl rollout restart` does, and waits for the end of the rollout.",
+    subject: Type::Any(&[DEPLOYMENT, Type::OneOf(&["deployments"])]),
+    fields: &[
+        NAMESPACE,
+    ],
+    examples: &[
+        "restart: deployment/alb-controller\nnamespace: azure-alb-system",
+        "restart: deployments\nnamespace: azure-alb-system",
+    ],
+});
+
+/// A Deployment by name.
+pub(super) const DEPLOYMENT: Type = Type::Form("^[dD]eployment/.+$", "`deployment/NAME`");
 
 #[derive(Debug)]
 enum Restart {

@@ -4,17 +4,24 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use super::{restart, rollout};
+use super::restart::{self, DEPLOYMENT};
+use super::rollout;
 use crate::context::ledger::Entry;
 use crate::context::{Context, Trouble};
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, NAMESPACE, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::limits;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::action("scale", limits::ACTION, parse);
+pub const WORD: Definition = Definition::action("scale", limits::ACTION, parse).says(Reference {
+    summary: "Scales a Deployment and waits for the end of the rollout; undone at the end.",
+    subject: DEPLOYMENT,
+    fields: &[NAMESPACE, Field::needed("to", Type::Number(0, 2_147_483_647), "Replicas.")],
+    examples: &["scale: deployment/alb-controller-istio-extension\nnamespace: azure-alb-system\nto: 0"],
+});
 
 #[derive(Debug)]
 struct Scale {

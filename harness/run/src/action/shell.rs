@@ -11,14 +11,27 @@ use crate::context::ledger::Entry;
 use crate::context::{Context, Trouble};
 use crate::ports::{PortError, Script, ToolOutput};
 use crate::word::substitution::{Here, Substitutions};
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, FILE, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::scenario::{limits, stated};
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::action("shell", limits::ACTION, parse);
+pub const WORD: Definition = Definition::action("shell", limits::ACTION, parse).says(Reference {
+    summary: "Runs the commands of a file literally, in a shell. Only on a cluster of meshproof's own.",
+    subject: FILE,
+    fields: &[
+        Field::optional("substitute", FILE, "A table of what only the vendor's cloud has, and what stands for it here: a list of `{printed, here or manifest, because}`.").or("nothing is replaced"),
+        Field::at_most_one("says", Type::Text, "They must succeed, and a line of their output says this."),
+        Field::at_most_one("fails", Type::Text, "Something must fail, and a line on standard error says this."),
+    ],
+    examples: &[
+        "shell: install.sh\nsubstitute: substitutions.yaml\nsays: deployed",
+        "shell: show-gateway.sh\nfails: NotFound",
+    ],
+});
 
 #[derive(Debug)]
 struct Shell {

@@ -13,37 +13,39 @@ use serde_json::json;
 use super::made;
 use crate::context::{Context, Trouble};
 use crate::ports::{Tool, ToolOutput};
-use crate::word::{Definition, Scope, Word};
+use crate::word::Word;
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::node::{Data, Fields, Node, Problem};
 use meshproof_model::scenario::placeholder::fill_text;
-use meshproof_model::scenario::{limits, stated};
+use meshproof_model::scenario::stated;
+use meshproof_model::schema::{Field, Type};
 
-/// kubectl.
-pub const KUBECTL: Definition =
-    Definition::action("kubectl", limits::ACTION, |subject, fields, _: &Scope<'_>| {
-        parse(Tool::Kubectl, subject, fields)
-    });
-/// helm.
-pub const HELM: Definition = Definition::action("helm", limits::ACTION, |subject, fields, _: &Scope<'_>| {
-    parse(Tool::Helm, subject, fields)
-});
+/// What stands at the words.
+pub(super) const ARGUMENTS: Type =
+    Type::Any(&[Type::Form("\\S", "arguments as in a shell"), Type::List(&Type::Text)]);
+
+/// Their other fields.
+pub(super) const FIELDS: &[Field] = &[
+    Field::at_most_one("fails", Type::Text, "It must fail, and say this on standard error."),
+    Field::at_most_one("says", Type::Text, "It must succeed, and print this."),
+];
 
 #[derive(Debug)]
 struct Command {
     tool: Tool,
     args: Vec<String>,
+    /// The arguments as they are told.
+    written: String,
     fails: Option<String>,
     says: Option<String>,
 }
 
-fn parse(tool: Tool, subject: &Node, fields: &mut Fields<'_>) -> Result<Box<dyn Word>, Problem> {
-    let args: Vec<String> = match &subject.data {
-        Data::List(list) => {
-            list.iter().map(|node| node.text().map(str::to_owned)).collect::<Result<_, _>>()?
-        }
-        _ => subject.text()?.split_whitespace().map(str::to_owned).collect(),
-    };
+/// Reads a command.
+///
+/// # Errors
+/// No arguments, or some that lead to another cluster.
+pub(super) fn parse(tool: Tool, subject: &Node, fields: &mut Fields<'_>) -> Result<Box<dyn Word>, Problem> {
+    let (args, written) = arguments(subject)?;
     if args.is_empty() {
         return Err(subject.problem("no arguments"));
     }
@@ -57,7 +59,22 @@ fn parse(tool: Tool, subject: &Node, fields: &mut Fields<'_>) -> Result<Box<dyn 
         let problem = subject.problem("what fails says only why");
         return Err(problem.help("leave `says` out"));
     }
-    Ok(Box::new(Command { tool, args, fails, says }))
+    Ok(Box::new(Command { tool, args, written, fails, says }))
+}
+
+/// The arguments, and how they are told: a list as it is, a text as a shell takes it apart, quotes and all.
+fn arguments(subject: &Node) -> Result<(Vec<String>, String), Problem> {
+    if let Data::List(list) = &subject.data {
+        let args = list.iter().map(|node| node.text().map(str::to_owned)).collect::<Result<Vec<_>, _>>()?;
+        let written = args.join(" ");
+        return Ok((args, written));
+    }
+    let text = subject.text()?;
+    let args = shlex::split(text).ok_or_else(|| {
+        let problem = subject.problem("a quote or a backslash at the end is left open");
+        problem.help("write it as in a shell, or as a list of arguments")
+    })?;
+    Ok((args, text.split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 
 impl Command {
@@ -86,7 +103,7 @@ impl Command {
             Tool::Kubectl => "kubectl",
             Tool::Helm => "helm",
         };
-        format!("{tool} {}", self.args.join(" "))
+        format!("{tool} {}", self.written)
     }
 }
 
@@ -139,13 +156,17 @@ impl Word for Command {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
+    use meshproof_model::scenario::node::Source;
+    use meshproof_model::scenario::parse::document;
 
     fn command(fails: Option<&str>, says: Option<&str>) -> Command {
         let args = vec!["lint".to_owned(), "${charts.c}/x".to_owned()];
-        Command { tool: Tool::Helm, args, fails: fails.map(Into::into), says: says.map(Into::into) }
+        let (fails, says) = (fails.map(Into::into), says.map(Into::into));
+        Command { tool: Tool::Helm, written: args.join(" "), args, fails, says }
     }
 
     fn output(code: i32, stdout: &str, stderr: &str) -> ToolOutput {
@@ -171,5 +192,21 @@ mod tests {
         assert_eq!(command(None, None).args(&values).unwrap(), ["lint", "/charts/c/x"]);
         assert_eq!(command(None, None).args(&BTreeMap::new()), Err("charts.c".to_owned()));
         assert_eq!(command(None, None).line(), "helm lint ${charts.c}/x");
+    }
+
+    #[test]
+    fn arguments_are_taken_apart_as_a_shell_does() {
+        let split = |text: &str| {
+            let source = Source { path: "s.yaml".into(), text: text.into() };
+            arguments(&document(&Arc::new(source)).unwrap())
+        };
+        let of = |text: &str| split(text).unwrap();
+        let (args, written) = of("get pods -o  jsonpath='{.items[*].metadata.name}' -l \"a in (b, c)\"");
+        assert_eq!(args, ["get", "pods", "-o", "jsonpath={.items[*].metadata.name}", "-l", "a in (b, c)"]);
+        assert_eq!(written, "get pods -o jsonpath='{.items[*].metadata.name}' -l \"a in (b, c)\"");
+        assert_eq!(of("[get, \"a b\"]"), (vec!["get".to_owned(), "a b".to_owned()], "get a b".to_owned()));
+        assert_eq!(of("status x --set provider=").0, ["status", "x", "--set", "provider="]);
+        let error = split("get 'pods").unwrap_err();
+        assert_eq!(error.to_string(), "s.yaml:1:1: a quote or a backslash at the end is left open");
     }
 }

@@ -7,17 +7,35 @@ use futures::future::BoxFuture;
 use serde_json::json;
 use tokio::time::timeout_at;
 
-use crate::claim::target::Target;
+use crate::claim::request::STATUS;
+use crate::claim::target::{self, Target};
 use crate::context::traffic::{Traffic, Wanted};
 use crate::context::{Context, Trouble};
 use crate::probe::Ask;
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::{limits, stated};
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::action("traffic", limits::ACTION, parse);
+pub const WORD: Definition = Definition::action("traffic", limits::ACTION, parse).says(Reference {
+    summary: "Constant requests from now on, until `unbroken: traffic` says how they fared. The step ends with the first answer as wanted.",
+    subject: Type::Map(&target::FIELDS),
+    fields: &[
+        Field::optional("rate", Type::Number(1, 1000), "Requests each second.").or("200"),
+        Field::needed("wants", Type::Map(WANTS), "The answer that each of them is to have."),
+        Field::optional("connections", Type::OneOf(&["pooled", "fresh", "mixed"]), "Whether clients keep their connections, make a new one for each request, or half of them each.").or("mixed"),
+    ],
+    examples: &[
+        "traffic: {gateway: gateway-01, path: /, from: outside}\nrate: 200\nwants: {status: 200, backend: backend-v1}\nconnections: fresh",
+    ],
+});
+
+const WANTS: &[Field] = &[
+    Field::needed("status", STATUS, "Status of HTTP."),
+    Field::optional("backend", Type::Text, "The workload that answers.").or("any"),
+];
 
 /// Requests each second, if the step gives no rate.
 const RATE: u32 = 200;

@@ -6,14 +6,21 @@ use futures::future::BoxFuture;
 use super::becomes::{Judgement, becomes};
 use crate::context::{Context, Trouble};
 use crate::ports::Query;
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, NAMESPACE, OBJECT, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
 
 /// The word.
-pub const WORD: Definition = Definition::claim("absent", Staying::Time, parse);
+pub const WORD: Definition = Definition::claim("absent", Staying::Time, parse).says(Reference {
+    summary: "There is no such object.",
+    subject: OBJECT,
+    fields: &[NAMESPACE],
+    examples: &[
+        "absent: secret/alb-controller-istio-extension-identity\nnamespace: azure-alb-system\nwithin: 5s",
+    ],
+});
 
 #[derive(Debug)]
 struct Absent(ObjectRef);

@@ -5,15 +5,32 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use super::request::{Request, Wanted, gives_reasons};
-use super::target::Target;
+use super::request::{Request, STATUS, Wanted, gives_reasons};
+use super::target::{self, Target};
 use crate::context::{Context, Trouble};
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::{AnswerGroup, Observed, Testimony};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::claim("answers", Staying::Requests, parse).with_witnesses();
+pub const WORD: Definition = Definition::claim("answers", Staying::Requests, parse).with_witnesses().says(Reference {
+    summary: "A table of answers: each at its own path, `/<row>/<column>`, proved like a single `request`.",
+    subject: Type::Map(&target::FIELDS),
+    fields: &[
+        Field::needed("columns", Type::List(&Type::Text), "The last part of the paths."),
+        Field::needed("become", Type::Names(&Type::List(&CELL)), "By workload, the first part of the paths: one answer for each column."),
+    ],
+    examples: &[
+        "answers: {gateway: gateway-01}\ncolumns: [unnamed, http]\nbecome:\n  strict: [200, 200]\n  disable: [503 upstream_reset, 503]\nwithin: drain\nwitness: never-clear-text",
+    ],
+});
+
+/// One answer; 200 comes from the workload of the row's name.
+const CELL: Type = Type::Any(&[
+    STATUS,
+    Type::Form("^[1-5][0-9][0-9]( .+)?$", "a status and the gateway's reason: `503 upstream_reset`"),
+]);
 
 #[derive(Debug)]
 struct Answers {

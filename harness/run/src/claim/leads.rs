@@ -10,14 +10,25 @@ use super::becomes::{Judgement, becomes};
 use crate::context::{Context, Trouble};
 use crate::ports::Query;
 use crate::probe::deployment_of;
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, LEASE, NAMESPACE, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::claim("leads", Staying::No, parse);
+pub const WORD: Definition = Definition::claim("leads", Staying::No, parse).says(Reference {
+    summary: "Somebody renews the Lease.",
+    subject: LEASE,
+    fields: &[
+        NAMESPACE,
+        Field::optional("by", Type::OneOf(&["another"]), "Somebody else than the one whose pod or node a step has ended, or who held it when this step began.").or("anybody"),
+    ],
+    examples: &[
+        "leads: lease/alb-controller\nnamespace: azure-alb-system\nby: another\nwithin: answers",
+    ],
+});
 
 #[derive(Debug)]
 struct Leads {

@@ -4,10 +4,17 @@
 use crate::probe::{Answer, Ask, Body, Http};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::node::{Node, Problem};
+use meshproof_model::schema::Type;
 use meshproof_model::vantage::Vantage;
 
 /// The largest body: what an echo backend takes without closing.
 const LARGEST: usize = 64 * 1024 * 1024;
+
+/// One way in words.
+pub(super) const MANNER: Type = Type::Form(
+    "^((GET|HEAD)|(POST|PUT|PATCH|DELETE|OPTIONS)( [0-9]+ (B|KiB|MiB))?)( over HTTP/2)?$",
+    "such as `GET`, `POST 1 MiB`, `GET over HTTP/2`",
+);
 
 /// One way to make a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! `never: {backend: backend-v2}`: what none of a claim's answers may be.
 
+use super::request::STATUS;
 use crate::probe::Answer;
 use meshproof_model::scenario::node::{Node, Problem};
+use meshproof_model::schema::{Field, Type};
 
 /// An answer that must not be given.
 #[derive(Debug)]
@@ -9,6 +11,12 @@ pub(super) struct Never {
     status: Option<u16>,
     backend: Option<String>,
 }
+
+/// What is said of it.
+pub(super) const FIELDS: &[Field] = &[
+    Field::any_of("status", STATUS, "Status of HTTP."),
+    Field::any_of("backend", Type::Text, "The workload that answers."),
+];
 
 impl Never {
     /// Reads `{backend: backend-v2}`, `{status: 200}` or both.

@@ -10,13 +10,19 @@ use super::of_implementation;
 use crate::context::pods::{Pod, Share};
 use crate::context::{Context, Trouble};
 use crate::ports::Query;
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
+use meshproof_model::schema::Type;
 
 /// The word.
-pub const WORD: Definition = Definition::claim("not-restarted", Staying::No, parse);
+pub const WORD: Definition = Definition::claim("not-restarted", Staying::No, parse).says(Reference {
+    summary: "The pods are those of the last `pods` claim about each, with no more restarts.",
+    subject: Type::OneOrMore(&Type::Form("\\S", "a namespace, or `implementation`")),
+    fields: &[],
+    examples: &["not-restarted: [implementation, isto-example-namespace]\nwithin: 10s"],
+});
 
 #[derive(Debug)]
 struct NotRestarted {

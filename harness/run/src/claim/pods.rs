@@ -15,14 +15,40 @@ use crate::context::pods::{Pod, Share};
 use crate::context::sidecar::{self, SIDECAR};
 use crate::context::{Context, Trouble};
 use crate::ports::Query;
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Data, Fields, Node, Problem};
 use meshproof_model::scenario::stated;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::claim("pods", Staying::Time, parse);
+pub const WORD: Definition = Definition::claim("pods", Staying::Time, parse).says(Reference {
+    summary: "A namespace holds these pods and no others, as `kubectl get pods` prints them; or every pod of the gateway under test is ready.",
+    subject: Type::Form("\\S", "a namespace, or `implementation`"),
+    fields: &[
+        Field::needed("become", Type::Any(&[Type::List(&Type::Map(ROW)), Type::OneOf(&["none", "ready"])]), "The pods; `none` for none at all; `ready` of `implementation`."),
+    ],
+    examples: &[
+        "pods: azure-alb-system\nbecome:\n- {prefix: alb-controller-, count: 2, ready: 1/1, restarts: 0, status: Running}\n- {prefix: alb-proxy-, count: 1, ready: 2/2, containers: [alb-proxy, istio-proxy]}\nwithin: rollout",
+        "pods: implementation\nbecome: ready\nwithin: rollout",
+        "pods: empty-namespace\nbecome: none\nwithin: 10s",
+    ],
+});
+
+const ROW: &[Field] = &[
+    Field::needed("prefix", Type::Text, "What their names begin with."),
+    Field::needed("count", Type::Number(0, u64::MAX), "How many there are."),
+    Field::needed("ready", Type::Form("^[0-9]+/[0-9]+$", "such as `2/2`"), "kubectl's READY column."),
+    Field::optional("restarts", Type::Number(0, u64::MAX), "kubectl's RESTARTS column.").or("any"),
+    Field::optional("status", Type::Text, "kubectl's STATUS column.").or("Running"),
+    Field::optional(
+        "containers",
+        Type::List(&Type::Text),
+        "Every container that READY counts, sidecars included.",
+    )
+    .or("not looked at"),
+];
 
 /// Pods of one prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,24 +23,54 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::drain;
 use super::manner::{self, Manner};
-use super::never::Never;
+use super::never::{self, Never};
 use super::tally::Tally;
-use super::target::Target;
+use super::target::{self, Target};
 use crate::context::{Context, Trouble, millis};
 use crate::ports::{Account, PortError, Requests, WitnessContext};
 use crate::probe::replayed::{Answered, REPLAYED};
 use crate::probe::strip::{Strip, own_word};
 use crate::probe::{Answer, Ask};
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::{AnswerGroup, Observed, Stayed, Testimony};
 use meshproof_model::scenario::limits::{CONSECUTIVE, MANY, PACE, Stays, WIDTH};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
+use meshproof_model::schema::{Field, Type};
 use meshproof_model::vantage::Vantage;
 
 pub(super) use wanted::Wanted;
 
 /// The word.
-pub const WORD: Definition = Definition::claim("request", Staying::Requests, parse).with_witnesses();
+pub const WORD: Definition = Definition::claim("request", Staying::Requests, parse).with_witnesses().says(Reference {
+    summary: "What a client of the gateway is answered: several equal answers in a row, every one counted, the ones before too.",
+    subject: Type::Map(&target::FIELDS),
+    fields: &[
+        Field::needed("becomes", Type::Map(&WANTED), "The answer."),
+        Field::optional("may-waver", Type::Bool, "Other answers between those wanted do not end the claim; it goes on until they have stayed away.").or("false"),
+        Field::optional("never", Type::Map(never::FIELDS), "An answer that no request of the claim may be given.").or("nothing"),
+        Field::optional("with", Type::OneOrMore(&manner::MANNER), "Ways to make the requests, in turn; from `outside` only.").or("GET"),
+    ],
+    examples: &[
+        "request: {gateway: gateway-01, path: /, from: outside}\nbecomes: {status: 200, backend: backend-v1, reason: ok}\nnever: {backend: backend-v2}\nwith: [GET, POST 1 MiB, GET over HTTP/2]\nwithin: answers\nstays: 20 requests\nwitness: [mtls-from-extension, clear-text-refused]",
+        "request: {gateway: gateway-01, namespace: ns, host: a.example, port: 8080}\nbecomes: {status: 503}\nmay-waver: true\nwithin: drain\nstays: 2x drain",
+    ],
+});
+
+/// A status of HTTP.
+pub(crate) const STATUS: Type = Type::Number(100, 599);
+
+/// An answer.
+pub(super) const WANTED: [Field; 3] = [
+    Field::needed("status", STATUS, "Status of HTTP."),
+    Field::optional(
+        "backend",
+        Type::Text,
+        "The workload that answers; in another namespace than the Gateway's, `namespace/name`.",
+    )
+    .or("any"),
+    Field::optional("reason", Type::Text, "The gateway's word for it, in the answer and in its log.")
+        .or("any"),
+];
 
 /// How many answers a failure keeps for the evidence.
 const KEPT: usize = 20;

@@ -13,14 +13,25 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::becomes::{Judgement, becomes};
 use crate::context::{Context, Trouble};
 use crate::ports::Query;
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, NAMESPACE, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::claim("rotations", Staying::No, parse);
+pub const WORD: Definition = Definition::claim("rotations", Staying::No, parse).says(Reference {
+    summary: "So many times is the certificate in a Secret replaced by another, each time before it has expired.",
+    subject: Type::Form("^[sS]ecret/.+$", "`secret/NAME`"),
+    fields: &[
+        NAMESPACE,
+        Field::needed("count", Type::Number(1, u64::MAX), "How many times."),
+    ],
+    examples: &[
+        "rotations: secret/alb-controller-istio-extension-identity\nnamespace: azure-alb-system\ncount: 5\nwithin: 10m",
+    ],
+});
 
 /// Key of the certificate in a Secret of type kubernetes.io/tls.
 const CERTIFICATE: &str = "tls.crt";

@@ -14,19 +14,35 @@ use futures::{FutureExt, StreamExt, stream};
 use serde_json::json;
 use tokio::time::interval;
 
-use super::never::Never;
-use super::request::Wanted;
+use super::never::{self, Never};
+use super::request::{WANTED, Wanted};
 use super::tally::Tally;
-use super::target::Target;
+use super::target::{self, Target};
 use crate::context::{Context, Trouble, millis};
 use crate::probe::{Answer, Ask, FailureKind};
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::limits::{LED_WITHIN, PACE, WIDTH};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::claim("served", Staying::No, parse);
+pub const WORD: Definition = Definition::claim("served", Staying::No, parse).says(Reference {
+    summary: "What is said to be programmed is served from the first request on: nothing is tried twice, each answer over a connection of its own.",
+    subject: Type::Map(&target::FIELDS),
+    fields: &[
+        Field::one_of("becomes", Type::Map(SERVED), "The answer."),
+        Field::one_of("never", Type::Map(never::FIELDS), "The answer that none may be."),
+        Field::optional("new-address", Type::Bool, "The address or port has just been made: while connections are refused, the nodes have yet to learn of it.").or("false"),
+    ],
+    examples: &[
+        "served: {gateway: gateway-01, path: /}\nbecomes: {status: 200, backend: backend-v1}\nnew-address: true\nwithin: answers",
+        "served: {gateway: gateway-01}\nnever: {status: 404}\nwithin: answers",
+    ],
+});
+
+/// Without a reason: that is found in a log, later.
+const SERVED: &[Field] = &[WANTED[0], WANTED[1]];
 
 /// Requests over connections of their own: with two replicas behind a load balancer one is left out in one run of 500,000, with
 /// three in one of 1,000.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::audit::{Audited, Finding, Offence, Pod, judge};
 use crate::context::{Context, Trouble};
 use crate::probe::deployment_of;
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, LEASE, NAMESPACE, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::implementation::LeaderElection;
 use meshproof_model::scenario::kinds::Kind;
@@ -23,7 +23,16 @@ use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
 
 /// The word.
-pub const WORD: Definition = Definition::claim("single-writer", Staying::No, parse);
+pub const WORD: Definition = Definition::claim("single-writer", Staying::No, parse).says(Reference {
+    summary: "From the start of the scenario until now, each write by the pods that elect a leader by this Lease was by the pod that held it, as the API server's audit log shows.",
+    subject: LEASE,
+    fields: &[
+        NAMESPACE,
+    ],
+    examples: &[
+        "single-writer: lease/alb-controller\nnamespace: azure-alb-system\nwithin: answers",
+    ],
+});
 
 /// So much of the log before the scenario is read: who held the Lease when it began is seen in renewals before it.
 const BEFORE: Duration = Duration::from_secs(60);

@@ -12,15 +12,30 @@ use crate::context::{Context, Trouble};
 use crate::matching;
 use crate::ports::Query;
 use crate::word::substitution::Substitutions;
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, FILE, NAMESPACE, OBJECT, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Data, Fields, Node, Problem, Source};
 use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::scenario::{parse, stated};
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::claim("status", Staying::Time, parse);
+pub const WORD: Definition = Definition::claim("status", Staying::Time, parse).says(Reference {
+    summary: "The status of an object holds this: mappings may hold more, lists only if they end in `*`; within a text `*` and `?` stand for what differs.",
+    subject: OBJECT,
+    fields: &[
+        NAMESPACE,
+        Field::needed("becomes", Type::Any(&[Type::Map(BECOMES), Type::Form("\\S", "a file, seen from the scenario")]), "The status, or a file that holds it as kubectl prints it."),
+        Field::optional("substitute", FILE, "For a file: a table of what cannot be as printed, as of `shell`.").or("nothing is replaced"),
+    ],
+    examples: &[
+        "status: gateway/gateway-01\nnamespace: ns\nbecomes: {status: {listeners: [{name: http, attachedRoutes: 1}]}}\nwithin: programmed",
+        "status: gateway/gateway-01\nbecomes: gateway-status.yaml\nsubstitute: substitutions.yaml\nwithin: programmed",
+    ],
+});
+
+const BECOMES: &[Field] = &[Field::needed("status", Type::Object, "What its status holds.")];
 
 #[derive(Debug)]
 struct Status {

@@ -11,6 +11,7 @@ use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::limits::PACE;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
+use meshproof_model::schema::{Field, Type};
 use meshproof_model::vantage::Vantage;
 
 /// A path of a Gateway, and where requests for it start.
@@ -23,6 +24,21 @@ pub(crate) struct Target {
     pub(crate) host: Option<String>,
     pub(crate) port: u16,
 }
+
+/// What is said of it.
+pub(crate) const FIELDS: [Field; 6] = [
+    Field::needed("gateway", Type::Text, "Name of the Gateway."),
+    Field::optional("namespace", Type::Text, "Its namespace.").or("the scenario's"),
+    Field::optional("path", Type::AnyText, "Path of the requests.").or("/"),
+    Field::optional(
+        "from",
+        Type::OneOf(&["outside", "plain", "mesh"]),
+        "Where requests start: outside the cluster, a pod outside the mesh, a pod in it.",
+    )
+    .or("outside"),
+    Field::optional("host", Type::AnyText, "Host header.").or("the Gateway's address"),
+    Field::optional("port", Type::Number(0, 65535), "Port of the listener.").or("80"),
+];
 
 impl Target {
     /// Reads `gateway`, `namespace`, `path`, `from`, `host` and `port`.

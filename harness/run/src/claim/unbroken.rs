@@ -24,15 +24,35 @@ use crate::context::{Context, Trouble, millis};
 use crate::probe::continuity::{ContinuityReport, Miss};
 use crate::probe::deployment_of;
 use crate::probe::strip::{hop, own_word};
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::{AnswerGroup, Observed, Stayed, Traffic, TrafficFailure};
 use meshproof_model::scenario::limits::Stays;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::scenario::stated;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::claim("unbroken", Staying::Time, parse);
+pub const WORD: Definition = Definition::claim("unbroken", Staying::Time, parse).says(Reference {
+    summary: "Every answer to the constant traffic was as wanted. Ends the traffic, after `stays` if that is given.",
+    subject: Type::OneOf(&["traffic"]),
+    fields: &[
+        Field::optional("but-for", Type::Map(BUT_FOR), "Failures that are forgiven, all of them reported.").or("none"),
+    ],
+    examples: &[
+        "unbroken: traffic\nwithin: answers\nstays: 3s\nbut-for: {most: 20, because: a proxy was killed, seen: [reset, 503 upstream_reset]}",
+    ],
+});
+
+const BUT_FOR: &[Field] = &[
+    Field::needed("most", Type::Number(1, u64::MAX), "How many."),
+    Field::needed("because", Type::Text, "Why nobody could have prevented them."),
+    Field::needed(
+        "seen",
+        Type::OneOrMore(&Type::Text),
+        "Their kinds: `reset`, `refused`, `timeout`, `503 upstream_reset`.",
+    ),
+];
 
 /// So many failures are looked up in the gateway's log; the others are called what their answers say.
 const LOOKED_UP: usize = 20;

@@ -9,16 +9,27 @@ use super::becomes::{Judgement, becomes};
 use crate::context::{Context, Trouble};
 use crate::matching::glob;
 use crate::ports::Query;
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::istio::version;
 use meshproof_model::scenario::kinds::Kind;
-use meshproof_model::scenario::needs::Needs;
+use meshproof_model::scenario::needs::{FIELDS as NEEDS, Needs};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::stated;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::claim("unfit", Staying::No, parse);
+pub const WORD: Definition = Definition::claim("unfit", Staying::No, parse).says(Reference {
+    summary: "A scenario with these needs would not be run on this cluster as it is now, and this is what would be said.",
+    subject: Type::Map(NEEDS),
+    fields: &[
+        Field::needed("because", Type::Text, "What would be said; `*` and `?` stand for what differs."),
+    ],
+    examples: &[
+        "unfit: {istio: \">=1.24\", nodes: 1}\nbecause: \"needs Istio 1.24, *\"\nwithin: 5s",
+        "unfit: {implementation: alb, istio: none}\nbecause: \"needs a cluster without Istio*\"\nwithin: 5s",
+    ],
+});
 
 #[derive(Debug)]
 struct Unfit {

@@ -14,18 +14,36 @@ use super::becomes::{Judgement, becomes};
 use crate::context::{Context, Trouble};
 use crate::matching::glob;
 use crate::ports::Query;
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, NAMESPACE, OBJECT, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::scenario::stated;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::claim("value", Staying::Time, parse);
+pub const WORD: Definition = Definition::claim("value", Staying::Time, parse).says(Reference {
+    summary: "A field of an object has the value that goes by a name: the first claim to use a name gives it, later ones say that it is still that one.",
+    subject: OBJECT,
+    fields: &[
+        NAMESPACE,
+        Field::needed("field", Type::Form("^[A-Za-z0-9_-]+((\\[[0-9]+\\])*(\\.[A-Za-z0-9_-]+)?)*$", "names joined by dots, positions in brackets"), "Path of the field: `status.addresses[0].value`."),
+        Field::needed("becomes", Type::Map(BECOMES), "What it is."),
+    ],
+    examples: &[
+        "value: gateway/gateway-01\nnamespace: ns\nfield: status.addresses[0].value\nbecomes: {named: its frontend, like: \"fe-????????.*\"}\nwithin: programmed",
+    ],
+});
+
+const BECOMES: &[Field] = &[
+    Field::needed("named", Type::Text, "The name of the value."),
+    Field::optional("like", Type::AnyText, "What it looks like; `*` and `?` stand for what differs.")
+        .or("anything"),
+];
 
 #[derive(Debug)]
-struct Field {
+struct FieldOf {
     id: ObjectRef,
     /// As kubectl's JSONPath has it, without braces and the dot in front.
     path: String,
@@ -49,7 +67,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     let like = becomes.take("like").map(Node::text).transpose()?.map(str::to_owned);
     becomes.finish()?;
     let id = ObjectRef { kind, namespace: kind.namespaced.then(|| namespace.to_owned()), name };
-    Ok(Box::new(Field { id, path, pointer, named, like }))
+    Ok(Box::new(FieldOf { id, path, pointer, named, like }))
 }
 
 /// The JSON pointer of a path such as `status.addresses[0].value`.
@@ -72,7 +90,7 @@ fn pointer(path: &str) -> Option<String> {
     Some(pointer)
 }
 
-impl Field {
+impl FieldOf {
     /// The value of an object's field, if it is the one that is meant; or why it is not.
     fn judge(&self, object: &Value, named: &BTreeMap<String, String>) -> Result<String, String> {
         let value = match object.pointer(&self.pointer) {
@@ -97,7 +115,7 @@ impl Field {
     }
 }
 
-impl Word for Field {
+impl Word for FieldOf {
     fn name(&self) -> String {
         format!("{} of {} is {}", self.path, self.id, self.named)
     }
@@ -149,9 +167,9 @@ impl Word for Field {
 mod tests {
     use super::*;
 
-    fn field(named: &str) -> Field {
+    fn field(named: &str) -> FieldOf {
         let kind = Kind::by_word("gateway").unwrap();
-        Field {
+        FieldOf {
             id: ObjectRef { kind, namespace: Some("ns".into()), name: "g".into() },
             path: "status.addresses[0].value".into(),
             pointer: pointer("status.addresses[0].value").unwrap(),

@@ -3,24 +3,22 @@
 
 use crate::scenario::node::{Data, Key, Node, Problem};
 
-/// The node with everything merged that is to be.
+/// A key with its value, as written.
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) value: Node,
+    /// It is a merge key. In quotes `<<` is a key like any other.
+    pub(super) merges: bool,
+}
+
+/// A mapping with everything merged that is to be.
 ///
 /// # Errors
 /// What is merged is no mapping.
-pub(super) fn merged(node: Node) -> Result<Node, Problem> {
-    let data = match node.data {
-        Data::List(list) => Data::List(list.into_iter().map(merged).collect::<Result<_, _>>()?),
-        Data::Map(entries) => Data::Map(mapping(entries)?),
-        data => data,
-    };
-    Ok(Node { data, ..node })
-}
-
-fn mapping(entries: Vec<(Key, Node)>) -> Result<Vec<(Key, Node)>, Problem> {
+pub(super) fn merged(entries: Vec<Entry>) -> Result<Vec<(Key, Node)>, Problem> {
     let (mut own, mut others) = (Vec::new(), Vec::new());
-    for (key, value) in entries {
-        let value = merged(value)?;
-        if !is_merge(&key) {
+    for Entry { key, value, merges } in entries {
+        if !merges {
             own.push((key, value));
             continue;
         }
@@ -43,12 +41,6 @@ fn mapping(entries: Vec<(Key, Node)>) -> Result<Vec<(Key, Node)>, Problem> {
         }
     }
     Ok(own)
-}
-
-/// In quotes it is a key like any other.
-fn is_merge(key: &Key) -> bool {
-    let before = key.span.start.checked_sub(1).and_then(|at| key.span.source.text.as_bytes().get(at));
-    key.name == "<<" && !matches!(before, Some(b'"' | b'\''))
 }
 
 fn no_mapping(node: &Node) -> Problem {

@@ -8,13 +8,21 @@ use serde_json::json;
 
 use crate::context::ledger::Entry;
 use crate::context::{Context, Trouble};
-use crate::word::{Definition, Scope, Word};
+use crate::word::{Definition, Reference, Scope, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::limits;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
+use meshproof_model::schema::Type;
 
 /// The word.
-pub const WORD: Definition = Definition::action("rotate-root", limits::ACTION, parse);
+pub const WORD: Definition = Definition::action("rotate-root", limits::ACTION, parse).says(Reference {
+    summary: "Replaces the root of Istio's certificates while everything runs, as its operator would with plugged-in CA certificates: both are trusted, the new one issues, the old one goes. Only on a cluster of meshproof's own; undone at the end.",
+    subject: Type::Form("\\S", "the namespace of Istio"),
+    fields: &[],
+    examples: &[
+        "rotate-root: istio-system",
+    ],
+});
 
 #[derive(Debug)]
 struct Rotate {

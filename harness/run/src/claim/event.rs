@@ -13,15 +13,32 @@ use super::becomes::{Judgement, seen_in};
 use crate::context::{Context, Trouble};
 use crate::matching::glob;
 use crate::ports::{PortError, Query};
-use crate::word::{Definition, Scope, Staying, Word};
+use crate::word::{Definition, NAMESPACE, OBJECT, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::scenario::stated;
+use meshproof_model::schema::{Field, Type};
 
 /// The word.
-pub const WORD: Definition = Definition::claim("event", Staying::No, parse);
+pub const WORD: Definition = Definition::claim("event", Staying::No, parse).says(Reference {
+    summary: "Kubernetes tells of it in an Event about an object that is there now; the name may hold `*` and `?`.",
+    subject: OBJECT,
+    fields: &[
+        NAMESPACE,
+        Field::needed("becomes", Type::Map(BECOMES), "What the Event says; `*` and `?` stand for what differs."),
+    ],
+    examples: &[
+        "event: pod/alb-controller-istio-extension-*\nnamespace: azure-alb-system\nbecomes: {type: Warning, reason: IstioTooOld, message: \"*too old*\"}\nwithin: rollout",
+    ],
+});
+
+const BECOMES: &[Field] = &[
+    Field::optional("type", Type::Text, "Normal or Warning.").or("any"),
+    Field::any_of("reason", Type::Text, "Its reason."),
+    Field::any_of("message", Type::Text, "Its message."),
+];
 
 #[derive(Debug)]
 struct Happens {
