@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use meshproof_lab::cache::{Cache, CacheError};
@@ -49,8 +50,9 @@ fn below(packs: &Path) -> io::Result<PathBuf> {
     if is_whole(&folder) {
         return Ok(folder);
     }
-    // Nobody but its owner can write to it, whatever the umask.
-    let fresh = tempfile::tempdir_in(packs)?;
+    // Nobody but its owner can look into it, whatever the umask.
+    let private = std::fs::Permissions::from_mode(0o700);
+    let fresh = tempfile::Builder::new().permissions(private).tempdir_in(packs)?;
     tar::Archive::new(ARCHIVE).unpack(fresh.path())?;
     if folder.exists() {
         // Somebody changed it, or it was never finished. It is moved away whole, not emptied where it stands.
@@ -120,7 +122,6 @@ mod tests {
 
     #[test]
     fn nobody_else_can_look_into_it() {
-        use std::os::unix::fs::PermissionsExt as _;
         let packs = tempfile::tempdir().unwrap();
         let folder = below(packs.path()).unwrap();
         assert_eq!(std::fs::metadata(folder).unwrap().permissions().mode() & 0o077, 0);

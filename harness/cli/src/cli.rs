@@ -89,15 +89,10 @@ pub struct RootArgs {
 }
 
 impl RootArgs {
-    /// The folder that was named. An empty variable names none.
-    fn named(&self) -> Option<&PathBuf> {
-        self.pack.as_ref().filter(|folder| !folder.as_os_str().is_empty())
-    }
-
     /// The pack; says what is wrong with it.
     fn load(&self) -> Option<Pack> {
         let here = std::env::current_dir().unwrap_or_default();
-        let folder = match self.named().cloned().or_else(|| Pack::at_hand(&here)) {
+        let folder = match self.pack.clone().or_else(|| Pack::at_hand(&here)) {
             Some(folder) => folder,
             None => built_in::unpacked().map_err(|error| eprintln!("{error}")).ok()?,
         };

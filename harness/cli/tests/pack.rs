@@ -109,12 +109,13 @@ fn outside_of_a_checkout_the_pack_that_is_compiled_in_is_used() {
     assert!(code == 0 && said.contains("pack service-mesh-integration"), "{said}");
     // A variable names another one, and an argument yet another.
     told(&meshproof(folder.path(), &["pack", "new", "shop"]));
-    let list = |pack: &str| {
+    let list = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshproof"));
-        command.args(["run", "--list"]).current_dir(folder.path()).env("MESHPROOF_PACK", pack);
-        command.env("MESHPROOF_CACHE", folder.path().join("cache"));
-        told(&command.output().unwrap()).1
+        command.args(["run", "--list"]).args(arguments).current_dir(folder.path());
+        command.env("MESHPROOF_CACHE", folder.path().join("cache")).env("MESHPROOF_PACK", "nowhere");
+        told(&command.output().unwrap())
     };
-    assert_eq!(list("shop").trim(), "answers");
-    assert!(list("").contains("service-mesh-integration"), "an empty variable names none");
+    assert_eq!(list(&["--pack", "shop"]), (0, "answers\n".to_owned()));
+    let (code, said) = list(&[]);
+    assert!(code == 2 && said.contains("nowhere/pack.yaml"), "{said}");
 }

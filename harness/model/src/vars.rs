@@ -212,7 +212,7 @@ pub fn given(
         });
     }
     let from_environment = |name: &&str| Some(((*name).to_owned(), environment(&variable(name))?));
-    let mut given: Values = known.iter().filter_map(|name| from_environment(name)).collect();
+    let mut given: Values = known.iter().filter_map(from_environment).collect();
     given.extend(file.iter().chain(arguments).map(|(name, value)| (name.clone(), value.clone())));
     Ok(given)
 }

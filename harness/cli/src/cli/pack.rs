@@ -67,7 +67,9 @@ pub fn run(args: &PackArgs) -> u8 {
 impl CheckArgs {
     /// The pack that is meant.
     fn root(&self) -> RootArgs {
-        let pack = self.folder.clone().or_else(|| std::env::var_os("MESHPROOF_PACK").map(PathBuf::from));
+        let pack = self.folder.clone().or_else(|| {
+            std::env::var_os("MESHPROOF_PACK").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+        });
         RootArgs { pack, scenarios: None }
     }
 }

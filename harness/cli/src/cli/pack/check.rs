@@ -246,10 +246,10 @@ mod tests {
     fn what_is_wrong_is_told_with_its_place() {
         let scenario = "scenarios/answers/scenario.yaml";
         for (file, from, to, wanted) in [
-            (scenario, "within: answers", "wihtin: answers", "unknown key `wihtin`"),
+            (scenario, "cites: L5", "citse: L5", "unknown key `citse`"),
             (scenario, "- given:", "- givn:", "a step must say what it does or claims"),
             (scenario, "proves: [R1]", "proves: [R9]", "there is no requirement `R9`"),
-            (scenario, "proves: [R1]", "cites: L5", "R1 is uncovered: no scenario proves it"),
+            (scenario, "proves: [R1]", "name: it answers", "R1 is uncovered: no scenario proves it"),
             (
                 scenario,
                 "document: {name: shop",
@@ -276,8 +276,6 @@ mod tests {
 
     #[test]
     fn a_scenario_proves_what_its_edition_says() {
-        let found = with("requirements.yaml", "lines: L5,", "lines: L5, since: 2027-01-01,");
-        assert!(found.is_empty() || found[0].contains("no edition 2027-01-01"), "{found:?}");
         let into = tempfile::tempdir().unwrap();
         let folder = new::make("shop", into.path()).unwrap();
         for (file, from, to) in [

@@ -27,7 +27,7 @@ pub(super) fn arguments(args: &RunArgs, root: &Path) -> Arguments {
         names: args.names.clone(),
         only: args.only.clone(),
         implementation: args.implementation.file(),
-        pack: args.root.named().map(|folder| real(folder)),
+        pack: args.root.pack.as_deref().map(real),
         scenarios: real(root),
         vars: vars(&args.implementation.vars),
         context: args.context.clone(),
