@@ -163,7 +163,7 @@ fn example(definition: &Definition, text: &str) -> Result<Value> {
         steps.push(serde_json::json!({"unbroken": "traffic", "within": "1s"}));
     }
     Ok(serde_json::json!({
-        "title": "t", "document": {"name": "d", "edition": "2025-08-25"}, "namespace": "ns", "steps": steps,
+        "title": "t", "document": {"name": "d", "edition": "2025-08-25"}, "namespace": "azure-alb-system", "steps": steps,
     }))
 }
 
