@@ -120,7 +120,17 @@ fn hold(
         mappings(takes, start, below, "", &mut all);
         for mapping in &all {
             said.entry(mapping.called.clone()).or_default().extend(names(mapping.fields));
-            seen.entry(mapping.called.clone()).or_default().extend(known(value, &mapping.pointer, read)?);
+            let mut keys = known(value, &mapping.pointer, read)?;
+            for key in &keys.clone() - &names(mapping.fields) {
+                // A key may be known only to be refused with the reason.
+                let mut with = value.clone();
+                let entries = with.pointer_mut(&mapping.pointer).and_then(Value::as_object_mut);
+                entries.context("no mapping")?.insert(key.clone(), "x".into());
+                if read(&with).is_err_and(|problem| !problem.message.starts_with("expected ")) {
+                    keys.remove(&key);
+                }
+            }
+            seen.entry(mapping.called.clone()).or_default().extend(keys);
             presence(value, mapping, read)?;
         }
     }
@@ -153,7 +163,7 @@ fn example(definition: &Definition, text: &str) -> Result<Value> {
         steps.push(serde_json::json!({"unbroken": "traffic", "within": "1s"}));
     }
     Ok(serde_json::json!({
-        "title": "t", "document": {"name": "d", "edition": "2025-08-25"}, "namespace": "ns", "steps": steps,
+        "title": "t", "document": {"name": "d", "edition": "2025-08-25"}, "namespace": "azure-alb-system", "steps": steps,
     }))
 }
 

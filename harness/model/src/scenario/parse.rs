@@ -397,7 +397,7 @@ mod tests {
             use std::fmt::Write as _;
             let mut text = String::new();
             for (at, word) in words.iter().enumerate() {
-                let _ = write!(text, "k{at}: {{{word}: [{word} {word}, '{word}']}} # {comment}\n");
+                let _ = writeln!(text, "k{at}: {{{word}: [{word} {word}, '{word}']}} # {comment}");
             }
             let node = document(&source(&text)).unwrap();
             check(&node);
