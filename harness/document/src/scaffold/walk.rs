@@ -363,27 +363,26 @@ fn written_file(raw: &str) -> Option<&str> {
     None
 }
 
-/// How often `for i in {1..20}` or `for i in $(seq 1 20)` goes round; 0 if that cannot be told.
+/// How often `for i in {1..20}` or `for i in $(seq 1 20)` goes round; 0 if that cannot be told, or nobody would wait for it.
 fn times(words: &[String]) -> u64 {
+    const MOST: u64 = 10_000;
     let of = words.get(3..).unwrap_or_default();
     let text = of.join(" ");
-    if let Some((first, last)) = text.trim_matches(['{', '}']).split_once("..") {
-        let (first, last) = (first.parse::<u64>(), last.parse::<u64>());
-        return first
-            .ok()
-            .zip(last.ok())
-            .and_then(|(first, last)| (last + 1).checked_sub(first))
-            .unwrap_or(0);
-    }
-    if let Some(seq) = text.strip_prefix("$(seq ").and_then(|seq| seq.strip_suffix(')')) {
+    let between = |first: u64, last: u64| last.checked_sub(first).and_then(|more| more.checked_add(1));
+    let times = if let Some((first, last)) = text.trim_matches(['{', '}']).split_once("..") {
+        let ends = first.parse().ok().zip(last.parse().ok());
+        ends.and_then(|(first, last)| between(first, last))
+    } else if let Some(seq) = text.strip_prefix("$(seq ").and_then(|seq| seq.strip_suffix(')')) {
         let numbers: Vec<u64> = seq.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-        return match numbers[..] {
-            [last] => last,
-            [first, last] => (last + 1).saturating_sub(first),
-            _ => 0,
-        };
-    }
-    u64::try_from(of.len()).unwrap_or(0)
+        match numbers[..] {
+            [last] => Some(last),
+            [first, last] => between(first, last),
+            _ => None,
+        }
+    } else {
+        u64::try_from(of.len()).ok()
+    };
+    times.filter(|times| *times <= MOST).unwrap_or(0)
 }
 
 /// `kubectl create … --dry-run=client -o yaml`, whose output is applied: the object that is made.
