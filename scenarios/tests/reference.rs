@@ -49,6 +49,7 @@ fn pretty(schema: &Value) -> Result<String> {
 fn the_reference_and_the_schemas_are_those_of_the_definitions() -> Result<()> {
     is_kept("docs/vocabulary.md", &reference::vocabulary())?;
     is_kept("schemas/scenario.schema.json", &pretty(&reference::scenario())?)?;
+    is_kept("schemas/pack.schema.json", &pretty(&reference::pack())?)?;
     is_kept("schemas/implementation.schema.json", &pretty(&reference::implementation())?)
 }
 
@@ -67,6 +68,13 @@ fn against(schema: &Value, path: &Path, text: String) -> Result<Option<String>> 
 fn every_scenario_is_what_the_schema_says(#[files("**/scenario.yaml")] file: PathBuf) -> Result<()> {
     let wrong = against(&reference::scenario(), &file, std::fs::read_to_string(&file)?)?;
     assert_eq!(wrong, None, "{}", file.display());
+    Ok(())
+}
+
+#[test]
+fn the_pack_is_what_the_schema_says() -> Result<()> {
+    let file = root().join("scenarios/pack.yaml");
+    assert_eq!(against(&reference::pack(), &file, std::fs::read_to_string(&file)?)?, None);
     Ok(())
 }
 

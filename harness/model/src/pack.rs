@@ -3,6 +3,7 @@
 
 mod built_in;
 mod catalogue;
+pub mod fields;
 #[cfg(test)]
 mod tests;
 

@@ -18,6 +18,8 @@ pub enum Type {
     OneOf(&'static [&'static str]),
     /// `true` or `false`.
     Bool,
+    /// Nothing after the key.
+    Nothing,
     /// A whole number, from the first to the second.
     Number(u64, u64),
     /// A list of at least one.
@@ -124,6 +126,7 @@ impl Type {
             Self::Form(_, words) | Self::Defined(_, words) => (*words).to_owned(),
             Self::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
             Self::Bool => "`true` or `false`".to_owned(),
+            Self::Nothing => "nothing".to_owned(),
             Self::Number(0, u64::MAX) => "a whole number".to_owned(),
             Self::Number(least, u64::MAX) => format!("a whole number from {least}"),
             Self::Number(least, most) => format!("a whole number from {least} to {most}"),

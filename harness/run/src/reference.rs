@@ -5,7 +5,7 @@ mod markdown;
 mod schema;
 
 pub use markdown::vocabulary;
-pub use schema::{implementation, scenario};
+pub use schema::{implementation, pack, scenario};
 
 use crate::word::{Definition, Staying};
 use meshproof_model::event::StepKind;

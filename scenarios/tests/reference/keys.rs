@@ -223,6 +223,7 @@ fn the_keys_of_a_scenario_are_those_that_are_read() -> Result<()> {
         "document": {"name": "d", "edition": "2025-08-25"},
         "needs": {"istio": ">=1.24", "nodes": 1, "implementation": "alb"},
         "namespace": "ns",
+        "vars": {"path": {"description": "where", "default": "/"}},
         "expects": {"verdict": "failed", "step": "x", "diagnosis": "no-client-certificate", "sees": {"status": 503}},
         "steps": [{"request": {"gateway": "g"}, "becomes": {"status": 200}, "within": "1s", "as": "x"}],
     });
@@ -244,5 +245,7 @@ fn the_keys_of_an_implementation_file_are_those_that_are_read() -> Result<()> {
         let text = std::fs::read_to_string(folder.join(name))?;
         files.push(meshproof_model::yaml::from_str::<Value>(&text)?);
     }
+    // What no file of ours uses.
+    files[1]["vars"] = serde_json::json!({"host": {"description": "who", "default": "a"}});
     hold(&Type::Map(fields::FIELDS), &files, "", &read)
 }

@@ -2,6 +2,7 @@
 
 use super::needs;
 use crate::schema::{Field, Type};
+use crate::vars;
 
 /// Keys of a `scenario.yaml`.
 pub const FIELDS: &[Field] = &[
@@ -10,6 +11,8 @@ pub const FIELDS: &[Field] = &[
     Field::optional("needs", Type::Map(needs::FIELDS), "What it needs of the cluster and of the gateway.")
         .or("one node"),
     Field::needed("namespace", Type::Text, "Namespace of everything that names none."),
+    Field::optional("vars", vars::DECLARATIONS, "What is left to whoever runs it, used as `${vars.NAME}`.")
+        .or("none"),
     Field::optional(
         "expects",
         Type::Map(EXPECTS),

@@ -28,6 +28,7 @@ pub fn of(takes: &Type) -> Value {
         Type::Form(pattern, words) => json!({"type": "string", "pattern": pattern, "description": words}),
         Type::OneOf(words) => json!({"enum": words}),
         Type::Bool => json!({"type": "boolean"}),
+        Type::Nothing => json!({"type": "null"}),
         Type::Number(least, u64::MAX) => json!({"type": "integer", "minimum": least}),
         Type::Number(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),
         Type::List(one) => list(one),

@@ -34,6 +34,17 @@ impl Tally {
 
     /// Every group.
     pub fn groups(self) -> Vec<AnswerGroup> {
-        self.0
+        // Answers to several methods come in turn, and where a run of them begins is chance: of one status, those that say who
+        // gave them stand first.
+        let mut statuses: Vec<Option<u16>> = Vec::new();
+        for group in &self.0 {
+            if !statuses.contains(&group.status) {
+                statuses.push(group.status);
+            }
+        }
+        let place = |group: &AnswerGroup| statuses.iter().position(|status| *status == group.status);
+        let mut groups = self.0;
+        groups.sort_by_key(|group| (place(group), group.backend.is_none()));
+        groups
     }
 }

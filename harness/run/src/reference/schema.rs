@@ -8,6 +8,7 @@ use crate::scenario::vocabulary::{WITNESSES, WORDS};
 use crate::word::Definition;
 use meshproof_model::implementation::expectation::FIXED;
 use meshproof_model::implementation::fields::{EXPECTATION, FIELDS, REASON};
+use meshproof_model::pack::fields;
 use meshproof_model::scenario::head;
 use meshproof_model::scenario::kinds::KINDS;
 use meshproof_model::scenario::limits::NAMED;
@@ -25,6 +26,11 @@ pub fn scenario() -> Value {
         definitions.insert(format!("step-{}", definition.word), step_with(definition));
     }
     document("meshproof: scenario.yaml", of_map(head::FIELDS), definitions)
+}
+
+/// The schema of a `pack.yaml`.
+pub fn pack() -> Value {
+    document("meshproof: pack.yaml", of_map(fields::FIELDS), Map::new())
 }
 
 /// The schema of an implementation file.
