@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::event::PackInfo;
 use crate::requirement::{Catalogue, Requirement};
 use crate::scenario::node::{Fields, Node, Problem, Source, Span};
 use crate::scenario::{Problems, parse};
@@ -47,6 +48,12 @@ pub struct Pack {
 
 /// Reads a file, so that the built-in pack needs none.
 type Read<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+
+impl From<&Pack> for PackInfo {
+    fn from(pack: &Pack) -> Self {
+        Self { name: pack.name.clone(), requirements: pack.catalogue.requirements.clone() }
+    }
+}
 
 impl Pack {
     /// Reads the pack in a folder; its scenarios are read when they are asked for.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use crate::scenario::node::{Data, Key, Node, Problem, Source, closest};
 use crate::scenario::{FILE, discover, parse, placeholder};
-use crate::schema::{Field, Type};
 
 /// What stands before the name in a placeholder.
 const PREFIX: &str = "vars.";
@@ -23,16 +22,6 @@ pub struct Declaration {
     /// Its value if nobody gives another; without it somebody has to.
     pub default: Option<String>,
 }
-
-/// What a declaration of a variable may say.
-pub const FIELDS: &[Field] = &[
-    Field::optional("description", Type::Text, "What it is for."),
-    Field::optional("default", Type::AnyText, "Its value if nobody gives another.")
-        .or("somebody has to give one"),
-];
-
-/// What may stand under `vars:`: a default, a description, or the name alone.
-pub const DECLARATIONS: Type = Type::Names(&Type::Any(&[Type::AnyText, Type::Map(FIELDS), Type::Nothing]));
 
 /// Variables that are declared, by name.
 pub type Declarations = BTreeMap<String, Declaration>;

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::pack::Pack;
 use crate::requirement::Requirement;
 
 /// What is promised, so that a report can be read where the pack is not.
@@ -12,10 +11,4 @@ pub struct PackInfo {
     pub name: String,
     /// Its requirements, in their order.
     pub requirements: Vec<Requirement>,
-}
-
-impl From<&Pack> for PackInfo {
-    fn from(pack: &Pack) -> Self {
-        Self { name: pack.name.clone(), requirements: pack.catalogue.requirements.clone() }
-    }
 }

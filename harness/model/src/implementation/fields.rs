@@ -1,8 +1,7 @@
 //! What an implementation file holds.
 
-use crate::scenario::head::LIMIT;
+use crate::scenario::head::{LIMIT, VARIABLES};
 use crate::schema::{Field, Type};
-use crate::vars;
 
 const IN_NAMESPACE: Type = Type::Form("^[^/]+/[^/]+$", "`NAMESPACE/NAME`");
 const NAME: Type = Type::Form("^[a-z0-9-]+$", "lower-case letters, digits and `-`");
@@ -14,8 +13,7 @@ pub const FIELDS: &[Field] = &[
     Field::needed("name", NAME, "Short name, as its file is called; also a folder of snapshots."),
     Field::optional("version", Type::Text, "Its version.").or("it comes with Istio and has Istio's"),
     Field::optional("pack", Type::Text, "The pack that its waivers and expectations are about.").or("any"),
-    Field::optional("vars", vars::DECLARATIONS, "What is left to whoever runs it, used as `${vars.NAME}`.")
-        .or("none"),
+    Field::optional("vars", VARIABLES, "What is left to whoever runs it, used as `${vars.NAME}`.").or("none"),
     Field::needed("gateway-class", Type::Text, "Its GatewayClass."),
     Field::needed("controller", Type::Text, "`spec.controllerName` of that class."),
     Field::optional(

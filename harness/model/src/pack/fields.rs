@@ -1,7 +1,7 @@
 //! What a `pack.yaml` holds.
 
+use crate::scenario::head::VARIABLES;
 use crate::schema::{Field, Type};
-use crate::vars;
 
 /// Keys of a `pack.yaml`.
 pub const FIELDS: &[Field] = &[
@@ -11,6 +11,5 @@ pub const FIELDS: &[Field] = &[
     Field::needed("editions", Type::List(&Type::Text), "Dates of the document's editions, the oldest first."),
     Field::optional("documents", Type::Text, "Folder with what is known of the editions.").or("documents"),
     Field::optional("scenarios", Type::Text, "Folder of its scenarios.").or("scenarios"),
-    Field::optional("vars", vars::DECLARATIONS, "What is left to whoever runs it, used as `${vars.NAME}`.")
-        .or("none"),
+    Field::optional("vars", VARIABLES, "What is left to whoever runs it, used as `${vars.NAME}`.").or("none"),
 ];

@@ -2,7 +2,16 @@
 
 use super::needs;
 use crate::schema::{Field, Type};
-use crate::vars;
+
+/// What a declaration of a variable may say.
+const VARIABLE: &[Field] = &[
+    Field::optional("description", Type::Text, "What it is for."),
+    Field::optional("default", Type::AnyText, "Its value if nobody gives another.")
+        .or("somebody has to give one"),
+];
+
+/// What may stand under `vars:`: a default, a description, or the name alone.
+pub const VARIABLES: Type = Type::Names(&Type::Any(&[Type::AnyText, Type::Map(VARIABLE), Type::Nothing]));
 
 /// Keys of a `scenario.yaml`.
 pub const FIELDS: &[Field] = &[
@@ -11,8 +20,7 @@ pub const FIELDS: &[Field] = &[
     Field::optional("needs", Type::Map(needs::FIELDS), "What it needs of the cluster and of the gateway.")
         .or("one node"),
     Field::needed("namespace", Type::Text, "Namespace of everything that names none."),
-    Field::optional("vars", vars::DECLARATIONS, "What is left to whoever runs it, used as `${vars.NAME}`.")
-        .or("none"),
+    Field::optional("vars", VARIABLES, "What is left to whoever runs it, used as `${vars.NAME}`.").or("none"),
     Field::optional(
         "expects",
         Type::Map(EXPECTS),

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use serde_json::json;
 use tokio::time::timeout_at;
 
-use crate::claim::request::STATUS;
+use crate::claim::target::STATUS;
 use crate::claim::target::{self, Target};
 use crate::context::traffic::{Traffic, Wanted};
 use crate::context::{Context, Trouble};

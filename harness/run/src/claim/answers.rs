@@ -5,8 +5,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use super::request::{Request, STATUS, Wanted, gives_reasons};
-use super::target::{self, Target};
+use super::request::{Request, Wanted, gives_reasons};
+use super::target::{self, STATUS, Target};
 use crate::context::{Context, Trouble};
 use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::{AnswerGroup, Observed, Testimony};

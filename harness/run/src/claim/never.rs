@@ -1,6 +1,6 @@
 //! `never: {backend: backend-v2}`: what none of a claim's answers may be.
 
-use super::request::STATUS;
+use super::target::STATUS;
 use crate::probe::Answer;
 use meshproof_model::scenario::node::{Node, Problem};
 use meshproof_model::schema::{Field, Type};

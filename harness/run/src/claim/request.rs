@@ -25,7 +25,7 @@ use super::drain;
 use super::manner::{self, Manner};
 use super::never::{self, Never};
 use super::tally::Tally;
-use super::target::{self, Target};
+use super::target::{self, STATUS, Target};
 use crate::context::{Context, Trouble, millis};
 use crate::ports::{Account, PortError, Requests, WitnessContext};
 use crate::probe::replayed::{Answered, REPLAYED};
@@ -55,9 +55,6 @@ pub const WORD: Definition = Definition::claim("request", Staying::Requests, par
         "request: {gateway: gateway-01, namespace: ns, host: a.example, port: 8080}\nbecomes: {status: 503}\nmay-waver: true\nwithin: drain\nstays: 2x drain",
     ],
 });
-
-/// A status of HTTP.
-pub(crate) const STATUS: Type = Type::Number(100, 599);
 
 /// An answer.
 pub(super) const WANTED: [Field; 3] = [

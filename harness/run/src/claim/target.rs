@@ -25,6 +25,9 @@ pub(crate) struct Target {
     pub(crate) port: u16,
 }
 
+/// A status of HTTP.
+pub(crate) const STATUS: Type = Type::Number(100, 599);
+
 /// What is said of it.
 pub(crate) const FIELDS: [Field; 6] = [
     Field::needed("gateway", Type::Text, "Name of the Gateway."),
