@@ -37,13 +37,23 @@ struct Leads {
     another: bool,
 }
 
-fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+/// The Lease that a claim is about, in the scenario's namespace unless it names another.
+pub(super) fn lease(
+    subject: &Node,
+    fields: &mut Fields<'_>,
+    scope: &Scope<'_>,
+) -> Result<ObjectRef, Problem> {
     let (kind, name) = Kind::and_name(subject)?;
     if kind.word != "lease" {
         return Err(subject.problem(format!("nobody leads by a {}", kind.word)).help("name a lease"));
     }
     let namespace =
         fields.take("namespace").map(Node::text).transpose()?.unwrap_or(scope.namespace).to_owned();
+    Ok(ObjectRef { kind, namespace: Some(namespace), name })
+}
+
+fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+    let lease = lease(subject, fields, scope)?;
     let another = match fields.take("by") {
         None => false,
         Some(node) => match node.text()? {
@@ -51,7 +61,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
             other => return Err(node.problem(format!("by `{other}`?")).help("write `another`, or nothing")),
         },
     };
-    Ok(Box::new(Leads { lease: ObjectRef { kind, namespace: Some(namespace), name }, another }))
+    Ok(Box::new(Leads { lease, another }))
 }
 
 /// Who holds a Lease, and since which renewal.

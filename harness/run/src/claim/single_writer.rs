@@ -12,13 +12,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::leads;
 use crate::audit::{Audited, Finding, Offence, Pod, judge};
 use crate::context::{Context, Trouble};
 use crate::probe::deployment_of;
 use crate::word::{Definition, LEASE, NAMESPACE, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::implementation::LeaderElection;
-use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::scenario::object::ObjectRef;
 
@@ -50,14 +50,12 @@ struct SingleWriter {
 }
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
-    let (kind, name) = Kind::and_name(subject)?;
-    if kind.word != "lease" {
-        return Err(subject.problem(format!("nobody leads by a {}", kind.word)).help("name a lease"));
-    }
-    let namespace =
-        fields.take("namespace").map(Node::text).transpose()?.unwrap_or(scope.namespace).to_owned();
+    let lease = leads::lease(subject, fields, scope)?;
+    let (namespace, name) = (lease.namespace.as_deref().unwrap_or_default(), lease.name.as_str());
     let known = &scope.implementation.leader_election;
-    let election = known.iter().find(|election| election.lease == (namespace.clone(), name.clone()));
+    let election = known.iter().find(|LeaderElection { lease: (in_namespace, called), .. }| {
+        (in_namespace.as_str(), called.as_str()) == (namespace, name)
+    });
     if election.is_none() && !known.is_empty() {
         let leases: Vec<String> = known
             .iter()
@@ -71,9 +69,9 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
             .help(format!("`leader-election` in its file names {}", leases.join(", "))));
     }
     Ok(Box::new(SingleWriter {
-        lease: ObjectRef { kind, namespace: Some(namespace), name },
         election: election.cloned(),
         implementation: scope.implementation.name.clone(),
+        lease,
     }))
 }
 
