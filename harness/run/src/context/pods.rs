@@ -129,6 +129,11 @@ impl Share {
                 add(Self { namespace: namespace.clone(), which });
             }
         }
+        let applied = implementation.manifests.iter().flat_map(|manifests| &manifests.deployments);
+        let installed = implementation.installed.iter().flat_map(|installed| &installed.deployments);
+        for (namespace, deployment) in applied.chain(installed) {
+            add(Self { namespace: namespace.clone(), which: Which::Deployment(deployment.clone()) });
+        }
         let proxies = &implementation.proxies;
         let selector = about_gateway(&proxies.selector, namespace, "*");
         let labels = selector.split(',').filter_map(|label| label.split_once('='));
