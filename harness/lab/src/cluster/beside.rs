@@ -1,7 +1,6 @@
 //! What a gateway has beside its helm releases: plain manifests, and objects of its file. They are applied after the releases and
 //! removed before them, bear the label of whoever made them, and nobody else's object of the same name is touched.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -258,15 +257,6 @@ pub fn brings_class(of: &Implementation) -> bool {
 async fn metadata(api: &Api<DynamicObject>, name: &str, told: &str) -> Result<Option<ObjectMeta>, ApiError> {
     let found = api.get_metadata_opt(name).await.map_err(request(format!("looking for {told}")))?;
     Ok(found.map(|found| found.metadata))
-}
-
-/// References of images by the names that implementation files have for them.
-pub(super) fn references(images: &[crate::supply::LoadImage]) -> BTreeMap<String, String> {
-    let named = images.iter().filter_map(|image| {
-        let (repository, _) = image.reference.rsplit_once(':')?;
-        Some((repository.rsplit('/').next()?.to_owned(), image.reference.clone()))
-    });
-    named.collect()
 }
 
 #[cfg(test)]

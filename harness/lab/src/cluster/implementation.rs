@@ -13,7 +13,6 @@ use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use super::api::{ApiError, deployment_shortfall, pods_shortfall, wait, wait_for_replicas};
-use super::beside;
 use super::error::InstallError;
 use super::installed::{self, Stamp, State, stamp_file};
 use super::namespaces::outlast_removal;
@@ -88,9 +87,18 @@ fn image_value(references: &BTreeMap<String, String>, placeholder: &str) -> Opti
     }
 }
 
+/// References of images by the names that implementation files have for them.
+fn references(images: &[LoadImage]) -> BTreeMap<String, String> {
+    let named = images.iter().filter_map(|image| {
+        let (repository, _) = image.reference.rsplit_once(':')?;
+        Some((repository.rsplit('/').next()?.to_owned(), image.reference.clone()))
+    });
+    named.collect()
+}
+
 /// Values of the images' placeholders: those that were made, and the mesh's own Envoy.
 pub fn image_values(images: &[LoadImage], proxy: Option<&str>) -> impl Fn(&str) -> Option<String> {
-    let mut references = beside::references(images);
+    let mut references = references(images);
     references.extend(proxy.map(|proxy| ("proxyv2".to_owned(), proxy.to_owned())));
     move |placeholder| image_value(&references, placeholder)
 }

@@ -162,7 +162,8 @@ impl Target {
             self.wait_for_manifests(&client, implementation).await?;
             phase.done();
         }
-        if waits_for_class(implementation) {
+        // Its controller may not be up yet; one that is nobody's to install is.
+        if waits_for_class(implementation) && (!options.no_wait || releases.is_empty()) {
             lines.push(wait_for_class(&client, implementation).await?);
         }
         Ok(lines)
@@ -266,8 +267,9 @@ impl Target {
         }
         let line =
             |release: &Release| format!("{} {} in {}", release.name, release.version, release.namespace);
-        lines.splice(0..0, releases.iter().map(line));
-        Ok(lines)
+        let mut all: Vec<_> = releases.iter().map(line).collect();
+        all.extend(lines);
+        Ok(all)
     }
 
     /// Takes away a release that is not what is to be judged; refuses where it is not this program's to take.

@@ -99,11 +99,6 @@ fn peers(pins: &Pins) -> [Peer; 2] {
     ]
 }
 
-/// The programs of all of them, as they are built.
-pub(super) fn builds(pins: &Pins) -> Vec<GoBuild> {
-    peers(pins).into_iter().map(|peer| peer.build).collect()
-}
-
 /// Builds what an implementation names of these gateways, or takes it from the cache. One that names none costs nothing.
 ///
 /// # Errors
@@ -167,7 +162,12 @@ impl Peer {
                 if self.chart.is_some() {
                     let module =
                         module_dir(cache, pins::ENVOY_GATEWAY, "github.com/envoyproxy/gateway").await?;
-                    chart(&module.join("charts"), &out.join("chart"), &self.version, &self.reference())?;
+                    chart(
+                        &module.join("charts").join(GATEWAY_HELM),
+                        &out.join("chart"),
+                        &self.version,
+                        &self.reference(),
+                    )?;
                 }
                 let (image, tar) = (self.image(program), out.join("image.tar"));
                 let to = tar.clone();
@@ -194,11 +194,10 @@ impl Peer {
 
 /// Envoy Gateway's chart as its releases have it: its sources hold a template of the values, and the version is put in when it is
 /// published. Its own definitions go with it as helm has them in one chart; those of the Gateway API are the cluster's.
-fn chart(charts: &Path, to: &Path, version: &str, image: &str) -> Result<(), SupplyError> {
-    let from = charts.join(GATEWAY_HELM);
+fn chart(from: &Path, to: &Path, version: &str, image: &str) -> Result<(), SupplyError> {
     let templates = to.join("templates");
     copy(&from.join("templates"), &templates)?;
-    copy(&charts.join("crds/crds/generated"), &to.join("crds"))?;
+    copy(&from.join("charts/crds/crds/generated"), &to.join("crds"))?;
     let read = |name: &str| {
         let path = from.join(name);
         std::fs::read_to_string(&path).map_err(io("read", &path))
@@ -245,6 +244,12 @@ fn copy(from: &Path, to: &Path) -> Result<(), CacheError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::durations::FIRST_TIME;
+    use crate::supply::source::{GoBuilds, istio};
+
+    fn builds_of(pins: &Pins) -> Vec<GoBuild> {
+        peers(pins).into_iter().map(|peer| peer.build).collect()
+    }
 
     #[test]
     fn a_chart_is_released_under_its_version_and_without_others_definitions() {
@@ -260,6 +265,19 @@ mod tests {
         let provided = provide(&cache, &alb, &meshproof_model::progress::Silent).await.unwrap();
         assert!(provided.images.is_empty());
         assert_eq!(provided.implementation, alb);
+    }
+
+    #[test]
+    fn what_takes_long_the_first_time_is_called_as_it_is_built() {
+        let pins = Pins::load().unwrap();
+        let builds = GoBuilds::new(&pins);
+        let oldest = istio(pins::ISTIO_OLDEST, &pins.istio_versions.oldest);
+        let peers = builds_of(&pins);
+        let phases = builds.in_order().into_iter().chain([&oldest]).chain(&peers).map(GoBuild::phase);
+        let phases: Vec<_> = phases.collect();
+        for (phase, _) in FIRST_TIME {
+            assert!(phases.iter().any(|known| known == phase), "{phase}");
+        }
     }
 
     #[test]

@@ -348,21 +348,6 @@ fn inputs(pins: &Pins, builds: &GoBuilds) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::durations::FIRST_TIME;
-
-    #[test]
-    fn what_takes_long_the_first_time_is_called_as_it_is_built() {
-        let pins = Pins::load().unwrap();
-        let builds = GoBuilds::new(&pins);
-        let oldest = istio(pins::ISTIO_OLDEST, &pins.istio_versions.oldest);
-        let peers = crate::supply::peers::builds(&pins);
-        let phases: Vec<_> =
-            builds.in_order().into_iter().chain([&oldest]).chain(&peers).map(GoBuild::phase).collect();
-        for (phase, _) in FIRST_TIME {
-            assert!(phases.iter().any(|known| known == phase), "{phase}");
-        }
-    }
-
     #[test]
     fn kubernetes_is_stamped_with_all_parts_of_its_version() {
         let stamps = kubernetes_stamps("v1.34.4");

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::expectation::{expectation, known, reason};
+use super::placeholders::TRUST_DOMAIN;
 use super::{
     Address, Certificate, Identity, Implementation, Proxies, Reach, Resolution, Waived, WaivedWitness,
     extends,
@@ -146,9 +147,6 @@ fn keys(node: Option<&Node>) -> Vec<Key> {
         _ => Vec::new(),
     }
 }
-
-/// Stands for the trust domain of the mesh that is there.
-pub(super) const TRUST_DOMAIN: &str = "${mesh.trust-domain}";
 
 fn reach(node: &Node) -> Result<Reach, Problem> {
     let word = node.text()?;

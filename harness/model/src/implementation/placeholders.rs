@@ -6,6 +6,9 @@ use super::Implementation;
 pub const PLACEHOLDERS: &str = "images.echo, images.alb-controller-istio-extension.tag, charts.<release>, implementation.class, \
 implementation.controller, address.type, address.value, messages.<object>.<condition>, principal.<gateway>, vars.<variable>";
 
+/// Stands for the trust domain of the mesh that is there.
+pub(super) const TRUST_DOMAIN: &str = "${mesh.trust-domain}";
+
 /// The principal of a gateway that shows no identity. Nobody has it: a SPIFFE id has a trust domain and a path.
 const NOBODY: &str = "no-identity";
 

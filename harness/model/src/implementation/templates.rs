@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Implementation;
-use super::parse::TRUST_DOMAIN;
+use super::placeholders::TRUST_DOMAIN;
 use crate::scenario::node::{Node, Problem};
 use crate::scenario::placeholder;
 

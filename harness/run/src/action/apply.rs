@@ -109,7 +109,7 @@ impl Word for Apply {
                 done.push(Self::one(context, object).await?);
             }
             for beside in &self.beside {
-                if beside.is_wanted(context).await? {
+                if beside.is_wanted(context.outside.objects.as_ref()).await? {
                     let (id, result) = Self::one(context, &beside.object).await?;
                     done.push((id, format!("{result} for the gateway")));
                 }

@@ -103,8 +103,11 @@ impl Share {
         Self { namespace: namespace.to_owned(), which: Which::All }
     }
 
-    /// Whether a pod of the namespace belongs to it.
+    /// Whether a pod of the namespace belongs to it. One that has done its work, a Job's, runs no more and is none.
     pub(crate) fn has(&self, pod: &Value) -> bool {
+        if pod["status"]["phase"] == "Succeeded" {
+            return false;
+        }
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         match &self.which {
             Which::All => true,

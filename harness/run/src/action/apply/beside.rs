@@ -4,8 +4,8 @@
 use futures::StreamExt;
 use serde_json::Value;
 
-use crate::context::{Context, Trouble};
-use crate::ports::Query;
+use crate::context::Trouble;
+use crate::ports::{Objects, Query};
 use meshproof_model::implementation::{Implementation, Occasion};
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::manifest::{self, Object};
@@ -69,10 +69,10 @@ fn account<'a>(service: &Value, namespace: &str, mut objects: impl Iterator<Item
 
 impl Beside {
     /// Whether it is wanted as things are now.
-    pub(super) async fn is_wanted(&self, context: &Context<'_>) -> Result<bool, Trouble> {
+    pub(super) async fn is_wanted(&self, objects: &dyn Objects) -> Result<bool, Trouble> {
         let (Some(name), Some(kind)) = (&self.of_mesh, Kind::by_word("namespace")) else { return Ok(true) };
         let query = Query { kind, namespace: None, name: Some(name.clone()) };
-        let found = context.outside.objects.observe(&query).next().await.transpose()?.unwrap_or_default();
+        let found = objects.observe(&query).next().await.transpose()?.unwrap_or_default();
         let of_mesh = |namespace: &Value| {
             let labels = &namespace["metadata"]["labels"];
             OF_MESH.iter().any(|label| labels[*label].as_str().is_some_and(|value| value != "disabled"))
