@@ -28,7 +28,7 @@ const GONE: Duration = Duration::from_secs(120);
 
 /// An object that is to be there.
 #[derive(Debug, Clone)]
-struct Wanted {
+pub(super) struct Wanted {
     object: DynamicObject,
     /// Its namespace, unless its kind has none.
     namespace: String,
@@ -77,8 +77,8 @@ impl Wanted {
     }
 }
 
-/// Everything beside the releases, in the order in which it is applied.
-fn wanted(of: &Implementation, image: Values<'_>) -> Result<Vec<Wanted>, InstallError> {
+/// Everything beside the releases, in the order in which it is applied; `image` has the values of the images' placeholders.
+pub(super) fn wanted(of: &Implementation, image: Values<'_>) -> Result<Vec<Wanted>, InstallError> {
     let missing = |placeholder: String| {
         InstallError::ImageMissing(super::implementation::image_name(&placeholder).to_owned())
     };
@@ -102,14 +102,9 @@ fn wanted(of: &Implementation, image: Values<'_>) -> Result<Vec<Wanted>, Install
 }
 
 /// Applies everything beside the releases; says what was made. What is there and nobody here made is refused.
-pub(super) async fn apply(
-    client: &Client,
-    of: &Implementation,
-    image: Values<'_>,
-    run: &str,
-) -> Result<Vec<String>, InstallError> {
+pub(super) async fn apply(client: &Client, all: Vec<Wanted>, run: &str) -> Result<Vec<String>, InstallError> {
     let mut made = Vec::new();
-    for wanted in wanted(of, image)? {
+    for wanted in all {
         let deadline = Instant::now() + SERVED;
         let (api, told) = loop {
             match wanted.api(client).await? {
@@ -144,15 +139,11 @@ pub(super) async fn apply(
 
 /// Removes everything beside the releases that bears a label of ours, last first, and waits until it is gone; says what was
 /// there.
-pub(super) async fn remove(
-    client: &Client,
-    of: &Implementation,
-    image: Values<'_>,
-) -> Result<Vec<String>, InstallError> {
+pub(super) async fn remove(client: &Client, of: &Implementation) -> Result<Vec<String>, InstallError> {
     let mut gone = Vec::new();
-    // Whose image is missing was never applied.
-    let known = |name: &str| image(name).or_else(|| Some(String::new()));
-    for wanted in wanted(of, &known)?.into_iter().rev() {
+    // Which image it has is nothing to its removal.
+    let all = wanted(of, &|_| Some(String::new()))?;
+    for wanted in all.into_iter().rev() {
         let Some((api, told)) = wanted.api(client).await? else { continue };
         let name = wanted.object.name_any();
         let Some(found) = metadata(&api, &name, &told).await? else { continue };
@@ -189,9 +180,9 @@ pub(super) async fn remove(
 /// # Errors
 /// The API server refuses.
 pub async fn in_the_way(client: &Client, of: &Implementation) -> Result<Vec<String>, InstallError> {
-    let nothing = |_: &str| Some(String::new());
     let mut lines = Vec::new();
-    for wanted in wanted(of, &nothing)? {
+    let all = wanted(of, &|_| Some(String::new()))?;
+    for wanted in all {
         let Some((api, told)) = wanted.api(client).await? else { continue };
         let Some(found) = metadata(&api, &wanted.object.name_any(), &told).await? else { continue };
         lines.push(match owner::run_of(&found) {

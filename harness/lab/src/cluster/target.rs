@@ -183,7 +183,8 @@ impl Target {
     }
 
     async fn apply_beside(&self, client: &Client, of: &Implementation) -> Result<Vec<String>, InstallError> {
-        let made = beside::apply(client, of, &self.image_values(), &self.run).await?;
+        let wanted = beside::wanted(of, &self.image_values())?;
+        let made = beside::apply(client, wanted, &self.run).await?;
         Ok(made.into_iter().map(|made| format!("made {made}")).collect())
     }
 
@@ -354,7 +355,7 @@ impl Target {
         for release in &releases {
             helm.refuse_foreign(&client, &release.name).await?;
         }
-        let mut gone = beside::remove(&client, implementation, &self.image_values()).await?;
+        let mut gone = beside::remove(&client, implementation).await?;
         let mut others = Vec::new();
         for release in releases.iter().rev() {
             for namespace in installed_in(&client, &release.name).await? {

@@ -4,6 +4,8 @@ use crate::scenario::head::{LIMIT, VARIABLES};
 use crate::schema::{Field, Type};
 
 const IN_NAMESPACE: Type = Type::Form("^[^/]+/[^/]+$", "`NAMESPACE/NAME`");
+/// A file that extends another takes an object, or all of them, out by saying nothing.
+const OBJECTS: Type = Type::Any(&[Type::Names(&Type::Any(&[Type::Object, Type::Nothing])), Type::Nothing]);
 const DURATION: Type = Type::Defined("duration", "a duration: `500ms`, `30s`, `2m`");
 const NAME: Type = Type::Form("^[a-z0-9-]+$", "lower-case letters, digits and `-`");
 /// Why something is expected or not promised.
@@ -37,37 +39,37 @@ pub const FIELDS: &[Field] = &[
     .or("nothing"),
     Field::optional(
         "releases",
-        Type::List(&Type::Map(RELEASE)),
+        Type::Any(&[Type::List(&Type::Map(RELEASE)), Type::Nothing]),
         "Its helm releases, in the order of installation.",
     )
     .or("none"),
     Field::optional(
         "namespaces",
-        Type::List(&Type::Text),
+        Type::Any(&[Type::List(&Type::Text), Type::Nothing]),
         "Namespaces that are its own: emptied after its releases.",
     )
     .or("none"),
     Field::optional(
         "manifests",
-        Type::List(&Type::Map(MANIFESTS)),
+        Type::Any(&[Type::List(&Type::Map(MANIFESTS)), Type::Nothing]),
         "Plain manifests, installed after the releases and removed before them.",
     )
     .or("none"),
     Field::optional(
         "objects",
-        Type::Names(&Type::Object),
+        OBJECTS,
         "Objects that it needs beside its releases: applied after them, removed before them. Each has a name here; texts may hold `${images.NAME}`, `${implementation.class}`, `${implementation.controller}` and `${mesh.trust-domain}`.",
     )
     .or("none"),
     Field::optional(
         "per-namespace",
-        Type::Names(&Type::Object),
+        OBJECTS,
         "Objects for every namespace that a scenario makes; texts may hold `${namespace}`, too.",
     )
     .or("none"),
     Field::optional(
         "per-service",
-        Type::Names(&Type::Object),
+        OBJECTS,
         "Objects for every Service that a scenario makes in a namespace of the mesh; texts may hold `${namespace}`, `${service.name}` and `${service.account}`, too.",
     )
     .or("none"),
@@ -109,7 +111,10 @@ pub const FIELDS: &[Field] = &[
         .or("nothing"),
     Field::optional(
         "expectations",
-        Type::Names(&Type::Defined("expectation", "what is expected instead")),
+        Type::Names(&Type::Any(&[
+            Type::Defined("expectation", "what is expected instead"),
+            Type::Nothing,
+        ])),
         "What is expected instead of what the scenarios say, by the step's label (`as:`).",
     )
     .or("nothing"),
