@@ -5,6 +5,7 @@
 mod election;
 pub mod expectation;
 pub mod fields;
+pub mod find;
 mod parse;
 mod placeholders;
 mod resolution;
