@@ -67,7 +67,7 @@ struct Shown<'a> {
     says: &'a str,
     measured: String,
     evidence: Vec<String>,
-    notes: &'a [usize],
+    notes: Vec<usize>,
 }
 
 struct Note<'a> {
@@ -151,7 +151,7 @@ fn line<'a>(comparison: &'a Comparison, row: &'a Row) -> Line<'a> {
         says: &cell.says,
         measured: cell.measured.join("; "),
         evidence: cell.evidence.iter().map(ToString::to_string).collect(),
-        notes: &cell.notes,
+        notes: cell.notes.clone(),
     });
     Line { row, cells: cells.collect() }
 }

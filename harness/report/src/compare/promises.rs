@@ -42,26 +42,24 @@ fn cell(report: &Report, promise: &Requirement, notes: &mut Notes) -> Cell {
     for (_, step) in &steps {
         reasons.extend(reasons_of(step, &promise.id));
     }
+    // Of what nothing is known there is nothing to explain.
+    reasons.retain(|_| verdict.is_some());
     let telling = telling(&steps);
     let mut evidence: Vec<Evidence> = telling.iter().map(|(scenario, step)| saw(scenario, step)).collect();
     for (scenario, step) in &telling {
         evidence.extend(heard(scenario, step, &|_| true));
     }
+    // Of what is waived its note says why; of what was not reached, what held before says nothing.
+    let says_it = match verdict {
+        None | Some(Verdict::Waived | Verdict::Skipped) => None,
+        Some(_) => telling.first().map(|(_, step)| *step),
+    };
     Cell {
         verdict,
-        says: said(verdict, telling.first().map(|(_, step)| *step)),
-        measured: telling.first().map(|(_, step)| took(step)).unwrap_or_default(),
+        says: says_it.map(summary).unwrap_or_default(),
+        measured: says_it.map(took).unwrap_or_default(),
         evidence,
         notes: notes.places(reasons.iter().map(String::as_str)),
-    }
-}
-
-/// What a cell says in a line.
-fn said(verdict: Option<Verdict>, step: Option<&StepResult>) -> String {
-    match (verdict, step) {
-        // Of what is waived its note says why.
-        (Some(verdict), Some(step)) if verdict != Verdict::Waived => summary(step),
-        _ => String::new(),
     }
 }
 

@@ -7,7 +7,9 @@ use super::promises::{heard, reasons_of, saw, scenarios, took};
 use super::{Cell, Evidence, Notes, Row};
 use crate::json::Report;
 use crate::text;
-use meshproof_model::event::{ScenarioResult, StepKind, StepResult, Testimony, Traffic, Verdict};
+use meshproof_model::event::{
+    AnswerGroup, ScenarioResult, StepKind, StepResult, Testimony, Traffic, Verdict,
+};
 
 /// Witnesses that saw the gateway's connections to pods of the mesh.
 const MUTUAL_TLS: &str = "mtls-from-extension";
@@ -19,6 +21,9 @@ const CLEAR_TEXT: [&str; 2] = ["never-clear-text", MUTUAL_TLS];
 const NEWEST: &str = "newest-certificate";
 /// What an object of Istio's that asks for mutual TLS is called where a step says what it made or deleted.
 const POLICY: &str = "peerauthentication/";
+
+/// How a step names a route.
+const ROUTE: &str = "httproute/";
 
 /// What is asked, by id.
 type Question = (&'static str, &'static str, fn(&Report) -> Found);
@@ -90,7 +95,7 @@ fn not_tried() -> Found {
     Found { says: "no scenario of its run asks".to_owned(), ..Found::default() }
 }
 
-/// The identities (SPIFFE ids) that a text names.
+/// The first identity (SPIFFE id) that a text names.
 fn identity(text: &str) -> Option<&str> {
     let at = text.find("spiffe://")?;
     let id = text.get(at..)?;
@@ -177,7 +182,12 @@ fn answered((scenario, step): At<'_>) -> Found {
     let groups =
         if step.observed.settled.is_empty() { &step.observed.answers } else { &step.observed.settled };
     let mut kinds: Vec<String> = Vec::new();
-    for group in groups {
+    // Of an answer without a body (HEAD) nobody knows whose it is.
+    let is_bodiless = |group: &AnswerGroup| {
+        let same = |other: &AnswerGroup| other.status == group.status && other.backend.is_some();
+        group.backend.is_none() && groups.iter().any(same)
+    };
+    for group in groups.iter().filter(|group| !is_bodiless(group)) {
         let kind = text::answer(group);
         if !kinds.contains(&kind) {
             kinds.push(kind);
@@ -234,6 +244,9 @@ fn clear_text(report: &Report) -> Found {
 
 fn routes(report: &Report) -> Found {
     let served: Vec<At<'_>> = steps(report).filter(|(_, step)| taken(step, "served")).collect();
+    if served.is_empty() {
+        return told(report);
+    }
     let mut found =
         Found { verdict: Verdict::of_parts(served.iter().map(|(_, step)| step.verdict)), ..Found::default() };
     for (scenario, step) in &served {
@@ -242,23 +255,41 @@ fn routes(report: &Report) -> Found {
         // What the status said just before.
         let before = scenario.steps.iter().take_while(|one| one.info.index < step.info.index);
         let status = before.filter(|one| taken(one, "status")).last();
-        if let Some(ms) = status.and_then(|one| one.observed.became_ms) {
-            found.measured.push(format!("status after {}", text::duration(ms)));
+        if let Some((status, ms)) = status.and_then(|one| Some((one, one.observed.became_ms?))) {
+            let object =
+                status.info.name.split_whitespace().find(|word| word.contains('/')).unwrap_or("status");
+            found.measured.push(format!("{object} says so after {}", text::duration(ms)));
         }
         if let Some(ms) = step.observed.became_ms {
             found.measured.push(format!("first answer {} later", text::duration(ms)));
         }
     }
     found.says = match found.verdict {
-        None => return not_tried(),
         Some(verdict) if verdict.is_good() => "from the first request after its status says so".to_owned(),
-        Some(_) => served
+        _ => served
             .iter()
             .find(|(_, step)| !step.verdict.is_good())
             .map(|at| at.1.observed.summary.clone())
             .unwrap_or_default(),
     };
     found
+}
+
+/// What statuses of routes said, where nobody asked whether that was so.
+fn told(report: &Report) -> Found {
+    let is_route = |step: &StepResult| taken(step, "status") && step.info.name.contains(ROUTE);
+    let told: Vec<At<'_>> = steps(report).filter(|(_, step)| is_route(step)).collect();
+    if told.is_empty() {
+        return not_tried();
+    }
+    let unasked = steps(report).filter(|(_, step)| step.info.word == "served");
+    Found {
+        verdict: Some(Verdict::Waived),
+        says: "only its status says so; that it is served from then on was not asked".to_owned(),
+        measured: told.iter().flat_map(|(_, step)| took(step)).collect(),
+        evidence: told.iter().map(|(scenario, step)| saw(scenario, step)).collect(),
+        reasons: unasked.flat_map(|(_, step)| reasons_of(step, "")).collect(),
+    }
 }
 
 fn taken(step: &StepResult, word: &str) -> bool {
