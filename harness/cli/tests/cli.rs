@@ -58,6 +58,68 @@ fn an_istio_that_is_too_old_is_refused_by_name_before_anything_is_made() {
     assert!(!cache.path().join("entries").exists() && !cache.path().join("clusters").exists());
 }
 
+#[test]
+fn a_plan_needs_neither_cluster_nor_images_and_a_missing_variable_is_told() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Somewhere else: the pack and the gateways' files that are compiled in.
+    let plan = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_meshproof"))
+            .args(["run", "service-mesh-integration", "--plan"])
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("MESHPROOF_CACHE", cache.path())
+            .output()
+            .unwrap()
+    };
+    let istio = plan(&["--implementation", "istio"]);
+    assert_eq!(istio.status.code(), Some(0), "{}", said(&istio));
+    let text = String::from_utf8(istio.stdout).unwrap();
+    for told in
+        ["GatewayClass istio of", "kind: PeerAuthentication", "gatewayClassName: istio", "Nothing was done."]
+    {
+        assert!(text.contains(told), "{told} in {text}");
+    }
+    let json = plan(&["--implementation", "istio", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["gateway"]["class"], "istio");
+    assert!(json["scenarios"][0]["steps"].as_array().unwrap().len() > 20);
+    assert!(!cache.path().join("clusters").exists() && !cache.path().join("engine").exists());
+
+    let unknown = plan(&["--implementation", "istoi"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(said(&unknown).contains("did you mean `istio`?"), "{}", said(&unknown));
+
+    let own = folder.path().join("own.yaml");
+    let text = "name: own\nvars: {release: {description: of its charts}}\nversion: ${vars.release}\ngateway-class: own\n\
+                controller: own.example/own\naddress: {type: IPAddress, value: '*', resolve: itself}\n\
+                proxies: {namespace: n, selector: s=s, access-log: istio}\n\
+                identity: {spiffe: 'spiffe://cluster.local/ns/n/sa/s', certificate: envoy}\n";
+    fs::write(&own, text).unwrap();
+    let missing = plan(&["--implementation", "./own.yaml"]);
+    assert_eq!(missing.status.code(), Some(2), "{}", String::from_utf8_lossy(&missing.stdout));
+    assert!(said(&missing).contains("release"), "{}", said(&missing));
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_before_anything_is_made() {
+    let results = tempfile::tempdir().unwrap();
+    let compare = |arguments: &[&str]| {
+        let results = ["compare", "--results", results.path().to_str().unwrap()];
+        meshproof(&[&results[..], arguments].concat())
+    };
+    for (arguments, why) in [
+        (&["alb", "alb"][..], "named twice"),
+        (&["alb", "no-such-gateway"], "there is no implementation `no-such-gateway`"),
+        (&["--reports", "nowhere"], "reading nowhere"),
+        (&[], "required"),
+    ] {
+        let output = compare(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(why), "{arguments:?}: {}", said(&output));
+    }
+    assert_eq!(fs::read_dir(results.path()).unwrap().count(), 0);
+}
+
 /// A run on the context `c` of a kubeconfig with this text, through no proxy but that of `https_proxy`; with where its results
 /// are.
 fn run_on(kubeconfig: &str, https_proxy: Option<&str>) -> (Output, tempfile::TempDir) {

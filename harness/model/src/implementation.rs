@@ -6,6 +6,7 @@ mod election;
 pub mod expectation;
 mod extends;
 pub mod fields;
+pub mod find;
 mod installation;
 mod log_format;
 mod parse;

@@ -64,6 +64,27 @@ pub(super) fn load(
     Ok(loaded)
 }
 
+/// Ids of those that the names mean, and that can be put to the implementation.
+pub(in crate::cli) fn about(
+    pack: &Pack,
+    args: &RunArgs,
+    implementation: &Implementation,
+) -> Result<Vec<String>, u8> {
+    let loaded = only(load(pack, &args.names, implementation)?, args, &pack.catalogue)?;
+    let mut ids = Vec::new();
+    for Loaded { id, scenario, .. } in loaded {
+        match scenario {
+            Ok(scenario) if scenario.is_about(implementation) => ids.push(id),
+            Ok(_) => eprintln!("left out: {id}, which is not about {}", implementation.name),
+            Err(problems) => {
+                tell(&problems);
+                return Err(exit::USAGE);
+            }
+        }
+    }
+    Ok(ids)
+}
+
 /// Ids of the scenarios there are.
 fn known(root: &Path) -> Result<Vec<String>, u8> {
     discover::all(root).map_err(|error| {
