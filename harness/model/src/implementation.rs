@@ -64,6 +64,8 @@ pub struct Implementation {
     labels: Vec<Key>,
     /// What is expected instead of what the scenarios say, by the step's label.
     pub expectations: BTreeMap<String, Expectation>,
+    /// The edition of the document that it is put to; nothing if each scenario follows its own.
+    pub edition: Option<String>,
 }
 
 /// One helm release.
@@ -79,10 +81,30 @@ pub struct Release {
     pub namespace: String,
     /// Values, as an object. May hold `${images.<name>}`, and `.repository` or `.tag` of it.
     pub values: Value,
+    /// The value by which its chart is told an edition of the document; nothing for one that knows none.
+    pub edition: Option<EditionValue>,
     /// Its pods are injected by Istio, so Istio comes first. A service-mesh extension, in other words.
     pub in_mesh: bool,
     /// Deployments (namespace, name) whose readiness means that the release is.
     pub deployments: Vec<(String, String)>,
+}
+
+impl Release {
+    /// Whether its version is one under which the document installs it in another edition than the chart's own.
+    pub fn is_of_another_edition(&self) -> bool {
+        self.edition.as_ref().is_some_and(|value| value.versions.values().any(|known| *known == self.version))
+    }
+}
+
+/// A value of a chart that names an edition of the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditionValue {
+    /// The value's name.
+    pub value: String,
+    /// The edition that the chart follows without it.
+    pub default: String,
+    /// Versions under which the document installs the chart in other editions, by edition.
+    pub versions: BTreeMap<String, String>,
 }
 
 /// The address a Gateway's status gives.
@@ -166,6 +188,23 @@ impl Implementation {
         trust_domain.clone_into(&mut self.identity.trust_domain);
         self.proxies.access_log = self.proxies.access_log.filter(|_| log_can_be_read);
         self
+    }
+
+    /// The same as it is installed to follow an edition of the document. What its values say themselves stays.
+    #[must_use]
+    pub fn following(&self, edition: &str) -> Self {
+        let mut following = self.clone();
+        for release in &mut following.releases {
+            let value = release.edition.as_ref().filter(|value| value.default != edition);
+            let Some(EditionValue { value, versions, .. }) = value else { continue };
+            if let Value::Object(values) = &mut release.values {
+                values.entry(value.clone()).or_insert_with(|| edition.into());
+            }
+            if let Some(version) = versions.get(edition) {
+                release.version.clone_from(version);
+            }
+        }
+        following
     }
 
     /// The gateway of this workspace.

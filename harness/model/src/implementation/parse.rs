@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::expectation::{expectation, known, reason};
 use super::{
-    Address, Certificate, Identity, Implementation, LogFormat, Proxies, Release, Resolution, Waived,
+    Address, Certificate, EditionValue, Identity, Implementation, LogFormat, Proxies, Release, Resolution,
+    Waived,
 };
 use crate::pack::Pack;
 use crate::requirement::Catalogue;
@@ -62,6 +63,7 @@ pub(super) fn implementation(
         messages: fields.take("messages").map_or(Ok(BTreeMap::new()), messages)?,
         waived: fields.take("waived").map_or(Ok(Waived::default()), |node| waived(node, catalogue))?,
         expectations: map(fields.take("expectations"), |_, node| expectation(node, catalogue))?,
+        edition: None,
     };
     fields.finish()?;
     if pack.is_some_and(|pack| !is_about(&pack)) {
@@ -147,6 +149,7 @@ fn release(node: &Node, folder: &Path) -> Result<Release, Problem> {
         name: text_of(&mut fields, "name")?,
         chart: chart(fields.need("chart")?, folder)?,
         version: text_of(&mut fields, "version")?,
+        edition: fields.take("edition").map(edition).transpose()?,
         in_mesh: fields.take("in-mesh").map_or(Ok(false), Node::bool)?,
         namespace,
         values,
@@ -154,6 +157,17 @@ fn release(node: &Node, folder: &Path) -> Result<Release, Problem> {
     };
     fields.finish()?;
     Ok(release)
+}
+
+fn edition(node: &Node) -> Result<EditionValue, Problem> {
+    let mut fields = node.fields()?;
+    let edition = EditionValue {
+        value: text_of(&mut fields, "value")?,
+        default: text_of(&mut fields, "default")?,
+        versions: map(fields.take("versions"), |_, node| Ok(node.text()?.to_owned()))?,
+    };
+    fields.finish()?;
+    Ok(edition)
 }
 
 /// A chart: a directory seen from the file if it begins with a dot, else whatever helm takes.
