@@ -12,6 +12,14 @@ pub const LISTENER_ACCEPTED: &str = "Listener is accepted";
 /// Listener (R30) and route (R37), condition `ResolvedRefs`: the message is empty.
 pub const RESOLVED_REFS: &str = "";
 
+/// Route, condition `ResolvedRefs`, where the namespace of a backend asks for ambient mode and for nothing else (R51).
+pub fn ambient_unsupported(namespace: &str) -> String {
+    format!(
+        "Namespace {namespace} is labelled for Istio's ambient mode, which is not supported: its services are not reached by mutual \
+         TLS. Label it istio-injection: enabled or istio.io/rev for sidecars"
+    )
+}
+
 /// Route, condition `Accepted` (R38).
 pub const ROUTE_ACCEPTED: &str = "Route is Accepted";
 

@@ -32,6 +32,7 @@ pub use route::{
     BackendRef, Filter, HttpRoute, NamedMatch, ParentRef, PathMatch, RouteMatch, Rule, Timeouts,
 };
 
+use alb_api::Edition;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -176,16 +177,28 @@ pub struct World {
     /// Objects that could not be read.
     #[serde(serialize_with = "ingest::serialize_unreadable")]
     pub unreadable: BTreeMap<(Watched, Key), Unreadable>,
+    /// The edition of the document that decides which labels of a namespace count.
+    #[serde(skip)]
+    pub edition: Edition,
     /// What has changed since somebody last took this.
     #[serde(skip)]
     pub changes: Changes,
 }
 
 impl World {
-    /// Whether the gateway speaks mutual TLS of Istio to every service of a namespace: its label alone decides (R17).
+    /// Whether the gateway speaks mutual TLS of Istio to every service of a namespace: its labels alone decide (R17, R50).
     pub fn is_in_mesh(&self, namespace: &str) -> bool {
-        let (label, value) = alb_api::names::ISTIO_INJECTION;
-        self.namespace_labels(namespace).is_some_and(|labels| labels.get(label).is_some_and(|v| v == value))
+        self.mesh_label(namespace).is_some()
+    }
+
+    /// The label of a namespace, with its value, that means mutual TLS of Istio to every service in it.
+    pub fn mesh_label(&self, namespace: &str) -> Option<(&'static str, &str)> {
+        self.edition.mesh_label(self.namespace_labels(namespace)?)
+    }
+
+    /// Whether a namespace asks for ambient mode, which is not supported, and for nothing else (R51).
+    pub fn is_ambient_only(&self, namespace: &str) -> bool {
+        self.namespace_labels(namespace).is_some_and(|labels| self.edition.is_ambient_only(labels))
     }
 
     /// Notes that all pods of a namespace are known from now on. Returns whether that is news.

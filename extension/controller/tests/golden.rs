@@ -1,7 +1,7 @@
 //! Golden tests of the translation: each file of `tests/golden` is a cluster, as manifests; its snapshot beside it is
 //! what the controller makes of it. A manifest of kind `Proxies` says what the proxies have made of their
 //! configuration: `state` is `Programmed` (the default), `Pending`, `NoProxy`, or `Rejected` with a `message` and
-//! optionally the one `resource` that was refused. What objects refer to and the file does not hold does not exist; with
+//! optionally the one `resource` that was refused; one of kind `Edition`, which `edition` of the document is followed. What objects refer to and the file does not hold does not exist; with
 //! `unanswered: true` the API server has not answered for it yet.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -57,6 +57,7 @@ fn settings() -> Settings {
             drain_seconds: 20,
             ..ProxyTemplate::default()
         },
+        ..Settings::default()
     }
 }
 
@@ -75,6 +76,10 @@ fn build(documents: Vec<Value>) -> (World, Proxies) {
         let kind = value["kind"].as_str().unwrap().to_owned();
         if kind == "Proxies" {
             proxies = serde_json::from_value(value).unwrap();
+            continue;
+        }
+        if kind == "Edition" {
+            world.edition = value["edition"].as_str().unwrap().parse().unwrap();
             continue;
         }
         let object: DynamicObject = serde_json::from_value(value).unwrap();

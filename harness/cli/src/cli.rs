@@ -108,6 +108,22 @@ impl RootArgs {
     }
 }
 
+/// Which edition of the document is meant.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EditionArgs {
+    /// Only what belongs to the edition of this date; without it, each scenario's own edition
+    #[arg(long, value_name = "DATE")]
+    pub edition: Option<String>,
+}
+
+impl EditionArgs {
+    /// The edition, if one is asked for; says so if the pack has none of that date.
+    fn of(&self, pack: &Pack) -> Option<Option<String>> {
+        let edition = self.edition.as_deref().map(|asked| pack.edition(asked)).transpose();
+        edition.map_err(|error| eprintln!("{error}")).ok().map(|edition| edition.map(str::to_owned))
+    }
+}
+
 /// Which gateway is put to the test.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ImplementationArgs {

@@ -26,6 +26,24 @@ fn nothing_selected_is_said_with_a_code_of_its_own() {
 }
 
 #[test]
+fn what_belongs_to_another_edition_is_left_out_and_one_that_is_not_there_is_told_with_the_nearest() {
+    let output = meshproof(&["run", "--list", "--edition", "2026-06-24"]);
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let has = |id: &str| listed.lines().any(|line| line == id);
+    assert!(has("test-infra") && has("failover") && has("aks-add-on-supported"), "{listed}");
+    assert!(!has("service-mesh-integration") && !has("aks-add-on"), "{listed}");
+    assert!(said(&output).contains("left out: aks-add-on, which is about"), "{}", said(&output));
+    let named = meshproof(&["run", "--list", "--edition", "2025-08-25", "test-infra"]);
+    assert_eq!(named.status.code(), Some(5), "{}", said(&named));
+    for command in [&["run", "--list"][..], &["list"]] {
+        let output = meshproof(&[command, &["--edition", "2026-06-25"]].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said(&output).contains("the nearest is 2026-06-24"), "{}", said(&output));
+    }
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_file_line_and_column_before_anything_is_made() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("odd")).unwrap();

@@ -203,7 +203,8 @@ impl Installer for ClusterTools {
                 no_wait: !request.wait,
             };
             let progress = PhaseEvents(self.sink.as_ref());
-            let installed = self.target.install(&self.implementation, &options, &progress).await;
+            let following = self.implementation.following(&request.edition);
+            let installed = self.target.install(&following, &options, &progress).await;
             let installed =
                 installed.map_err(|error| PortError::new("installing the implementation", error))?;
             if request.wait {
@@ -214,10 +215,10 @@ impl Installer for ClusterTools {
         .boxed()
     }
 
-    fn ensure(&self) -> PortFuture<'_, Vec<String>> {
+    fn ensure<'a>(&'a self, edition: &'a str) -> PortFuture<'a, Vec<String>> {
         async move {
             let progress = PhaseEvents(self.sink.as_ref());
-            let ready = self.target.ensure(&self.implementation, &progress).await;
+            let ready = self.target.ensure(&self.implementation.following(edition), &progress).await;
             let ready = ready
                 .map_err(|error| PortError::new("making sure that the implementation is installed", error))?;
             self.tell_running().await;

@@ -28,7 +28,7 @@ use crate::vars::{Declarations, Vars};
 use crate::{digest, pack, workspace};
 pub use election::LeaderElection;
 pub use expectation::{Expectation, Waived, WaivedWitness};
-pub use installation::{Installed, Manifests, Release};
+pub use installation::{EditionValue, Installed, Manifests, Release};
 pub use log_format::{LogFields, LogFormat};
 pub use placeholders::{PLACEHOLDERS, about_gateway};
 pub use reach::Reach;
@@ -89,6 +89,8 @@ pub struct Implementation {
     labels: Vec<Key>,
     /// What is expected instead of what the scenarios say, by the step's label.
     pub expectations: BTreeMap<String, Expectation>,
+    /// The edition of the document that it is put to; nothing if each scenario follows its own.
+    pub edition: Option<String>,
 }
 
 /// The address a Gateway's status gives.
@@ -171,6 +173,23 @@ impl Implementation {
         trust_domain.clone_into(&mut self.trust_domain);
         self.proxies.access_log = self.proxies.access_log.filter(|_| log_can_be_read);
         self
+    }
+
+    /// The same as it is installed to follow an edition of the document. What its values say themselves stays.
+    #[must_use]
+    pub fn following(&self, edition: &str) -> Self {
+        let mut following = self.clone();
+        for release in &mut following.releases {
+            let value = release.edition.as_ref().filter(|value| value.default != edition);
+            let Some(EditionValue { value, versions, .. }) = value else { continue };
+            if let Value::Object(values) = &mut release.values {
+                values.entry(value.clone()).or_insert_with(|| edition.into());
+            }
+            if let Some(version) = versions.get(edition) {
+                release.version.clone_from(version);
+            }
+        }
+        following
     }
 
     /// The gateway of this workspace.

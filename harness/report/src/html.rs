@@ -156,6 +156,8 @@ fn phases(report: &Report) -> Vec<Phase> {
 fn facts(report: &Report) -> Vec<Named> {
     let mut facts = vec![named("run", &report.run), named("started", text::moment(&report.started))];
     facts.extend(report.pack.as_ref().map(|pack| named("pack", &pack.name)));
+    let edition = report.pack.as_ref().and_then(|pack| pack.edition.as_ref());
+    facts.extend(edition.map(|edition| named("edition", edition)));
     if let Some(cluster) = &report.cluster {
         facts.push(named("cluster", format!("{}, {}", cluster.provider, text::count(cluster.nodes, "node"))));
         facts.push(named("Kubernetes", &cluster.kubernetes));

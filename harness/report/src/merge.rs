@@ -110,6 +110,12 @@ fn merge(parts: &[Report], run: String) -> Result<(Report, Vec<Moved>), MergeErr
         }
     }
     same(parts, "pack", |report| Some(report.pack.as_ref()?.name.clone()))?;
+    same(parts, "edition", |report| {
+        report
+            .pack
+            .as_ref()
+            .map(|pack| pack.edition.clone().unwrap_or_else(|| "each scenario's own".to_owned()))
+    })?;
     same(parts, "the pack's requirements", |report| {
         let promised = serde_json::to_vec(&report.pack.as_ref()?.requirements).ok()?;
         Some(digest::bytes(&promised))

@@ -282,15 +282,17 @@ pub struct InstallRequest {
     pub namespace: Option<String>,
     /// Wait until its pods are ready, as `helm install --wait` does.
     pub wait: bool,
+    /// The edition of the document that it is to follow.
+    pub edition: String,
 }
 
 /// Installs and removes the gateway under test.
 pub trait Installer: Send + Sync {
     /// Installs with helm; returns a line per release.
     fn install<'a>(&'a self, request: &'a InstallRequest) -> PortFuture<'a, Vec<String>>;
-    /// Makes sure that it is installed with its own values and ready; returns a line per release, as if it had just
-    /// been installed.
-    fn ensure(&self) -> PortFuture<'_, Vec<String>>;
+    /// Makes sure that it is installed with its own values, to follow an edition of the document, and ready; returns a line per
+    /// release, as if it had just been installed.
+    fn ensure<'a>(&'a self, edition: &'a str) -> PortFuture<'a, Vec<String>>;
     /// Uninstalls every release of the implementation and waits until nothing of it is left; says what was there.
     fn uninstall<'a>(&'a self) -> PortFuture<'a, Vec<String>>;
 }

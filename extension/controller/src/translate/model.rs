@@ -189,6 +189,8 @@ pub(super) struct RoutePlan {
     pub(super) parents: Vec<ParentPlan>,
     /// Whether all of its references resolve: the same for every parent.
     pub(super) resolved_refs: Verdict,
+    /// Namespace of a backend that asks for ambient mode and for nothing else, which is not supported (R51).
+    pub(super) ambient: Option<String>,
     /// The PartiallyInvalid condition, when it applies: what some of its rules ask for is not offered.
     pub(super) partially_invalid: Option<Refusal>,
     /// Names of the resources with its rules, in their order.

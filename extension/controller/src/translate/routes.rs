@@ -43,6 +43,7 @@ pub(super) fn plan(
     let mut plan = RoutePlan {
         key: key.clone(),
         resolved_refs: Ok(()),
+        ambient: None,
         partially_invalid: support.partially_invalid.clone(),
         rules: Vec::new(),
         load_balancers: BTreeSet::new(),
@@ -56,6 +57,8 @@ pub(super) fn plan(
     if plan.parents.is_empty() {
         return (plan, Vec::new());
     }
+    let mut namespaces = plan.services.iter().map(|service| &service.namespace);
+    plan.ambient = namespaces.find(|namespace| world.is_ambient_only(namespace)).cloned();
     let mut resolve = |reference: &_| {
         let resolved = backends::resolve(world, &key.namespace, reference);
         if let (Ok(()), Err(refusal)) = (&plan.resolved_refs, &resolved) {

@@ -238,8 +238,10 @@ pub(super) fn route<'a>(
         let (programmed, settling) = route_programmed(route, parent, gateway, of_gateway, evidence);
         status.settling = status.settling.max(settling);
         let (resolved, accepted) = (&route.resolved_refs, &parent.accepted);
+        let ambient = route.ambient.as_deref().map(messages::ambient_unsupported);
+        let resolved_message = ambient.as_deref().unwrap_or(messages::RESOLVED_REFS);
         let mut conditions = vec![
-            Condition::of(condition::RESOLVED_REFS, resolved, reason::RESOLVED_REFS, messages::RESOLVED_REFS),
+            Condition::of(condition::RESOLVED_REFS, resolved, reason::RESOLVED_REFS, resolved_message),
             Condition::of(condition::ACCEPTED, accepted, reason::ACCEPTED, messages::ROUTE_ACCEPTED),
             programmed_condition(&programmed),
         ];

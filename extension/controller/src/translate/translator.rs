@@ -141,6 +141,7 @@ impl Translator {
             };
             let routes = of_namespace(&world.routes, namespace).map(|(key, _)| key);
             concerned.routes.extend(routes.cloned());
+            concerned.routes.extend(self.index.of_namespace(namespace).cloned());
             concerned.backends.extend(self.pool.of_namespace(namespace).cloned());
             let policies = of_namespace(&world.backend_tls_policies, namespace).map(|(key, _)| key);
             concerned.policies.extend(policies.cloned());

@@ -26,6 +26,7 @@ use super::exit;
 use super::up::ClusterSpecArgs;
 use meshproof_cluster::existing;
 use meshproof_model::implementation::Implementation;
+use meshproof_model::pack::Pack;
 use meshproof_run::runner::Keep;
 
 /// Arguments of `meshproof run`.
@@ -68,6 +69,9 @@ pub struct RunArgs {
     /// What is to be proved
     #[command(flatten)]
     pub root: super::RootArgs,
+    /// Of which edition
+    #[command(flatten)]
+    pub edition: super::EditionArgs,
     /// The cluster to run on; made if it is not there
     #[command(flatten)]
     pub spec: ClusterSpecArgs,
@@ -161,7 +165,7 @@ pub(super) async fn until(args: &RunArgs, stop: impl FnOnce() -> CancellationTok
     if args.watch {
         return watch::run(args, pack).await;
     }
-    let Some(implementation) = args.implementation.load(&pack) else { return exit::USAGE };
+    let Some(implementation) = under_test(args, &pack) else { return exit::USAGE };
     let implementation = Arc::new(in_mesh_of(args, implementation).await);
     match choose::choose(&pack, args, parent.as_ref(), &implementation) {
         Ok(chosen) if args.list => {
@@ -179,6 +183,12 @@ pub(super) async fn until(args: &RunArgs, stop: impl FnOnce() -> CancellationTok
         }
         Err(code) => code,
     }
+}
+
+/// The implementation, put to the edition that is asked for.
+fn under_test(args: &RunArgs, pack: &Pack) -> Option<Implementation> {
+    let edition = args.edition.of(pack)?;
+    Some(Implementation { edition, ..args.implementation.load(pack)? })
 }
 
 /// The implementation as it is in the mesh of an existing cluster: manifests name identities of its trust domain, say. What cannot

@@ -194,7 +194,7 @@ impl Helm {
     /// Installs a release, or brings it to these values if it is there. Does not wait for pods.
     pub(crate) async fn install(&self, client: &Client, release: &Release) -> Result<String, InstallError> {
         self.refuse_foreign(client, &release.name).await?;
-        self.refuse_another_version(release).await?;
+        let chart = self.chart(release).await?;
         let status = status(client, release).await?;
         let values = self.state.write_file(&values_file(release), &values_text(release))?;
         if status.as_deref().is_some_and(|status| status != "deployed") {
@@ -207,7 +207,7 @@ impl Helm {
         };
         let mut tool = self
             .tool(format!("{verb} release {}", release.name))
-            .args([verb, &release.name, &release.chart, "--version", &release.version])
+            .args([verb, &release.name, &chart, "--version", &release.version])
             .args(["--namespace", &release.namespace])
             // The API server validates what it is sent; helm's own check costs it a whole OpenAPI document.
             .arg("--disable-openapi-validation")
@@ -227,15 +227,26 @@ impl Helm {
         Ok(format!("{done} {} {} in {}", release.name, release.version, release.namespace))
     }
 
-    /// Refuses a chart on this host that is another version than the one to be installed: helm would take it all the same.
-    async fn refuse_another_version(&self, release: &Release) -> Result<(), InstallError> {
+    /// The chart to install. One on this host that is another version than the one to be installed is refused, as helm would take it
+    /// all the same; unless the document installs it under that version in another edition: then it is packaged so.
+    async fn chart(&self, release: &Release) -> Result<String, InstallError> {
         if !Path::new(&release.chart).exists() {
-            return Ok(());
+            return Ok(release.chart.clone());
         }
         let doing = format!("reading the chart of release {}", release.name);
         let chart = self.tool(doing).args(["show", "chart", &release.chart]).run().await?;
         match version_of(&chart) {
-            Some(found) if found == release.version => Ok(()),
+            Some(found) if found == release.version => Ok(release.chart.clone()),
+            Some(_) if release.is_of_another_edition() => {
+                let folder = self.state.path().join("charts");
+                self.tool(format!("packaging the chart of release {} as {}", release.name, release.version))
+                    .args(["package", &release.chart, "--version", &release.version, "--destination"])
+                    .arg(&folder)
+                    .run()
+                    .await?;
+                let name = name_of(&chart).unwrap_or_else(|| release.name.clone());
+                Ok(folder.join(format!("{name}-{}.tgz", release.version)).display().to_string())
+            }
             found => Err(InstallError::OtherVersion {
                 release: release.name.clone(),
                 chart: release.chart.clone(),
@@ -286,8 +297,17 @@ impl Helm {
 
 /// The version that a chart says it is, in its Chart.yaml.
 fn version_of(chart: &str) -> Option<String> {
+    field_of(chart, "version")
+}
+
+/// What a chart is called, in its Chart.yaml.
+fn name_of(chart: &str) -> Option<String> {
+    field_of(chart, "name")
+}
+
+fn field_of(chart: &str, field: &str) -> Option<String> {
     let chart = meshproof_model::yaml::documents::<meshproof_model::yaml::Tree>(chart).ok()?;
-    Some(chart.first()?.get("version")?.as_str()?.to_owned())
+    Some(chart.first()?.get(field)?.as_str()?.to_owned())
 }
 
 /// The values a release was last installed with.

@@ -135,6 +135,12 @@ const RELEASE: &[Field] = &[
         "Values; may hold `${images.NAME}`, and `.repository` or `.tag` of it.",
     )
     .or("none"),
+    Field::optional(
+        "edition",
+        Type::Map(EDITION),
+        "The value that tells the chart which edition of the document to follow.",
+    )
+    .or("it knows no editions"),
     Field::optional("in-mesh", Type::Bool, "Istio injects its pods, so Istio comes first.").or("false"),
     Field::optional(
         "deployments",
@@ -142,6 +148,17 @@ const RELEASE: &[Field] = &[
         "Deployments whose readiness means that the release is ready; `NAMESPACE/NAME` where that is not the release's namespace.",
     )
     .or("none"),
+];
+
+const EDITION: &[Field] = &[
+    Field::needed("value", Type::Text, "Name of the value."),
+    Field::needed("default", Type::Text, "The edition that the chart follows without it."),
+    Field::optional(
+        "versions",
+        Type::Names(&Type::Text),
+        "Versions under which the document installs the chart in other editions.",
+    )
+    .or("always that of the release"),
 ];
 
 const REQUIRES: &[Field] = &[

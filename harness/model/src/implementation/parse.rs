@@ -73,6 +73,7 @@ pub(super) fn implementation(
         messages: fields.take("messages").map_or(Ok(BTreeMap::new()), messages)?,
         waived: fields.take("waived").map_or(Ok(Waived::default()), |node| waived(node, catalogue))?,
         expectations: map(fields.take("expectations"), |_, node| expectation(node, catalogue))?,
+        edition: None,
     };
     fields.finish()?;
     installation::agree(&implementation, &node)?;

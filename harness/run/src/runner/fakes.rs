@@ -357,7 +357,7 @@ impl Installer for World {
         .boxed()
     }
 
-    fn ensure(&self) -> PortFuture<'_, Vec<String>> {
+    fn ensure<'a>(&'a self, _: &'a str) -> PortFuture<'a, Vec<String>> {
         async move {
             self.call("ensure".into())?;
             Ok(vec!["alb-controller 1.8.8".into()])

@@ -75,7 +75,7 @@ pub(super) async fn prove(
         partition: about.partition,
     });
     let rerun_of = about.parent.map(|parent| parent.run().to_owned());
-    sink.emit(&Event::Proves { pack: Box::new(about.pack.into()) });
+    sink.emit(&Event::Proves { pack: Box::new(about.pack.info(implementation.edition.as_deref())) });
     sink.emit(&Event::Asked { arguments: Box::new(again::arguments(args, &about.pack.scenarios)), rerun_of });
     let ids = scenarios.iter().map(|scenario| scenario.id.clone()).collect();
     let again = about.parent.map(|parent| Again { parent, ids, told: AtomicBool::new(false) });

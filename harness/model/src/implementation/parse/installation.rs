@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Implementation, Kind, list, map, only, optional_text, text_of};
 use crate::implementation::templates::{self, Templates};
-use crate::implementation::{Installed, Manifests, Release};
+use crate::implementation::{EditionValue, Installed, Manifests, Release};
 use crate::scenario::node::{Fields, Node, Problem};
 use crate::workspace;
 
@@ -71,6 +71,7 @@ pub(super) fn release(node: &Node) -> Result<Release, Problem> {
         name: text_of(&mut fields, "name")?,
         chart: chart(fields.need("chart")?)?,
         version: text_of(&mut fields, "version")?,
+        edition: fields.take("edition").map(edition).transpose()?,
         in_mesh: fields.take("in-mesh").map_or(Ok(false), Node::bool)?,
         namespace,
         values,
@@ -78,6 +79,17 @@ pub(super) fn release(node: &Node) -> Result<Release, Problem> {
     };
     fields.finish()?;
     Ok(release)
+}
+
+fn edition(node: &Node) -> Result<EditionValue, Problem> {
+    let mut fields = node.fields()?;
+    let edition = EditionValue {
+        value: text_of(&mut fields, "value")?,
+        default: text_of(&mut fields, "default")?,
+        versions: map(fields.take("versions"), |_, node| Ok(node.text()?.to_owned()))?,
+    };
+    fields.finish()?;
+    Ok(edition)
 }
 
 /// Plain manifests.
