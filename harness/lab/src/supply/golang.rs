@@ -34,7 +34,7 @@ impl GoBuild {
             .with("flags", COMPILER.join(" "))
             .with("linker", self.ldflags())
             .with("arch", std::env::consts::ARCH);
-        if let Some((path, text)) = self.module.own {
+        for (path, text) in self.module.own {
             inputs = inputs.with(path, text);
         }
         if !self.tags.is_empty() {
@@ -164,7 +164,9 @@ fn go(doing: String, dir: &Path) -> Tool {
 
 /// Writes the module's files to a directory of its own; the compiler needs them as files.
 fn materialise(cache: &Cache, module: GoModule) -> Result<PathBuf, SupplyError> {
-    let files = || [("go.mod", module.go_mod), ("go.sum", module.go_sum)].into_iter().chain(module.own);
+    let files = || {
+        [("go.mod", module.go_mod), ("go.sum", module.go_sum)].into_iter().chain(module.own.iter().copied())
+    };
     let digest = files().fold(Inputs::new(module.name), |inputs, (name, text)| inputs.with(name, text)).key();
     let dir = cache.dir("go")?.join(digest.to_string());
     for (name, text) in files() {

@@ -112,23 +112,19 @@ pub struct GoModule {
     pub go_mod: &'static str,
     /// The checksums of everything it may download.
     pub go_sum: &'static str,
-    /// The path and text of a program that is put together here.
-    pub own: Option<(&'static str, &'static str)>,
+    /// Paths and texts of programs that are put together here.
+    pub own: &'static [(&'static str, &'static str)],
 }
 
 macro_rules! module {
-    ($constant:ident, $name:literal, $doc:literal $(, $own:literal)?) => {
+    ($constant:ident, $name:literal, $doc:literal $(, $own:literal)*) => {
         #[doc = $doc]
         pub const $constant: GoModule = GoModule {
             name: $name,
             go_mod: include_str!(concat!("../../../../kind-config/go/", $name, "/go.mod")),
             go_sum: include_str!(concat!("../../../../kind-config/go/", $name, "/go.sum")),
-            own: module!(@own $name $(, $own)?),
+            own: &[$(($own, include_str!(concat!("../../../../kind-config/go/", $name, "/", $own)))),*],
         };
-    };
-    (@own $name:literal) => { None };
-    (@own $name:literal, $own:literal) => {
-        Some(($own, include_str!(concat!("../../../../kind-config/go/", $name, "/", $own))))
     };
 }
 
@@ -143,6 +139,15 @@ module!(
 );
 module!(ISTIO_OLDEST, "istio-oldest", "The programs of an older Istio.");
 module!(GATEWAY_API, "gateway-api", "The Gateway API's CRDs.");
+module!(
+    GATEWAY_API_CONFORMANCE,
+    "gateway-api-conformance",
+    "The Gateway API's conformance suite, as a program of its own, and the backend of its tests.",
+    "suite/main.go",
+    "suite/plan.go",
+    "suite/label.go",
+    "suite/zone.go"
+);
 
 impl GoModule {
     /// The version `go.mod` requires of a module path.
@@ -177,6 +182,8 @@ mod tests {
         agree(ISTIO, "helm.sh/helm/v3", &pins.helm.version);
         agree(ISTIO, "istio.io/istio", &pins.istio.module);
         agree(GATEWAY_API, "sigs.k8s.io/gateway-api", &pins.gateway_api.version);
+        agree(GATEWAY_API_CONFORMANCE, "sigs.k8s.io/gateway-api", &pins.gateway_api.version);
+        agree(GATEWAY_API_CONFORMANCE, "sigs.k8s.io/gateway-api/conformance", &pins.gateway_api.version);
         agree(ISTIO_OLDEST, "istio.io/istio", &pins.istio_versions.oldest.module);
         for istio in [&pins.istio, &pins.istio_versions.oldest] {
             assert!(istio.module.ends_with(&istio.revision));
