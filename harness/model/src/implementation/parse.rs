@@ -1,5 +1,6 @@
 //! From the text of an implementation's file to the model, strict like the scenarios.
 
+mod conformance;
 mod leader_election;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,8 @@ pub(super) fn implementation(
     let catalogue = pack.filter(is_about).map(|pack| &pack.catalogue);
     let mut labels = keys(fields.take("waived").and_then(|node| node.get("steps")));
     labels.extend(keys(fields.take("expectations")));
+    let releases = list(&mut fields, "releases", |node| release(node, folder))?;
+    let suite = fields.take("conformance");
     let mut implementation = Implementation {
         vars,
         labels,
@@ -53,7 +56,8 @@ pub(super) fn implementation(
         version: optional_text(&mut fields, "version")?,
         gateway_class: text_of(&mut fields, "gateway-class")?,
         controller: text_of(&mut fields, "controller")?,
-        releases: list(&mut fields, "releases", |node| release(node, folder))?,
+        conformance: suite.map(|node| conformance::part(node, folder, &releases)).transpose()?,
+        releases,
         namespaces: list(&mut fields, "namespaces", |node| node.text().map(str::to_owned))?,
         address: address(fields.need("address")?)?,
         proxies: proxies(fields.need("proxies")?)?,
@@ -135,14 +139,8 @@ fn release(node: &Node, folder: &Path) -> Result<Release, Problem> {
     let namespace = text_of(&mut fields, "namespace")?;
     let deployments =
         list(&mut fields, "deployments", |node| Ok((namespace.clone(), node.text()?.to_owned())))?;
-    let values = match fields.take("values") {
-        Some(node) => {
-            node.fields()?;
-            only(node, &is_image, "images.<name>, images.<name>.repository, images.<name>.tag")?;
-            node.value()
-        }
-        None => Value::Object(serde_json::Map::new()),
-    };
+    let none = || Ok(Value::Object(serde_json::Map::new()));
+    let values = fields.take("values").map_or_else(none, image_values)?;
     let release = Release {
         name: text_of(&mut fields, "name")?,
         chart: chart(fields.need("chart")?, folder)?,
@@ -154,6 +152,13 @@ fn release(node: &Node, folder: &Path) -> Result<Release, Problem> {
     };
     fields.finish()?;
     Ok(release)
+}
+
+/// Values of a chart, which may name images of this workspace.
+fn image_values(node: &Node) -> Result<Value, Problem> {
+    node.fields()?;
+    only(node, &is_image, "images.<name>, images.<name>.repository, images.<name>.tag")?;
+    Ok(node.value())
 }
 
 /// A chart: a directory seen from the file if it begins with a dot, else whatever helm takes.
