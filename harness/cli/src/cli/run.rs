@@ -1,14 +1,14 @@
 //! `meshproof run`: proves scenarios and says what came of it.
 
 mod again;
-mod basis;
+pub(super) mod basis;
 mod choose;
 mod selection;
 mod session;
 pub(super) mod stop;
 mod watch;
 
-pub(super) use session::run_name;
+pub(super) use session::{lock, run_name};
 
 use std::path::PathBuf;
 use std::sync::Arc;
