@@ -8,7 +8,7 @@ use meshproof_model::event::{ConformanceTest, Verdict};
 /// Begins a line of a frame.
 const MARK: char = '\u{16}';
 /// How many lines of a test that is not proved are kept.
-const KEPT: usize = 150;
+const KEPT: usize = 400;
 
 /// What a line told.
 #[derive(Debug, Clone, PartialEq, Eq)]
