@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod clean;
 pub mod compare;
+pub mod conformance;
 pub mod doc;
 pub mod doctor;
 pub mod down;
@@ -59,6 +60,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Prove scenarios
     Run(run::RunArgs),
+    /// Run the Gateway API's own conformance suite against the gateway
+    Conformance(conformance::ConformanceArgs),
     /// List scenarios, and what proves each requirement
     List(list::ListArgs),
     /// Put gateways that are wrong on purpose to the test: each must turn a scenario red, for the right reason
@@ -238,6 +241,7 @@ pub async fn main(cli: Cli) -> u8 {
         Command::Doctor(args) => diagnosed(doctor::run(args).await),
         Command::Bench(args) => ended(bench::run(args, progress).await),
         Command::Run(args) => run::run(args).await,
+        Command::Conformance(args) => conformance::run(args).await,
         Command::List(args) => list::run(args),
         Command::Mutants(args) => mutants::run(args).await,
         Command::Meshes(args) => meshes::run(args, progress).await,

@@ -2,6 +2,7 @@
 //! the document's. `implementations/alb.yaml` shows every field with what it is for; `implementations/istio.yaml` is a
 //! gateway that differs.
 
+mod conformance;
 mod election;
 pub mod expectation;
 mod extends;
@@ -26,6 +27,7 @@ use crate::scenario::node::{self, Key, Problem};
 use crate::scenario::placeholder::substitute_by;
 use crate::vars::{Declarations, Vars};
 use crate::{digest, pack, workspace};
+pub use conformance::{ConformanceOf, merge};
 pub use election::LeaderElection;
 pub use expectation::{Expectation, Waived, WaivedWitness};
 pub use installation::{EditionValue, Installed, Manifests, Release};
@@ -77,6 +79,8 @@ pub struct Implementation {
     pub reaches_pods: Option<Reach>,
     /// Its own time limits, by the names of [`crate::scenario::limits::NAMED`].
     pub limits: BTreeMap<String, Duration>,
+    /// What the Gateway API's conformance suite is told of it; nothing if it cannot be put to it.
+    pub conformance: Option<ConformanceOf>,
     /// Deployments of whose pods one at a time is active.
     pub leader_election: Vec<LeaderElection>,
     /// Messages of its conditions, by `<kind of object>.<type of condition>`. They may hold `*` and `?`.

@@ -1,7 +1,7 @@
 //! `meshproof run`: proves scenarios and says what came of it.
 
 mod again;
-mod basis;
+pub(super) mod basis;
 mod choose;
 mod plan;
 mod selection;
@@ -10,7 +10,7 @@ pub(super) mod stop;
 mod watch;
 
 pub(super) use choose::about;
-pub(super) use session::run_name;
+pub(super) use session::{lock, run_name};
 
 use std::path::PathBuf;
 use std::sync::Arc;

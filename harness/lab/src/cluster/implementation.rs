@@ -20,6 +20,7 @@ use super::owner;
 use super::state::StateDir;
 use crate::command::Tool;
 use crate::supply::LoadImage;
+use meshproof_model::implementation::merge;
 pub use meshproof_model::implementation::{Implementation, Release};
 use meshproof_model::scenario::limits::OWN_INSTALL;
 use meshproof_model::scenario::placeholder::{Values, substitute_by};
@@ -44,6 +45,9 @@ const READY: Duration = Duration::from_secs(180);
 
 /// For the GatewayClass of an implementation that comes with Istio to be accepted.
 const ACCEPTED: Duration = Duration::from_secs(60);
+
+/// For a GatewayClass that is accepted to say what is claimed.
+const CLAIMED: Duration = Duration::from_secs(10);
 
 impl InstallOptions {
     /// The releases of a gateway that these options ask for, with their values and namespaces; `image` has the values of the
@@ -147,16 +151,30 @@ pub(crate) async fn wait_for_class(
     }
 }
 
-/// Merges objects key by key; anything else is replaced.
-fn merge(base: &mut Value, over: &Value) {
-    match (base, over) {
-        (Value::Object(base), Value::Object(over)) => {
-            for (key, value) in over {
-                merge(base.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (base, over) => *base = over.clone(),
-    }
+/// The features that an implementation claims in its GatewayClass's status (Gateway API, `GatewayClassStatus.supportedFeatures`),
+/// as soon as the class is accepted and says any; none if it says none in time.
+///
+/// # Errors
+/// The class is not accepted in time, or cannot be read.
+pub async fn claimed_features(
+    client: &Client,
+    implementation: &Implementation,
+) -> Result<BTreeSet<String>, InstallError> {
+    wait_for_class(client, implementation).await?;
+    let api: Api<GatewayClass> = Api::all(client.clone());
+    let says = |object: Option<&GatewayClass>| !features_of(object).is_empty();
+    wait(api.clone(), &implementation.gateway_class, says, CLAIMED).await?;
+    let doing = format!("reading GatewayClass {}", implementation.gateway_class);
+    let class = api
+        .get_opt(&implementation.gateway_class)
+        .await
+        .map_err(|source| ApiError::Request { doing, source: Box::new(source) })?;
+    Ok(features_of(class.as_ref()))
+}
+
+fn features_of(class: Option<&GatewayClass>) -> BTreeSet<String> {
+    let features = class.and_then(|class| class.status.as_ref()?.supported_features.as_ref());
+    features.into_iter().flatten().map(|feature| feature.name.clone()).collect()
 }
 
 /// helm for one cluster. Nothing of the user's helm is read or written.

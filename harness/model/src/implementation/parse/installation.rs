@@ -59,14 +59,8 @@ pub(super) fn release(node: &Node) -> Result<Release, Problem> {
     let mut fields = node.fields()?;
     let namespace = text_of(&mut fields, "namespace")?;
     let deployments = list(&mut fields, "deployments", |node| deployment(node, Some(&namespace)))?;
-    let values = match fields.take("values") {
-        Some(node) => {
-            node.fields()?;
-            only(node, &is_image, IMAGES)?;
-            node.value()
-        }
-        None => Value::Object(serde_json::Map::new()),
-    };
+    let none = || Ok(Value::Object(serde_json::Map::new()));
+    let values = fields.take("values").map_or_else(none, image_values)?;
     let release = Release {
         name: text_of(&mut fields, "name")?,
         chart: chart(fields.need("chart")?)?,
@@ -79,6 +73,13 @@ pub(super) fn release(node: &Node) -> Result<Release, Problem> {
     };
     fields.finish()?;
     Ok(release)
+}
+
+/// Values of a chart, which may name images that are made here.
+pub(super) fn image_values(node: &Node) -> Result<Value, Problem> {
+    node.fields()?;
+    only(node, &is_image, IMAGES)?;
+    Ok(node.value())
 }
 
 fn edition(node: &Node) -> Result<EditionValue, Problem> {
@@ -155,12 +156,12 @@ fn chart(node: &Node) -> Result<String, Problem> {
     Ok(directory.canonicalize().unwrap_or(directory).display().to_string())
 }
 
-fn folder_of(node: &Node) -> &Path {
+pub(super) fn folder_of(node: &Node) -> &Path {
     let folder = node.span.source.path.parent().unwrap_or(Path::new("."));
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
-fn seen_from_its_file(node: &Node, path: &str) -> PathBuf {
+pub(super) fn seen_from_its_file(node: &Node, path: &str) -> PathBuf {
     folder_of(node).join(path)
 }
 
