@@ -7,7 +7,7 @@ MESHPROOF := cargo run --quiet --package meshproof --bin meshproof --
 # Snapshots are reviewed in pull requests; a run never writes them.
 export INSTA_UPDATE ?= no
 
-.PHONY: help e2e conformance mutants peers meshes test lint up down status doctor bench-startup bench-routes
+.PHONY: help e2e conformance mutants peers meshes test lint up down status doctor bench-startup bench-routes bench-traffic bench-isolation
 
 help: ## what can be done here
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,3 +53,9 @@ bench-startup: ## meshproof up against the plain sequential way, with the ratio
 
 bench-routes: ## route added to first answer, beside Istio's own gateway
 	@$(MESHPROOF) bench routes
+
+bench-traffic: ## what requests cost and how long they take, beside Istio's own gateway
+	@$(MESHPROOF) bench traffic
+
+bench-isolation: ## what one tenant's trouble costs its neighbours, beside Istio's own gateway
+	@$(MESHPROOF) bench isolation

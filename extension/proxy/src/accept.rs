@@ -46,14 +46,17 @@ pub(crate) async fn accept(
         let place = Arc::new(Place { permit, stop: stop.clone() });
         let client = Client { port, peer, activity: Arc::default(), place };
         let shared = pipeline.clone();
-        pipeline.ending.tasks.spawn(async move {
+        let serve = |stream| async move {
             shared.reporter.metrics.client_connections.inc();
             tokio::select! {
                 () = shared.ending.abort.cancelled() => {}
                 () = serve(stream, client, &shared) => {}
             }
             shared.reporter.metrics.client_connections.dec();
-        });
+        };
+        if let Err(error) = pipeline.settings.workers.serve(stream, &pipeline.ending.tasks, serve) {
+            tracing::warn!(port, %error, "a connection cannot be served");
+        }
     }
 }
 

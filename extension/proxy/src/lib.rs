@@ -30,6 +30,7 @@ mod tls_info;
 mod tunnel;
 mod upload;
 mod upstream;
+mod workers;
 
 pub use account::{AccessLog, Record, Stdout, UpstreamTls};
 pub use error::{Reason, Side};
@@ -38,3 +39,4 @@ pub use options::Options;
 pub use proxy::Proxy;
 pub use run::run;
 pub use settings::{Bind, MinimumRate, Settings};
+pub use workers::Workers;

@@ -41,8 +41,8 @@ pub struct Options {
     /// Seconds after that in which requests in flight may finish.
     #[arg(long, env = "ALB_PROXY_DRAIN_SECONDS", default_value_t = 20)]
     pub drain_seconds: u64,
-    /// Threads that serve requests.
-    #[arg(long, env = "ALB_PROXY_WORKERS", default_value_t = 2)]
+    /// Threads that serve requests. By default as many as there are processors for it.
+    #[arg(long, env = "ALB_PROXY_WORKERS", default_value_t = processors())]
     pub workers: usize,
     /// Log filter, such as "info" or "info,alb_proxy=debug".
     #[arg(long, env = "ALB_PROXY_LOG", default_value = "info")]
@@ -63,6 +63,11 @@ pub struct Options {
     /// For tests that must fail: application protocols to offer to mesh services, comma-separated.
     #[arg(long, env = "ALB_PROXY_UPSTREAM_ALPN_FOR_TESTS", value_delimiter = ',', hide = true)]
     pub upstream_alpn_for_tests: Vec<String>,
+}
+
+/// Processors that this program may use, its control group's limit included.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A network, or an address that stands for itself; none for nothing (an unset chart value).

@@ -1,5 +1,6 @@
 //! Limits, time limits and policies, with the defaults of Application Gateway for Containers where it documents them.
 
+use crate::workers::Workers;
 use alb_route::PathPolicy;
 use ipnet::IpNet;
 use std::io;
@@ -28,6 +29,8 @@ pub struct MinimumRate {
 pub struct Settings {
     /// How to listen on a port.
     pub bind: Bind,
+    /// Threads that serve the connections of clients.
+    pub workers: Workers,
     /// Application protocols offered with Istio mutual TLS. Empty, as the real gateway does; anything else is for
     /// tests that must fail.
     pub upstream_alpn: Vec<Vec<u8>>,
@@ -87,6 +90,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             bind: Arc::new(bind_all_addresses),
+            workers: Workers::default(),
             upstream_alpn: Vec::new(),
             trusted_clients: Vec::new(),
             path: PathPolicy::default(),

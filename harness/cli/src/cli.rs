@@ -239,7 +239,7 @@ pub async fn main(cli: Cli) -> u8 {
         Command::Clean(args) => ended(clean::run(args).await),
         Command::Status(args) => ended(status::run(args).await),
         Command::Doctor(args) => diagnosed(doctor::run(args).await),
-        Command::Bench(args) => ended(bench::run(args, progress).await),
+        Command::Bench(args) => benched(bench::run(args, progress).await),
         Command::Run(args) => run::run(args).await,
         Command::Conformance(args) => conformance::run(args).await,
         Command::List(args) => list::run(args),
@@ -259,6 +259,20 @@ fn diagnosed(report: Result<meshproof_lab::doctor::DoctorReport, meshproof_lab::
         Err(error) => {
             eprintln!("{error}");
             exit::UNFIT
+        }
+    }
+}
+
+fn benched(result: Result<bench::Judged, bench::BenchError>) -> u8 {
+    match result {
+        Ok(bench::Judged::Reached) => exit::PROVED,
+        Ok(bench::Judged::Missed) => exit::FAILED,
+        Err(error) => {
+            eprintln!("{error}");
+            match error {
+                bench::BenchError::Cluster(error) => exit::of(&error),
+                bench::BenchError::Host { .. } => exit::SETUP,
+            }
         }
     }
 }

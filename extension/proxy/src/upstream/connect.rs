@@ -78,6 +78,15 @@ impl Connection {
         }
     }
 
+    /// Whether a connection of HTTP/1 can be used for the next request at once: its response has come to the end already.
+    pub(super) fn is_free_now(&self) -> bool {
+        match &self.requests {
+            Requests::Http1(requests) => requests.is_ready(),
+            // Others have it already.
+            Requests::Http2(_) => false,
+        }
+    }
+
     /// Waits until a connection of HTTP/1 can be used for the next request; false when it is closed.
     pub(super) async fn is_free(&mut self) -> bool {
         match &mut self.requests {
