@@ -164,7 +164,9 @@ pub async fn run(args: &RunArgs) -> u8 {
 /// The implementation, put to the edition that is asked for.
 fn under_test(args: &RunArgs, pack: &Pack) -> Option<Implementation> {
     let edition = args.edition.of(pack)?;
-    Some(Implementation { edition, ..args.implementation.load(pack)? })
+    let mut implementation = args.implementation.load(pack)?;
+    implementation.edition = edition;
+    Some(implementation)
 }
 
 /// The implementation as it is in the mesh of an existing cluster: manifests name identities of its trust domain, say. What cannot
