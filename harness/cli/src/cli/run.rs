@@ -188,7 +188,9 @@ pub(super) async fn until(args: &RunArgs, stop: impl FnOnce() -> CancellationTok
 /// The implementation, put to the edition that is asked for.
 fn under_test(args: &RunArgs, pack: &Pack) -> Option<Implementation> {
     let edition = args.edition.of(pack)?;
-    Some(Implementation { edition, ..args.implementation.load(pack)? })
+    let mut implementation = args.implementation.load(pack)?;
+    implementation.edition = edition;
+    Some(implementation)
 }
 
 /// The implementation as it is in the mesh of an existing cluster: manifests name identities of its trust domain, say. What cannot
