@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::pack::Pack;
 use crate::scenario::labels::Labels;
 use crate::scenario::node::{self, Key, Problem};

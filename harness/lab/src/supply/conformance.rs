@@ -38,6 +38,7 @@ fn build() -> GoBuild {
         programs: vec![("./suite", "suite"), ("sigs.k8s.io/gateway-api/conformance/echo-basic", ECHO)],
         tags: "",
         stamps: vec![],
+        beside: None,
     }
 }
 

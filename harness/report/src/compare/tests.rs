@@ -21,6 +21,7 @@ fn pack() -> PackInfo {
     };
     PackInfo {
         name: "sample".into(),
+        edition: None,
         requirements: vec![
             one("R3", "Two pods of the extension are Ready."),
             one("R10", "The chart installs."),
