@@ -7,7 +7,7 @@ MESHPROOF := cargo run --quiet --package meshproof --bin meshproof --
 # Snapshots are reviewed in pull requests; a run never writes them.
 export INSTA_UPDATE ?= no
 
-.PHONY: help e2e mutants meshes test lint up down status doctor bench-startup bench-routes
+.PHONY: help e2e mutants peers meshes test lint up down status doctor bench-startup bench-routes
 
 help: ## what can be done here
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ e2e: ## the main job: cluster, Istio, extension, every scenario, verdict (KEEP=1
 
 mutants: ## gateways that are wrong on purpose: each must turn a scenario red, for the right reason
 	@$(MESHPROOF) mutants
+
+peers: ## gateways that nobody here wrote (Envoy Gateway, Traefik), built from pinned modules, against the scenarios
+	cargo test --package meshproof-scenarios --features peers --test e2e --locked proved_by_a_peer -- --test-threads 1
 
 meshes: ## meshes as strangers have them: scenarios are proved there, or refused by the setting's name (KEEP=1 leaves the cluster)
 	@$(MESHPROOF) meshes $(if $(KEEP),--keep)

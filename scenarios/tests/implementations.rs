@@ -17,7 +17,8 @@ fn the_built_in_one_is_the_gateway_of_this_workspace() -> Result<()> {
     assert_eq!((alb.address.kind.as_str(), &alb.address.resolution), (names::HOSTNAME_ADDRESS_TYPE, &zone));
     let secret = (names::CONTROLLER_NAMESPACE.to_owned(), names::IDENTITY_SECRET.to_owned());
     let (namespace, name) = secret;
-    assert_eq!(alb.identity.certificate, Certificate::Secret { namespace, name });
+    let certificate = alb.identity.map(|identity| identity.certificate);
+    assert_eq!(certificate, Some(Certificate::Secret { namespace, name }));
     let message = |name: &str| alb.messages.get(name).map(String::as_str);
     for (name, text) in [
         ("gateway.Accepted", messages::GATEWAY_ACCEPTED),

@@ -153,7 +153,7 @@ impl Collector {
     fn identity(&self, request: &EvidenceRequest) -> String {
         let about = request.witness.as_ref();
         let (namespace, name) = about.map_or(("", ""), |about| (&about.namespace, &about.gateway));
-        self.implementation.identity.of(namespace, name)
+        self.implementation.identity_of(namespace, name).unwrap_or_default()
     }
 
     /// Addresses of the pods of the data plane of the gateway concerned.

@@ -19,8 +19,8 @@ use meshproof_lab::cluster::implementation::Implementation;
 use meshproof_lab::cluster::lease::{self, Held};
 use meshproof_lab::cluster::state::{StateDir, StateError};
 use meshproof_lab::cluster::target::Target;
-use meshproof_lab::cluster::{ClusterError, InstallError, Keeping};
-use meshproof_lab::supply::{self, ImageSource};
+use meshproof_lab::cluster::{ClusterError, InstallError, Keeping, beside};
+use meshproof_lab::supply::{self, ImageSource, LoadImage};
 use meshproof_model::progress::{Phase, Progress};
 use meshproof_model::provider::Provider;
 use meshproof_run::scenario::Scenario;
@@ -46,6 +46,8 @@ pub struct ExistingSpec {
     pub run: String,
     /// Where kubectl and helm come from.
     pub image_source: ImageSource,
+    /// Images beside those of this workspace that the implementation needs.
+    pub images: Vec<LoadImage>,
 }
 
 /// Makes sure that the scenarios can be run on an existing cluster: it has what they need and nothing they would overwrite,
@@ -137,7 +139,10 @@ async fn look(
     let found = facts::found(client, &plan).await?;
     let refused = |reasons: Vec<String>| ClusterError::Refused { context: spec.context.clone(), reasons };
     let named = |why: String| why.replace("--context NAME", &format!("--context {}", spec.context));
-    let against: Vec<_> = reasons(&plan, &found).into_iter().map(named).collect();
+    let mut against = reasons(&plan, &found);
+    against.extend(beside::lacks(client, implementation).await?);
+    against.extend(beside::in_the_way(client, implementation).await?);
+    let against: Vec<_> = against.into_iter().map(named).collect();
     if !against.is_empty() {
         phase.fail("it is refused");
         return Err(refused(against));
@@ -149,7 +154,8 @@ async fn look(
 
     let kind = images::kind_nodes(cache, &spec.context, server).await?;
     let programs = supply::clients(cache, spec.image_source, progress).await?;
-    let built = supply::workspace::images(cache, &supply::workspace::root()?, progress).await?;
+    let mut built = supply::workspace::images(cache, &supply::workspace::root()?, progress).await?;
+    built.extend(spec.images.iter().cloned());
     let needed = images::needed(implementation, built)?;
     let images = match (&spec.images_from, &kind) {
         (Some(prefix), _) => images::from(prefix, needed),
@@ -171,6 +177,8 @@ async fn look(
         kubectl: programs.kubectl,
         helm: programs.helm,
         images,
+        // Which image its sidecars have, the mesh's owner knows.
+        proxy: None,
         local: kind.is_some(),
         keeping: Keeping::Own,
         run: spec.run.clone(),

@@ -18,6 +18,7 @@ use meshproof_lab::cluster::{InstallOptions, Target, addons, owner};
 use meshproof_model::event::{Basis, ClusterInfo, Event, EventSink, ImplementationInfo, PhaseEvents};
 use meshproof_model::implementation::Implementation;
 use meshproof_model::provider::Provider;
+use meshproof_model::scenario::limits;
 use meshproof_model::scenario::needs::Needs;
 use meshproof_model::vantage::Vantage;
 use meshproof_run::context::Outside;
@@ -135,6 +136,7 @@ fn outside(
         machines: tools.clone(),
         tools,
         placeholders,
+        gone: implementation.limits.get(limits::OWN_GONE).copied().unwrap_or(limits::GONE),
     }
 }
 

@@ -78,7 +78,7 @@ impl Mesh {
     }
 
     /// Whether the access log of a gateway can be read, where that is the one that the mesh's proxies keep.
-    pub fn log_can_be_read(&self, format: LogFormat) -> bool {
+    pub fn log_can_be_read(&self, format: &LogFormat) -> bool {
         AccessLogEntry::fields(format).iter().all(|field| self.access_log.form.has_field(*field))
     }
 
@@ -347,12 +347,12 @@ mod tests {
                 .unwrap()
                 .remove(0);
         let config = values["spec"]["meshConfig"].to_string();
-        assert!(mesh(None, &config).log_can_be_read(LogFormat::Istio));
+        assert!(mesh(None, &config).log_can_be_read(&LogFormat::Istio));
         for other in
             ["", "accessLogFile: /dev/stdout\n", "accessLogFile: /dev/stdout\naccessLogEncoding: JSON\n"]
         {
-            assert!(!mesh(None, other).log_can_be_read(LogFormat::Istio), "{other}");
-            assert!(mesh(None, other).log_can_be_read(LogFormat::Alb), "it keeps a log of its own");
+            assert!(!mesh(None, other).log_can_be_read(&LogFormat::Istio), "{other}");
+            assert!(mesh(None, other).log_can_be_read(&LogFormat::Alb), "it keeps a log of its own");
         }
     }
 

@@ -162,13 +162,12 @@ impl ClusterWitnesses {
                 let Some(mesh) = self.mesh(context).await? else {
                     return Ok(nothing_to_see(witness, "there is no istiod: nobody vouches for identities"));
                 };
-                let outside = mtls::Outside {
-                    client: &self.client,
-                    prober: &self.prober,
-                    logs,
-                    mesh,
-                    spiffe_id: self.implementation.identity.of(&context.namespace, &context.gateway),
+                let Some(spiffe_id) = self.implementation.identity_of(&context.namespace, &context.gateway)
+                else {
+                    return Ok(nothing_to_see(witness, NO_IDENTITY));
                 };
+                let outside =
+                    mtls::Outside { client: &self.client, prober: &self.prober, logs, mesh, spiffe_id };
                 let told = WHO_CALLED.iter().all(|operator| outside.mesh.access_log.form.has(operator));
                 match witness {
                     newest::NAME => newest::hear(&outside, &self.implementation, context).await,
@@ -300,6 +299,9 @@ impl std::fmt::Display for Chain<'_> {
 fn testimony(witness: &str, held: bool, summary: impl Into<String>, detail: Value) -> Testimony {
     Testimony { witness: witness.into(), held, summary: summary.into(), detail }
 }
+
+/// Of a gateway that has not joined the mesh.
+const NO_IDENTITY: &str = "its file says that the gateway shows no identity to the mesh (`identity: none`)";
 
 /// A testimony that does not hold because something is missing.
 fn nothing_to_see(witness: &str, summary: impl Into<String>) -> Testimony {

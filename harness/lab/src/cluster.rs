@@ -20,6 +20,7 @@ use meshproof_model::provider::Provider;
 pub mod addons;
 pub mod api;
 mod audit;
+pub mod beside;
 pub mod clean;
 pub(crate) mod consent;
 mod create;
@@ -321,6 +322,7 @@ impl Cluster {
             kubectl: self.artifacts.kubectl.clone(),
             helm: self.artifacts.helm.clone(),
             images: self.artifacts.images.clone(),
+            proxy: self.artifacts.istio.proxy(),
             local: true,
             keeping: Keeping::All,
             run: owner::UP.to_owned(),

@@ -15,6 +15,7 @@ pub mod golang;
 pub mod istio;
 pub mod node;
 pub mod parts;
+pub mod peers;
 pub mod pins;
 pub mod registry;
 pub mod source;
@@ -130,6 +131,11 @@ pub struct IstioSupply {
 }
 
 impl IstioSupply {
+    /// The image of its sidecar, if its name is known.
+    pub fn proxy(&self) -> Option<String> {
+        Some(format!("{}/proxyv2:{}", self.hub.as_ref()?, self.tag.as_ref()?))
+    }
+
     /// One that was built here, with upstream Envoy.
     pub(crate) fn own(version: &str) -> Self {
         Self {

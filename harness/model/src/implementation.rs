@@ -4,17 +4,21 @@
 
 mod election;
 pub mod expectation;
+mod extends;
 pub mod fields;
 pub mod find;
+mod installation;
+mod log_format;
 mod parse;
 mod placeholders;
+mod reach;
 mod resolution;
+mod templates;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-use serde_json::Value;
+use std::time::Duration;
 
 use crate::pack::Pack;
 use crate::scenario::labels::Labels;
@@ -23,9 +27,13 @@ use crate::scenario::placeholder::substitute_by;
 use crate::vars::{Declarations, Vars};
 use crate::{digest, pack, workspace};
 pub use election::LeaderElection;
-pub use expectation::{Expectation, Waived};
+pub use expectation::{Expectation, Waived, WaivedWitness};
+pub use installation::{Installed, Manifests, Release};
+pub use log_format::{LogFields, LogFormat};
 pub use placeholders::{PLACEHOLDERS, about_gateway};
+pub use reach::Reach;
 pub use resolution::Resolution;
+pub use templates::{Occasion, Templates};
 
 /// The gateway of this workspace, as it was when this program was built.
 const ALB: &str = include_str!("../../../implementations/alb.yaml");
@@ -43,16 +51,32 @@ pub struct Implementation {
     pub gateway_class: String,
     /// `spec.controllerName` of that class, which its entries in a route's status carry.
     pub controller: String,
+    /// What must be there of one that is installed already, and that nobody here installs or removes.
+    pub installed: Option<Installed>,
     /// Its helm releases, in the order of installation.
     pub releases: Vec<Release>,
+    /// Its plain manifests, installed after the releases.
+    pub manifests: Vec<Manifests>,
     /// Namespaces that are its own: emptied after its releases.
     pub namespaces: Vec<String>,
+    /// Objects that it needs beside its releases.
+    pub objects: Templates,
+    /// Objects that it needs in every namespace that a scenario makes.
+    pub per_namespace: Templates,
+    /// Objects that it needs for every Service that a scenario makes in a namespace of the mesh.
+    pub per_service: Templates,
     /// The address in a Gateway's status.
     pub address: Address,
     /// Its data plane.
     pub proxies: Proxies,
-    /// Who it is to the mesh.
-    pub identity: Identity,
+    /// Who it is to the mesh; nothing for one that shows no identity.
+    pub identity: Option<Identity>,
+    /// The mesh's trust domain.
+    pub trust_domain: String,
+    /// How it reaches the pods behind it, if its file says so.
+    pub reaches_pods: Option<Reach>,
+    /// Its own time limits, by the names of [`crate::scenario::limits::NAMED`].
+    pub limits: BTreeMap<String, Duration>,
     /// Deployments of whose pods one at a time is active.
     pub leader_election: Vec<LeaderElection>,
     /// Messages of its conditions, by `<kind of object>.<type of condition>`. They may hold `*` and `?`.
@@ -65,25 +89,6 @@ pub struct Implementation {
     labels: Vec<Key>,
     /// What is expected instead of what the scenarios say, by the step's label.
     pub expectations: BTreeMap<String, Expectation>,
-}
-
-/// One helm release.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Release {
-    /// Name of the release.
-    pub name: String,
-    /// Chart: a directory, or what `helm install` takes.
-    pub chart: String,
-    /// Version of the chart.
-    pub version: String,
-    /// Namespace of the release; created if missing.
-    pub namespace: String,
-    /// Values, as an object. May hold `${images.<name>}`, and `.repository` or `.tag` of it.
-    pub values: Value,
-    /// Its pods are injected by Istio, so Istio comes first. A service-mesh extension, in other words.
-    pub in_mesh: bool,
-    /// Deployments (namespace, name) whose readiness means that the release is.
-    pub deployments: Vec<(String, String)>,
 }
 
 /// The address a Gateway's status gives.
@@ -104,6 +109,8 @@ pub struct Proxies {
     pub namespace: String,
     /// Their label selector.
     pub selector: String,
+    /// The container that keeps the access log; nothing if there is one only.
+    pub container: Option<String>,
     /// The access log they keep on standard output; nothing if they keep none that can be read.
     pub access_log: Option<LogFormat>,
 }
@@ -111,22 +118,11 @@ pub struct Proxies {
 /// Istio's trust domain unless a mesh has another one (`meshConfig.trustDomain`).
 const TRUST_DOMAIN: &str = "cluster.local";
 
-/// The form of an access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// alb-proxy's own: a JSON object in the words of the harness.
-    Alb,
-    /// Envoy's, with the fields that `kind-config/istio/values.yaml` asks for.
-    Istio,
-}
-
 /// The identity the gateway shows to the mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// SPIFFE id; may hold `${mesh.trust-domain}`, `${gateway.namespace}` and `${gateway.name}`.
     pub spiffe: String,
-    /// The mesh's trust domain.
-    pub trust_domain: String,
     /// Where the certificate can be seen.
     pub certificate: Certificate,
 }
@@ -143,6 +139,10 @@ pub enum Certificate {
     },
     /// In the Envoy of a proxy, as Istio's agent gave it (secret `default`).
     Envoy,
+    /// In the Envoy that runs beside a proxy, its sidecar, in the same way.
+    Sidecar,
+    /// Nowhere but on the wire.
+    Unseen,
 }
 
 impl Proxies {
@@ -152,19 +152,23 @@ impl Proxies {
     }
 }
 
-impl Identity {
-    /// The SPIFFE id of a Gateway.
-    pub fn of(&self, namespace: &str, gateway: &str) -> String {
-        about_gateway(&self.spiffe.replace(parse::TRUST_DOMAIN, &self.trust_domain), namespace, gateway)
-    }
-}
-
 impl Implementation {
+    /// The SPIFFE id of a Gateway; nothing if it shows none.
+    pub fn identity_of(&self, namespace: &str, gateway: &str) -> Option<String> {
+        let identity = self.identity.as_ref()?;
+        Some(about_gateway(&self.in_its_mesh(&identity.spiffe), namespace, gateway))
+    }
+
+    /// Whether something of it is put into a cluster, and taken out again.
+    pub fn is_installed_by_us(&self) -> bool {
+        !(self.releases.is_empty() && self.manifests.is_empty() && self.objects.is_empty())
+    }
+
     /// The same as it is in a mesh that somebody else has set up: with identities of its trust domain, and, if its proxies keep the
     /// mesh's own access log, perhaps with one that cannot be read.
     #[must_use]
     pub fn in_mesh(mut self, trust_domain: &str, log_can_be_read: bool) -> Self {
-        trust_domain.clone_into(&mut self.identity.trust_domain);
+        trust_domain.clone_into(&mut self.trust_domain);
         self.proxies.access_log = self.proxies.access_log.filter(|_| log_can_be_read);
         self
     }
@@ -222,15 +226,18 @@ impl Implementation {
         Self::parse(file, parse::read(file)?)
     }
 
-    /// Digest of the file an implementation is read from; of the built-in one without.
+    /// Digest of the file an implementation is read from, and of those that it extends; of the built-in one without.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn digest(file: Option<&Path>) -> std::io::Result<String> {
-        match file {
-            None => Ok(digest::bytes(ALB.as_bytes())),
-            Some(file) => digest::tree(file),
+        let Some(file) = file else { return Ok(digest::bytes(ALB.as_bytes())) };
+        let texts = parse::texts(file).map_err(|problem| std::io::Error::other(problem.to_string()))?;
+        if texts.len() < 2 {
+            return digest::tree(file);
         }
+        let named = texts.into_iter().map(|(path, text)| (named_from(file, &path), text.into_bytes()));
+        Ok(digest::contents(&named.collect()))
     }
 
     /// Reads an implementation from the text of a file, as it is put to the built-in pack. A chart given as a directory must be
@@ -243,21 +250,27 @@ impl Implementation {
         parse::implementation(file, text, pack.as_ref().ok())
     }
 
-    /// Names of the workspace's images that its charts want.
+    /// Names of the images that its charts and objects want, of those that are made here.
     pub fn images(&self) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
+        let seen = RefCell::new(Vec::new());
+        let note = |name: &str| {
+            seen.borrow_mut().push(name.to_owned());
+            Some(String::new())
+        };
+        // Only to see which there are: nothing is put in.
         for release in &self.releases {
-            // Only to see which there are: nothing is put in.
-            let seen = RefCell::new(Vec::new());
-            let _ = substitute_by(&release.values, &|name| {
-                seen.borrow_mut().push(name.to_owned());
-                Some(String::new())
-            });
-            names.extend(seen.take().iter().filter_map(|name| {
-                Some(name.strip_prefix("images.")?.split('.').next().unwrap_or_default().to_owned())
-            }));
+            let _ = substitute_by(&release.values, &note);
         }
-        names
+        for template in
+            [&self.objects, &self.per_namespace, &self.per_service].into_iter().flat_map(Templates::values)
+        {
+            let _ = substitute_by(&template.value(), &note);
+        }
+        for text in self.manifests.iter().filter_map(|manifests| manifests.text().ok()) {
+            let _ = substitute_by(&text.into(), &note);
+        }
+        let image = |name: &String| Some(name.strip_prefix("images.")?.split('.').next()?.to_owned());
+        seen.take().iter().filter_map(image).collect()
     }
 
     /// Whether every step it names is one of these, the labels of all scenarios, and proves what it is said to prove still.
@@ -294,6 +307,12 @@ impl Implementation {
         reasons.retain(|reason| seen.insert(*reason));
         Some(reasons.into_iter().map(String::as_str).collect::<Vec<_>>().join(" "))
     }
+}
+
+/// A file's name as seen from the folder of another one.
+fn named_from(file: &Path, path: &Path) -> String {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub struct Outside {
     pub tools: Arc<dyn Tools>,
     /// Values of the manifests' placeholders.
     pub placeholders: BTreeMap<String, String>,
+    /// How long what scenarios made may take to be gone.
+    pub gone: Duration,
 }
 
 /// What a step gets to work with.

@@ -327,7 +327,7 @@ fn step(
     let name = fields.take("name").map(Node::text).transpose()?.map(str::to_owned);
 
     let within = match (fields.take("within"), definition.limit) {
-        (Some(node), _) => limits::limit(node)?,
+        (Some(node), _) => limits::limit(node, &scope.implementation.limits)?,
         (None, Some(default)) => default,
         (None, None) => {
             let problem = node.problem(format!("the claim `{}` has no time limit", definition.word));
@@ -341,7 +341,10 @@ fn step(
         }
     };
     let witnesses = if definition.witnesses {
-        ids(fields.take("witness"), "witness", &|name| vocabulary::witness(name))?
+        let mut named = ids(fields.take("witness"), "witness", &|name| vocabulary::witness(name))?;
+        // What would stand on them is waived, too.
+        named.retain(|name| !scope.implementation.waived.witnesses.contains_key(name));
+        named
     } else {
         Vec::new()
     };

@@ -247,5 +247,27 @@ fn the_keys_of_an_implementation_file_are_those_that_are_read() -> Result<()> {
     }
     // What no file of ours uses.
     files[1]["vars"] = serde_json::json!({"host": {"description": "who", "default": "a"}});
+    let object = serde_json::json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}});
+    for key in ["objects", "per-namespace", "per-service"] {
+        files[1][key] = serde_json::json!({"one": object});
+    }
+    files[1]["limits"] = serde_json::json!({
+        "rollout": "5m", "programmed": "5m", "answers": "5m", "drain": "5m", "gone": "5m", "install": "5m",
+    });
+    files[1]["waived"]["witnesses"] =
+        serde_json::json!({"nothing-made-by-hand": {"shows": "R3", "because": "It is so."}});
+    files[1]["proxies"]["container"] = "envoy".into();
+    files[1]["proxies"]["access-log"] = serde_json::json!({"reasons": {"UH": "no_endpoint"}, "fields": {
+        "time": "a", "request-id": "b", "traceparent": "c", "path": "d", "status": "e", "reason": "f",
+        "upstream-address": "g", "client-identity": "h", "server-identity": "i",
+    }});
+    let mut installed = files[1].clone();
+    installed["installed"] = true.into();
+    installed["requires"] =
+        serde_json::json!({"namespaces": ["a"], "deployments": ["a/b"], "definitions": ["c.example"]});
+    files.push(installed);
+    files[0]["manifests"] = serde_json::json!([
+        {"files": "a.yaml", "namespace": "a", "in-mesh": true, "deployments": ["a/b"]},
+    ]);
     hold(&Type::Map(fields::FIELDS), &files, "", &read)
 }

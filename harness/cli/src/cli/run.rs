@@ -190,7 +190,7 @@ async fn in_mesh_of(args: &RunArgs, implementation: Implementation) -> Implement
     match existing::mesh_of(context).await {
         Some(mesh) => {
             let log_can_be_read =
-                implementation.proxies.access_log.is_none_or(|log| mesh.log_can_be_read(log));
+                implementation.proxies.access_log.as_ref().is_none_or(|log| mesh.log_can_be_read(log));
             implementation.in_mesh(&mesh.trust_domain, log_can_be_read)
         }
         None => implementation,

@@ -22,6 +22,8 @@ pub(super) fn needed(
     built: Vec<LoadImage>,
 ) -> Result<Vec<LoadImage>, NoImage> {
     let names = implementation.images().into_iter().chain([ECHO.to_owned()]);
+    // The mesh's own Envoy is where the mesh is.
+    let names = names.filter(|name| name != "proxyv2");
     names.map(|name| addons::image(&built, &name).cloned().ok_or(NoImage(name))).collect()
 }
 

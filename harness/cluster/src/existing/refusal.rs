@@ -57,7 +57,7 @@ impl Plan {
         scenarios: impl IntoIterator<Item = &'a Scenario>,
         implementation: &Implementation,
     ) -> Self {
-        let installed = !implementation.releases.is_empty();
+        let installed = implementation.installed.is_none() && !implementation.releases.is_empty();
         let releases = implementation.releases.iter();
         let releases: Vec<_> = releases.map(|release| release.name.clone()).collect();
         let mut namespaces: BTreeSet<String> = implementation.namespaces.iter().cloned().collect();
@@ -69,7 +69,7 @@ impl Plan {
         let (mut http, mut ports, mut traffic) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for scenario in scenarios {
             let taken = scenario.steps.iter().filter(|step| step.info.waived.is_none());
-            if taken.clone().any(|step| limits::is_drain(step.within)) {
+            if taken.clone().any(|step| limits::is_drain(step.within, &implementation.limits)) {
                 drains.insert(scenario.id.clone());
             }
             if taken.clone().any(|step| step.info.word == TRAFFIC) {
@@ -113,7 +113,7 @@ impl Plan {
         }
         all.retain(|(_, id)| id.namespace.as_ref().is_none_or(|namespace| !namespaces.contains(namespace)));
         let class = installed.then(|| implementation.gateway_class.clone());
-        let identity = implementation.identity.of("namespace", "gateway");
+        let identity = implementation.identity_of("namespace", "gateway").unwrap_or_default();
         let in_mesh = implementation.releases.iter().filter(|release| release.in_mesh);
         let in_mesh = in_mesh.flat_map(|release| release.deployments.iter().map(|(namespace, _)| namespace));
         let (in_mesh, outside) =

@@ -42,6 +42,12 @@ pub async fn resolve(
         return Ok(Frontend { fqdn: fqdn.into(), address, service: String::new() });
     }
     let no = |reason: String| ProbeError::NoAddress { fqdn: fqdn.into(), reason };
+    if *resolution == Resolution::Dns {
+        let found = tokio::net::lookup_host((fqdn, port.unwrap_or(80))).await;
+        let mut found = found.map_err(|error| no(format!("DNS does not know it: {error}")))?;
+        let address = found.next().ok_or_else(|| no("DNS knows no address of it".into()))?;
+        return Ok(Frontend { fqdn: fqdn.into(), address, service: String::new() });
+    }
     let (namespace, name) = resolution.service(fqdn).map_err(no)?;
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
     let service = services
@@ -143,5 +149,6 @@ mod tests {
         assert_eq!(service, Ok(("shop", "gateway-01-istio")));
         assert!(Resolution::ClusterService.service("gateway.example").is_err());
         assert!(Resolution::Itself.service("gateway.example").is_err());
+        assert!(Resolution::Dns.service("gateway.example").is_err());
     }
 }

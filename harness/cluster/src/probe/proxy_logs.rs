@@ -30,6 +30,8 @@ pub struct ProxyLogs {
     client: Client,
     namespace: String,
     selector: String,
+    /// The container that writes it, where there are several.
+    container: Option<String>,
     format: LogFormat,
 }
 
@@ -40,7 +42,8 @@ impl ProxyLogs {
             client: client.clone(),
             namespace: about_gateway(&proxies.namespace, namespace, name),
             selector: about_gateway(&proxies.selector, namespace, name),
-            format: proxies.access_log?,
+            container: proxies.container.clone(),
+            format: proxies.access_log.clone()?,
         })
     }
 
@@ -64,11 +67,11 @@ impl ProxyLogs {
     /// When the pods cannot be listed. A proxy whose log cannot be read contributes nothing.
     pub async fn recent(&self, since: Duration) -> Result<Vec<AccessLogEntry>, ProbeError> {
         let pods = self.pods().await?;
-        let (api, parameters) = (&self.api(), &last(since));
+        let (api, parameters) = (&self.api(), &self.last(since));
         let logs = pods.iter().map(|pod| async move { api.logs(pod, parameters).await.unwrap_or_default() });
         let texts = join_all(logs).await;
         let lines = texts.iter().flat_map(|text| text.lines());
-        let mut entries: Vec<_> = lines.filter_map(|line| AccessLogEntry::read(self.format, line)).collect();
+        let mut entries: Vec<_> = lines.filter_map(|line| AccessLogEntry::read(&self.format, line)).collect();
         entries.sort_by(|a, b| a.time.cmp(&b.time));
         Ok(entries)
     }
@@ -96,7 +99,7 @@ impl ProxyLogs {
     /// What a proxy has written in the last `since`, and what it goes on to write.
     fn follow<'a>(&'a self, pod: &'a str, since: Duration) -> impl Stream<Item = AccessLogEntry> + 'a {
         let lines = async move {
-            let parameters = LogParams { follow: true, ..last(since) };
+            let parameters = LogParams { follow: true, ..self.last(since) };
             self.api().log_stream(pod, &parameters).await.ok().map(AsyncBufReadExt::lines)
         };
         stream::once(lines)
@@ -104,8 +107,17 @@ impl ProxyLogs {
             .flatten()
             .take_while(|line| future::ready(line.is_ok()))
             .filter_map(|line| {
-                future::ready(line.ok().and_then(|line| AccessLogEntry::read(self.format, &line)))
+                future::ready(line.ok().and_then(|line| AccessLogEntry::read(&self.format, &line)))
             })
+    }
+
+    fn parameters(&self) -> LogParams {
+        LogParams { container: self.container.clone(), ..LogParams::default() }
+    }
+
+    /// The log of the last `since`.
+    fn last(&self, since: Duration) -> LogParams {
+        LogParams { since_seconds: Some(seconds(since)), ..self.parameters() }
     }
 
     fn api(&self) -> Api<Pod> {
@@ -135,11 +147,6 @@ async fn look_up(
     // Time running out is not an error: what was found so far is what there is.
     let _ = timeout(within, all).await;
     found
-}
-
-/// The log of the last `since`.
-fn last(since: Duration) -> LogParams {
-    LogParams { since_seconds: Some(seconds(since)), ..LogParams::default() }
 }
 
 /// Whole seconds, rounded up: the API takes no less than one.

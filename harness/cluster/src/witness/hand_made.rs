@@ -64,16 +64,19 @@ pub(super) async fn hear(
             whole.into_iter().filter(|policy| policy.does == Does::TellsTls).map(|policy| policy.name),
         );
     }
-    let deployments = implementation.releases.iter().flat_map(|release| &release.deployments);
+    let released = implementation.releases.iter().flat_map(|release| &release.deployments);
+    let applied = implementation.manifests.iter().flat_map(|manifests| &manifests.deployments);
+    let installed = implementation.installed.iter().flat_map(|installed| &installed.deployments);
+    let deployments = released.chain(applied).chain(installed);
     let mut known: BTreeSet<&str> = deployments.map(|(_, name)| name.as_str()).collect();
     known.extend(CONTROLLERS);
     // In the Secret that the implementation's file calls the gateway's own, its programs need not have named themselves: who
     // issued what is in it is seen by other witnesses.
     let mut known_of_own = known.clone();
     known_of_own.insert(NAMELESS);
-    let published = match &implementation.identity.certificate {
-        Certificate::Secret { namespace, name } => Some((namespace.as_str(), name.as_str())),
-        Certificate::Envoy => None,
+    let published = match implementation.identity.as_ref().map(|identity| &identity.certificate) {
+        Some(Certificate::Secret { namespace, name }) => Some((namespace.as_str(), name.as_str())),
+        None | Some(Certificate::Envoy | Certificate::Sidecar | Certificate::Unseen) => None,
     };
     for namespace in &namespaces {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);

@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::{nothing_to_see, testimony, trouble};
+use super::{NO_IDENTITY, nothing_to_see, testimony, trouble};
 use meshproof_lab::chain::{certificates, leads_to};
 use meshproof_model::event::Testimony;
 use meshproof_model::implementation::{Certificate, Implementation};
@@ -35,7 +35,9 @@ pub(super) async fn hear(
             format!("istiod has put no root (istio-ca-root-cert) into {namespace}"),
         ));
     };
-    let spiffe_id = implementation.identity.of(&context.namespace, &context.gateway);
+    let Some(spiffe_id) = implementation.identity_of(&context.namespace, &context.gateway) else {
+        return Ok(nothing_to_see(NAME, NO_IDENTITY));
+    };
     Ok(judge(&chain, &root, &spiffe_id, Timestamp::now()))
 }
 
@@ -56,9 +58,15 @@ pub(super) async fn shown(
     implementation: &Implementation,
     context: &WitnessContext,
 ) -> Result<Seen, PortError> {
-    match &implementation.identity.certificate {
+    let Some(identity) = &implementation.identity else { return Ok(Err(NO_IDENTITY.to_owned())) };
+    match &identity.certificate {
         Certificate::Secret { namespace, name } => published(client, namespace, name).await,
-        Certificate::Envoy => envoy::certificate(client, &implementation.proxies, context).await,
+        Certificate::Envoy | Certificate::Sidecar => {
+            envoy::certificate(client, &implementation.proxies, context).await
+        }
+        Certificate::Unseen => {
+            Ok(Err("its file says that the gateway's certificate is seen nowhere but on the wire".to_owned()))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::json;
 
-use super::{LOG_DELAY, backend, issued, newest, nothing_to_see, program, testimony};
+use super::{LOG_DELAY, NO_IDENTITY, backend, issued, newest, nothing_to_see, program, testimony};
 use meshproof_model::event::Testimony;
 use meshproof_model::implementation::{Certificate, Implementation};
 use meshproof_run::ports::{PortError, WitnessContext};
@@ -45,9 +45,12 @@ pub(super) async fn hear(
             format!("istiod has put no root (istio-ca-root-cert) into {namespace}"),
         ));
     };
-    let published = match &implementation.identity.certificate {
-        Certificate::Envoy => None,
-        Certificate::Secret { .. } => match issued::shown(client, implementation, context).await? {
+    let Some(spiffe_id) = implementation.identity_of(&context.namespace, &context.gateway) else {
+        return Ok(nothing_to_see(NAME, NO_IDENTITY));
+    };
+    let published = match implementation.identity.as_ref().map(|identity| &identity.certificate) {
+        None | Some(Certificate::Envoy | Certificate::Sidecar | Certificate::Unseen) => None,
+        Some(Certificate::Secret { .. }) => match issued::shown(client, implementation, context).await? {
             Ok((_, chain)) => Some(chain),
             Err(missing) => return Ok(nothing_to_see(NAME, missing)),
         },
@@ -72,7 +75,6 @@ pub(super) async fn hear(
         }
         let all = facts.answers.iter().flatten().all(|peer| facts.shown.contains_key(peer));
         if all || tokio::time::Instant::now() >= deadline {
-            let spiffe_id = implementation.identity.of(&context.namespace, &context.gateway);
             return Ok(judge(&facts, &spiffe_id, Timestamp::now()));
         }
     }

@@ -9,8 +9,13 @@ const FILE: &str = "durations.json";
 
 /// Seconds that the longest phases take on two cores, for a machine that has not been through them: nobody is left to wonder
 /// for minutes.
-pub(crate) const FIRST_TIME: &[(&str, u64)] =
-    &[("compile kubernetes", 390), ("compile istio", 180), ("compile istio-oldest", 210)];
+pub(crate) const FIRST_TIME: &[(&str, u64)] = &[
+    ("compile kubernetes", 390),
+    ("compile istio", 180),
+    ("compile istio-oldest", 210),
+    ("compile envoy-gateway", 220),
+    ("compile traefik", 150),
+];
 
 /// What to expect of a phase the first time, if it is long.
 pub(super) fn first_time(phase: &str) -> Option<Duration> {

@@ -14,7 +14,8 @@ use tokio::sync::SetOnce;
 
 use super::api::{self, ApiError};
 use super::implementation::{
-    Helm, Implementation, InstallOptions, Release, wait_until_populated, wait_until_ready,
+    Helm, Implementation, InstallOptions, Release, image_values, ready_within, wait_until_populated,
+    wait_until_ready,
 };
 use super::network::{Pool, network_name};
 use super::node::{self, Node, Starts};
@@ -270,7 +271,9 @@ impl Creation<'_> {
             return Ok(());
         };
         let options = InstallOptions { without_extension: !self.istio, ..InstallOptions::default() };
-        let releases = options.selected(implementation, &self.artifacts.images)?;
+        let image = image_values(&self.artifacts.images, self.artifacts.istio.proxy().as_deref());
+        let releases = options.selected(implementation, &image)?;
+        let within = ready_within(implementation);
         let (client, kubeconfig) = gates.answering.wait().await;
         gates.images.wait().await;
         gates.definitions.wait().await;
@@ -283,7 +286,7 @@ impl Creation<'_> {
         try_join_all(in_mesh.map(|release| wait_until_populated(client, release))).await?;
         let _ = gates.injected.set(());
         self.phase("implementation ready", async {
-            try_join_all(releases.iter().map(|release| wait_until_ready(client, release))).await?;
+            try_join_all(releases.iter().map(|release| wait_until_ready(client, release, within))).await?;
             Ok(())
         })
         .await

@@ -41,7 +41,7 @@ impl Zone {
             Resolution::Zone { zone, namespace } => {
                 Some(Self { name: zone.clone(), namespace: namespace.clone() })
             }
-            Resolution::Itself | Resolution::ClusterService => None,
+            Resolution::Itself | Resolution::Dns | Resolution::ClusterService => None,
         }
     }
 

@@ -190,7 +190,7 @@ impl ClusterError {
             Self::NoContext { .. } | Self::Refused { .. } => true,
             Self::Unreachable(_) | Self::Api(ApiError::Kubeconfig { .. }) => true,
             Self::Lease(LeaseError::Held(_) | LeaseError::Denied(_)) => true,
-            Self::Install(InstallError::NotOurs(_) | InstallError::Left(_)) => true,
+            Self::Install(InstallError::NotOurs(_) | InstallError::Left(_) | InstallError::Lacks(_)) => true,
             Self::NotAgreed(_) | Self::Silent { .. } | Self::WouldLose { .. } => true,
             _ => false,
         }

@@ -12,7 +12,6 @@ use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 
-use super::addons::image;
 use super::api::{ApiError, deployment_shortfall, pods_shortfall, wait, wait_for_replicas};
 use super::error::InstallError;
 use super::installed::{self, Stamp, State, stamp_file};
@@ -22,7 +21,8 @@ use super::state::StateDir;
 use crate::command::Tool;
 use crate::supply::LoadImage;
 pub use meshproof_model::implementation::{Implementation, Release};
-use meshproof_model::scenario::placeholder::substitute_by;
+use meshproof_model::scenario::limits::OWN_INSTALL;
+use meshproof_model::scenario::placeholder::{Values, substitute_by};
 
 /// What to install of an implementation, and how.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -46,15 +46,16 @@ const READY: Duration = Duration::from_secs(180);
 const ACCEPTED: Duration = Duration::from_secs(60);
 
 impl InstallOptions {
-    /// The releases of a gateway that these options ask for, with their values and namespaces; `images` are what this build made.
+    /// The releases of a gateway that these options ask for, with their values and namespaces; `image` has the values of the
+    /// images' placeholders.
     ///
     /// # Errors
     /// The values name an image that is not among them.
-    pub fn selected(&self, of: &Implementation, images: &[LoadImage]) -> Result<Vec<Release>, InstallError> {
+    pub fn selected(&self, of: &Implementation, image: Values<'_>) -> Result<Vec<Release>, InstallError> {
         let asked_for = |name: &String| self.only.is_empty() || self.only.contains(name);
         let wanted = of.releases.iter().filter(|release| !(release.in_mesh && self.without_extension));
         let selected = wanted.filter(|release| asked_for(&release.name)).cloned().map(|mut release| {
-            release.values = substitute_by(&release.values, &|name| image_value(images, name))
+            release.values = substitute_by(&release.values, image)
                 .map_err(|placeholder| InstallError::ImageMissing(image_name(&placeholder).to_owned()))?;
             if let Some(values) = self.values.get(&release.name) {
                 merge(&mut release.values, values);
@@ -69,14 +70,15 @@ impl InstallOptions {
 }
 
 /// The image a placeholder speaks of.
-fn image_name(placeholder: &str) -> &str {
+pub(super) fn image_name(placeholder: &str) -> &str {
     let name = placeholder.strip_prefix("images.").unwrap_or(placeholder);
     name.split_once('.').map_or(name, |(name, _)| name)
 }
 
 /// The value of `images.<name>`, `images.<name>.repository` or `images.<name>.tag`.
-fn image_value(images: &[LoadImage], placeholder: &str) -> Option<String> {
-    let reference = &image(images, image_name(placeholder))?.reference;
+fn image_value(references: &BTreeMap<String, String>, placeholder: &str) -> Option<String> {
+    placeholder.strip_prefix("images.")?;
+    let reference = references.get(image_name(placeholder))?;
     let (repository, tag) = reference.rsplit_once(':').unwrap_or((reference.as_str(), "latest"));
     match placeholder.rsplit('.').next() {
         Some("repository") => Some(repository.to_owned()),
@@ -85,21 +87,58 @@ fn image_value(images: &[LoadImage], placeholder: &str) -> Option<String> {
     }
 }
 
-/// Waits until the class of an implementation that is not installed by helm is accepted; says so.
+/// References of images by the names that implementation files have for them.
+fn references(images: &[LoadImage]) -> BTreeMap<String, String> {
+    let named = images.iter().filter_map(|image| {
+        let (repository, _) = image.reference.rsplit_once(':')?;
+        Some((repository.rsplit('/').next()?.to_owned(), image.reference.clone()))
+    });
+    named.collect()
+}
+
+/// Values of the images' placeholders: those that were made, and the mesh's own Envoy.
+pub fn image_values(images: &[LoadImage], proxy: Option<&str>) -> impl Fn(&str) -> Option<String> {
+    let mut references = references(images);
+    references.extend(proxy.map(|proxy| ("proxyv2".to_owned(), proxy.to_owned())));
+    move |placeholder| image_value(&references, placeholder)
+}
+
+/// Whether the controller has accepted its class.
+fn is_accepted(class: Option<&GatewayClass>, controller: &str) -> bool {
+    class.is_some_and(|class| {
+        let conditions = class.status.as_ref().and_then(|status| status.conditions.as_ref());
+        class.spec.controller_name == controller
+            && conditions.into_iter().flatten().any(|c| c.type_ == "Accepted" && c.status == "True")
+    })
+}
+
+/// Whether the class of an implementation is there and accepted.
+pub(crate) async fn class_is_accepted(client: &Client, of: &Implementation) -> Result<bool, ApiError> {
+    let classes: Api<GatewayClass> = Api::all(client.clone());
+    match classes.get_opt(&of.gateway_class).await {
+        Ok(class) => Ok(is_accepted(class.as_ref(), &of.controller)),
+        // Nobody has heard of the Gateway API.
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+        Err(source) => {
+            let doing = format!("looking for GatewayClass {}", of.gateway_class);
+            Err(ApiError::Request { doing, source: Box::new(source) })
+        }
+    }
+}
+
+/// Waits until the class of an implementation is accepted; says so.
 pub(crate) async fn wait_for_class(
     client: &Client,
     implementation: &Implementation,
 ) -> Result<String, InstallError> {
     let (class, controller) = (&implementation.gateway_class, &implementation.controller);
-    let accepted = |object: Option<&GatewayClass>| {
-        object.is_some_and(|class| {
-            let conditions = class.status.as_ref().and_then(|status| status.conditions.as_ref());
-            class.spec.controller_name == *controller
-                && conditions.into_iter().flatten().any(|c| c.type_ == "Accepted" && c.status == "True")
-        })
-    };
+    let accepted = |object: Option<&GatewayClass>| is_accepted(object, controller);
     match wait(Api::all(client.clone()), class, accepted, ACCEPTED).await? {
-        true => Ok(format!("nothing to install: GatewayClass {class} of {controller} is accepted")),
+        true => {
+            let installed = implementation.is_installed_by_us();
+            let nothing = if installed { "" } else { "nothing to install: " };
+            Ok(format!("{nothing}GatewayClass {class} of {controller} is accepted"))
+        }
         false => Err(InstallError::NoClass {
             class: class.clone(),
             controller: controller.clone(),
@@ -293,22 +332,32 @@ async fn records(secrets: Api<Secret>, name: &str) -> Result<Vec<PartialObjectMe
 }
 
 /// Waits until every Deployment of the release is ready.
-pub(crate) async fn wait_until_ready(client: &Client, release: &Release) -> Result<(), ApiError> {
-    wait_for_all(client, release, deployment_shortfall).await
+pub(crate) async fn wait_until_ready(
+    client: &Client,
+    release: &Release,
+    limit: Duration,
+) -> Result<(), ApiError> {
+    wait_for_all(client, &release.deployments, deployment_shortfall, limit).await
+}
+
+/// How long pods of a release may take to become ready.
+pub(crate) fn ready_within(of: &Implementation) -> Duration {
+    of.limits.get(OWN_INSTALL).copied().unwrap_or(READY)
 }
 
 /// Waits until every Deployment of the release has its pods, ready or not.
 pub(crate) async fn wait_until_populated(client: &Client, release: &Release) -> Result<(), ApiError> {
-    wait_for_all(client, release, pods_shortfall).await
+    wait_for_all(client, &release.deployments, pods_shortfall, READY).await
 }
 
-async fn wait_for_all(
+/// Waits for Deployments (namespace, name).
+pub(crate) async fn wait_for_all(
     client: &Client,
-    release: &Release,
+    deployments: &[(String, String)],
     shortfall: fn(&Deployment) -> Option<String>,
+    limit: Duration,
 ) -> Result<(), ApiError> {
-    let deployments = release.deployments.iter();
-    let waits = deployments.map(|(ns, name)| wait_for_replicas(client, ns, name, shortfall, READY));
+    let waits = deployments.iter().map(|(ns, name)| wait_for_replicas(client, ns, name, shortfall, limit));
     futures::future::try_join_all(waits).await?;
     Ok(())
 }
@@ -330,7 +379,7 @@ mod tests {
     }
 
     fn selected(options: &InstallOptions) -> Vec<Release> {
-        options.selected(&Implementation::built_in().unwrap(), &images()).unwrap()
+        options.selected(&Implementation::built_in().unwrap(), &image_values(&images(), None)).unwrap()
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::create::dns_image;
-use super::implementation::{Helm, Implementation, InstallOptions, Release};
+use super::implementation::{Helm, Implementation, InstallOptions, Release, image_values};
 use super::network::{Pool, Subnet, network_name};
 use super::node::{self, Node};
 use super::state::StateDir;
@@ -34,7 +34,8 @@ pub async fn bring_up(
     let subnet = docker::ensure_network(&like.engine, &spec.name).await?;
     let pool = subnet.parse::<Subnet>()?.pool()?;
     let implementation = Implementation::built_in().map_err(Box::new)?;
-    let releases = InstallOptions::default().selected(&implementation, &like.artifacts.images)?;
+    let image = image_values(&like.artifacts.images, None);
+    let releases = InstallOptions::default().selected(&implementation, &image)?;
     let way = Way { name: &spec.name, like, cache: &cache, state: &state, progress };
     way.kind(docker::cgroup_v1(&like.engine).await?).await?;
     if like.open.is_none() {

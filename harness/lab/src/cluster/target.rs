@@ -11,11 +11,12 @@ use meshproof_model::provider::Provider;
 use super::api::{self, ApiError};
 use super::holdings::Holdings;
 use super::implementation::{
-    Helm, Implementation, InstallOptions, Release, installed_in, wait_for_class, wait_until_ready,
+    Helm, Implementation, InstallOptions, Release, image_values, installed_in, ready_within, wait_for_all,
+    wait_for_class, wait_until_ready,
 };
 use super::installed::{self, State};
 use super::state::StateDir;
-use super::{Cluster, ClusterError, dns, namespaces, owner};
+use super::{Cluster, ClusterError, beside, dns, namespaces, owner};
 use crate::cluster::error::InstallError;
 use crate::supply::LoadImage;
 use meshproof_model::progress::{Phase, Progress};
@@ -53,6 +54,8 @@ pub struct Target {
     pub helm: PathBuf,
     /// The images of this workspace, by the names under which its nodes have or pull them.
     pub images: Vec<LoadImage>,
+    /// The image of the mesh's own Envoy, where it is known.
+    pub proxy: Option<String>,
     /// Whether its load-balancer addresses are on this host, so that requests to others must not be made.
     pub local: bool,
     /// Of which namespaces evidence is kept.
@@ -137,25 +140,69 @@ impl Target {
         let client = self.client().await?;
         self.lead_names(&client, implementation).await?;
         let helm = self.releases();
-        let releases = options.selected(implementation, &self.images)?;
+        self.must_be_there(&client, implementation).await?;
+        let releases = options.selected(implementation, &self.image_values())?;
         let mut lines = Vec::new();
-        if implementation.releases.is_empty() {
-            lines.push(wait_for_class(&client, implementation).await?);
-        }
         for release in &releases {
             let phase = Phase::start(progress, format!("helm install {}", release.name), None);
             lines.push(helm.install(&client, release).await?);
             owner::releases::label_definitions(&client, &self.definitions, &self.run).await?;
             phase.done();
         }
-        if !options.no_wait && !releases.is_empty() {
+        // A second time in a scenario, for some releases only, leaves the rest as it is.
+        if options.only.is_empty() {
+            lines.extend(self.apply_beside(&client, implementation).await?);
+        }
+        if !options.no_wait && implementation.is_installed_by_us() {
             let phase = Phase::start(progress, "implementation ready", None);
+            let within = ready_within(implementation);
             for release in &releases {
-                wait_until_ready(&client, release).await?;
+                wait_until_ready(&client, release, within).await?;
             }
+            self.wait_for_manifests(&client, implementation).await?;
             phase.done();
         }
+        // Its controller may not be up yet; one that is nobody's to install is.
+        if waits_for_class(implementation) && (!options.no_wait || releases.is_empty()) {
+            lines.push(wait_for_class(&client, implementation).await?);
+        }
         Ok(lines)
+    }
+
+    /// Values of the images' placeholders in files of implementations.
+    fn image_values(&self) -> impl Fn(&str) -> Option<String> {
+        image_values(&self.images, self.proxy.as_deref())
+    }
+
+    /// Makes sure that a gateway that is said to be installed is.
+    async fn must_be_there(&self, client: &Client, of: &Implementation) -> Result<(), InstallError> {
+        match beside::lacks(client, of).await?.as_slice() {
+            [] => Ok(()),
+            lacks => Err(InstallError::Lacks(lacks.to_vec())),
+        }
+    }
+
+    async fn apply_beside(&self, client: &Client, of: &Implementation) -> Result<Vec<String>, InstallError> {
+        let wanted = beside::wanted(of, &self.image_values())?;
+        let made = beside::apply(client, wanted, &self.run).await?;
+        Ok(made.into_iter().map(|made| format!("made {made}")).collect())
+    }
+
+    async fn wait_for_manifests(&self, client: &Client, of: &Implementation) -> Result<(), ApiError> {
+        let within = ready_within(of);
+        for manifests in &of.manifests {
+            wait_for_all(client, &manifests.deployments, api::deployment_shortfall, within).await?;
+        }
+        Ok(())
+    }
+
+    /// What a gateway that is said to be installed lacks here.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn lacks(&self, of: &Implementation) -> Result<(), ClusterError> {
+        let client = self.client().await?;
+        Ok(self.must_be_there(&client, of).await?)
     }
 
     /// Makes sure that an implementation is installed with its own chart, values and images, and ready; nothing is done to one
@@ -169,13 +216,11 @@ impl Target {
         progress: &dyn Progress,
     ) -> Result<Vec<String>, InstallError> {
         let client = self.client().await?;
-        if implementation.releases.is_empty() {
-            return Ok(vec![wait_for_class(&client, implementation).await?]);
-        }
+        self.must_be_there(&client, implementation).await?;
         self.lead_names(&client, implementation).await?;
         let helm = self.releases();
         let options = InstallOptions { without_extension: self.istio.is_none(), ..InstallOptions::default() };
-        let releases = options.selected(implementation, &self.images)?;
+        let releases = options.selected(implementation, &self.image_values())?;
         let wanted = installed::wanted(&self.images)
             .map_err(|source| InstallError::Chart { release: implementation.name.clone(), source })?;
         for release in &releases {
@@ -196,8 +241,11 @@ impl Target {
             owner::releases::label_definitions(&client, &self.definitions, &self.run).await?;
             phase.done();
         }
+        let within = ready_within(implementation);
+        let mut lines = self.apply_beside(&client, implementation).await?;
+        self.wait_for_manifests(&client, implementation).await?;
         for release in &releases {
-            wait_until_ready(&client, release).await?;
+            wait_until_ready(&client, release, within).await?;
             // Of an implementation with images of its own, its chart and values say all there is to know.
             if implementation.images().is_empty() {
                 continue;
@@ -209,15 +257,20 @@ impl Target {
                     cluster.load_images(&self.images).await.map_err(Box::new)?;
                 }
                 helm.install(&client, release).await?;
-                wait_until_ready(&client, release).await?;
+                wait_until_ready(&client, release, within).await?;
                 if let Some(still) = installed::stale_release(&client, release, &wanted).await? {
                     return Err(InstallError::Stale(still));
                 }
             }
         }
+        if waits_for_class(implementation) {
+            lines.push(wait_for_class(&client, implementation).await?);
+        }
         let line =
             |release: &Release| format!("{} {} in {}", release.name, release.version, release.namespace);
-        Ok(releases.iter().map(line).collect())
+        let mut all: Vec<_> = releases.iter().map(line).collect();
+        all.extend(lines);
+        Ok(all)
     }
 
     /// Takes away a release that is not what is to be judged; refuses where it is not this program's to take.
@@ -297,12 +350,12 @@ impl Target {
     ) -> Result<Vec<String>, InstallError> {
         let client = self.client().await?;
         let helm = self.releases();
-        let mut gone = Vec::new();
         let everything = InstallOptions { without_extension: false, ..options.clone() };
-        let releases = everything.selected(implementation, &self.images)?;
+        let releases = everything.selected(implementation, &self.image_values())?;
         for release in &releases {
             helm.refuse_foreign(&client, &release.name).await?;
         }
+        let mut gone = beside::remove(&client, implementation).await?;
         let mut others = Vec::new();
         for release in releases.iter().rev() {
             for namespace in installed_in(&client, &release.name).await? {
@@ -371,4 +424,9 @@ impl Target {
     fn releases(&self) -> Helm {
         Helm::new(&self.helm, &self.state, &self.kubeconfig, &self.run)
     }
+}
+
+/// Whether its class is waited for: helm says nothing of one that no release brings.
+fn waits_for_class(of: &Implementation) -> bool {
+    of.releases.is_empty() || beside::brings_class(of)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::SupplyError;
 use super::pins::GoModule;
-use crate::cache::{Cache, Inputs, Key, io};
+use crate::cache::{Cache, CacheError, Inputs, Key, io};
 use crate::command::Tool;
 use crate::host::memory_available;
 use meshproof_model::progress::Progress;
@@ -22,6 +22,24 @@ pub struct GoBuild {
     pub tags: &'static str,
     /// `-X` stamps: variable and value.
     pub stamps: Vec<(String, String)>,
+    /// A module that is put beside it in another form.
+    pub beside: Option<Beside>,
+}
+
+/// A required module without one of its packages, in the folder to which `go.mod` leads it: that package needs what cannot be had,
+/// and nobody here uses it.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside {
+    /// The module that pins it.
+    pub pinned: GoModule,
+    /// Its path.
+    pub path: &'static str,
+    /// The folder, seen from `go.mod`.
+    pub folder: &'static str,
+    /// Its package, which is left out with all below it.
+    pub without: &'static str,
+    /// What stands there instead: the name of a file and its text.
+    pub instead: (&'static str, &'static str),
 }
 
 impl GoBuild {
@@ -34,11 +52,14 @@ impl GoBuild {
             .with("flags", COMPILER.join(" "))
             .with("linker", self.ldflags())
             .with("arch", std::env::consts::ARCH);
-        if let Some((path, text)) = self.module.own {
+        for (path, text) in self.module.own {
             inputs = inputs.with(path, text);
         }
         if !self.tags.is_empty() {
             inputs = inputs.with("tags", self.tags);
+        }
+        if let Some(Beside { pinned, without, instead, .. }) = &self.beside {
+            inputs = inputs.with("beside", pinned.go_sum).with(without, instead.1);
         }
         for (package, program) in &self.programs {
             inputs = inputs.with(program, package);
@@ -59,7 +80,7 @@ impl GoBuild {
         let phase = self.phase();
         cache
             .entry(&self.key(), &phase, progress, |out| async move {
-                let source = materialise(cache, self.module)?;
+                let source = self.source(cache).await?;
                 // `-o DIR/` names each program after its package's last element: right for all but one-program
                 // modules, which name theirs.
                 let single = match self.programs.as_slice() {
@@ -94,13 +115,23 @@ impl GoBuild {
     /// # Errors
     /// Go is missing or a download failed.
     pub async fn download(&self, cache: &Cache) -> Result<(), SupplyError> {
-        let source = materialise(cache, self.module)?;
+        let source = self.source(cache).await?;
         go(format!("download the modules of {}", self.module.name), &source)
             .args(["list", "-deps", "-tags", self.tags])
             .args(self.programs.iter().map(|(package, _)| *package))
             .run()
             .await?;
         Ok(())
+    }
+
+    /// The folder of its module, with everything that `go.mod` leads to.
+    async fn source(&self, cache: &Cache) -> Result<PathBuf, SupplyError> {
+        let source = materialise(cache, self.module)?;
+        if let Some(beside) = &self.beside {
+            let module = module_dir(cache, beside.pinned, beside.path).await?;
+            beside.put(&module, &source.join(beside.folder))?;
+        }
+        Ok(source)
     }
 
     fn ldflags(&self) -> String {
@@ -110,6 +141,41 @@ impl GoBuild {
         }
         flags
     }
+}
+
+impl Beside {
+    /// Puts the module at `from` into the folder `to`.
+    fn put(&self, from: &Path, to: &Path) -> Result<(), CacheError> {
+        if to.exists() {
+            std::fs::remove_dir_all(to).map_err(io("remove", to))?;
+        }
+        let package = to.join(self.without);
+        copy(from, to, &package)?;
+        std::fs::create_dir_all(&package).map_err(io("create", &package))?;
+        let (name, text) = self.instead;
+        let file = package.join(name);
+        std::fs::write(&file, text).map_err(io("write", &file))
+    }
+}
+
+/// Copies a folder with all below it, but for what would be in `without`. The module cache cannot be written to; a copy can.
+fn copy(from: &Path, to: &Path, without: &Path) -> Result<(), CacheError> {
+    if to == without {
+        return Ok(());
+    }
+    std::fs::create_dir_all(to).map_err(io("create", to))?;
+    for entry in std::fs::read_dir(from).map_err(io("list", from))? {
+        let path = entry.map_err(io("list", from))?.path();
+        let Some(name) = path.file_name() else { continue };
+        let target = to.join(name);
+        if path.is_dir() {
+            copy(&path, &target, without)?;
+        } else {
+            let content = std::fs::read(&path).map_err(io("read", &path))?;
+            std::fs::write(&target, content).map_err(io("write", &target))?;
+        }
+    }
+    Ok(())
 }
 
 /// Where a required module's source is; downloaded and checked against `go.sum` when missing.
@@ -164,7 +230,8 @@ fn go(doing: String, dir: &Path) -> Tool {
 
 /// Writes the module's files to a directory of its own; the compiler needs them as files.
 fn materialise(cache: &Cache, module: GoModule) -> Result<PathBuf, SupplyError> {
-    let files = || [("go.mod", module.go_mod), ("go.sum", module.go_sum)].into_iter().chain(module.own);
+    let pinned = [("go.mod", module.go_mod), ("go.sum", module.go_sum)];
+    let files = || pinned.into_iter().chain(module.own.iter().copied());
     let digest = files().fold(Inputs::new(module.name), |inputs, (name, text)| inputs.with(name, text)).key();
     let dir = cache.dir("go")?.join(digest.to_string());
     for (name, text) in files() {
@@ -193,7 +260,38 @@ mod tests {
             programs: vec![("go.etcd.io/etcd/server/v3", "etcd")],
             tags: "",
             stamps: vec![("a.b/c.D".to_owned(), "v1".to_owned())],
+            beside: None,
         }
+    }
+
+    #[test]
+    fn a_module_is_put_beside_without_the_package_that_is_not_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        for name in ["go.mod", "challenge/challenge.go", "providers/dns/one/one.go", "providers/http/http.go"]
+        {
+            let file = from.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, name).unwrap();
+        }
+        let beside = Beside {
+            pinned: pins::LEGO,
+            path: "github.com/go-acme/lego/v5",
+            folder: "lego",
+            without: "providers/dns",
+            instead: ("dns.go", "package dns"),
+        };
+        for _ in 0..2 {
+            beside.put(&from, &to).unwrap();
+            let there = |name: &str| to.join(name).is_file();
+            assert!(
+                there("challenge/challenge.go")
+                    && there("providers/http/http.go")
+                    && there("providers/dns/dns.go")
+            );
+            assert!(!there("providers/dns/one/one.go"));
+        }
+        assert_ne!(GoBuild { beside: Some(beside), ..build() }.key(), build().key());
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub struct Pins {
     pub istio: Istio,
     /// Its other versions.
     pub istio_versions: IstioVersions,
+    /// Envoy Gateway: `v1.9.1`.
+    pub envoy_gateway: Version,
+    /// Traefik: `v3.7.13`.
+    pub traefik: Version,
     /// Envoy.
     pub envoy: Envoy,
     /// Debian.
@@ -112,23 +116,19 @@ pub struct GoModule {
     pub go_mod: &'static str,
     /// The checksums of everything it may download.
     pub go_sum: &'static str,
-    /// The path and text of a program that is put together here.
-    pub own: Option<(&'static str, &'static str)>,
+    /// The paths and texts of what is written here: a program that is put together, a stand-in for a module that is not served.
+    pub own: &'static [(&'static str, &'static str)],
 }
 
 macro_rules! module {
-    ($constant:ident, $name:literal, $doc:literal $(, $own:literal)?) => {
+    ($constant:ident, $name:literal, $doc:literal $(, $own:literal)*) => {
         #[doc = $doc]
         pub const $constant: GoModule = GoModule {
             name: $name,
             go_mod: include_str!(concat!("../../../../kind-config/go/", $name, "/go.mod")),
             go_sum: include_str!(concat!("../../../../kind-config/go/", $name, "/go.sum")),
-            own: module!(@own $name $(, $own)?),
+            own: &[$(($own, include_str!(concat!("../../../../kind-config/go/", $name, "/", $own)))),*],
         };
-    };
-    (@own $name:literal) => { None };
-    (@own $name:literal, $own:literal) => {
-        Some(($own, include_str!(concat!("../../../../kind-config/go/", $name, "/", $own))))
     };
 }
 
@@ -142,6 +142,15 @@ module!(
     "coredns/main.go"
 );
 module!(ISTIO_OLDEST, "istio-oldest", "The programs of an older Istio.");
+module!(ENVOY_GATEWAY, "envoy-gateway", "Envoy Gateway, a gateway that nobody here wrote.");
+module!(
+    TRAEFIK,
+    "traefik",
+    "Traefik, another one. A module that its sources name is served by nobody: a stand-in is beside it.",
+    "ext/go.mod",
+    "ext/ext.go"
+);
+module!(LEGO, "lego", "The ACME client that Traefik is built with.");
 module!(GATEWAY_API, "gateway-api", "The Gateway API's CRDs.");
 
 impl GoModule {
@@ -177,6 +186,8 @@ mod tests {
         agree(ISTIO, "helm.sh/helm/v3", &pins.helm.version);
         agree(ISTIO, "istio.io/istio", &pins.istio.module);
         agree(GATEWAY_API, "sigs.k8s.io/gateway-api", &pins.gateway_api.version);
+        agree(ENVOY_GATEWAY, "github.com/envoyproxy/gateway", &pins.envoy_gateway.version);
+        agree(TRAEFIK, "github.com/traefik/traefik/v3", &pins.traefik.version);
         agree(ISTIO_OLDEST, "istio.io/istio", &pins.istio_versions.oldest.module);
         for istio in [&pins.istio, &pins.istio_versions.oldest] {
             assert!(istio.module.ends_with(&istio.revision));

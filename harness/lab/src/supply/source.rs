@@ -39,6 +39,7 @@ impl GoBuilds {
             programs: vec![(package, program)],
             tags: "",
             stamps: vec![],
+            beside: None,
         };
         Self {
             kubernetes: GoBuild {
@@ -55,6 +56,7 @@ impl GoBuilds {
                 ],
                 tags: "",
                 stamps: kubernetes_stamps(&pins.kubernetes.version),
+                beside: None,
             },
             istio: istio(pins::ISTIO, &pins.istio),
             coredns: one(pins::ISTIO, "./coredns", "coredns"),
@@ -86,6 +88,7 @@ pub(super) fn istio(module: GoModule, pin: &Istio) -> GoBuild {
         // As in Istio's own releases: without the validators of Envoy's configuration, a third of a million lines.
         tags: "disable_pgv",
         stamps: istio_stamps(&pin.version, &pin.revision),
+        beside: None,
     }
 }
 
@@ -345,19 +348,6 @@ fn inputs(pins: &Pins, builds: &GoBuilds) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::durations::FIRST_TIME;
-
-    #[test]
-    fn what_takes_long_the_first_time_is_called_as_it_is_built() {
-        let pins = Pins::load().unwrap();
-        let builds = GoBuilds::new(&pins);
-        let oldest = istio(pins::ISTIO_OLDEST, &pins.istio_versions.oldest);
-        let phases: Vec<_> = builds.in_order().into_iter().chain([&oldest]).map(GoBuild::phase).collect();
-        for (phase, _) in FIRST_TIME {
-            assert!(phases.iter().any(|known| known == phase), "{phase}");
-        }
-    }
-
     #[test]
     fn kubernetes_is_stamped_with_all_parts_of_its_version() {
         let stamps = kubernetes_stamps("v1.34.4");

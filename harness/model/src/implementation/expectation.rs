@@ -12,8 +12,19 @@ pub struct Waived {
     pub requirements: BTreeMap<String, String>,
     /// Steps of the scenarios, by label: not taken.
     pub steps: BTreeMap<String, String>,
+    /// Witnesses that are not heard, by name.
+    pub witnesses: BTreeMap<String, WaivedWitness>,
     /// Kinds of objects, by the scenarios' word: left out of what is applied.
     pub kinds: BTreeMap<String, String>,
+}
+
+/// A witness that is not heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaivedWitness {
+    /// The requirements that stand on it: each is waived, too.
+    pub shows: Vec<Key>,
+    /// Why.
+    pub because: String,
 }
 
 /// What is expected of a step instead of what the scenario says. The step then proves nothing but what is said to be proved by

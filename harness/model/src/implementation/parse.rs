@@ -1,24 +1,26 @@
 //! From the text of an implementation's file to the model, strict like the scenarios.
 
+mod installation;
 mod leader_election;
+mod log;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::expectation::{expectation, known, reason};
+use super::placeholders::TRUST_DOMAIN;
 use super::{
-    Address, Certificate, Identity, Implementation, LogFormat, Proxies, Release, Resolution, Waived,
+    Address, Certificate, Identity, Implementation, Proxies, Reach, Resolution, Waived, WaivedWitness,
+    extends,
 };
 use crate::pack::Pack;
 use crate::requirement::Catalogue;
 use crate::scenario::kinds::Kind;
+use crate::scenario::limits;
 use crate::scenario::node::{Data, Fields, Key, Node, Problem, Source, Span};
-use crate::scenario::{parse, placeholder};
+use crate::scenario::placeholder;
 use crate::vars::{self, Declarations};
-use crate::workspace;
 
 /// Reads the text of a file.
 pub(super) fn read(file: &Path) -> Result<String, Problem> {
@@ -34,13 +36,14 @@ pub(super) fn implementation(
     text: String,
     pack: Option<&Pack>,
 ) -> Result<Implementation, Problem> {
-    let node = parse::document(&Arc::new(Source { path: file.to_owned(), text }))?;
-    let folder = file.parent().unwrap_or(Path::new("."));
+    let node = extends::whole(Source { path: file.to_owned(), text })?;
     let vars = pack.map(|pack| pack.vars.clone()).unwrap_or_default();
     let vars = vars.with(vars::declarations(node.get("vars"))?);
     let node = vars.fill(&node)?;
     let mut fields = node.fields()?;
     fields.take("vars");
+    // What it extends is in it by now.
+    fields.take(extends::KEY);
     let about = fields.take("pack").map(Node::text).transpose()?;
     let is_about = |pack: &&Pack| about.is_none_or(|name| name == pack.name);
     let catalogue = pack.filter(is_about).map(|pack| &pack.catalogue);
@@ -53,21 +56,31 @@ pub(super) fn implementation(
         version: optional_text(&mut fields, "version")?,
         gateway_class: text_of(&mut fields, "gateway-class")?,
         controller: text_of(&mut fields, "controller")?,
-        releases: list(&mut fields, "releases", |node| release(node, folder))?,
+        installed: installation::installed(&mut fields)?,
+        releases: list(&mut fields, "releases", installation::release)?,
+        manifests: list(&mut fields, "manifests", installation::manifests)?,
         namespaces: list(&mut fields, "namespaces", |node| node.text().map(str::to_owned))?,
+        objects: installation::templates(&mut fields, "objects")?,
+        per_namespace: installation::templates(&mut fields, "per-namespace")?,
+        per_service: installation::templates(&mut fields, "per-service")?,
         address: address(fields.need("address")?)?,
         proxies: proxies(fields.need("proxies")?)?,
         identity: identity(fields.need("identity")?)?,
+        trust_domain: super::TRUST_DOMAIN.to_owned(),
+        reaches_pods: fields.take("reaches-pods").map(reach).transpose()?,
+        limits: fields.take("limits").map_or(Ok(BTreeMap::new()), limits::own)?,
         leader_election: leader_election::all(&mut fields)?,
         messages: fields.take("messages").map_or(Ok(BTreeMap::new()), messages)?,
         waived: fields.take("waived").map_or(Ok(Waived::default()), |node| waived(node, catalogue))?,
         expectations: map(fields.take("expectations"), |_, node| expectation(node, catalogue))?,
     };
     fields.finish()?;
+    installation::agree(&implementation, &node)?;
     if pack.is_some_and(|pack| !is_about(&pack)) {
         implementation.labels.clear();
         implementation.expectations.clear();
         implementation.waived.requirements.clear();
+        implementation.waived.witnesses.clear();
         implementation.waived.steps.clear();
     }
     Ok(implementation)
@@ -75,8 +88,13 @@ pub(super) fn implementation(
 
 /// What the text of a file leaves to whoever runs it.
 pub(super) fn declared(file: &Path, text: String) -> Result<Declarations, Problem> {
-    let node = parse::document(&Arc::new(Source { path: file.to_owned(), text }))?;
+    let node = extends::whole(Source { path: file.to_owned(), text })?;
     vars::declarations(node.get("vars"))
+}
+
+/// The texts of a file and of everything that it extends, by path.
+pub(super) fn texts(file: &Path) -> Result<BTreeMap<PathBuf, String>, Problem> {
+    extends::files(Source { path: file.to_owned(), text: read(file)? })
 }
 
 /// A name that can stand in the path of a snapshot.
@@ -130,55 +148,13 @@ fn keys(node: Option<&Node>) -> Vec<Key> {
     }
 }
 
-fn release(node: &Node, folder: &Path) -> Result<Release, Problem> {
-    let mut fields = node.fields()?;
-    let namespace = text_of(&mut fields, "namespace")?;
-    let deployments =
-        list(&mut fields, "deployments", |node| Ok((namespace.clone(), node.text()?.to_owned())))?;
-    let values = match fields.take("values") {
-        Some(node) => {
-            node.fields()?;
-            only(node, &is_image, "images.<name>, images.<name>.repository, images.<name>.tag")?;
-            node.value()
-        }
-        None => Value::Object(serde_json::Map::new()),
-    };
-    let release = Release {
-        name: text_of(&mut fields, "name")?,
-        chart: chart(fields.need("chart")?, folder)?,
-        version: text_of(&mut fields, "version")?,
-        in_mesh: fields.take("in-mesh").map_or(Ok(false), Node::bool)?,
-        namespace,
-        values,
-        deployments,
-    };
-    fields.finish()?;
-    Ok(release)
+fn reach(node: &Node) -> Result<Reach, Problem> {
+    let word = node.text()?;
+    Reach::by_word(word).ok_or_else(|| {
+        let known: Vec<_> = Reach::ALL.iter().map(|(word, _)| *word).collect();
+        node.problem(format!("`{word}` is no way to reach a pod")).help(known.join(", "))
+    })
 }
-
-/// A chart: a directory seen from the file if it begins with a dot, else whatever helm takes.
-fn chart(node: &Node, folder: &Path) -> Result<String, Problem> {
-    let chart = node.text()?;
-    if !chart.starts_with('.') {
-        return Ok(chart.to_owned());
-    }
-    let directory: PathBuf = folder.join(chart);
-    // Where the folder itself is gone (an installed program's built-in file) nothing can be said.
-    if folder.is_dir() && !directory.join("Chart.yaml").is_file() {
-        return Err(node.problem(format!("there is no chart in {}", directory.display())));
-    }
-    Ok(directory.canonicalize().unwrap_or(directory).display().to_string())
-}
-
-/// Whether a placeholder names an image of this workspace, or a part of its reference.
-fn is_image(name: &str) -> bool {
-    let Some(name) = name.strip_prefix("images.") else { return false };
-    let name = name.strip_suffix(".repository").or_else(|| name.strip_suffix(".tag")).unwrap_or(name);
-    workspace::IMAGES.contains(&name)
-}
-
-/// Stands for the trust domain of the mesh that is there.
-pub(super) const TRUST_DOMAIN: &str = "${mesh.trust-domain}";
 
 fn is_about_gateway(name: &str) -> bool {
     matches!(name, "gateway.namespace" | "gateway.name")
@@ -215,11 +191,12 @@ fn address(node: &Node) -> Result<Address, Problem> {
 }
 
 fn resolution(node: &Node) -> Result<Resolution, Problem> {
-    let help = "itself, cluster-service, or {zone: …, namespace: …}";
+    let help = "itself, dns, service, or {zone: …, namespace: …}";
     match &node.data {
         Data::Text(text) => match text.as_str() {
             "itself" => Ok(Resolution::Itself),
-            "cluster-service" => Ok(Resolution::ClusterService),
+            "dns" => Ok(Resolution::Dns),
+            "service" => Ok(Resolution::ClusterService),
             other => Err(node.problem(format!("an address cannot be resolved by `{other}`")).help(help)),
         },
         _ => {
@@ -247,26 +224,21 @@ fn zone(node: &Node) -> Result<String, Problem> {
 
 fn proxies(node: &Node) -> Result<Proxies, Problem> {
     let mut fields = node.fields()?;
-    let log = fields.need("access-log")?;
     let proxies = Proxies {
         namespace: gateway_text(&mut fields, "namespace")?,
         selector: gateway_text(&mut fields, "selector")?,
-        access_log: match log.text()? {
-            "alb" => Some(LogFormat::Alb),
-            "istio" => Some(LogFormat::Istio),
-            "none" => None,
-            other => {
-                let problem = log.problem(format!("`{other}` is no access log that can be read"));
-                return Err(problem.help("alb, istio or none"));
-            }
-        },
+        container: optional_text(&mut fields, "container")?,
+        access_log: log::format(fields.need("access-log")?)?,
     };
     fields.finish()?;
     Ok(proxies)
 }
 
-fn identity(node: &Node) -> Result<Identity, Problem> {
-    let mut fields = node.fields()?;
+fn identity(node: &Node) -> Result<Option<Identity>, Problem> {
+    if matches!(&node.data, Data::Text(text) if text == "none") {
+        return Ok(None);
+    }
+    let mut fields = node.fields().map_err(|problem| problem.help("none, or {spiffe: …, certificate: …}"))?;
     let place = node.get("spiffe").unwrap_or(node);
     let text = fields.need("spiffe")?;
     let known = |name: &str| is_about_gateway(name) || TRUST_DOMAIN == format!("${{{name}}}");
@@ -279,13 +251,16 @@ fn identity(node: &Node) -> Result<Identity, Problem> {
     }
     let certificate = certificate(fields.need("certificate")?)?;
     fields.finish()?;
-    Ok(Identity { spiffe, trust_domain: super::TRUST_DOMAIN.to_owned(), certificate })
+    Ok(Some(Identity { spiffe, certificate }))
 }
 
 fn certificate(node: &Node) -> Result<Certificate, Problem> {
-    let help = "envoy, or {secret: <namespace>/<name>}";
-    if matches!(&node.data, Data::Text(text) if text == "envoy") {
-        return Ok(Certificate::Envoy);
+    let help = "envoy, sidecar, none, or {secret: <namespace>/<name>}";
+    match &node.data {
+        Data::Text(text) if text == "envoy" => return Ok(Certificate::Envoy),
+        Data::Text(text) if text == "sidecar" => return Ok(Certificate::Sidecar),
+        Data::Text(text) if text == "none" => return Ok(Certificate::Unseen),
+        _ => {}
     }
     let mut fields = node.fields().map_err(|problem| problem.help(help))?;
     let secret = fields.need("secret")?;
@@ -316,11 +291,34 @@ fn waived(node: &Node, catalogue: Option<&Catalogue>) -> Result<Waived, Problem>
             known(key, catalogue).and_then(|()| reason(node))
         })?,
         steps: map(fields.take("steps"), |_, node| reason(node))?,
+        witnesses: map(fields.take("witnesses"), |_, node| waived_witness(node, catalogue))?,
         kinds: map(fields.take("kinds"), |key, node| match Kind::by_word(&key.name) {
             None => Err(Kind::unknown(&key.span, format!("unknown kind `{}`", key.name), &key.name)),
             Some(_) => reason(node),
         })?,
     };
     fields.finish()?;
+    for (name, witness) in &waived.witnesses {
+        if let Some(key) = witness.shows.iter().find(|key| !waived.requirements.contains_key(&key.name)) {
+            let what =
+                format!("{} stands on the witness {name}, which is not heard, and is not waived", key.name);
+            return Err(key.span.problem(what).help("add it to `waived.requirements` with the reason"));
+        }
+    }
     Ok(waived)
+}
+
+/// A witness that is not heard: why, and which requirements would have stood on it.
+fn waived_witness(node: &Node, catalogue: Option<&Catalogue>) -> Result<WaivedWitness, Problem> {
+    let mut fields = node.fields()?;
+    let shows = fields.need("shows")?;
+    let shows = shows.one_or_more().iter().map(|node| {
+        let key = Key { name: node.text()?.to_owned(), span: node.span.clone() };
+        known(&key, catalogue)?;
+        Ok(key)
+    });
+    let shows = shows.collect::<Result<Vec<_>, Problem>>()?;
+    let witness = WaivedWitness { shows, because: reason(fields.need("because")?)? };
+    fields.finish()?;
+    Ok(witness)
 }

@@ -6,6 +6,12 @@ use super::Implementation;
 pub const PLACEHOLDERS: &str = "images.echo, images.alb-controller-istio-extension.tag, charts.<release>, implementation.class, \
 implementation.controller, address.type, address.value, messages.<object>.<condition>, principal.<gateway>, vars.<variable>";
 
+/// Stands for the trust domain of the mesh that is there.
+pub(super) const TRUST_DOMAIN: &str = "${mesh.trust-domain}";
+
+/// The principal of a gateway that shows no identity. Nobody has it: a SPIFFE id has a trust domain and a path.
+const NOBODY: &str = "no-identity";
+
 impl Implementation {
     /// The value of a placeholder of a scenario whose objects are in `namespace`; nothing if it has none.
     pub fn placeholder(&self, name: &str, namespace: &str) -> Option<String> {
@@ -20,7 +26,9 @@ impl Implementation {
             ("messages", message) => self.messages.get(message).cloned(),
             // A principal of Istio's policies is a SPIFFE id without its scheme.
             ("principal", gateway) => {
-                Some(self.identity.of(namespace, gateway).trim_start_matches("spiffe://").to_owned())
+                let spiffe = self.identity_of(namespace, gateway);
+                let principal = spiffe.map(|spiffe| spiffe.trim_start_matches("spiffe://").to_owned());
+                Some(principal.unwrap_or_else(|| NOBODY.to_owned()))
             }
             _ => None,
         }

@@ -13,6 +13,8 @@ pub enum Resolution {
         /// Namespace of the Services.
         namespace: String,
     },
+    /// A name that DNS knows, which is asked anew by each claim: nothing is known of a Service behind it.
+    Dns,
     /// The name of a Service in the cluster: `<service>.<namespace>.svc.…`.
     ClusterService,
 }
@@ -22,6 +24,7 @@ impl Resolution {
     pub fn service<'a>(&'a self, fqdn: &'a str) -> Result<(&'a str, &'a str), String> {
         match self {
             Self::Itself => Err("it is no IP address".into()),
+            Self::Dns => Err("DNS alone knows what it leads to".into()),
             Self::Zone { zone, namespace } => {
                 let label = fqdn.strip_suffix(zone.as_str()).and_then(|label| label.strip_suffix('.'));
                 let label = label.ok_or_else(|| format!("it is no name in the zone {zone}"))?;

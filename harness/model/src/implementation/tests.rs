@@ -7,6 +7,10 @@ use super::*;
 
 const ISTIO: &str = include_str!("../../../../implementations/istio.yaml");
 
+fn id(of: &Implementation, namespace: &str, gateway: &str) -> String {
+    of.identity_of(namespace, gateway).unwrap()
+}
+
 fn istio() -> Implementation {
     Implementation::parse(Path::new("implementations/istio.yaml"), ISTIO.into()).unwrap()
 }
@@ -33,7 +37,7 @@ fn release_names_and_version_are_the_documents() {
 #[test]
 fn istios_gateways_have_identities_of_their_own() {
     let istio = istio();
-    assert_eq!(istio.identity.of("shop", "front"), "spiffe://cluster.local/ns/shop/sa/front-istio");
+    assert_eq!(id(&istio, "shop", "front"), "spiffe://cluster.local/ns/shop/sa/front-istio");
     let principal = istio.placeholder("principal.front", "shop");
     assert_eq!(principal.as_deref(), Some("cluster.local/ns/shop/sa/front-istio"));
     assert!(istio.proxies.differ_by_gateway());
@@ -43,11 +47,11 @@ fn istios_gateways_have_identities_of_their_own() {
 #[test]
 fn in_another_mesh_a_gateway_has_its_identities_and_perhaps_a_log_that_nobody_reads() {
     let istio = istio().in_mesh("mesh.example", false);
-    assert_eq!(istio.identity.of("shop", "front"), "spiffe://mesh.example/ns/shop/sa/front-istio");
+    assert_eq!(id(&istio, "shop", "front"), "spiffe://mesh.example/ns/shop/sa/front-istio");
     assert_eq!(istio.proxies.access_log, None);
     let alb = Implementation::built_in().unwrap().in_mesh("mesh.example", true);
     assert!(alb.proxies.access_log.is_some());
-    assert!(alb.identity.of("n", "g").starts_with("spiffe://mesh.example/ns/azure-alb-system/"));
+    assert!(id(&alb, "n", "g").starts_with("spiffe://mesh.example/ns/azure-alb-system/"));
 }
 
 #[test]
@@ -81,7 +85,11 @@ fn problem(text: &str, by: &str) -> String {
 #[case::unknown_field("  access-log: istio", "  access-log: istio\n  acess: x", "unknown key `acess`")]
 #[case::unknown_log("access-log: istio", "access-log: nginx", "`nginx` is no access log that can be read")]
 #[case::unknown_type("type: IPAddress", "type: Address", "`Address` is no type of address")]
-#[case::unknown_resolution("resolve: itself", "resolve: dns", "an address cannot be resolved by `dns`")]
+#[case::unknown_resolution(
+    "resolve: itself",
+    "resolve: somehow",
+    "an address cannot be resolved by `somehow`"
+)]
 #[case::no_zone("resolve: itself", "resolve: {zone: .internal, namespace: n}", "`.internal` is no DNS zone")]
 #[case::unknown_requirement("    R3: ", "    R99: ", "there is no requirement `R99`")]
 #[case::unknown_kind("applicationloadbalancer: ", "loadbalancer: ", "unknown kind `loadbalancer`")]
@@ -229,4 +237,99 @@ fn what_a_file_says_of_another_packs_requirements_says_nothing() {
     assert!(own("pack: shop\n").unwrap_err().contains("there is no requirement `R3`"));
     assert!(own("pack: other\n").unwrap().waived.requirements.is_empty());
     assert!(Implementation::choose_for(None, &pack).is_ok());
+}
+
+/// The file of Istio's gateway with something more at its end.
+fn with(more: &str) -> Result<Implementation, String> {
+    let text = ISTIO.replacen("waived:", &format!("{more}waived:"), 1);
+    Implementation::parse(Path::new("i.yaml"), text).map_err(|problem| problem.to_string())
+}
+
+#[test]
+fn what_is_installed_already_is_neither_installed_nor_removed() {
+    let requires = "requires: {namespaces: [n], deployments: [n/d], definitions: [a.example]}\n";
+    let there = with(&format!("installed: true\n{requires}")).unwrap();
+    let installed = there.installed.clone().unwrap();
+    assert_eq!(installed.deployments, [("n".to_owned(), "d".to_owned())]);
+    assert!(!there.is_installed_by_us());
+    assert_eq!(with(requires).unwrap().installed, None, "nobody said that it is there");
+    let both = with("installed: true\nnamespaces: [n]\n").unwrap_err();
+    assert!(both.contains("`installed: true` and `namespaces`"), "{both}");
+    let nobody = with("installed: true\nrequires: {deployments: [d]}\n").unwrap_err();
+    assert!(nobody.contains("`d` names no Deployment"), "{nobody}");
+}
+
+#[test]
+fn objects_are_made_for_a_namespace_and_for_a_service() {
+    let object =
+        |name: &str| format!("  o: {{apiVersion: v1, kind: Secret, metadata: {{name: '{name}'}}}}\n");
+    let text = format!(
+        "objects:\n{}per-namespace:\n{}per-service:\n{}",
+        object("${implementation.class}"),
+        object("of-${namespace}"),
+        object("${service.name}-${service.account}")
+    );
+    let of = with(&text).unwrap();
+    let name = |occasion| of.objects_of(occasion).unwrap()[0]["metadata"]["name"].clone();
+    assert_eq!(name(Occasion::Gateway), "istio");
+    assert_eq!(name(Occasion::Namespace("shop")), "of-shop");
+    assert_eq!(name(Occasion::Service { namespace: "shop", name: "cart", account: "carts" }), "cart-carts");
+    let wrong = with(&format!("objects:\n{}", object("${namespace}"))).unwrap_err();
+    assert!(wrong.contains("unknown placeholder ${namespace}"), "{wrong}");
+    let kind = with("per-service: {o: {apiVersion: v1, kind: Sercet, metadata: {name: a}}}\n").unwrap_err();
+    assert!(kind.contains("unknown kind Sercet"), "{kind}");
+    let nameless = with("objects: {o: {apiVersion: v1, kind: Secret, metadata: {}}}\n").unwrap_err();
+    assert!(nameless.contains("the object has no `name`"), "{nameless}");
+}
+
+#[test]
+fn limits_of_its_own_are_those_that_scenarios_name() {
+    let of = with("limits: {programmed: 10m, gone: 15m}\n").unwrap();
+    assert_eq!(of.limits["programmed"], Duration::from_secs(600));
+    assert!(with("limits: {programed: 10m}\n").unwrap_err().contains("unknown key `programed`"));
+    assert!(with("limits: {programmed: soon}\n").unwrap_err().contains("`soon` is no duration"));
+}
+
+#[test]
+fn a_log_with_fields_of_its_own_has_to_tell_enough() {
+    let log = |text: &str| {
+        let text = ISTIO.replacen("access-log: istio", &format!("access-log: {text}"), 1);
+        Implementation::parse(Path::new("i.yaml"), text).map_err(|problem| problem.to_string())
+    };
+    let of = log("{fields: {status: code, traceparent: trace}, reasons: {UH: no_endpoint}}").unwrap();
+    assert!(matches!(of.proxies.access_log, Some(LogFormat::Fields(_))));
+    assert!(log("{fields: {status: code}}").unwrap_err().contains("could not be found in such a log"));
+    assert!(log("{fields: {stauts: code}}").unwrap_err().contains("unknown key `stauts`"));
+}
+
+#[test]
+fn a_gateway_without_an_identity_has_no_principal_that_anybody_has() {
+    let start = ISTIO.find("identity:").unwrap();
+    let end = ISTIO.find("messages:").unwrap();
+    let text = format!("{}identity: none\n{}", &ISTIO[..start], &ISTIO[end..]);
+    let of = Implementation::parse(Path::new("i.yaml"), text).unwrap();
+    assert_eq!(of.identity_of("shop", "front"), None);
+    assert_eq!(of.placeholder("principal.front", "shop").as_deref(), Some("no-identity"));
+}
+
+#[test]
+fn a_witness_is_left_out_with_what_stands_on_it() {
+    let text = |shows: &str| {
+        let own =
+            format!("waived:\n  witnesses: {{issued-by-istio: {{shows: {shows}, because: It is so.}}}}\n");
+        let text = ISTIO.replacen("waived:\n", &own, 1);
+        Implementation::parse(Path::new("i.yaml"), text).map_err(|problem| problem.to_string())
+    };
+    assert_eq!(text("[R3]").unwrap().waived.witnesses["issued-by-istio"].because, "It is so.");
+    let problem = text("[R3, R2]").unwrap_err();
+    assert!(
+        problem.contains("R2 stands on the witness issued-by-istio, which is not heard, and is not waived"),
+        "{problem}"
+    );
+}
+
+#[rstest]
+fn every_shipped_file_is_well_formed(#[files("../../implementations/*.yaml")] file: std::path::PathBuf) {
+    let of = Implementation::load(&file).unwrap_or_else(|problem| panic!("{problem}"));
+    assert_eq!(file.file_stem().and_then(|name| name.to_str()), Some(of.name.as_str()));
 }

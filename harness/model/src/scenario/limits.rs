@@ -1,5 +1,6 @@
 //! Every time limit and pace, in one place.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -18,12 +19,17 @@ pub const NAMED: &[(&str, Duration)] = &[
     ("drain", DRAINED),
 ];
 
+/// What stands at the time limit for objects of the scenario being gone, in an implementation's file.
+pub const OWN_GONE: &str = "gone";
+/// What stands there at the one for installing and removing the implementation.
+pub const OWN_INSTALL: &str = "install";
+
 /// The limit by which connections from before a change are gone.
 const DRAINED: Duration = Duration::from_secs(90);
 
 /// Whether a limit is the one for connections from before a change.
-pub fn is_drain(limit: Duration) -> bool {
-    limit == DRAINED
+pub fn is_drain(limit: Duration, own: &BTreeMap<String, Duration>) -> bool {
+    limit == own.get("drain").copied().unwrap_or(DRAINED)
 }
 
 /// An action: done or in trouble after this long. Only a net, wide enough for a machine that has other things to do: replacing
@@ -73,12 +79,34 @@ impl std::fmt::Display for Stays {
     }
 }
 
-/// Reads a limit: a duration (`500ms`, `30s`, `2m`) or the name of one.
+/// Reads the time limits of an implementation: of those that scenarios name, or of what the harness itself waits for.
+///
+/// # Errors
+/// There is no such limit, or it is no duration.
+pub fn own(node: &Node) -> Result<BTreeMap<String, Duration>, Problem> {
+    let mut fields = node.fields()?;
+    let mut own = BTreeMap::new();
+    for name in NAMED.iter().map(|(name, _)| *name).chain([OWN_GONE, OWN_INSTALL]) {
+        let Some(node) = fields.take(name) else { continue };
+        let text = node.text()?;
+        let limit = duration(text).filter(|limit| !limit.is_zero());
+        let limit = limit
+            .ok_or_else(|| node.problem(format!("`{text}` is no duration")).help("such as 30s or 10m"))?;
+        own.insert(name.to_owned(), limit);
+    }
+    fields.finish()?;
+    Ok(own)
+}
+
+/// Reads a limit: a duration (`500ms`, `30s`, `2m`) or the name of one, which the implementation may have its own of.
 ///
 /// # Errors
 /// It is neither.
-pub fn limit(node: &Node) -> Result<Duration, Problem> {
+pub fn limit(node: &Node, own: &BTreeMap<String, Duration>) -> Result<Duration, Problem> {
     let text = node.text()?;
+    if let Some(own) = own.get(text).filter(|_| NAMED.iter().any(|(name, _)| *name == text)) {
+        return Ok(*own);
+    }
     let named = NAMED.iter().find(|(name, _)| *name == text).map(|(_, limit)| *limit);
     named.or_else(|| duration(text)).filter(|limit| !limit.is_zero()).ok_or_else(|| {
         let names: Vec<_> = NAMED.iter().map(|(name, _)| *name).collect();

@@ -55,7 +55,11 @@ pub fn read(
     Ok(Manifest { name: name.to_owned(), path: path.to_owned(), objects })
 }
 
-fn object(node: &Node, namespace: &str) -> Result<Object, Problem> {
+/// Reads one object. One that names no namespace is in `namespace`.
+///
+/// # Errors
+/// It is no Kubernetes object, or of an unknown kind, at its place.
+pub fn object(node: &Node, namespace: &str) -> Result<Object, Problem> {
     let text = |outer: &Node, name: &str| match outer.get(name) {
         Some(field) => field.text().map(str::to_owned),
         None => Err(outer.problem(format!("the object has no `{name}`"))),

@@ -111,7 +111,7 @@ pub enum Data {
 }
 
 /// A key of a mapping.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// Its text.
     pub name: String,

@@ -1,10 +1,14 @@
 //! `apply: [namespace.yaml, gateway.yaml]`: server-side apply of manifests.
 
+mod beside;
+
 use std::collections::BTreeMap;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
+
+use beside::Beside;
 
 use crate::context::ledger::Entry;
 use crate::context::{Context, Trouble};
@@ -32,6 +36,8 @@ pub const WORD: Definition = Definition::action("apply", limits::ACTION, parse).
 #[derive(Debug)]
 struct Apply {
     manifests: Vec<Manifest>,
+    /// What the gateway under test needs beside them, after everything else.
+    beside: Vec<Beside>,
     /// Why objects of a kind are left out, by kind.
     left_out: BTreeMap<String, String>,
 }
@@ -42,12 +48,30 @@ fn parse(subject: &Node, _: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dy
     if manifests.is_empty() {
         return Err(subject.problem("nothing to apply"));
     }
-    Ok(Box::new(Apply { manifests, left_out: scope.implementation.waived.kinds.clone() }))
+    let beside = beside::all(scope.implementation, manifests.iter().flat_map(|manifest| &manifest.objects))?;
+    let left_out = scope.implementation.waived.kinds.clone();
+    Ok(Box::new(Apply { manifests, beside, left_out }))
 }
 
 impl Apply {
     fn objects(&self) -> impl Iterator<Item = &Object> {
         self.manifests.iter().flat_map(|manifest| &manifest.objects)
+    }
+
+    /// Applies an object; says what came of it.
+    async fn one(context: &mut Context<'_>, object: &Object) -> Result<(String, String), Trouble> {
+        let value = substitute(&object.value, &context.outside.placeholders).map_err(|name| {
+            PortError::new(format!("applying {}", object.id), format!("placeholder ${{{name}}} has no value"))
+        })?;
+        let applied = context.outside.objects.apply(&object.id, &value).await?;
+        if let Some(refused) = &applied.refused {
+            context.not_yet(&format!("{} was refused at first: {refused}", object.id));
+        }
+        let result = if applied.created { "created" } else { "configured" };
+        if applied.created {
+            context.ledger.note(Entry::Created(object.id.clone(), applied.uid));
+        }
+        Ok((object.id.to_string(), result.to_owned()))
     }
 
     /// Why the implementation wants no such object.
@@ -62,13 +86,16 @@ impl Word for Apply {
     }
 
     fn creates(&self) -> Vec<ObjectRef> {
-        let ids = self.objects().map(|object| object.id.clone());
-        ids.filter(|id| self.left_out(id).is_none()).collect()
+        let wanted = self.objects().filter(|object| self.left_out(&object.id).is_none());
+        wanted
+            .chain(self.beside.iter().map(|beside| &beside.object))
+            .map(|object| object.id.clone())
+            .collect()
     }
 
     fn applies(&self) -> Vec<&serde_json::Value> {
         let wanted = self.objects().filter(|object| self.left_out(&object.id).is_none());
-        wanted.map(|object| &object.value).collect()
+        wanted.chain(self.beside.iter().map(|beside| &beside.object)).map(|object| &object.value).collect()
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
@@ -79,21 +106,13 @@ impl Word for Apply {
                     done.push((object.id.to_string(), format!("left out: {because}")));
                     continue;
                 }
-                let value = substitute(&object.value, &context.outside.placeholders).map_err(|name| {
-                    PortError::new(
-                        format!("applying {}", object.id),
-                        format!("placeholder ${{{name}}} has no value"),
-                    )
-                })?;
-                let applied = context.outside.objects.apply(&object.id, &value).await?;
-                if let Some(refused) = &applied.refused {
-                    context.not_yet(&format!("{} was refused at first: {refused}", object.id));
+                done.push(Self::one(context, object).await?);
+            }
+            for beside in &self.beside {
+                if beside.is_wanted(context.outside.objects.as_ref()).await? {
+                    let (id, result) = Self::one(context, &beside.object).await?;
+                    done.push((id, format!("{result} for the gateway")));
                 }
-                let result = if applied.created { "created" } else { "configured" };
-                if applied.created {
-                    context.ledger.note(Entry::Created(object.id.clone(), applied.uid));
-                }
-                done.push((object.id.to_string(), result.to_owned()));
             }
             let summary =
                 done.iter().map(|(id, result)| format!("{id} {result}")).collect::<Vec<_>>().join("; ");

@@ -8,7 +8,6 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::context::Outside;
 use crate::ports::{Deleted, PortError, Query, Whose};
-use meshproof_model::scenario::limits;
 use meshproof_model::scenario::object::ObjectRef;
 
 /// One change.
@@ -245,7 +244,7 @@ async fn delete(id: &ObjectRef, whose: Whose<'_>, outside: &Outside) -> Result<D
 
 /// Waits until none of the objects exists any more; says which ones do when the time is up.
 async fn gone(outside: &Outside, going: Vec<Going>) -> Vec<String> {
-    let deadline = Instant::now() + limits::GONE;
+    let deadline = Instant::now() + outside.gone;
     let mut problems = Vec::new();
     // What lives in a namespace that goes away goes with it.
     let namespaces: Vec<_> =
@@ -296,7 +295,7 @@ async fn wait_gone(
             Err(error) => left = error.to_string(),
         }
     }
-    let doing = format!("waiting until what the scenario created is gone ({:?})", limits::GONE);
+    let doing = format!("waiting until what the scenario created is gone ({:?})", outside.gone);
     Err(PortError::new(doing, left)
         .next("kubectl get and describe the objects named; finalizers may hold them"))
 }

@@ -103,8 +103,11 @@ impl Share {
         Self { namespace: namespace.to_owned(), which: Which::All }
     }
 
-    /// Whether a pod of the namespace belongs to it.
+    /// Whether a pod of the namespace belongs to it. One that has done its work, a Job's, runs no more and is none.
     pub(crate) fn has(&self, pod: &Value) -> bool {
+        if pod["status"]["phase"] == "Succeeded" {
+            return false;
+        }
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         match &self.which {
             Which::All => true,
@@ -128,6 +131,11 @@ impl Share {
                 let which = Which::Deployment(deployment.clone());
                 add(Self { namespace: namespace.clone(), which });
             }
+        }
+        let applied = implementation.manifests.iter().flat_map(|manifests| &manifests.deployments);
+        let installed = implementation.installed.iter().flat_map(|installed| &installed.deployments);
+        for (namespace, deployment) in applied.chain(installed) {
+            add(Self { namespace: namespace.clone(), which: Which::Deployment(deployment.clone()) });
         }
         let proxies = &implementation.proxies;
         let selector = about_gateway(&proxies.selector, namespace, "*");

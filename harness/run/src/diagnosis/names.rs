@@ -55,9 +55,9 @@ impl Names {
             control_plane: program(false),
             extension: program(true),
             data_plane: implementation.proxies.namespace.clone(),
-            identity: match &implementation.identity.certificate {
-                Certificate::Secret { namespace, name } => Some((namespace.clone(), name.clone())),
-                Certificate::Envoy => None,
+            identity: match implementation.identity.as_ref().map(|identity| &identity.certificate) {
+                Some(Certificate::Secret { namespace, name }) => Some((namespace.clone(), name.clone())),
+                None | Some(Certificate::Envoy | Certificate::Sidecar | Certificate::Unseen) => None,
             },
         }
     }

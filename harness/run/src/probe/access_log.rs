@@ -2,6 +2,7 @@
 //!
 //! A proxy writes one line per request.
 
+mod fields;
 mod istio;
 
 use std::collections::BTreeMap;
@@ -63,16 +64,17 @@ pub struct AccessLogEntry {
 impl AccessLogEntry {
     /// The fields that a mesh's access log has to have for this form, with Envoy's operators; none for a gateway that keeps a log of
     /// its own, whatever the mesh does.
-    pub fn fields(format: LogFormat) -> &'static [(&'static str, &'static str)] {
+    pub fn fields(format: &LogFormat) -> &'static [(&'static str, &'static str)] {
         match format {
-            LogFormat::Alb => &[],
+            LogFormat::Alb | LogFormat::Fields(_) => &[],
             LogFormat::Istio => istio::FIELDS,
         }
     }
 
     /// Reads a line of a log of this form. `None` for lines that are not access log entries (the program's own log).
-    pub fn read(format: LogFormat, line: &str) -> Option<Self> {
+    pub fn read(format: &LogFormat, line: &str) -> Option<Self> {
         match format {
+            LogFormat::Fields(own) => fields::parse(own, line),
             LogFormat::Alb => Self::parse(line),
             LogFormat::Istio => istio::parse(line),
         }

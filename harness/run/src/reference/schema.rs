@@ -49,7 +49,15 @@ pub fn implementation() -> Value {
     let kinds =
         json!({"type": "object", "propertyNames": {"enum": kinds}, "additionalProperties": of(&REASON)});
     definitions.insert("kinds".into(), kinds);
-    document("meshproof: implementation file", of_map(FIELDS), definitions)
+    document("meshproof: implementation file", needed_unless_extended(of_map(FIELDS)), definitions)
+}
+
+/// What a file has to say may be said by one that it extends, but for its name.
+fn needed_unless_extended(mut schema: Value) -> Value {
+    let needed = schema["required"].take();
+    schema["required"] = json!(["name"]);
+    schema["anyOf"] = json!([{"required": ["extends"]}, {"required": needed}]);
+    schema
 }
 
 fn shared() -> Map<String, Value> {

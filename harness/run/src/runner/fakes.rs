@@ -130,6 +130,7 @@ impl World {
             machines: self.clone(),
             tools: self.clone(),
             placeholders: BTreeMap::from([("images.echo".into(), "echo:1".into())]),
+            gone: meshproof_model::scenario::limits::GONE,
         }
     }
 

@@ -1,6 +1,6 @@
 //! One run: clusters, the scenarios on them, the results.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,8 @@ use meshproof_lab::cluster::{
     Cluster, ClusterError, Keeping, Target, ensure_cluster, remove_cluster, run_lock,
 };
 use meshproof_lab::groups::{Group, groups};
+use meshproof_lab::supply::LoadImage;
+use meshproof_lab::supply::peers::{self, Provided};
 use meshproof_model::event::{
     Attempt, Event, EventSink, Fanout, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict,
 };
@@ -77,6 +79,15 @@ pub(super) async fn prove(
     sink.emit(&Event::Asked { arguments: Box::new(again::arguments(args, &about.pack.scenarios)), rerun_of });
     let ids = scenarios.iter().map(|scenario| scenario.id.clone()).collect();
     let again = about.parent.map(|parent| Again { parent, ids, told: AtomicBool::new(false) });
+    // Gateways that nobody here wrote are built first: a chart of theirs is part of what is judged.
+    let provided = match provide(implementation, &PhaseEvents(sink.as_ref())).await {
+        Ok(provided) => provided,
+        Err(error) => {
+            let code = failed(&error, &sink);
+            return end(&sink, &recorder, &results, begun, (Verdict::Error, code), scenarios, &[]);
+        }
+    };
+    let implementation = &Arc::new(provided.implementation);
     match basis::of_files(&args.implementation, implementation, scenarios) {
         Ok(basis) => sink.emit(&Event::RestsOn { basis: Box::new(basis) }),
         Err(error) => {
@@ -85,9 +96,17 @@ pub(super) async fn prove(
         }
     }
     let mut done = Vec::new();
-    let runs = Runs { run: name, results: results.clone(), stop, again, recorder: recorder.clone() };
+    let recorded = recorder.clone();
+    let runs = Runs {
+        run: name,
+        results: results.clone(),
+        stop,
+        again,
+        recorder: recorded,
+        images: provided.images,
+    };
     let ran = on_clusters(args, implementation, scenarios, &sink, &runs, &mut done).await;
-    let (verdict, mut code) = match ran {
+    let (verdict, code) = match ran {
         Ok(()) => {
             let wanted = scenarios.len() * args.repeat as usize;
             let incomplete = if done.len() == wanted { Verdict::Proved } else { Verdict::Error };
@@ -97,8 +116,26 @@ pub(super) async fn prove(
         }
         Err(code) => (Verdict::Error, code),
     };
+    end(&sink, &recorder, &results, begun, (verdict, code), scenarios, &done)
+}
+
+/// What an implementation needs of gateways that are built here only when they are asked for.
+async fn provide(implementation: &Implementation, progress: &dyn Progress) -> Result<Provided, ClusterError> {
+    Ok(peers::provide(&Cache::open_default()?, implementation, progress).await?)
+}
+
+/// Tells how a run ended, and writes what came of it.
+fn end(
+    sink: &Arc<dyn EventSink>,
+    recorder: &Recorder,
+    results: &Path,
+    begun: Instant,
+    (verdict, mut code): (Verdict, u8),
+    scenarios: &[Scenario],
+    done: &[ScenarioResult],
+) -> Ended {
     sink.emit(&Event::RunFinished { verdict, exit_code: code, total_ms: millis(begun.elapsed()) });
-    if let Err(error) = report::write_all(&results, &recorder.events()) {
+    if let Err(error) = report::write_all(results, &recorder.events()) {
         eprintln!("writing the results below {}: {error}", results.display());
         code = code.max(exit::SETUP);
     }
@@ -192,6 +229,7 @@ async fn on_cluster(
     done: &mut Vec<ScenarioResult>,
 ) -> Result<(), u8> {
     let plan = Plan::new(scenarios.iter().copied(), implementation);
+    target.lacks(implementation).await.map_err(|error| failed(&error, sink))?;
     target.will_make(plan.namespaces).map_err(|error| failed(&error, sink))?;
     let mut target = target.clone();
     if !args.evidence_of.is_empty() {
@@ -254,7 +292,11 @@ async fn own(
 ) -> Result<(Target, Held, Lock), ClusterError> {
     let name = &group.spec.name;
     let lock = lock(name, name).await?;
-    let target = ensure_cluster(&group.spec, &PhaseEvents(sink.as_ref())).await?.target();
+    let progress = PhaseEvents(sink.as_ref());
+    let cluster = ensure_cluster(&group.spec, &progress).await?;
+    cluster.load_missing(&runs.images, &progress).await?;
+    let mut target = cluster.target();
+    target.images.extend(runs.images.iter().cloned());
     let held = lease::hold(&target.client().await?, &runs.run, runs.stop.clone()).await?;
     Ok((Target { run: runs.run.clone(), ..target }, held, lock))
 }
@@ -273,6 +315,7 @@ async fn existing(
         images_from: args.images_from.clone(),
         run: runs.run.clone(),
         image_source: args.spec.image_source,
+        images: runs.images.clone(),
     };
     // Before it is looked at: what another run has there would speak against it.
     let lock = lock(&existing::folder_name(context), context).await?;
@@ -302,6 +345,8 @@ struct Runs<'a> {
     stop: CancellationToken,
     again: Option<Again<'a>>,
     recorder: Arc<Recorder>,
+    /// Images of gateways that were built because they were asked for.
+    images: Vec<LoadImage>,
 }
 
 /// The run that is followed, what of it runs again, and whether what it proved was told already.

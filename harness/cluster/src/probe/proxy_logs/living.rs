@@ -53,7 +53,7 @@ impl LivingLog {
     }
 
     /// Reads a log whose lines begin with the times at which they were written.
-    fn read(pod: &Pod, text: &str, format: LogFormat) -> Self {
+    fn read(pod: &Pod, text: &str, format: &LogFormat) -> Self {
         let lines = || text.lines().filter_map(|line| line.split_once(' '));
         let written = |(time, _): (&str, &str)| time.parse::<Timestamp>().ok();
         Self {
@@ -74,10 +74,10 @@ impl ProxyLogs {
         let doing = |what: &str| format!("{what} {} in {}", self.selector, self.namespace);
         let list = self.api().list(&ListParams::default().labels(&self.selector)).await;
         let list = list.map_err(|error| ProbeError::kubernetes(doing("listing proxy pods"), error))?;
-        let (api, parameters) = (&self.api(), &LogParams { timestamps: true, ..LogParams::default() });
+        let (api, parameters) = (&self.api(), &LogParams { timestamps: true, ..self.parameters() });
         let logs = list.items.iter().filter(|pod| pod_is_ready(pod)).map(|pod| async move {
             let text = api.logs(&pod.name_any(), parameters).await?;
-            Ok(LivingLog::read(pod, &text, self.format))
+            Ok(LivingLog::read(pod, &text, &self.format))
         });
         let logs = try_join_all(logs).await;
         logs.map_err(|error| ProbeError::kubernetes(doing("reading the logs of pods"), error))
@@ -127,7 +127,7 @@ mod tests {
             "2026-11-23T12:00:01.25Z {{\"level\":\"INFO\"}}\n2026-11-23T12:00:09.5Z {}\n",
             LINE.trim()
         );
-        let log = LivingLog::read(&pod(), &text, LogFormat::Alb);
+        let log = LivingLog::read(&pod(), &text, &LogFormat::Alb);
         assert_eq!((log.started, log.oldest), (Some(at("12:00:00")), Some(at("12:00:01.25"))));
         assert_eq!(log.entries.iter().map(|entry| entry.status).collect::<Vec<_>>(), [200]);
         assert!(pod_is_ready(&pod()));

@@ -3,12 +3,13 @@
 use crate::cluster::api::ApiError;
 use crate::cluster::state::StateError;
 use crate::command::CommandError;
+use meshproof_model::scenario::node::Problem;
 
 /// The implementation could not be installed or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// An image the charts need is not among the artifacts.
-    #[error("the image {0} is missing: the workspace's images were not built")]
+    #[error("the image {0} is missing: it is none of those that were made or named for this cluster")]
     ImageMissing(String),
     /// A chart, or an image of the workspace, cannot be read.
     #[error("reading the chart of release {release}, or its images: {source}")]
@@ -18,6 +19,20 @@ pub enum InstallError {
         /// Why.
         source: std::io::Error,
     },
+    /// Plain manifests cannot be read.
+    #[error("reading the manifests of {implementation}: {source}")]
+    Manifests {
+        /// The implementation.
+        implementation: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something of the implementation's file cannot be filled in.
+    #[error(transparent)]
+    File(#[from] Box<Problem>),
+    /// A gateway that is said to be installed is not there as it is said.
+    #[error("{}", .0.join("; "))]
+    Lacks(Vec<String>),
     /// helm looks at `--version` for charts from elsewhere only.
     #[error(
         "the chart of release {release} ({chart}) is version {found}, and the implementation file says {wanted}; name that \
