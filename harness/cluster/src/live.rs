@@ -71,6 +71,7 @@ impl Live {
             name: implementation.name.clone(),
             version: implementation.version.clone().unwrap_or_else(|| istio.clone()),
             gateway_class: implementation.gateway_class.clone(),
+            reaches_pods: implementation.reaches_pods.map(|reach| reach.in_words().to_owned()),
         };
         let tools =
             Arc::new(ClusterTools { target: target.clone(), implementation: implementation.clone(), sink });

@@ -63,6 +63,9 @@ pub struct ImplementationInfo {
     pub version: String,
     /// GatewayClass that selects it.
     pub gateway_class: String,
+    /// How it reaches the pods behind it, as its file says, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reaches_pods: Option<String>,
 }
 
 /// Which share of the selected scenarios a run is to prove; other runs prove the others.

@@ -324,6 +324,7 @@ fn run(results: &[ScenarioResult], exit_code: u8) -> Vec<Event> {
             name: "alb-controller".into(),
             version: "1.8.8".into(),
             gateway_class: "azure-alb-external".into(),
+            reaches_pods: None,
         },
     });
     for result in results {

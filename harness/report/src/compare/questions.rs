@@ -111,22 +111,24 @@ fn joins(report: &Report) -> Found {
     let named =
         issued.iter().chain(&seen).filter(|(_, one)| one.held).find_map(|(_, one)| identity(&one.summary));
     let who = named.map(|id| format!(" as {id}")).unwrap_or_default();
+    let way = report.implementation.as_ref().and_then(|gateway| gateway.reaches_pods.as_ref());
+    let way = way.map(|way| format!("; by what its file says: {way}")).unwrap_or_default();
     match (held(&seen), held(&issued)) {
         (true, true) => Found {
             verdict: Some(Verdict::Proved),
-            says: format!("yes: mutual TLS{who}, with a certificate that chains to istiod's root"),
+            says: format!("yes: mutual TLS{who}, with a certificate that chains to istiod's root{way}"),
             evidence,
             ..Found::default()
         },
         (true, false) => Found {
             verdict: Some(Verdict::Proved),
-            says: format!("yes: mutual TLS{who}, as the sidecars of the pods behind it saw"),
+            says: format!("yes: mutual TLS{who}, as the sidecars of the pods behind it saw{way}"),
             evidence,
             ..Found::default()
         },
         (false, _) if seen.is_empty() && issued.is_empty() => Found {
             verdict: scenarios(report).next().map(|_| Verdict::Waived),
-            says: "no: nothing in its run showed an identity of it".to_owned(),
+            says: format!("no: nothing in its run showed an identity of it{way}"),
             reasons: no_identity(report),
             ..Found::default()
         },

@@ -137,6 +137,7 @@ fn what_follows_the_deletion_of_the_last_policy_is_found() {
 #[test]
 fn a_gateway_of_which_no_witness_saw_an_identity_is_not_said_to_have_joined() {
     let mut stranger = report(&sample::proved_run(), "stranger");
+    stranger.implementation.as_mut().unwrap().reaches_pods = Some("clear text to the pods".into());
     for step in &mut stranger.scenarios[0].steps {
         step.observed.witnesses.clear();
     }
@@ -156,6 +157,8 @@ fn a_gateway_of_which_no_witness_saw_an_identity_is_not_said_to_have_joined() {
     let (proved, failed) = (Some(Verdict::Proved), Some(Verdict::Failed));
     assert_eq!(of("mesh"), [proved, Some(Verdict::Waived), failed, proved]);
     assert_eq!(of("clear-text"), [proved, Some(Verdict::Waived), failed, proved]);
+    let says = &cell(&comparison, "mesh", 1).says;
+    assert!(says.starts_with("no: ") && says.ends_with("its file says: clear text to the pods"), "{says}");
     let says = &cell(&comparison, "mesh", 3).says;
     assert!(says.contains("as spiffe://d/ns/n/sa/s, with a certificate"), "{says}");
 }

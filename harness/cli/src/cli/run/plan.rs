@@ -10,8 +10,11 @@ use serde_json::Value;
 
 use crate::cli::exit;
 use meshproof_model::event::{Instead, StepKind};
-use meshproof_model::implementation::{Certificate, Implementation, Resolution};
+use meshproof_model::implementation::{
+    Certificate, Implementation, Manifests, Release, Resolution, Templates,
+};
 use meshproof_model::scenario::needs::Istio;
+use meshproof_model::scenario::node::Node;
 use meshproof_model::visible;
 use meshproof_run::scenario::{Scenario, Step};
 
@@ -19,6 +22,9 @@ use meshproof_run::scenario::{Scenario, Step};
 #[derive(Debug, Serialize)]
 pub(super) struct Plan {
     gateway: Gateway,
+    /// What has to be there of one that is installed already.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    requires: Vec<String>,
     installs: Vec<Install>,
     scenarios: Vec<Planned>,
 }
@@ -34,6 +40,12 @@ struct Gateway {
     identity: String,
     /// Where its certificate is looked for.
     certificate: String,
+    /// How it reaches the pods behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reaches_pods: Option<String>,
+    /// Its own time limits, in milliseconds.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    limits_ms: std::collections::BTreeMap<String, u64>,
     /// What its addresses look like, and how they lead to one that can be connected to.
     address: String,
     /// Where the pods of its data plane are.
@@ -48,11 +60,17 @@ struct Gateway {
     variables: std::collections::BTreeMap<String, String>,
 }
 
-/// A command that installs a part of it.
+/// What installs a part of it.
 #[derive(Debug, Serialize)]
 struct Install {
-    command: String,
+    /// A command, or in words what is applied and when.
+    what: String,
+    /// Values of a chart.
+    #[serde(skip_serializing_if = "Value::is_null")]
     values: Value,
+    /// Objects that are applied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    objects: Vec<Value>,
     /// What is waited for.
     ready: Vec<String>,
     /// It comes after Istio.
@@ -131,7 +149,12 @@ pub(super) fn show(implementation: &Implementation, scenarios: &[Scenario], json
 /// What running these scenarios against this implementation would do.
 fn of(implementation: &Implementation, scenarios: &[Scenario]) -> Plan {
     let scenarios = scenarios.iter().map(planned).collect();
-    Plan { gateway: gateway(implementation), installs: installs(implementation), scenarios }
+    Plan {
+        gateway: gateway(implementation),
+        requires: requires(implementation),
+        installs: installs(implementation),
+        scenarios,
+    }
 }
 
 fn gateway(implementation: &Implementation) -> Gateway {
@@ -141,6 +164,7 @@ fn gateway(implementation: &Implementation) -> Gateway {
         Resolution::Zone { zone, namespace } => {
             format!("its first label names a Service in {namespace} (zone {zone})")
         }
+        Resolution::Dns => "DNS resolves, for each connection".to_owned(),
         Resolution::ClusterService => "names a Service of the cluster".to_owned(),
     };
     let log = if proxies.access_log.is_some() {
@@ -149,16 +173,22 @@ fn gateway(implementation: &Implementation) -> Gateway {
         "without an access log that can be read"
     };
     let waives = &implementation.waived.requirements;
+    let identity = implementation.identity_of("${gateway.namespace}", "${gateway.name}");
     Gateway {
         name: implementation.name.clone(),
         version: implementation.version.clone(),
         class: implementation.gateway_class.clone(),
         controller: implementation.controller.clone(),
-        identity: implementation.identity.of("${gateway.namespace}", "${gateway.name}"),
-        certificate: match &implementation.identity.certificate {
-            Certificate::Secret { namespace, name } => format!("Secret {namespace}/{name}"),
-            Certificate::Envoy => "the Envoy of a proxy".to_owned(),
+        identity: identity.unwrap_or_else(|| "none".to_owned()),
+        certificate: match implementation.identity.as_ref().map(|identity| &identity.certificate) {
+            None => String::new(),
+            Some(Certificate::Secret { namespace, name }) => format!("Secret {namespace}/{name}"),
+            Some(Certificate::Envoy) => "the Envoy of a proxy".to_owned(),
+            Some(Certificate::Sidecar) => "the sidecar of a proxy".to_owned(),
+            Some(Certificate::Unseen) => "nowhere but on the wire".to_owned(),
         },
+        reaches_pods: implementation.reaches_pods.map(|reach| reach.in_words().to_owned()),
+        limits_ms: implementation.limits.iter().map(|(name, limit)| (name.clone(), millis(*limit))).collect(),
         address: format!("{} {}, which {leads}", address.kind, address.value),
         proxies: format!("{} in {}, {log}", proxies.selector, proxies.namespace),
         images: implementation.images().into_iter().collect(),
@@ -168,21 +198,68 @@ fn gateway(implementation: &Implementation) -> Gateway {
     }
 }
 
+/// What has to be there of one that nobody here installs.
+fn requires(implementation: &Implementation) -> Vec<String> {
+    let Some(installed) = &implementation.installed else { return Vec::new() };
+    let (class, controller) = (&implementation.gateway_class, &implementation.controller);
+    let mut all = vec![format!("gatewayclass/{class} of {controller}, accepted")];
+    all.extend(installed.namespaces.iter().map(|name| format!("namespace/{name}")));
+    all.extend(
+        installed
+            .deployments
+            .iter()
+            .map(|(namespace, name)| format!("deployment/{name} in {namespace}, ready")),
+    );
+    all.extend(installed.definitions.iter().map(|name| format!("customresourcedefinition/{name}")));
+    all
+}
+
 fn installs(implementation: &Implementation) -> Vec<Install> {
-    let install = |release: &meshproof_model::implementation::Release| Install {
-        command: format!(
-            "helm install {} {} --version {} --namespace {} --create-namespace --values -",
+    let ready = |deployments: &[(String, String)]| {
+        deployments.iter().map(|(namespace, name)| format!("deployment/{name} in {namespace}")).collect()
+    };
+    let release = |release: &Release| Install {
+        what: format!(
+            "$ helm install {} {} --version {} --namespace {} --create-namespace --values -",
             release.name, release.chart, release.version, release.namespace
         ),
         values: release.values.clone(),
-        ready: release
-            .deployments
-            .iter()
-            .map(|(namespace, name)| format!("deployment/{name} in {namespace}"))
-            .collect(),
+        objects: Vec::new(),
+        ready: ready(&release.deployments),
         in_mesh: release.in_mesh,
     };
-    implementation.releases.iter().map(install).collect()
+    let manifests = |manifests: &Manifests| Install {
+        what: format!(
+            "apply {}",
+            manifests.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+        ),
+        values: Value::Null,
+        objects: Vec::new(),
+        ready: ready(&manifests.deployments),
+        in_mesh: manifests.in_mesh,
+    };
+    let templates = |what: &str, templates: &Templates| Install {
+        what: what.to_owned(),
+        values: Value::Null,
+        objects: templates.values().map(Node::value).collect(),
+        ready: Vec::new(),
+        in_mesh: false,
+    };
+    let mut all: Vec<Install> = implementation.releases.iter().map(release).collect();
+    all.extend(implementation.manifests.iter().map(manifests));
+    for (what, objects) in [
+        ("apply, once", &implementation.objects),
+        ("apply, in each namespace that a scenario makes", &implementation.per_namespace),
+        (
+            "apply, for each Service that a scenario makes in a namespace of the mesh",
+            &implementation.per_service,
+        ),
+    ] {
+        if !objects.is_empty() {
+            all.push(templates(what, objects));
+        }
+    }
+    all
 }
 
 fn planned(scenario: &Scenario) -> Planned {

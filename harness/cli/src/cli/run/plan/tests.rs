@@ -5,8 +5,12 @@ use meshproof_model::workspace;
 /// The main scenario as it is read for a gateway of the checkout.
 fn plan_of(name: &str) -> Plan {
     let root = workspace::root().unwrap();
-    let pack = Pack::load(&root.join(meshproof_model::pack::FOLDER)).unwrap();
+    let mut pack = Pack::load(&root.join(meshproof_model::pack::FOLDER)).unwrap();
     let file = root.join("implementations").join(format!("{name}.yaml"));
+    // What a platform team has to give.
+    let declared = Implementation::declares(Some(&file)).unwrap();
+    let missing = declared.iter().filter(|(_, declaration)| declaration.default.is_none());
+    pack.vars.given = missing.map(|(name, _)| (name.clone(), format!("the-{name}"))).collect();
     let implementation = Implementation::choose_for(Some(&file), &pack).unwrap();
     let id = "service-mesh-integration";
     let scenario = Scenario::load(&pack.scenarios, id, &pack.catalogue, &implementation).unwrap();
@@ -23,6 +27,27 @@ fn text_of(name: &str) -> String {
 fn the_plan_says_everything_in_order() {
     insta::assert_snapshot!("alb", text_of("alb"));
     insta::assert_snapshot!("istio", text_of("istio"));
+}
+
+/// They cannot be run here; what a run would do is looked at by people.
+#[test]
+fn the_plans_for_gateways_that_cannot_be_run_here_are_whole() {
+    for name in ["agc", "agc-add-on", "kgateway"] {
+        insta::assert_snapshot!(name, text_of(name));
+    }
+    let add_on = plan_of("agc-add-on");
+    assert!(add_on.installs.is_empty());
+    assert!(add_on.requires.contains(&"deployment/alb-controller in kube-system, ready".to_owned()));
+}
+
+#[test]
+fn what_a_gateway_needs_beside_its_charts_is_in_its_plan() {
+    let plan = plan_of("envoy-gateway-mtls");
+    let kinds: Vec<_> =
+        plan.installs.iter().flat_map(|install| &install.objects).map(|one| one["kind"].clone()).collect();
+    for kind in ["GatewayClass", "EnvoyProxy", "Secret", "BackendTLSPolicy"] {
+        assert!(kinds.iter().any(|one| one == kind), "{kind} in {kinds:?}");
+    }
 }
 
 #[test]

@@ -17,7 +17,10 @@ pub(super) fn of(plan: &Plan) -> Result<String, String> {
     for (at, install) in plan.installs.iter().enumerate() {
         self::install(&mut text, at + 1, install)?;
     }
-    if plan.installs.is_empty() {
+    for required in &plan.requires {
+        let _ = writeln!(text, "\nHas to be there: {required}");
+    }
+    if plan.installs.is_empty() && plan.requires.is_empty() {
         let gateway = &plan.gateway;
         let _ = writeln!(
             text,
@@ -50,10 +53,14 @@ fn head(text: &mut String, plan: &Plan) {
     line("GatewayClass", &format!("{} of {}", gateway.class, gateway.controller));
     line("identity", &gateway.identity);
     line("certificate", &gateway.certificate);
+    line("to the pods", gateway.reaches_pods.as_deref().unwrap_or_default());
     line("address", &gateway.address);
     line("data plane", &gateway.proxies);
     line("images", &gateway.images.join(", "));
     line("namespaces", &gateway.namespaces.join(", "));
+    for (name, limit) in &gateway.limits_ms {
+        line("limit", &format!("{name}: {:?}", Duration::from_millis(*limit)));
+    }
     for (name, value) in &gateway.variables {
         line("variable", &format!("{name}={value}"));
     }
