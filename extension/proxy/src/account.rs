@@ -5,7 +5,7 @@ mod record;
 
 pub use log::{AccessLog, Stdout};
 pub(crate) use record::cut;
-pub use record::{Record, UpstreamTls};
+pub use record::{DownstreamTls, Record, UpstreamTls};
 
 use crate::client::Activity;
 use crate::error::Reason;

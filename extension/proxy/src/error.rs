@@ -10,6 +10,8 @@ pub enum Reason {
     Ok,
     /// No listener, host or path matches.
     NoRoute,
+    /// The connection is for another listener than the request (RFC 9110 section 15.5.20).
+    Misdirected,
     /// The share of a reference that is invalid, missing or not permitted, or of no backend at all.
     BackendInvalid,
     /// The backend has no ready endpoint.
@@ -48,6 +50,7 @@ impl Reason {
         match self {
             Self::Ok => "ok",
             Self::NoRoute => "no_route",
+            Self::Misdirected => "misdirected_request",
             Self::BackendInvalid => "backend_invalid",
             Self::NoEndpoint => "no_endpoint",
             Self::UpstreamConnectFailed => "upstream_connect_failed",
@@ -71,6 +74,7 @@ impl Reason {
         match self {
             Self::Ok => StatusCode::OK,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::BackendInvalid => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoEndpoint
             | Self::UpstreamConnectFailed
@@ -95,6 +99,7 @@ impl Reason {
         match self {
             Self::Ok => "The request was answered.",
             Self::NoRoute => "No listener or route matches this host and path.",
+            Self::Misdirected => "The connection was opened for another host: open one for this host.",
             Self::BackendInvalid => "The route refers to a backend that does not exist or may not be used.",
             Self::NoEndpoint => "The backend has no ready endpoint.",
             Self::UpstreamConnectFailed => "The backend could not be reached.",
@@ -117,6 +122,7 @@ impl Reason {
     pub fn side(self) -> Side {
         match self {
             Self::BadRequest
+            | Self::Misdirected
             | Self::UnsupportedTransferCoding
             | Self::RequestTimeout
             | Self::ClientClosed => Side::Client,

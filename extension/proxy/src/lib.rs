@@ -26,12 +26,13 @@ mod pipeline;
 mod proxy;
 mod run;
 mod settings;
+mod termination;
 mod tls_info;
 mod tunnel;
 mod upload;
 mod upstream;
 
-pub use account::{AccessLog, Record, Stdout, UpstreamTls};
+pub use account::{AccessLog, DownstreamTls, Record, Stdout, UpstreamTls};
 pub use error::{Reason, Side};
 pub use metrics::Metrics;
 pub use options::Options;

@@ -3,19 +3,24 @@
 use crate::account::Account;
 use crate::config::{Port, Rule, Target};
 use crate::error::{ProxyError, Reason};
+use crate::tls_info::ClientTls;
 use crate::upstream::Backend;
-use alb_route::{Lookup, RequestParts};
+use alb_route::{Lookup, RequestParts, Weighted};
 use http::{HeaderValue, request};
 use std::sync::Arc;
 
 /// Finds the rule, and notes in the log what was found.
 ///
+/// A client that speaks TLS has named a host already when it opened the connection, and has been let in, or not, by the
+/// listener for that one: the request has to be for the same (Gateway API, `Listener.hostname`).
+///
 /// # Errors
-/// `no_route`.
+/// `no_route`, and `misdirected_request`.
 pub(crate) fn rule(
     port: &Port,
     host: &HeaderValue,
     request: &request::Parts,
+    tls: Option<&ClientTls>,
     account: &mut Account,
 ) -> Result<Arc<Rule>, ProxyError> {
     let parts = RequestParts {
@@ -25,7 +30,21 @@ pub(crate) fn rule(
         method: &request.method,
         headers: &request.headers,
     };
-    match port.table.lookup(&parts) {
+    if port.tls.is_some() != tls.is_some() {
+        return Err(misdirected("the port speaks TLS, or no longer does"));
+    }
+    let found = port.table.lookup(&parts);
+    if let Some(tls) = tls {
+        let is_same = match &found {
+            Lookup::Found(found) => *found.listener == tls.listener,
+            Lookup::NoRule { listener } => **listener == tls.listener,
+            Lookup::NoListener => false,
+        };
+        if !is_same {
+            return Err(misdirected(format!("the handshake was for listener {}", tls.listener)));
+        }
+    }
+    match found {
         Lookup::Found(found) => {
             account.update(|record| {
                 record.listener = Some(found.listener.clone());
@@ -41,12 +60,24 @@ pub(crate) fn rule(
     }
 }
 
+fn misdirected(detail: impl Into<String>) -> ProxyError {
+    ProxyError::new(Reason::Misdirected, detail)
+}
+
 /// Picks among a rule's weighted backends.
 ///
 /// # Errors
 /// `backend_invalid`.
 pub(crate) fn backend(rule: &Rule) -> Result<&Arc<Backend>, ProxyError> {
-    match rule.targets.pick(rand::random()) {
+    target(&rule.targets)
+}
+
+/// The same for whatever has weighted backends.
+///
+/// # Errors
+/// `backend_invalid`.
+pub(crate) fn target(targets: &Weighted<Target>) -> Result<&Arc<Backend>, ProxyError> {
+    match targets.pick(rand::random()) {
         Some(Target::Backend(backend)) => Ok(backend),
         Some(Target::Invalid(why)) => Err(ProxyError::new(Reason::BackendInvalid, &**why)),
         None => Err(ProxyError::new(Reason::BackendInvalid, "the rule has no backend of weight above 0")),
@@ -57,7 +88,6 @@ pub(crate) fn backend(rule: &Rule) -> Result<&Arc<Backend>, ProxyError> {
 mod tests {
     use super::*;
     use crate::upstream::Timeouts;
-    use alb_route::Weighted;
 
     fn rule(targets: Vec<(u32, Target)>) -> Rule {
         Rule { route: "ns/r".into(), targets: Weighted::new(targets), timeouts: Timeouts::default() }

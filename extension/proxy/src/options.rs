@@ -112,7 +112,7 @@ impl Options {
                 id: self.node_id.clone(),
                 load_balancer: self.load_balancer.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                ..Node::default()
+                capabilities: vec![alb_config::capability::TLS_LISTENERS.to_owned()],
             },
         }
     }

@@ -1,7 +1,7 @@
 //! The row of stages that every request passes: accept → parse → limits → match → filters → choose endpoint → connect →
 //! exchange → account. Each is a small type or function of its own; here they are put in their order, and nothing else.
 
-use crate::account::{Account, Record, Reporter, cut};
+use crate::account::{Account, DownstreamTls, Record, Reporter, cut};
 use crate::body::{RequestBody, ResponseBody};
 use crate::client::Client;
 use crate::config::{Config, Rule};
@@ -96,6 +96,7 @@ impl Pipeline {
     /// What is known of a request before its first byte.
     pub(crate) fn record(&self, client: &Client) -> Record {
         let mut record = Record::new(client.peer);
+        record.downstream_tls = client.tls.clone().map(DownstreamTls);
         if let Some(port) = self.config.load().ports.get(&client.port) {
             record.frontend = port.fqdn.clone();
             record.gateway = port.gateway.clone();
@@ -192,14 +193,15 @@ impl Pipeline {
         request: &mut request::Parts,
         account: &mut Account,
     ) -> Result<Matched, ProxyError> {
-        let parsed = self.parse.parse(request, client.peer.ip())?;
+        let mut parsed = self.parse.parse(request, client.peer.ip())?;
+        parsed.secure = client.tls.is_some();
         let config = self.config.load();
         let Some(port) = config.ports.get(&client.port) else {
             return Err(ProxyError::new(Reason::NoRoute, "the listener was removed"));
         };
         let permit =
             port.limits.request(if request.version == Version::HTTP_2 { HTTP2_REQUEST } else { 1 })?;
-        let rule = matching::rule(port, &parsed.host, request, account)?;
+        let rule = matching::rule(port, &parsed.host, request, client.tls.as_deref(), account)?;
         Ok(Matched { rule, parsed, permit })
     }
 

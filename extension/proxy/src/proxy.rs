@@ -97,18 +97,15 @@ impl Proxy {
     fn report(&self, config: &Config, previous: &Config) {
         let metrics = &self.pipeline.reporter.metrics;
         metrics.config_resources.set(i64::try_from(config.versions.len()).unwrap_or(i64::MAX));
-        for name in previous.identities.keys() {
-            if !config.identities.contains_key(name) {
+        let certificates = config.certificates_end();
+        for (name, _) in previous.certificates_end() {
+            if !certificates.contains_key(name) {
                 metrics.certificate_not_after.remove(&SecretLabel { secret: name.to_string() });
             }
         }
-        for (name, (_, identity)) in &config.identities {
-            if let Some(not_after) = identity.not_after {
-                metrics
-                    .certificate_not_after
-                    .get_or_create(&SecretLabel { secret: name.to_string() })
-                    .set(not_after);
-            }
+        for (name, not_after) in certificates {
+            let label = SecretLabel { secret: name.to_string() };
+            metrics.certificate_not_after.get_or_create(&label).set(not_after);
         }
         metrics.retain_requests(|frontend, route| config.serves(frontend, route));
     }

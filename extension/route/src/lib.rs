@@ -12,7 +12,7 @@ mod precedence;
 mod table;
 mod weight;
 
-pub use hostname::{Hostname, InvalidHostname};
+pub use hostname::{HostMap, Hostname, InvalidHostname};
 pub use matching::{Match, PathMatch, RequestParts};
 pub use path::{EncodedSlashes, Normalization, PathError, PathPolicy};
 pub use precedence::{Order, Precedence};

@@ -65,7 +65,7 @@ pub struct Resource {
     /// Hash of the content: the same on every controller replica.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "resource::Kind", tags = "10, 11, 12, 13, 14")]
+    #[prost(oneof = "resource::Kind", tags = "10, 11, 12, 13, 14, 60")]
     pub kind: ::core::option::Option<resource::Kind>,
 }
 /// Nested message and enum types in `Resource`.
@@ -84,6 +84,9 @@ pub mod resource {
         /// Needs the capability "tls-listeners".
         #[prost(message, tag = "14")]
         Certificate(super::Certificate),
+        /// Needs the capability "tls-listeners".
+        #[prost(message, tag = "60")]
+        TlsRoute(super::TlsRoute),
     }
 }
 /// One Gateway: an address of its own, one or more listeners.
@@ -102,6 +105,11 @@ pub struct Frontend {
     /// them in clear text.
     #[prost(message, repeated, tag = "4")]
     pub tls_listeners: ::prost::alloc::vec::Vec<TlsListener>,
+    /// Resource name of the Certificate ("certificate/...") that is shown to pods which a BackendTLSPolicy has spoken to over TLS;
+    /// empty for none. One that is not there closes these backends to the frontend (Gateway API, GatewayBackendTLS).
+    #[prost(string, tag = "60")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub backend_client_certificate: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -112,6 +120,30 @@ pub struct TlsListener {
     /// Resource names of Certificates ("certificate/..."), in the order of the Gateway's certificateRefs.
     #[prost(string, repeated, tag = "2")]
     pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How clients prove who they are; absent: they are not asked.
+    #[prost(message, optional, tag = "60")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_validation: ::core::option::Option<ClientValidation>,
+    /// What becomes of the connection.
+    #[prost(enumeration = "TlsMode", tag = "61")]
+    #[serde(
+        serialize_with = "crate::dump::tls_mode",
+        skip_serializing_if = "crate::dump::terminates_http"
+    )]
+    pub mode: i32,
+}
+/// Client certificates (Gateway API, FrontendTLSValidation).
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClientValidation {
+    /// PEM bundle; empty: nobody is let in.
+    #[prost(bytes = "vec", tag = "1")]
+    #[serde(serialize_with = "crate::secret::pem")]
+    pub ca_certificates: ::prost::alloc::vec::Vec<u8>,
+    /// Clients without a certificate, or with one that does not chain to these, are let in all the same
+    /// (AllowInsecureFallback).
+    #[prost(bool, tag = "2")]
+    pub allow_insecure_fallback: bool,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -155,6 +187,24 @@ pub struct RouteRule {
     pub backends: ::prost::alloc::vec::Vec<WeightedBackend>,
     #[prost(message, optional, tag = "8")]
     pub timeouts: ::core::option::Option<Timeouts>,
+}
+/// One TLSRoute: connections by the name that clients ask for (SNI).
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TlsRoute {
+    /// "<namespace>/<name>" of the TLSRoute.
+    #[prost(string, tag = "1")]
+    pub route: ::prost::alloc::string::String,
+    /// metadata.creationTimestamp in seconds since the epoch: the older of two for one name counts.
+    #[prost(int64, tag = "2")]
+    pub created: i64,
+    #[prost(message, repeated, tag = "3")]
+    pub listeners: ::prost::alloc::vec::Vec<ListenerRef>,
+    /// Intersection of route and listener is the proxy's work; empty means the listener's hostname.
+    #[prost(string, repeated, tag = "4")]
+    pub hostnames: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "5")]
+    pub backends: ::prost::alloc::vec::Vec<WeightedBackend>,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -348,7 +398,7 @@ pub struct Secret {
     #[serde(serialize_with = "crate::secret::pem")]
     pub trust_bundle: ::prost::alloc::vec::Vec<u8>,
 }
-/// A certificate to show to clients (Gateway API, ListenerTLSConfig.certificateRefs).
+/// A certificate to show: to clients (Gateway API, ListenerTLSConfig.certificateRefs), or to pods (GatewayBackendTLS).
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -361,6 +411,39 @@ pub struct Certificate {
     #[prost(bytes = "vec", tag = "2")]
     #[serde(serialize_with = "crate::secret::redacted")]
     pub private_key: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TlsMode {
+    /// TLS ends here, and HTTP is spoken in it.
+    TerminateHttp = 0,
+    /// TLS ends here, and what is in it goes to a pod as it is (TLSRoute).
+    TerminateStream = 1,
+    /// TLS ends at a pod (TLSRoute). No certificate is needed.
+    Passthrough = 2,
+}
+impl TlsMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::TerminateHttp => "TLS_MODE_TERMINATE_HTTP",
+            Self::TerminateStream => "TLS_MODE_TERMINATE_STREAM",
+            Self::Passthrough => "TLS_MODE_PASSTHROUGH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TLS_MODE_TERMINATE_HTTP" => Some(Self::TerminateHttp),
+            "TLS_MODE_TERMINATE_STREAM" => Some(Self::TerminateStream),
+            "TLS_MODE_PASSTHROUGH" => Some(Self::Passthrough),
+            _ => None,
+        }
+    }
 }
 /// What is spoken to the endpoints, whatever the security.
 #[derive(serde::Serialize)]

@@ -203,5 +203,5 @@ impl Session {
 
 /// What a proxy must be able to do to be given such a resource.
 fn needs(kind: &Kind) -> Option<&'static str> {
-    matches!(kind, Kind::Certificate(_)).then_some(capability::TLS_LISTENERS)
+    matches!(kind, Kind::Certificate(_) | Kind::TlsRoute(_)).then_some(capability::TLS_LISTENERS)
 }

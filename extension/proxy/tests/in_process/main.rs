@@ -2,11 +2,13 @@
 //! pods. Milliseconds each, no sleeps.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
+mod client_certificates;
 mod damaged;
 mod early;
 mod forwarding;
 mod grpc;
 mod http;
+mod https;
 mod lifecycle;
 mod limits;
 mod messages;
@@ -17,5 +19,7 @@ mod server_tls;
 mod support;
 mod tenants;
 mod timeouts;
+mod tls_client;
+mod tls_routes;
 mod uploads;
 mod websocket;

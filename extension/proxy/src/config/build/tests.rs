@@ -29,7 +29,7 @@ fn sensible() -> Vec<proto::Resource> {
         fqdn: "fe.example".into(),
         gateway: "ns/fe".into(),
         listeners: vec![listener],
-        tls_listeners: Vec::new(),
+        ..proto::Frontend::default()
     };
     let rule = proto::RouteRule {
         route: "ns/route".into(),
