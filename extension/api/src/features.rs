@@ -1,12 +1,18 @@
 //! What the gateway offers of the Gateway API, by the names of its conformance suite (`GatewayClass.status.supportedFeatures`).
 
 /// Features, in the order of the alphabet (Gateway API, `GatewayClassStatus.supportedFeatures`).
-pub const SUPPORTED: [&str; 15] = [
+pub const SUPPORTED: [&str; 22] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "Gateway",
+    "GatewayAddressEmpty",
+    "GatewayBackendClientCertificate",
+    "GatewayFrontendClientCertificateValidation",
+    "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",
+    "GatewayHTTPSListenerDetectMisdirectedRequests",
     "GatewayPort8080",
+    "GatewayStaticAddresses",
     "HTTPRoute",
     "HTTPRouteBackendProtocolH2C",
     "HTTPRouteBackendProtocolWebSocket",
@@ -16,6 +22,7 @@ pub const SUPPORTED: [&str; 15] = [
     "HTTPRouteParentRefPort",
     "HTTPRouteQueryParamMatching",
     "HTTPRouteRequestTimeout",
+    "ListenerSet",
     "ReferenceGrant",
 ];
 

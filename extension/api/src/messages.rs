@@ -47,6 +47,8 @@ pub mod condition {
     pub const PARTIALLY_INVALID: &str = "PartiallyInvalid";
     /// A listener shares its port with one it cannot be told apart from.
     pub const CONFLICTED: &str = "Conflicted";
+    /// Clients of a Gateway need no valid certificate.
+    pub const INSECURE_FRONTEND_VALIDATION_MODE: &str = "InsecureFrontendValidationMode";
     /// State of an `ApplicationLoadBalancer`'s data plane.
     pub const DEPLOYMENT: &str = "Deployment";
 }
@@ -63,6 +65,20 @@ pub mod reason {
     pub const PENDING: &str = "Pending";
     /// The object, or a part of it, is wrong.
     pub const INVALID: &str = "Invalid";
+    /// Gateway: its certificate for backends does not exist or cannot be used.
+    pub const INVALID_CLIENT_CERTIFICATE_REF: &str = "InvalidClientCertificateRef";
+    /// Gateway: a reference of one of its listeners does not resolve.
+    pub const LISTENERS_NOT_RESOLVED: &str = "ListenersNotResolved";
+    /// Gateway: clients of some port need no valid certificate.
+    pub const CONFIGURATION_CHANGED: &str = "ConfigurationChanged";
+    /// Listener: a reference to CA certificates for clients is of a kind that is not supported.
+    pub const INVALID_CA_CERTIFICATE_KIND: &str = "InvalidCACertificateKind";
+    /// ListenerSet: the Gateway takes none from its namespace.
+    pub const NOT_ALLOWED: &str = "NotAllowed";
+    /// ListenerSet: its Gateway is not accepted.
+    pub const PARENT_NOT_ACCEPTED: &str = "ParentNotAccepted";
+    /// ListenerSet: its Gateway does not work.
+    pub const PARENT_NOT_PROGRAMMED: &str = "ParentNotProgrammed";
     /// Gateway: one of its listeners is not valid.
     pub const LISTENERS_NOT_VALID: &str = "ListenersNotValid";
     /// Gateway: it names a load balancer that does not exist, or none.

@@ -80,6 +80,7 @@ pub fn targets(world: &World, translation: &Translation) -> BTreeSet<Target> {
         .chain(of(Watched::GatewayClass, statuses.gateway_classes.keys()))
         .chain(of(Watched::LoadBalancer, statuses.load_balancers.keys()))
         .chain(of(Watched::Gateway, statuses.gateways.keys()))
+        .chain(of(Watched::ListenerSet, statuses.listener_sets.keys()))
         .chain(of(Watched::HttpRoute, statuses.routes.keys()))
         .chain(of(Watched::BackendTlsPolicy, statuses.backend_tls_policies.keys()))
         .collect()
@@ -119,6 +120,11 @@ pub fn write(world: &World, translation: &Translation, target: &Target, now: Tim
         Watched::Gateway => {
             let (object, desired) = (world.gateways.get(key)?, statuses.gateways.get(key)?);
             let status = merge::gateway(object, desired, now)?;
+            Some(patch_status(target, object, status, desired, Urgency::Parent))
+        }
+        Watched::ListenerSet => {
+            let (object, desired) = (world.listener_sets.get(key)?, statuses.listener_sets.get(key)?);
+            let status = merge::listener_set(object, desired, now)?;
             Some(patch_status(target, object, status, desired, Urgency::Parent))
         }
         Watched::HttpRoute => {

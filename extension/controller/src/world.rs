@@ -20,9 +20,10 @@ pub use ca::CaBundle;
 pub use certificate::{KeyPair, TlsSecret};
 pub use changes::Changes;
 pub use gateway::{
-    Address, AllowedListeners, AllowedRoutes, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo,
-    Infrastructure, Listener, ListenerTls, LoadBalancer, NamespaceSelector, ParametersRef, ReferenceGrant,
-    RouteKind, RouteNamespaces, SelectorExpression, TrafficController,
+    Address, AllowedListeners, AllowedRoutes, BackendTls, CertificateRef, FrontendTls, FrontendValidation,
+    Gateway, GatewayClass, GatewayTls, GrantFrom, GrantTo, Infrastructure, Listener, ListenerSet,
+    ListenerTls, LoadBalancer, NamespaceSelector, ObjectRef, ParametersRef, ParentGateway, ReferenceGrant,
+    RouteKind, RouteNamespaces, SelectorExpression, TlsConfig, TlsPortConfig, TrafficController,
 };
 pub(crate) use ingest::INGRESS_CLASS_ANNOTATION;
 pub use ingest::{Change, Difference, Problem, Seen};
@@ -124,6 +125,9 @@ pub struct World {
     /// Gateways of all classes.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub gateways: Objects<Gateway>,
+    /// ListenerSets, whomever they belong to.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub listener_sets: Objects<ListenerSet>,
     /// HTTPRoutes.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub routes: Objects<HttpRoute>,

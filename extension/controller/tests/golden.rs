@@ -141,6 +141,13 @@ fn render(translation: &Translation) -> Value {
     if references(Watched::Certificate) != json!([]) {
         rendered["secrets"] = references(Watched::Certificate);
     }
+    let sets = &translation.statuses.listener_sets;
+    if !sets.is_empty() {
+        rendered["statuses"]["listenerSets"] = named(sets);
+    }
+    if references(Watched::ConfigMap) != json!([]) {
+        rendered["configMaps"] = references(Watched::ConfigMap);
+    }
     let policies = &translation.statuses.backend_tls_policies;
     if !policies.is_empty() {
         rendered["statuses"]["backendTlsPolicies"] = named(policies);

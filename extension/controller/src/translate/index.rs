@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(super) struct Index {
     of_gateway: BTreeMap<Key, BTreeSet<Key>>,
+    of_listener_set: BTreeMap<Key, BTreeSet<Key>>,
     of_service: BTreeMap<Key, BTreeSet<Key>>,
     of_namespace: BTreeMap<String, BTreeSet<Key>>,
 }
@@ -16,6 +17,9 @@ impl Index {
     pub(super) fn enter(&mut self, route: &RoutePlan) {
         for gateway in &route.named {
             self.of_gateway.entry(gateway.clone()).or_default().insert(route.key.clone());
+        }
+        for set in &route.named_sets {
+            self.of_listener_set.entry(set.clone()).or_default().insert(route.key.clone());
         }
         for service in &route.services {
             self.of_service.entry(service.clone()).or_default().insert(route.key.clone());
@@ -29,6 +33,9 @@ impl Index {
         for gateway in &route.named {
             leave(&mut self.of_gateway, gateway, &route.key);
         }
+        for set in &route.named_sets {
+            leave(&mut self.of_listener_set, set, &route.key);
+        }
         for service in &route.services {
             leave(&mut self.of_service, service, &route.key);
         }
@@ -40,6 +47,11 @@ impl Index {
     /// Routes that name a Gateway.
     pub(super) fn of_gateway(&self, gateway: &Key) -> impl Iterator<Item = &Key> {
         self.of_gateway.get(gateway).into_iter().flatten()
+    }
+
+    /// Routes that name a ListenerSet.
+    pub(super) fn of_listener_set(&self, set: &Key) -> impl Iterator<Item = &Key> {
+        self.of_listener_set.get(set).into_iter().flatten()
     }
 
     /// Routes that may refer to a Service and do.

@@ -3,9 +3,10 @@
 use super::backends;
 use super::condition::{Refusal, Verdict};
 use super::hostname::intersect;
-use super::model::{GatewayPlan, Gateways, ParentPlan, RoutePlan, complete, parent};
+use super::model::{GatewayPlan, Gateways, ParentPlan, RoutePlan, complete, parent, parent_set};
+use super::namespaces;
 use super::rules;
-use crate::world::{HttpRoute, Key, Listener, NamespaceSelector, Object, ParentRef, World};
+use crate::world::{HttpRoute, Key, Listener, Object, ParentRef, World};
 use alb_api::messages::reason;
 use alb_config::proto::{self, weighted_backend::Target};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,10 +25,20 @@ pub(super) fn plan(
     let support = rules::support(spec);
     let references = spec.parent_refs.iter().map(|reference| complete(reference, &key.namespace));
     let (mut parents, mut named): (Vec<ParentPlan>, BTreeSet<Key>) = (Vec::new(), BTreeSet::new());
+    let mut named_sets = BTreeSet::new();
     for reference in references {
-        let Some(of) = parent(&reference) else { continue };
-        named.insert(of.clone());
-        let Some(gateway) = gateways.get(&of) else { continue };
+        let gateway = match (parent(&reference), parent_set(&reference)) {
+            (Some(of), _) => {
+                named.insert(of.clone());
+                gateways.get(&of)
+            }
+            (None, Some(set)) => {
+                named_sets.insert(set.clone());
+                gateways.of_listener_set(&set)
+            }
+            (None, None) => None,
+        };
+        let Some(gateway) = gateway else { continue };
         if parents.iter().any(|parent| parent.reference == reference) {
             continue;
         }
@@ -35,7 +46,7 @@ pub(super) fn plan(
             Err(refusal) => Err(refusal.clone()),
             Ok(()) => listeners(world, key, spec, &reference, gateway),
         };
-        parents.push(ParentPlan { reference, gateway: of, accepted });
+        parents.push(ParentPlan { reference, gateway: gateway.key.clone(), accepted });
     }
     let refs = || spec.rules.iter().flat_map(|rule| &rule.backend_refs);
     let permitted = refs().filter_map(|reference| backends::service(world, &key.namespace, reference).ok());
@@ -50,6 +61,7 @@ pub(super) fn plan(
         services: permitted.collect(),
         namespaces: namespaces.filter(|namespace| *namespace != key.namespace).collect(),
         named,
+        named_sets,
         attached: attached(&parents, gateways),
         parents,
     };
@@ -96,10 +108,7 @@ fn served_listeners(
         let Some((load_balancer, frontend)) = gateway.place() else { continue };
         let of_load_balancer = listeners.entry(load_balancer.id.clone()).or_default();
         for plan in indices.iter().filter_map(|index| gateway.listeners.get(*index)) {
-            let reference = proto::ListenerRef {
-                frontend: frontend.resource_name(),
-                listener: plan.listener.name.clone(),
-            };
+            let reference = proto::ListenerRef { frontend: frontend.resource_name(), listener: plan.id() };
             if gateway.is_served(plan) && !of_load_balancer.contains(&reference) {
                 of_load_balancer.push(reference);
             }
@@ -114,7 +123,7 @@ fn attached(parents: &[ParentPlan], gateways: &Gateways) -> BTreeSet<(Key, Strin
         let gateway = gateways.get(&parent.gateway);
         let listeners = parent.accepted.iter().flatten();
         let plans = listeners.filter_map(|index| gateway?.listeners.get(*index));
-        plans.map(|plan| (parent.gateway.clone(), plan.listener.name.clone())).collect()
+        plans.map(|plan| (parent.gateway.clone(), plan.id())).collect()
     };
     parents.iter().flat_map(of_parent).collect()
 }
@@ -127,19 +136,26 @@ fn listeners(
     gateway: &GatewayPlan,
 ) -> Verdict<Vec<usize>> {
     let mut chosen: Vec<usize> = Vec::new();
-    for (index, plan) in gateway.listeners.iter().enumerate() {
+    let set = parent_set(reference);
+    for (index, plan) in gateway.listeners.iter().enumerate().filter(|(_, plan)| plan.set == set) {
         let section = reference.section_name.as_ref().is_none_or(|name| *name == plan.listener.name);
         if section && reference.port.is_none_or(|port| port == plan.listener.port) {
             chosen.push(index);
         }
     }
     if chosen.is_empty() {
-        let message = format!("Gateway {} has no listener that the parentRef selects", gateway.key);
+        let message = match &set {
+            None => format!("Gateway {} has no listener that the parentRef selects", gateway.key),
+            Some(set) => {
+                format!("ListenerSet {set} has no listener at its Gateway that the parentRef selects")
+            }
+        };
         return Err(Refusal::new(reason::NO_MATCHING_PARENT, message));
     }
     chosen.retain(|index| {
         gateway.listeners.get(*index).is_some_and(|plan| {
-            plan.serves_http_routes && admits(world, &route.namespace, &gateway.key.namespace, &plan.listener)
+            plan.serves_http_routes
+                && admits(world, &route.namespace, plan.namespace(&gateway.key), &plan.listener)
         })
     });
     if chosen.is_empty() {
@@ -160,32 +176,7 @@ fn listeners(
     Ok(chosen)
 }
 
-fn admits(world: &World, route: &str, gateway: &str, listener: &Listener) -> bool {
+fn admits(world: &World, route: &str, owner: &str, listener: &Listener) -> bool {
     let namespaces = listener.allowed_routes.as_ref().and_then(|allowed| allowed.namespaces.as_ref());
-    match namespaces.and_then(|namespaces| namespaces.from.as_deref()).unwrap_or("Same") {
-        "All" => true,
-        "Same" => route == gateway,
-        "Selector" => {
-            let selector = namespaces.and_then(|namespaces| namespaces.selector.as_ref());
-            match (selector, world.namespace_labels(route)) {
-                (Some(selector), Some(labels)) => selects(selector, labels),
-                _ => false,
-            }
-        }
-        _ => false,
-    }
-}
-
-fn selects(selector: &NamespaceSelector, labels: &BTreeMap<String, String>) -> bool {
-    selector.match_labels.iter().all(|(name, value)| labels.get(name) == Some(value))
-        && selector.match_expressions.iter().all(|expression| {
-            let value = labels.get(&expression.key);
-            match expression.operator.as_str() {
-                "In" => value.is_some_and(|value| expression.values.contains(value)),
-                "NotIn" => value.is_none_or(|value| !expression.values.contains(value)),
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => false,
-            }
-        })
+    namespaces::admits(world, namespaces, "Same", (route, owner))
 }

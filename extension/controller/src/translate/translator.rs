@@ -2,13 +2,14 @@
 //! there is; the outcome is that of translating everything anew.
 
 use super::index::Index;
+use super::listeners;
 use super::model::{Gateways, LoadBalancer, RoutePlan};
 use super::pool::Pool;
 use super::progress::{Evidence, Progress, Provisional};
 use super::settings::Settings;
 use super::slices::Slices;
 use super::update::{Concerned, Edits, Update, replace};
-use super::{Delta, Translation, backend_tls, backends, data_plane, frontends, gateways, listeners};
+use super::{Delta, Translation, backend_tls, backends, client_certificate, data_plane, frontends, gateways};
 use super::{load_balancers, routes, rules, status};
 use crate::references::Reference;
 use crate::world::{Changes, Key, Watched, World, of_namespace};
@@ -19,9 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Kinds that load balancers, Gateways and their frontends are made of. There are few of them, and they are looked at together.
-const FRAME: [Watched; 7] = [
+const FRAME: [Watched; 8] = [
     Watched::GatewayClass,
     Watched::Gateway,
+    Watched::ListenerSet,
     Watched::LoadBalancer,
     Watched::TrafficController,
     Watched::Deployment,
@@ -49,6 +51,8 @@ pub struct Translator {
     programmed: BTreeMap<Key, Provisional>,
     /// Routes of which some condition Programmed is not true.
     unprogrammed: BTreeSet<Key>,
+    /// ListenerSets of which something is said.
+    listener_sets: BTreeMap<Key, BTreeSet<Key>>,
     /// ConfigMaps of policies.
     config_maps: BTreeMap<Key, BTreeSet<Key>>,
     translation: Arc<Translation>,
@@ -128,6 +132,8 @@ impl Translator {
             concerned.backends.extend(self.pool.of_service(service).cloned());
         }
         concerned.frame |= changes.any(&FRAME);
+        let mut config_maps = changes.of(Watched::ConfigMap);
+        concerned.frame |= config_maps.any(|key| self.gateways.config_maps.contains(key));
         for key in changes.of(Watched::ReferenceGrant) {
             concerned.frame = true;
             concerned.routes.extend(self.index.of_namespace(&key.namespace).cloned());
@@ -139,6 +145,8 @@ impl Translator {
             let keys = |kind, keys: &mut dyn Iterator<Item = &Key>| -> Vec<(Watched, Key)> {
                 keys.map(|key| (kind, key.clone())).collect()
             };
+            // Its labels say whether a Gateway takes them.
+            concerned.frame |= of_namespace(&world.listener_sets, namespace).next().is_some();
             let routes = of_namespace(&world.routes, namespace).map(|(key, _)| key);
             concerned.routes.extend(routes.cloned());
             concerned.backends.extend(self.pool.of_namespace(namespace).cloned());
@@ -188,6 +196,10 @@ impl Translator {
             };
             if !is_same {
                 now.concerned.routes.extend(self.index.of_gateway(key).cloned());
+                let sets = [&before, &self.gateways].into_iter().filter_map(|all| all.get(key));
+                for set in sets.flat_map(|gateway| &gateway.sets) {
+                    now.concerned.routes.extend(self.index.of_listener_set(&set.key).cloned());
+                }
             }
             now.concerned.gateways.insert(key.clone());
         }
@@ -420,20 +432,48 @@ impl Translator {
         let programmed = gateway.map(|gateway| status::gateway_programmed(gateway, evidence));
         if self.programmed.get(key) != programmed.as_ref() {
             now.concerned.statuses.extend(self.index.of_gateway(key).cloned());
+            for set in gateway.iter().flat_map(|gateway| &gateway.sets) {
+                now.concerned.statuses.extend(self.index.of_listener_set(&set.key).cloned());
+            }
         }
         let (Some(gateway), Some(programmed)) = (gateway, programmed) else {
             self.programmed.remove(key);
+            self.say_of_listener_sets(now, key, BTreeMap::new());
             return None;
         };
         let attached = |listener: &str| {
             self.attached.get(&(key.clone(), listener.to_owned())).copied().unwrap_or_default()
         };
-        let status = status::gateway(gateway, &programmed, attached, evidence);
+        let (status, sets) = status::gateway(gateway, &programmed, attached, evidence);
         #[cfg(feature = "faults")]
         let status = crate::faults::gateway(status, &now.translation.statuses);
         self.programmed.insert(key.clone(), programmed);
         // While it is not known what a listener refers to, there is nothing to be said.
-        gateway.is_known().then_some(status)
+        let is_known = gateway.is_known();
+        self.say_of_listener_sets(now, key, if is_known { sets } else { BTreeMap::new() });
+        is_known.then_some(status)
+    }
+
+    /// Statuses of the ListenerSets of a Gateway. Of one that has gone over to another, that one has the last word.
+    fn say_of_listener_sets(
+        &mut self,
+        now: &mut Update<'_>,
+        gateway: &Key,
+        statuses: BTreeMap<Key, super::ListenerSetStatus>,
+    ) {
+        let before = self.listener_sets.remove(gateway).unwrap_or_default();
+        let others: BTreeSet<&Key> = self.listener_sets.values().flatten().collect();
+        for key in before.iter().filter(|key| !statuses.contains_key(*key) && !others.contains(*key)) {
+            now.put(Watched::ListenerSet, key, None, |statuses| &mut statuses.listener_sets);
+        }
+        if !statuses.is_empty() {
+            self.listener_sets.insert(gateway.clone(), statuses.keys().cloned().collect());
+        }
+        for (key, status) in statuses {
+            // Of what goes away with its namespace there is nothing more to be said.
+            let status = Some(status).filter(|_| !now.world.is_terminating(&key.namespace));
+            now.put(Watched::ListenerSet, &key, status, |statuses| &mut statuses.listener_sets);
+        }
     }
 
     /// The Gateways, by place, from which routes lead to a Service.
@@ -458,10 +498,11 @@ impl Translator {
             }
         }
         let world = now.world;
-        let config_maps = self.config_maps.values().flatten().map(|key| (Watched::ConfigMap, key.clone()));
+        let config_maps = self.config_maps.values().flatten().chain(&self.gateways.config_maps);
+        let config_maps = config_maps.map(|key| (Watched::ConfigMap, key.clone()));
         let secrets = self.gateways.all.iter().flat_map(|gateway| {
-            let secrets = listeners::secrets(world, &gateway.key.namespace, &gateway.object.spec);
-            secrets.map(|key| (Watched::Certificate, key))
+            let own = client_certificate::secret(world, &gateway.key.namespace, &gateway.object.spec);
+            listeners::secrets(world, gateway).chain(own).map(|key| (Watched::Certificate, key))
         });
         // Known before the first route leads there: it works from its first request on.
         let labelled = world.namespaces.keys().map(|key| &key.name).filter(|name| world.is_in_mesh(name));
