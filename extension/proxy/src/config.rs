@@ -5,6 +5,7 @@ mod parse;
 
 pub(crate) use build::build;
 
+use crate::filters::Filters;
 use crate::limits::{BackendLimit, FrontendLimits};
 use crate::upstream::{Backend, Identity, Protocol, Security, Timeouts, Upstream};
 use alb_config::proto::ServerTls;
@@ -41,16 +42,29 @@ pub(crate) struct Port {
     pub(crate) fqdn: Arc<str>,
     pub(crate) gateway: Arc<str>,
     pub(crate) limits: Arc<FrontendLimits>,
+    /// The port that clients see.
+    pub(crate) seen: u16,
+    /// Clients speak TLS.
+    pub(crate) https: bool,
     pub(crate) table: Table<Arc<str>, Arc<Rule>>,
 }
 
-/// One rule of an HTTPRoute.
+/// One rule of a route.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    /// "<namespace>/<name>" of the HTTPRoute.
+    /// "<namespace>/<name>" of the route.
     pub(crate) route: Arc<str>,
-    pub(crate) targets: Weighted<Target>,
+    pub(crate) destinations: Weighted<Destination>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) filters: Option<Arc<Filters>>,
+}
+
+/// One of the places that a rule sends requests to.
+#[derive(Debug, Clone)]
+pub(crate) struct Destination {
+    pub(crate) target: Target,
+    /// Of requests that go there.
+    pub(crate) filters: Option<Arc<Filters>>,
 }
 
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! What the steps of the translation share: each reads what the ones before it have found out, and none calls another.
 
 use super::condition::{Refusal, Verdict};
-use crate::world::{Gateway, Key, Listener, Object, ParentRef};
+use crate::world::{Gateway, HttpRoute, Key, Listener, Object, ParentRef, Watched, World};
 use alb_api::messages::reason;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -70,6 +70,8 @@ pub(super) struct ListenerPlan {
     pub(super) resolved_refs: Verdict,
     /// Whether HTTPRoutes may attach.
     pub(super) serves_http_routes: bool,
+    /// Whether GRPCRoutes may attach.
+    pub(super) serves_grpc_routes: bool,
     /// Port on the proxies; 0 until assigned.
     pub(super) bind_port: u16,
     /// For HTTPS.
@@ -100,6 +102,11 @@ impl Frontend {
 }
 
 impl ListenerPlan {
+    /// Whether routes of a kind may attach.
+    pub(super) fn serves(&self, kind: Watched) -> bool {
+        if kind == Watched::GrpcRoute { self.serves_grpc_routes } else { self.serves_http_routes }
+    }
+
     /// Whether clients can be answered there: accepted, and with a certificate if it needs one.
     pub(super) fn is_servable(&self) -> bool {
         let has_certificate = self.certificates.as_ref().is_none_or(|all| !all.secrets.is_empty());
@@ -181,10 +188,24 @@ impl Gateways {
     }
 }
 
+/// A route: its kind (HTTPRoute or GRPCRoute) and its name.
+pub(super) type RouteId = (Watched, Key);
+
+/// A route, if it exists and is to go on existing.
+pub(super) fn route<'a>(world: &'a World, (kind, key): &RouteId) -> Option<&'a Arc<Object<HttpRoute>>> {
+    let routes = if *kind == Watched::GrpcRoute { &world.grpc_routes } else { &world.routes };
+    routes.get(key).filter(|object| !object.meta.deleting)
+}
+
+/// What its kind is called.
+pub(super) fn kind_of_route((kind, _): &RouteId) -> &'static str {
+    if *kind == Watched::GrpcRoute { "GRPCRoute" } else { "HTTPRoute" }
+}
+
 /// A route and what becomes of it.
 #[derive(Debug, Clone)]
 pub(super) struct RoutePlan {
-    pub(super) key: Key,
+    pub(super) id: RouteId,
     /// Its parents among our Gateways, in the order of the specification.
     pub(super) parents: Vec<ParentPlan>,
     /// Whether all of its references resolve: the same for every parent.
@@ -193,6 +214,8 @@ pub(super) struct RoutePlan {
     pub(super) partially_invalid: Option<Refusal>,
     /// Names of the resources with its rules, in their order.
     pub(super) rules: Vec<String>,
+    /// What proxies must be able to do to serve them.
+    pub(super) needs: BTreeSet<&'static str>,
     /// The load balancers that get them.
     pub(super) load_balancers: BTreeSet<String>,
     /// Names of the Backend resources that its rules refer to.

@@ -42,9 +42,13 @@ pub(super) fn of(world: &World, statuses: &Statuses, kind: Watched, key: &Key) -
             let subject = subject(world.gateways.get(key).map(|object| &object.meta.uid));
             statuses.gateways.get(key).map(|status| of_gateway(&subject, status)).unwrap_or_default()
         }
-        Watched::HttpRoute => {
-            let subject = subject(world.routes.get(key).map(|object| &object.meta.uid));
-            let parents = statuses.routes.get(key).into_iter().flat_map(|status| &status.parents);
+        Watched::HttpRoute | Watched::GrpcRoute => {
+            let (routes, statuses) = match kind {
+                Watched::GrpcRoute => (&world.grpc_routes, &statuses.grpc_routes),
+                _ => (&world.routes, &statuses.routes),
+            };
+            let subject = subject(routes.get(key).map(|object| &object.meta.uid));
+            let parents = statuses.get(key).into_iter().flat_map(|status| &status.parents);
             let conditions = parents.flat_map(|parent| &parent.conditions);
             conditions.filter_map(|condition| warning(&subject, "", condition)).collect()
         }

@@ -125,6 +125,10 @@ impl World {
             Watched::GatewayClass => put(&mut self.gateway_classes, key, meta, spec(&mut data)?, status),
             Watched::Gateway => put(&mut self.gateways, key, meta, spec(&mut data)?, status),
             Watched::HttpRoute => put(&mut self.routes, key, meta, spec(&mut data)?, status),
+            Watched::GrpcRoute => {
+                let route: super::grpc_route::GrpcRoute = spec(&mut data)?;
+                put(&mut self.grpc_routes, key, meta, route.into(), status)
+            }
             Watched::ReferenceGrant => put(&mut self.grants, key, meta, spec(&mut data)?, status),
             Watched::BackendTlsPolicy => {
                 put(&mut self.backend_tls_policies, key, meta, spec(&mut data)?, status)
@@ -206,6 +210,7 @@ impl World {
                 Watched::GatewayClass => self.gateway_classes.remove(key).is_some(),
                 Watched::Gateway => self.gateways.remove(key).is_some(),
                 Watched::HttpRoute => self.routes.remove(key).is_some(),
+                Watched::GrpcRoute => self.grpc_routes.remove(key).is_some(),
                 Watched::ReferenceGrant => self.grants.remove(key).is_some(),
                 Watched::BackendTlsPolicy => self.backend_tls_policies.remove(key).is_some(),
                 Watched::ConfigMap => self.ca_bundles.remove(key).is_some(),
@@ -230,6 +235,7 @@ impl World {
             Watched::GatewayClass => self.gateway_classes.keys().cloned().collect(),
             Watched::Gateway => self.gateways.keys().cloned().collect(),
             Watched::HttpRoute => self.routes.keys().cloned().collect(),
+            Watched::GrpcRoute => self.grpc_routes.keys().cloned().collect(),
             Watched::ReferenceGrant => self.grants.keys().cloned().collect(),
             Watched::BackendTlsPolicy => self.backend_tls_policies.keys().cloned().collect(),
             Watched::ConfigMap => self.ca_bundles.keys().cloned().collect(),
@@ -434,6 +440,7 @@ mod tests {
         let written = json!({"resourceVersion": "2", "status": {"parents": []}});
         for kind in [
             Watched::HttpRoute,
+            Watched::GrpcRoute,
             Watched::Gateway,
             Watched::GatewayClass,
             Watched::LoadBalancer,

@@ -11,6 +11,7 @@ pub enum Watched {
     GatewayClass,
     Gateway,
     HttpRoute,
+    GrpcRoute,
     ReferenceGrant,
     BackendTlsPolicy,
     ConfigMap,
@@ -44,7 +45,7 @@ pub enum Scope {
 
 impl Watched {
     /// All of them. Kinds that change least come first, so that a first translation finds them complete.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Owner,
         Self::Namespace,
         Self::GatewayClass,
@@ -52,6 +53,7 @@ impl Watched {
         Self::TrafficController,
         Self::Gateway,
         Self::HttpRoute,
+        Self::GrpcRoute,
         Self::ReferenceGrant,
         Self::BackendTlsPolicy,
         Self::ConfigMap,
@@ -83,6 +85,7 @@ impl Watched {
             Self::GatewayClass => ("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses"),
             Self::Gateway => ("gateway.networking.k8s.io", "v1", "Gateway", "gateways"),
             Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
+            Self::GrpcRoute => ("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes"),
             Self::ReferenceGrant => ("gateway.networking.k8s.io", "v1", "ReferenceGrant", "referencegrants"),
             Self::BackendTlsPolicy => {
                 ("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies")
@@ -117,8 +120,8 @@ impl Watched {
 
     /// Whether a cluster may lack the kind, which then means that there are none.
     pub fn is_optional(self) -> bool {
-        // Part of the Gateway API's standard channel since 1.4 only.
-        matches!(self, Self::BackendTlsPolicy)
+        // Part of the Gateway API's standard channel since 1.4 and 1.1 only.
+        matches!(self, Self::BackendTlsPolicy | Self::GrpcRoute)
     }
 
     /// Whether the controller writes objects of this kind, or their status: then their version is needed.
@@ -138,6 +141,7 @@ impl Watched {
             Self::GatewayClass
                 | Self::Gateway
                 | Self::HttpRoute
+                | Self::GrpcRoute
                 | Self::BackendTlsPolicy
                 | Self::LoadBalancer
         )

@@ -1,8 +1,9 @@
 //! Builds a configuration from resources; no I/O.
 
-use super::parse::{hostname, hostnames, route_match};
-use super::{Config, Port, Rule, SecurityKey, Target, TlsKey, UpstreamKey};
+use super::parse::{hostname, hostnames, only_grpc, preflight, route_match};
+use super::{Config, Destination, Port, Rule, SecurityKey, Target, TlsKey, UpstreamKey};
 use crate::error::{ProxyError, Reason};
+use crate::filters::Filters;
 use crate::limits::Limits;
 use crate::settings::Settings;
 use crate::tls_info::Mode;
@@ -52,8 +53,12 @@ pub(crate) fn build(
     }
     let mut attached = Attached::new();
     for (name, resource) in &all {
-        if let Some(Kind::RouteRule(rule)) = &resource.kind {
-            builder.route_rule(name, rule, &backends, &mut attached);
+        match &resource.kind {
+            Some(Kind::RouteRule(rule)) => builder.route_rule(name, rule, false, &backends, &mut attached),
+            Some(Kind::GrpcRouteRule(rule)) => {
+                builder.route_rule(name, rule, true, &backends, &mut attached);
+            }
+            _ => {}
         }
     }
     for (name, resource) in &all {
@@ -218,6 +223,7 @@ impl Builder<'_> {
         &mut self,
         name: &str,
         rule: &'r proto::RouteRule,
+        grpc: bool,
         backends: &HashMap<&str, Arc<Backend>>,
         attached: &mut Attached<'r>,
     ) {
@@ -226,26 +232,26 @@ impl Builder<'_> {
             let matches = rule.matches.iter().map(|matched| route_match(matched, path));
             Ok((names, matches.collect::<Result<Vec<_>, _>>()?))
         });
-        let (names, matches) = match parsed {
+        let (names, mut matches) = match parsed {
             Ok(parsed) => parsed,
             Err(message) => return self.fault(name, message),
         };
-        let targets = rule.backends.iter().map(|weighted| {
-            let target = match &weighted.target {
-                Some(weighted_backend::Target::Backend(backend)) => match backends.get(backend.as_str()) {
-                    Some(backend) => Target::Backend(backend.clone()),
-                    None => Target::Invalid(format!("{backend} is unknown").into()),
-                },
-                Some(weighted_backend::Target::Invalid(reason)) => Target::Invalid(reason.as_str().into()),
-                None => Target::Invalid("no target".into()),
-            };
-            (weighted.weight, target)
-        });
+        if grpc {
+            only_grpc(&mut matches);
+        }
+        let (filters, destinations) = match destinations(rule, &mut |name| backends.get(name).cloned()) {
+            Ok(parsed) => parsed,
+            Err(message) => return self.fault(name, message),
+        };
+        if filters.as_ref().is_some_and(|filters| filters.has_cors()) {
+            preflight(&mut matches);
+        }
         let route: Arc<str> = rule.route.as_str().into();
         let target = Arc::new(Rule {
             route: route.clone(),
-            targets: Weighted::new(targets),
+            destinations,
             timeouts: timeouts(rule.timeouts.as_ref()),
+            filters,
         });
         let rule_of_route = alb_route::Rule {
             order: Order { created: rule.created, route, rule: rule.index },
@@ -260,7 +266,7 @@ impl Builder<'_> {
     }
 
     fn frontend<'r>(&mut self, name: &'r str, frontend: &'r proto::Frontend, attached: &mut Attached<'r>) {
-        let mut listeners: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+        let mut listeners: BTreeMap<u16, (u16, Vec<_>)> = BTreeMap::new();
         let fqdn: Arc<str> = frontend.fqdn.as_str().into();
         let mut routes = HashSet::new();
         for listener in &frontend.listeners {
@@ -269,11 +275,11 @@ impl Builder<'_> {
             let parsed: Result<(u16, Hostname), String> =
                 port(listener.bind_port).and_then(|port| Ok((port, hostname(&listener.hostname)?)));
             match parsed {
-                Ok((bind_port, hostname)) => listeners.entry(bind_port).or_default().push(Listener {
-                    hostname,
-                    label: listener.name.as_str().into(),
-                    rules,
-                }),
+                Ok((bind_port, hostname)) => {
+                    let seen = u16::try_from(listener.port).unwrap_or(bind_port);
+                    let (_, all) = listeners.entry(bind_port).or_insert_with(|| (seen, Vec::new()));
+                    all.push(Listener { hostname, label: listener.name.as_str().into(), rules });
+                }
                 Err(message) => self.fault(name, format!("listener {}: {message}", listener.name)),
             }
         }
@@ -281,7 +287,7 @@ impl Builder<'_> {
         let known = self.previous.frontend_limits.get(name).cloned();
         let limits = known.unwrap_or_else(|| self.limits.frontend());
         self.config.frontend_limits.insert(name.into(), limits.clone());
-        for (bind_port, listeners) in listeners {
+        for (bind_port, (seen, listeners)) in listeners {
             if let Some(other) = self.config.ports.get(&bind_port) {
                 let message = format!("bind port {bind_port} is taken by {}", other.frontend);
                 self.fault(name, message);
@@ -292,6 +298,8 @@ impl Builder<'_> {
                 fqdn: fqdn.clone(),
                 gateway: frontend.gateway.as_str().into(),
                 limits: limits.clone(),
+                seen,
+                https: false,
                 table: Table::new(listeners),
             };
             self.config.ports.insert(bind_port, port);
@@ -309,6 +317,43 @@ fn by_policy(tls: &proto::ServerTls, protocol: Protocol) -> Security {
     match client {
         Ok(client) => Security::Tls(client),
         Err(problem) => Security::Unusable(Mode::Tls, ProxyError::new(Reason::TlsPolicyInvalid, problem)),
+    }
+}
+
+/// Where a rule leads, and what is done to requests on the way. `find` finds a backend by the name of its resource.
+fn destinations(
+    rule: &proto::RouteRule,
+    find: &mut dyn FnMut(&str) -> Option<Arc<Backend>>,
+) -> Result<(Option<Arc<Filters>>, Weighted<Destination>), String> {
+    let (mut filters, mut destinations) = (None, Vec::new());
+    for backend in &rule.backends {
+        let target = target(backend.target.as_ref(), find);
+        destinations.push((backend.weight, Destination { target, filters: None }));
+    }
+    if let Some(filtered) = &rule.filtered {
+        filters = Filters::new(&filtered.filters, find)?;
+        for one in &filtered.backends {
+            let filters = Filters::new(&one.filters, find)?;
+            if let Some(backend) = &one.backend {
+                let target = target(backend.target.as_ref(), find);
+                destinations.push((backend.weight, Destination { target, filters }));
+            }
+        }
+    }
+    Ok((filters, Weighted::new(destinations)))
+}
+
+fn target(
+    given: Option<&weighted_backend::Target>,
+    find: &mut dyn FnMut(&str) -> Option<Arc<Backend>>,
+) -> Target {
+    match given {
+        Some(weighted_backend::Target::Backend(backend)) => match find(backend) {
+            Some(backend) => Target::Backend(backend),
+            None => Target::Invalid(format!("{backend} is unknown").into()),
+        },
+        Some(weighted_backend::Target::Invalid(reason)) => Target::Invalid(reason.as_str().into()),
+        None => Target::Invalid("no target".into()),
     }
 }
 

@@ -4,12 +4,15 @@
 
 mod damaged;
 mod early;
+mod filters;
 mod forwarding;
 mod grpc;
+mod grpc_routes;
 mod http;
 mod lifecycle;
 mod limits;
 mod messages;
+mod mirrors;
 mod mtls;
 mod pods;
 mod pool;
