@@ -95,7 +95,7 @@ pub mod reason {
     pub const INVALID_CERTIFICATE_REF: &str = "InvalidCertificateRef";
     /// Listener: `allowedRoutes.kinds` names kinds other than HTTPRoute.
     pub const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
-    /// Listener: another listener has the same port and hostname.
+    /// Listener: another listener has the same port and hostname. Route: one of another kind has the same hostname.
     pub const HOSTNAME_CONFLICT: &str = "HostnameConflict";
     /// Listener: another listener has the same port and a different protocol.
     pub const PROTOCOL_CONFLICT: &str = "ProtocolConflict";
@@ -105,6 +105,8 @@ pub mod reason {
     pub const NO_MATCHING_LISTENER_HOSTNAME: &str = "NoMatchingListenerHostname";
     /// Route: the listener does not admit routes of this namespace or kind.
     pub const NOT_ALLOWED_BY_LISTENERS: &str = "NotAllowedByListeners";
+    /// Route: filters that do not go together.
+    pub const INCOMPATIBLE_FILTERS: &str = "IncompatibleFilters";
     /// Route: a feature that this implementation does not offer.
     pub const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
     /// Route: a backend in another namespace, without a ReferenceGrant.

@@ -6,7 +6,9 @@ mod ca;
 mod certificate;
 mod changes;
 mod core;
+mod filter;
 mod gateway;
+mod grpc_route;
 mod ingest;
 mod kind;
 mod policy;
@@ -19,19 +21,22 @@ pub use self::core::{
 pub use ca::CaBundle;
 pub use certificate::{KeyPair, TlsSecret};
 pub use changes::Changes;
+pub use filter::{
+    BackendRef, Cors, Filter, Fraction, Header, HeaderModifier, PathModifier, RequestMirror, RequestRedirect,
+    UrlRewrite,
+};
 pub use gateway::{
     Address, AllowedListeners, AllowedRoutes, BackendTls, CertificateRef, FrontendTls, FrontendValidation,
     Gateway, GatewayClass, GatewayTls, GrantFrom, GrantTo, Infrastructure, Listener, ListenerSet,
     ListenerTls, LoadBalancer, NamespaceSelector, ObjectRef, ParametersRef, ParentGateway, ReferenceGrant,
     RouteKind, RouteNamespaces, SelectorExpression, TlsConfig, TlsPortConfig, TrafficController,
 };
+pub use grpc_route::GRPC_METHOD;
 pub(crate) use ingest::INGRESS_CLASS_ANNOTATION;
 pub use ingest::{Change, Difference, Problem, Seen};
 pub use kind::{Scope, Watched};
 pub use policy::{BackendTlsPolicy, CaCertificateRef, PolicyTargetRef, SubjectAltName, Validation};
-pub use route::{
-    BackendRef, Filter, HttpRoute, NamedMatch, ParentRef, PathMatch, RouteMatch, Rule, Timeouts,
-};
+pub use route::{HttpRoute, NamedMatch, ParentRef, PathMatch, RouteMatch, Rule, Timeouts};
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,6 +136,9 @@ pub struct World {
     /// HTTPRoutes.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub routes: Objects<HttpRoute>,
+    /// GRPCRoutes, as HTTPRoutes with the same meaning.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub grpc_routes: Objects<HttpRoute>,
     /// ReferenceGrants.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub grants: Objects<ReferenceGrant>,

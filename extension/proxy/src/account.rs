@@ -86,6 +86,11 @@ impl Account {
         self.record.as_ref().map_or("", |record| &record.request_id)
     }
 
+    /// Name of the frontend, as clients use it.
+    pub(crate) fn frontend(&self) -> &str {
+        self.record.as_ref().map_or("", |record| &record.frontend)
+    }
+
     /// What the client does meanwhile.
     pub(crate) fn activity(&self) -> &Activity {
         &self.activity

@@ -5,6 +5,7 @@ mod parse;
 
 pub(crate) use build::build;
 
+use crate::filters::Filters;
 use crate::limits::{BackendLimit, FrontendLimits};
 use crate::termination::{TlsListener, TlsPort};
 use crate::upstream::{Backend, Certificate, Identity, Protocol, Security, Timeouts, Upstream};
@@ -46,6 +47,8 @@ pub(crate) struct Port {
     pub(crate) fqdn: Arc<str>,
     pub(crate) gateway: Arc<str>,
     pub(crate) limits: Arc<FrontendLimits>,
+    /// The port that clients see.
+    pub(crate) seen: u16,
     pub(crate) table: Table<Arc<str>, Arc<Rule>>,
     /// Its clients speak TLS.
     pub(crate) tls: Option<Arc<TlsPort>>,
@@ -61,13 +64,22 @@ pub(crate) struct StreamRule {
     pub(crate) targets: Weighted<Target>,
 }
 
-/// One rule of an HTTPRoute.
+/// One rule of a route.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    /// "<namespace>/<name>" of the HTTPRoute.
+    /// "<namespace>/<name>" of the route.
     pub(crate) route: Arc<str>,
-    pub(crate) targets: Weighted<Target>,
+    pub(crate) destinations: Weighted<Destination>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) filters: Option<Arc<Filters>>,
+}
+
+/// One of the places that a rule sends requests to.
+#[derive(Debug, Clone)]
+pub(crate) struct Destination {
+    pub(crate) target: Target,
+    /// Of requests that go there.
+    pub(crate) filters: Option<Arc<Filters>>,
 }
 
 #[derive(Debug, Clone)]

@@ -1,8 +1,20 @@
 //! The stage that changes requests and responses on their way through, between the rule's being found and an endpoint's being
 //! chosen, and once more when the response comes.
 //!
-//! What is here is what every message needs, whatever its rule says. Filters of a rule (Gateway API, `HTTPRouteFilter`) have
-//! their place before it with requests, and after it with responses; none is supported yet.
+//! What is here is what every message needs, whatever its rule says. Filters of a rule (Gateway API, `HTTPRouteFilter`) act after
+//! it, on messages that are ready to go on, so that what they set stays set: those of the rule before those of the backend
+//! with requests, and after them with responses.
+
+mod chain;
+mod cors;
+mod header_modifier;
+mod mirror;
+mod path;
+mod redirect;
+mod rewrite;
+
+pub(crate) use chain::{Answer, Arrival, Filters, Finish};
+pub(crate) use mirror::Mirrored;
 
 use crate::error::{ProxyError, Reason};
 use crate::headers::{

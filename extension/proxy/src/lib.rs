@@ -20,6 +20,7 @@ mod keepalive;
 mod limits;
 mod matching;
 mod metrics;
+mod mirrors;
 mod options;
 mod parse;
 mod pipeline;

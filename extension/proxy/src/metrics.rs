@@ -43,6 +43,7 @@ pub struct Metrics {
     pub(crate) connects: Counter,
     pub(crate) connect_failures: Counter,
     pub(crate) retries: Counter,
+    mirrored_requests: Family<ResultLabel, Counter>,
     pub(crate) client_connections: Gauge,
     /// Connections closed at once: their client has as many as it may.
     pub(crate) client_connections_refused: Counter,
@@ -70,6 +71,7 @@ impl Metrics {
             connects: Counter::default(),
             connect_failures: Counter::default(),
             retries: Counter::default(),
+            mirrored_requests: Family::default(),
             client_connections: Gauge::default(),
             client_connections_refused: Counter::default(),
             handshakes: Family::default(),
@@ -101,6 +103,11 @@ impl Metrics {
             "upstream_retries",
             "Requests sent again because a reused connection was closed",
             metrics.retries.clone(),
+        );
+        registry.register(
+            "mirrored_requests",
+            "Requests to be mirrored: answered, failed, or skipped for want of room",
+            metrics.mirrored_requests.clone(),
         );
         registry.register(
             "client_connections",
@@ -167,6 +174,10 @@ impl Metrics {
     /// asked for.
     pub(crate) fn handshake(&self, result: &'static str) {
         self.handshakes.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub(crate) fn mirrored(&self, result: &'static str) {
+        self.mirrored_requests.get_or_create(&ResultLabel { result }).inc();
     }
 
     pub(crate) fn config_update(&self, applied: bool) {

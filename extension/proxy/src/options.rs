@@ -1,6 +1,7 @@
 //! Command line and environment.
 
 use crate::settings::Settings;
+use alb_config::capability;
 use alb_config::client::ClientOptions;
 use alb_config::proto::Node;
 use alb_route::{EncodedSlashes, Normalization, PathPolicy};
@@ -112,7 +113,9 @@ impl Options {
                 id: self.node_id.clone(),
                 load_balancer: self.load_balancer.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                capabilities: vec![alb_config::capability::TLS_LISTENERS.to_owned()],
+                capabilities: [capability::ROUTE_FILTERS, capability::GRPC_ROUTES, capability::TLS_LISTENERS]
+                    .map(str::to_owned)
+                    .into(),
             },
         }
     }

@@ -6,6 +6,7 @@ use crate::config::{Config, build};
 use crate::ending::Ending;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, SecretLabel};
+use crate::mirrors::Mirrors;
 use crate::parse::Parse;
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
@@ -30,10 +31,12 @@ impl Proxy {
     pub fn new(settings: Settings, log: Arc<dyn AccessLog>, metrics: Arc<Metrics>) -> Self {
         let limits = Limits::new(&settings);
         let settings = Arc::new(settings);
+        let exchange = Exchange { settings: settings.clone(), metrics: metrics.clone() };
         let pipeline = Pipeline {
             config: ArcSwap::default(),
             parse: Parse::new(&settings),
-            exchange: Exchange { settings: settings.clone(), metrics: metrics.clone() },
+            mirrors: Mirrors::new(exchange.clone(), metrics.clone()),
+            exchange,
             reporter: Reporter { log, metrics },
             ending: Ending::default(),
             settings,

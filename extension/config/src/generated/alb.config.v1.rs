@@ -31,7 +31,7 @@ pub struct Node {
     pub load_balancer: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
-    /// What it can do that older proxies cannot ("tls-listeners"): resources that need it are not sent to others, and what
+    /// What it can do that older proxies cannot ("tls-listeners", "route-filters", "grpc-routes"): resources that need it are not sent to others, and what
     /// rests on them is not Programmed while such a proxy is connected.
     #[prost(string, repeated, tag = "4")]
     pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -65,7 +65,7 @@ pub struct Resource {
     /// Hash of the content: the same on every controller replica.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "resource::Kind", tags = "10, 11, 12, 13, 14, 60")]
+    #[prost(oneof = "resource::Kind", tags = "10, 11, 12, 13, 14, 40, 60")]
     pub kind: ::core::option::Option<resource::Kind>,
 }
 /// Nested message and enum types in `Resource`.
@@ -84,6 +84,9 @@ pub mod resource {
         /// Needs the capability "tls-listeners".
         #[prost(message, tag = "14")]
         Certificate(super::Certificate),
+        /// A rule of a GRPCRoute: only requests that are gRPC belong to it. Needs the capability "grpc-routes".
+        #[prost(message, tag = "40")]
+        GrpcRouteRule(super::RouteRule),
         /// Needs the capability "tls-listeners".
         #[prost(message, tag = "60")]
         TlsRoute(super::TlsRoute),
@@ -162,14 +165,14 @@ pub struct Listener {
     #[prost(string, tag = "4")]
     pub hostname: ::prost::alloc::string::String,
 }
-/// One rule of one HTTPRoute, attached to one or more listeners.
+/// One rule of one HTTPRoute or GRPCRoute, attached to one or more listeners.
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteRule {
-    /// "<namespace>/<name>" of the HTTPRoute.
+    /// "<namespace>/<name>" of the route.
     #[prost(string, tag = "1")]
     pub route: ::prost::alloc::string::String,
-    /// Index of the rule in the HTTPRoute: a precedence tie-break, and a name in logs.
+    /// Index of the rule in the route: a precedence tie-break, and a name in logs.
     #[prost(uint32, tag = "2")]
     pub index: u32,
     /// metadata.creationTimestamp in seconds since the epoch: the first tie-break.
@@ -187,6 +190,140 @@ pub struct RouteRule {
     pub backends: ::prost::alloc::vec::Vec<WeightedBackend>,
     #[prost(message, optional, tag = "8")]
     pub timeouts: ::core::option::Option<Timeouts>,
+    /// A rule with filters, its own or of a backend. `backends` is empty then: a proxy that knows no filters (it lacks the
+    /// capability "route-filters") answers 500, and never sends on what should have been changed.
+    #[prost(message, optional, tag = "40")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filtered: ::core::option::Option<Filtered>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Filtered {
+    /// Of the rule, in the order in which they are to act.
+    #[prost(message, repeated, tag = "1")]
+    pub filters: ::prost::alloc::vec::Vec<Filter>,
+    #[prost(message, repeated, tag = "2")]
+    pub backends: ::prost::alloc::vec::Vec<FilteredBackend>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FilteredBackend {
+    #[prost(message, optional, tag = "1")]
+    pub backend: ::core::option::Option<WeightedBackend>,
+    /// For requests to this backend, after those of the rule.
+    #[prost(message, repeated, tag = "2")]
+    pub filters: ::prost::alloc::vec::Vec<Filter>,
+}
+/// Gateway API, HTTPRouteFilter.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Filter {
+    #[prost(oneof = "filter::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    pub kind: ::core::option::Option<filter::Kind>,
+}
+/// Nested message and enum types in `Filter`.
+pub mod filter {
+    #[derive(serde::Serialize)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        RequestHeaders(super::HeaderModifier),
+        #[prost(message, tag = "2")]
+        ResponseHeaders(super::HeaderModifier),
+        #[prost(message, tag = "3")]
+        Redirect(super::Redirect),
+        #[prost(message, tag = "4")]
+        Rewrite(super::Rewrite),
+        #[prost(message, tag = "5")]
+        Mirror(super::Mirror),
+        #[prost(message, tag = "6")]
+        Cors(super::Cors),
+    }
+}
+/// First `set`, then `add`, then `remove`.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeaderModifier {
+    #[prost(message, repeated, tag = "1")]
+    pub set: ::prost::alloc::vec::Vec<NameValue>,
+    #[prost(message, repeated, tag = "2")]
+    pub add: ::prost::alloc::vec::Vec<NameValue>,
+    #[prost(string, repeated, tag = "3")]
+    pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What is empty or 0 stays as the request has it, but for the port (Gateway API, HTTPRequestRedirectFilter.port).
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Redirect {
+    #[prost(string, tag = "1")]
+    pub scheme: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub path: ::core::option::Option<PathModifier>,
+    #[prost(uint32, tag = "4")]
+    pub port: u32,
+    /// 301, 302, 303, 307 or 308.
+    #[prost(uint32, tag = "5")]
+    pub status: u32,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rewrite {
+    /// Empty: as the request has it.
+    #[prost(string, tag = "1")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub path: ::core::option::Option<PathModifier>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PathModifier {
+    #[prost(oneof = "path_modifier::Replace", tags = "1, 2")]
+    pub replace: ::core::option::Option<path_modifier::Replace>,
+}
+/// Nested message and enum types in `PathModifier`.
+pub mod path_modifier {
+    #[derive(serde::Serialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Replace {
+        /// The whole path.
+        #[prost(string, tag = "1")]
+        Full(::prost::alloc::string::String),
+        /// What matched the rule's prefix.
+        #[prost(string, tag = "2")]
+        Prefix(::prost::alloc::string::String),
+    }
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mirror {
+    /// Resource name of a Backend.
+    #[prost(string, tag = "1")]
+    pub backend: ::prost::alloc::string::String,
+    /// This share of the requests.
+    #[prost(uint32, tag = "2")]
+    pub numerator: u32,
+    #[prost(uint32, tag = "3")]
+    pub denominator: u32,
+}
+/// Gateway API, HTTPCORSFilter.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cors {
+    #[prost(string, repeated, tag = "1")]
+    pub allow_origins: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "2")]
+    pub allow_credentials: bool,
+    #[prost(string, repeated, tag = "3")]
+    pub allow_methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "4")]
+    pub allow_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub expose_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Seconds.
+    #[prost(uint32, tag = "6")]
+    pub max_age: u32,
 }
 /// One TLSRoute: connections by the name that clients ask for (SNI).
 #[derive(serde::Serialize)]
@@ -225,7 +362,7 @@ pub struct Match {
     /// Empty: any.
     #[prost(string, tag = "5")]
     pub method: ::prost::alloc::string::String,
-    #[prost(oneof = "r#match::Path", tags = "1, 2")]
+    #[prost(oneof = "r#match::Path", tags = "1, 2, 40")]
     pub path: ::core::option::Option<r#match::Path>,
 }
 /// Nested message and enum types in `Match`.
@@ -237,6 +374,9 @@ pub mod r#match {
         Exact(::prost::alloc::string::String),
         #[prost(string, tag = "2")]
         Prefix(::prost::alloc::string::String),
+        /// Method of whatever gRPC service (GRPCRoute only).
+        #[prost(string, tag = "40")]
+        GrpcMethod(::prost::alloc::string::String),
     }
 }
 /// Exact match.

@@ -160,10 +160,11 @@ fn of_listeners(
     let of_listener = |listener: &ListenerStatus| {
         let current = current.iter().find(|other| other["name"] == listener.name.as_str());
         let current = current.map(|current| array(current, "conditions")).unwrap_or_default();
-        let kinds: Vec<Value> = listener
-            .serves_http_routes
-            .then(|| json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"}))
+        let kinds = [(listener.serves_http_routes, "HTTPRoute"), (listener.serves_grpc_routes, "GRPCRoute")];
+        let kinds: Vec<Value> = kinds
             .into_iter()
+            .filter(|(serves, _)| *serves)
+            .map(|(_, kind)| json!({"group": "gateway.networking.k8s.io", "kind": kind}))
             .collect();
         json!({
             "name": listener.name,

@@ -8,6 +8,9 @@ use crate::world::{Gateway, Key, Listener, ListenerTls, RouteKind, World};
 use alb_api::messages::reason;
 use std::collections::BTreeMap;
 
+const HTTP_ROUTE: &str = "HTTPRoute";
+const GRPC_ROUTE: &str = "GRPCRoute";
+
 /// The listeners of a Gateway: its own, and after them those of the ListenerSets that it takes, in their order.
 pub(super) fn plan(
     world: &World,
@@ -63,7 +66,7 @@ fn plan_of(
         None => offered(listener)
             .and_then(|()| validation.map_or(Ok(()), |validation| validation.accepted.clone())),
     };
-    let (serves_http_routes, kinds) = kinds(listener);
+    let (serves, kinds) = kinds(listener);
     let tls = (listener.protocol == "HTTPS").then(|| certificates::of_listener(world, from, listener));
     let (certificates, of_certificates) = match tls {
         Some((certificates, verdict)) => (Some(certificates), verdict),
@@ -75,7 +78,8 @@ fn plan_of(
         accepted,
         conflicted,
         resolved_refs: kinds.and(of_certificates).and(of_clients),
-        serves_http_routes,
+        serves_http_routes: serves.contains(&HTTP_ROUTE),
+        serves_grpc_routes: serves.contains(&GRPC_ROUTE),
         bind_port: 0,
         certificates,
         client_validation,
@@ -132,15 +136,24 @@ fn conflict(listener: &Listener, on_same_port: &[&Listener]) -> Option<Refusal> 
     Some(Refusal::new(reason::HOSTNAME_CONFLICT, message))
 }
 
-/// Whether HTTPRoutes may attach, and whether all kinds that are named are offered for that protocol.
-fn kinds(listener: &Listener) -> (bool, Verdict) {
+/// The kinds of routes that may attach, and whether all kinds that are named are offered for that protocol.
+fn kinds(listener: &Listener) -> (Vec<&'static str>, Verdict) {
     let kinds = listener.allowed_routes.as_ref().map(|allowed| allowed.kinds.as_slice()).unwrap_or_default();
     if !is_protocol_offered(listener) {
-        return (false, Ok(()));
+        return (Vec::new(), Ok(()));
     }
-    let is_http_route =
-        |kind: &RouteKind| kind.kind == "HTTPRoute" && kind.group.as_deref().unwrap_or(GROUP) == GROUP;
-    let Some(other) = kinds.iter().find(|kind| !is_http_route(kind)) else { return (true, Ok(())) };
-    let message = format!("Routes of kind {} are not supported: only HTTPRoute is", other.kind);
-    (kinds.iter().any(is_http_route), Err(Refusal::new(reason::INVALID_ROUTE_KINDS, message)))
+    let offered = [HTTP_ROUTE, GRPC_ROUTE];
+    let is =
+        |kind: &RouteKind, name: &str| kind.kind == name && kind.group.as_deref().unwrap_or(GROUP) == GROUP;
+    let serves =
+        offered.into_iter().filter(|name| kinds.is_empty() || kinds.iter().any(|kind| is(kind, name)));
+    let serves: Vec<&'static str> = serves.collect();
+    match kinds.iter().find(|kind| !offered.iter().any(|name| is(kind, name))) {
+        None => (serves, Ok(())),
+        Some(other) => {
+            let message =
+                format!("Routes of kind {} are not supported: only HTTPRoute and GRPCRoute are", other.kind);
+            (serves, Err(Refusal::new(reason::INVALID_ROUTE_KINDS, message)))
+        }
+    }
 }

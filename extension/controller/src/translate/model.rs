@@ -2,7 +2,7 @@
 
 use super::addresses::Wanted;
 use super::condition::{Refusal, Verdict};
-use crate::world::{Gateway, Key, Listener, ListenerSet, Object, ParentRef};
+use crate::world::{Gateway, HttpRoute, Key, Listener, ListenerSet, Object, ParentRef, Watched, World};
 use alb_api::messages::reason;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -97,6 +97,8 @@ pub(super) struct ListenerPlan {
     pub(super) resolved_refs: Verdict,
     /// Whether HTTPRoutes may attach.
     pub(super) serves_http_routes: bool,
+    /// Whether GRPCRoutes may attach.
+    pub(super) serves_grpc_routes: bool,
     /// Port on the proxies; 0 until assigned.
     pub(super) bind_port: u16,
     /// For HTTPS.
@@ -154,6 +156,11 @@ impl ListenerPlan {
     /// Namespace of the object that it is part of, which may be a ListenerSet of the Gateway in `gateway`.
     pub(super) fn namespace<'a>(&'a self, gateway: &'a Key) -> &'a str {
         self.set.as_ref().map_or(&gateway.namespace, |set| &set.namespace)
+    }
+
+    /// Whether routes of a kind may attach.
+    pub(super) fn serves(&self, kind: Watched) -> bool {
+        if kind == Watched::GrpcRoute { self.serves_grpc_routes } else { self.serves_http_routes }
     }
 
     /// Whether clients can be answered there: accepted, and with a certificate if it needs one.
@@ -260,10 +267,24 @@ impl Gateways {
     }
 }
 
+/// A route: its kind (HTTPRoute or GRPCRoute) and its name.
+pub(super) type RouteId = (Watched, Key);
+
+/// A route, if it exists and is to go on existing.
+pub(super) fn route<'a>(world: &'a World, (kind, key): &RouteId) -> Option<&'a Arc<Object<HttpRoute>>> {
+    let routes = if *kind == Watched::GrpcRoute { &world.grpc_routes } else { &world.routes };
+    routes.get(key).filter(|object| !object.meta.deleting)
+}
+
+/// What its kind is called.
+pub(super) fn kind_of_route((kind, _): &RouteId) -> &'static str {
+    if *kind == Watched::GrpcRoute { "GRPCRoute" } else { "HTTPRoute" }
+}
+
 /// A route and what becomes of it.
 #[derive(Debug, Clone)]
 pub(super) struct RoutePlan {
-    pub(super) key: Key,
+    pub(super) id: RouteId,
     /// Its parents among our Gateways, in the order of the specification.
     pub(super) parents: Vec<ParentPlan>,
     /// Whether all of its references resolve: the same for every parent.
@@ -272,6 +293,8 @@ pub(super) struct RoutePlan {
     pub(super) partially_invalid: Option<Refusal>,
     /// Names of the resources with its rules, in their order.
     pub(super) rules: Vec<String>,
+    /// What proxies must be able to do to serve them.
+    pub(super) needs: BTreeSet<&'static str>,
     /// The load balancers that get them.
     pub(super) load_balancers: BTreeSet<String>,
     /// Names of the Backend resources that its rules refer to.

@@ -29,6 +29,8 @@ pub struct Statuses {
     pub listener_sets: BTreeMap<Key, ListenerSetStatus>,
     /// HTTPRoutes. One that no longer has a parent of ours loses our entries.
     pub routes: BTreeMap<Key, RouteStatus>,
+    /// GRPCRoutes, likewise.
+    pub grpc_routes: BTreeMap<Key, RouteStatus>,
     /// BackendTLSPolicies, likewise.
     pub backend_tls_policies: BTreeMap<Key, PolicyStatus>,
 }
@@ -74,8 +76,15 @@ pub struct ListenerStatus {
     pub attached_routes: u32,
     /// Conditions.
     pub conditions: Vec<Condition>,
-    /// Whether `supportedKinds` holds HTTPRoute (R35) or nothing.
+    /// Whether `supportedKinds` holds HTTPRoute (R35).
     pub serves_http_routes: bool,
+    /// Whether `supportedKinds` holds GRPCRoute. Most do: dumps say so only of the others.
+    #[serde(skip_serializing_if = "is_true")]
+    pub serves_grpc_routes: bool,
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// Status of a route: only our part of it.
@@ -267,6 +276,7 @@ fn listener(
         attached_routes,
         conditions,
         serves_http_routes: plan.serves_http_routes,
+        serves_grpc_routes: plan.serves_grpc_routes,
     }
 }
 
@@ -339,6 +349,9 @@ fn route_programmed(
         && of_tls.iter().all(|(verdict, _)| verdict.is_err())
     {
         return (Err(pending(&refusal.message)), *settling);
+    }
+    if let Some(provisional) = route.needs.iter().find_map(|need| evidence.lacks(load_balancer, need)) {
+        return provisional;
     }
     let refused_backend =
         || route.backends.iter().filter_map(|name| evidence.refused(load_balancer, name)).next();

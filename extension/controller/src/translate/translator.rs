@@ -1,21 +1,21 @@
 //! From what has changed to what should be different. What one change costs grows with what it concerns, not with what
 //! there is; the outcome is that of translating everything anew.
 
+use super::contention::Contention;
 use super::index::Index;
-use super::listeners;
-use super::model::{Gateways, LoadBalancer, RoutePlan};
+use super::model::{Gateways, LoadBalancer, RouteId, RoutePlan, route};
 use super::pool::Pool;
 use super::progress::{Evidence, Progress, Provisional};
 use super::settings::Settings;
 use super::slices::Slices;
 use super::update::{Concerned, Edits, Update, replace};
-use super::{Delta, Translation, backend_tls, backends, client_certificate, data_plane, frontends, gateways};
-use super::{load_balancers, routes, rules, status};
+use super::{Delta, Translation, backend_tls, backends, client_certificate, contenders, data_plane};
+use super::{frontends, gateways, listeners, load_balancers, routes, rules, status};
 use crate::references::Reference;
 use crate::world::{Changes, Key, Watched, World, of_namespace};
 use alb_api::names;
+use alb_config::Snapshot;
 use alb_config::server::AckChanges;
-use alb_config::{Kind, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -38,7 +38,8 @@ pub struct Translator {
     load_balancers: Vec<Arc<LoadBalancer>>,
     gateways: Gateways,
     policies: backend_tls::Policies,
-    routes: BTreeMap<Key, RoutePlan>,
+    routes: BTreeMap<RouteId, RoutePlan>,
+    contention: Contention,
     index: Index,
     slices: Slices,
     pool: Pool,
@@ -50,7 +51,7 @@ pub struct Translator {
     frontends: BTreeMap<String, BTreeSet<String>>,
     programmed: BTreeMap<Key, Provisional>,
     /// Routes of which some condition Programmed is not true.
-    unprogrammed: BTreeSet<Key>,
+    unprogrammed: BTreeSet<RouteId>,
     /// ListenerSets of which something is said.
     listener_sets: BTreeMap<Key, BTreeSet<Key>>,
     /// ConfigMaps of policies.
@@ -138,7 +139,9 @@ impl Translator {
             concerned.frame = true;
             concerned.routes.extend(self.index.of_namespace(&key.namespace).cloned());
         }
-        concerned.routes.extend(changes.of(Watched::HttpRoute).cloned());
+        for kind in [Watched::HttpRoute, Watched::GrpcRoute] {
+            concerned.routes.extend(changes.of(kind).map(|key| (kind, key.clone())));
+        }
         for key in changes.of(Watched::Namespace) {
             concerned.mesh = true;
             let namespace = key.name.as_str();
@@ -147,8 +150,11 @@ impl Translator {
             };
             // Its labels say whether a Gateway takes them.
             concerned.frame |= of_namespace(&world.listener_sets, namespace).next().is_some();
-            let routes = of_namespace(&world.routes, namespace).map(|(key, _)| key);
-            concerned.routes.extend(routes.cloned());
+            for (kind, all) in [(Watched::HttpRoute, &world.routes), (Watched::GrpcRoute, &world.grpc_routes)]
+            {
+                let routes = of_namespace(all, namespace).map(|(key, _)| (kind, key.clone()));
+                concerned.routes.extend(routes);
+            }
             concerned.backends.extend(self.pool.of_namespace(namespace).cloned());
             let policies = of_namespace(&world.backend_tls_policies, namespace).map(|(key, _)| key);
             concerned.policies.extend(policies.cloned());
@@ -171,7 +177,7 @@ impl Translator {
         concerned.warnings.extend(changes.content.iter().cloned());
         #[cfg(feature = "faults")]
         if alb_runtime::faults::is("other-backend") && changes.any(&[Watched::Service]) {
-            concerned.routes.extend(world.routes.keys().cloned());
+            concerned.routes.extend(world.routes.keys().map(|key| (Watched::HttpRoute, key.clone())));
         }
         let written = changes.content.iter().chain(&changes.status);
         now.delta.targets.extend(written.cloned());
@@ -242,6 +248,9 @@ impl Translator {
 
     /// Routes, and what the proxies are told of them.
     fn routes(&mut self, now: &mut Update<'_>) {
+        let plans = contenders::Plans { routes: &self.routes, index: &self.index, gateways: &self.gateways };
+        let changed = plans.decide(&mut self.contention, now.world, &now.concerned.routes);
+        now.concerned.routes.extend(changed);
         let concerned = now.concerned.routes.clone();
         for key in &concerned {
             if let Some(before) = self.routes.remove(key) {
@@ -267,11 +276,10 @@ impl Translator {
                 }
             }
             now.concerned.statuses.insert(key.clone());
-            let object = now.world.routes.get(key).filter(|object| !object.meta.deleting);
-            let Some(object) = object else { continue };
-            let (plan, resources) = routes::plan(now.world, &self.gateways, key, object);
+            let Some(object) = route(now.world, key) else { continue };
+            let (plan, resources) = routes::plan(now.world, &self.gateways, &self.contention, key, object);
             for (load_balancer, name, rule) in resources {
-                now.edit(&load_balancer).insert(name, Some(Kind::RouteRule(rule).into()));
+                now.edit(&load_balancer).insert(name, Some(rule.into()));
             }
             for load_balancer in &plan.load_balancers {
                 for backend in &plan.backends {
@@ -360,7 +368,7 @@ impl Translator {
         if !acks.everything.is_empty() {
             let routes =
                 self.routes.values().filter(|route| !route.load_balancers.is_disjoint(&acks.everything));
-            concerned.statuses.extend(routes.map(|route| route.key.clone()));
+            concerned.statuses.extend(routes.map(|route| route.id.clone()));
         }
     }
 
@@ -386,10 +394,14 @@ impl Translator {
                 false => drop(self.unprogrammed.insert(key.clone())),
             }
             // Of what goes away with its namespace there is nothing more to be said.
+            let (kind, key) = key;
             let status = status.filter(|_| !world.is_terminating(&key.namespace));
             #[cfg(feature = "faults")]
             let status = status.map(crate::faults::route);
-            now.put(Watched::HttpRoute, &key, status, |statuses| &mut statuses.routes);
+            now.put(kind, &key, status, |statuses| match kind {
+                Watched::GrpcRoute => &mut statuses.grpc_routes,
+                _ => &mut statuses.routes,
+            });
         }
         for key in now.concerned.policies.clone() {
             let concerned = self.concerned();

@@ -53,9 +53,13 @@ pub(super) fn of(world: &World, statuses: &Statuses, kind: Watched, key: &Key) -
                 .map(|status| of_listeners(&subject, &status.conditions, &status.listeners))
                 .unwrap_or_default()
         }
-        Watched::HttpRoute => {
-            let subject = subject(world.routes.get(key).map(|object| &object.meta.uid));
-            let parents = statuses.routes.get(key).into_iter().flat_map(|status| &status.parents);
+        Watched::HttpRoute | Watched::GrpcRoute => {
+            let (routes, statuses) = match kind {
+                Watched::GrpcRoute => (&world.grpc_routes, &statuses.grpc_routes),
+                _ => (&world.routes, &statuses.routes),
+            };
+            let subject = subject(routes.get(key).map(|object| &object.meta.uid));
+            let parents = statuses.get(key).into_iter().flat_map(|status| &status.parents);
             let conditions = parents.flat_map(|parent| &parent.conditions);
             conditions.filter_map(|condition| warning(&subject, "", condition)).collect()
         }

@@ -126,6 +126,10 @@ impl World {
             Watched::Gateway => put(&mut self.gateways, key, meta, spec(&mut data)?, status),
             Watched::ListenerSet => put(&mut self.listener_sets, key, meta, spec(&mut data)?, status),
             Watched::HttpRoute => put(&mut self.routes, key, meta, spec(&mut data)?, status),
+            Watched::GrpcRoute => {
+                let route: super::grpc_route::GrpcRoute = spec(&mut data)?;
+                put(&mut self.grpc_routes, key, meta, route.into(), status)
+            }
             Watched::ReferenceGrant => put(&mut self.grants, key, meta, spec(&mut data)?, status),
             Watched::BackendTlsPolicy => {
                 put(&mut self.backend_tls_policies, key, meta, spec(&mut data)?, status)
@@ -212,6 +216,7 @@ impl World {
                 Watched::Gateway => self.gateways.remove(key).is_some(),
                 Watched::ListenerSet => self.listener_sets.remove(key).is_some(),
                 Watched::HttpRoute => self.routes.remove(key).is_some(),
+                Watched::GrpcRoute => self.grpc_routes.remove(key).is_some(),
                 Watched::ReferenceGrant => self.grants.remove(key).is_some(),
                 Watched::BackendTlsPolicy => self.backend_tls_policies.remove(key).is_some(),
                 Watched::ConfigMap => self.ca_bundles.remove(key).is_some(),
@@ -237,6 +242,7 @@ impl World {
             Watched::Gateway => self.gateways.keys().cloned().collect(),
             Watched::ListenerSet => self.listener_sets.keys().cloned().collect(),
             Watched::HttpRoute => self.routes.keys().cloned().collect(),
+            Watched::GrpcRoute => self.grpc_routes.keys().cloned().collect(),
             Watched::ReferenceGrant => self.grants.keys().cloned().collect(),
             Watched::BackendTlsPolicy => self.backend_tls_policies.keys().cloned().collect(),
             Watched::ConfigMap => self.ca_bundles.keys().cloned().collect(),
@@ -444,6 +450,7 @@ mod tests {
         let written = json!({"resourceVersion": "2", "status": {"parents": []}});
         for kind in [
             Watched::HttpRoute,
+            Watched::GrpcRoute,
             Watched::Gateway,
             Watched::GatewayClass,
             Watched::LoadBalancer,

@@ -4,9 +4,10 @@ mod backends;
 mod streams;
 mod tls;
 
-use super::parse::{hostname, hostnames, route_match};
-use super::{ClientCertificate, Config, Port, Rule, SecurityKey, Target, TlsKey, UpstreamKey};
+use super::parse::{hostname, hostnames, only_grpc, preflight, route_match};
+use super::{ClientCertificate, Config, Destination, Port, Rule, SecurityKey, Target, TlsKey, UpstreamKey};
 use crate::error::{ProxyError, Reason};
+use crate::filters::Filters;
 use crate::limits::Limits;
 use crate::settings::Settings;
 use crate::tls_info::Mode;
@@ -65,7 +66,12 @@ pub(crate) fn build(
     let mut streams = Streams::new();
     for (name, resource) in &all {
         match &resource.kind {
-            Some(Kind::RouteRule(rule)) => builder.route_rule(name, rule, &mut backends, &mut attached),
+            Some(Kind::RouteRule(rule)) => {
+                builder.route_rule(name, rule, false, &mut backends, &mut attached);
+            }
+            Some(Kind::GrpcRouteRule(rule)) => {
+                builder.route_rule(name, rule, true, &mut backends, &mut attached);
+            }
             Some(Kind::TlsRoute(route)) => builder.tls_route(name, route, &mut backends, &mut streams),
             _ => {}
         }
@@ -234,6 +240,7 @@ impl Builder<'_> {
         &mut self,
         name: &str,
         rule: &'r proto::RouteRule,
+        grpc: bool,
         backends: &mut Backends<'_>,
         attached: &mut Attached<'r>,
     ) {
@@ -242,18 +249,33 @@ impl Builder<'_> {
             let matches = rule.matches.iter().map(|matched| route_match(matched, path));
             Ok((names, matches.collect::<Result<Vec<_>, _>>()?))
         });
-        let (names, matches) = match parsed {
+        let (names, mut matches) = match parsed {
             Ok(parsed) => parsed,
             Err(message) => return self.fault(name, message),
         };
-        let (names, matches): (Arc<[_]>, Arc<[_]>) = (names.into(), matches.into());
-        let route: Arc<str> = rule.route.as_str().into();
+        if grpc {
+            only_grpc(&mut matches);
+        }
+        let mut rules = Vec::new();
         // Frontends that show pods another certificate, or none, speak to them over other connections.
         for (client, listeners) in backends.by_client_certificate(&rule.listeners) {
+            let parsed = destinations(rule, &mut |name| self.backend_for(name, client, backends));
+            match parsed {
+                Ok(parsed) => rules.push((listeners, parsed)),
+                Err(message) => return self.fault(name, message),
+            }
+        }
+        if rules.iter().any(|(_, (filters, _))| filters.as_ref().is_some_and(|filters| filters.has_cors())) {
+            preflight(&mut matches);
+        }
+        let (names, matches): (Arc<[_]>, Arc<[_]>) = (names.into(), matches.into());
+        let route: Arc<str> = rule.route.as_str().into();
+        for (listeners, (filters, destinations)) in rules {
             let target = Arc::new(Rule {
                 route: route.clone(),
-                targets: self.targets(&rule.backends, client, backends),
+                destinations,
                 timeouts: timeouts(rule.timeouts.as_ref()),
+                filters,
             });
             let rule_of_route = alb_route::Rule {
                 order: Order { created: rule.created, route: route.clone(), rule: rule.index },
@@ -268,30 +290,6 @@ impl Builder<'_> {
         }
     }
 
-    /// Where a rule leads, from frontends with this client certificate.
-    fn targets(
-        &mut self,
-        weighted: &[proto::WeightedBackend],
-        client: Option<&str>,
-        backends: &mut Backends<'_>,
-    ) -> Weighted<Target> {
-        let mut targets = Vec::with_capacity(weighted.len());
-        for weighted in weighted {
-            let target = match &weighted.target {
-                Some(weighted_backend::Target::Backend(name)) => {
-                    match self.backend_for(name, client, backends) {
-                        Some(backend) => Target::Backend(backend),
-                        None => Target::Invalid(format!("{name} is unknown").into()),
-                    }
-                }
-                Some(weighted_backend::Target::Invalid(reason)) => Target::Invalid(reason.as_str().into()),
-                None => Target::Invalid("no target".into()),
-            };
-            targets.push((weighted.weight, target));
-        }
-        Weighted::new(targets)
-    }
-
     fn frontend<'r>(
         &mut self,
         name: &'r str,
@@ -299,7 +297,7 @@ impl Builder<'_> {
         attached: &mut Attached<'r>,
         streams: &mut Streams<'r>,
     ) {
-        let mut listeners: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+        let mut listeners: BTreeMap<u16, (u16, Vec<_>)> = BTreeMap::new();
         let fqdn: Arc<str> = frontend.fqdn.as_str().into();
         let mut routes = HashSet::new();
         let of_tls = frontend.tls_listeners.iter().filter_map(|tls| tls.listener.as_ref());
@@ -309,11 +307,11 @@ impl Builder<'_> {
             let parsed: Result<(u16, Hostname), String> =
                 port(listener.bind_port).and_then(|port| Ok((port, hostname(&listener.hostname)?)));
             match parsed {
-                Ok((bind_port, hostname)) => listeners.entry(bind_port).or_default().push(Listener {
-                    hostname,
-                    label: listener.name.as_str().into(),
-                    rules,
-                }),
+                Ok((bind_port, hostname)) => {
+                    let seen = u16::try_from(listener.port).unwrap_or(bind_port);
+                    let (_, all) = listeners.entry(bind_port).or_insert_with(|| (seen, Vec::new()));
+                    all.push(Listener { hostname, label: listener.name.as_str().into(), rules });
+                }
                 Err(message) => self.fault(name, format!("listener {}: {message}", listener.name)),
             }
         }
@@ -322,7 +320,7 @@ impl Builder<'_> {
         let limits = known.unwrap_or_else(|| self.limits.frontend());
         self.config.frontend_limits.insert(name.into(), limits.clone());
         let mut tls = self.tls_ports(name, frontend, streams);
-        for (bind_port, listeners) in listeners {
+        for (bind_port, (seen, listeners)) in listeners {
             let (tls, streams) = tls.remove(&bind_port).unzip();
             if let Some(other) = self.config.ports.get(&bind_port) {
                 let message = format!("bind port {bind_port} is taken by {}", other.frontend);
@@ -334,12 +332,50 @@ impl Builder<'_> {
                 fqdn: fqdn.clone(),
                 gateway: frontend.gateway.as_str().into(),
                 limits: limits.clone(),
+                seen,
                 table: Table::new(listeners),
                 tls,
                 streams: streams.unwrap_or_default(),
             };
             self.config.ports.insert(bind_port, port);
         }
+    }
+}
+
+/// Where a rule leads, and what is done to requests on the way. `find` finds a backend by the name of its resource.
+fn destinations(
+    rule: &proto::RouteRule,
+    find: &mut dyn FnMut(&str) -> Option<Arc<Backend>>,
+) -> Result<(Option<Arc<Filters>>, Weighted<Destination>), String> {
+    let (mut filters, mut destinations) = (None, Vec::new());
+    for backend in &rule.backends {
+        let target = target(backend.target.as_ref(), find);
+        destinations.push((backend.weight, Destination { target, filters: None }));
+    }
+    if let Some(filtered) = &rule.filtered {
+        filters = Filters::new(&filtered.filters, find)?;
+        for one in &filtered.backends {
+            let filters = Filters::new(&one.filters, find)?;
+            if let Some(backend) = &one.backend {
+                let target = target(backend.target.as_ref(), find);
+                destinations.push((backend.weight, Destination { target, filters }));
+            }
+        }
+    }
+    Ok((filters, Weighted::new(destinations)))
+}
+
+fn target(
+    given: Option<&weighted_backend::Target>,
+    find: &mut dyn FnMut(&str) -> Option<Arc<Backend>>,
+) -> Target {
+    match given {
+        Some(weighted_backend::Target::Backend(backend)) => match find(backend) {
+            Some(backend) => Target::Backend(backend),
+            None => Target::Invalid(format!("{backend} is unknown").into()),
+        },
+        Some(weighted_backend::Target::Invalid(reason)) => Target::Invalid(reason.as_str().into()),
+        None => Target::Invalid("no target".into()),
     }
 }
 

@@ -5,13 +5,16 @@
 mod client_certificates;
 mod damaged;
 mod early;
+mod filters;
 mod forwarding;
 mod grpc;
+mod grpc_routes;
 mod http;
 mod https;
 mod lifecycle;
 mod limits;
 mod messages;
+mod mirrors;
 mod mtls;
 mod pods;
 mod pool;

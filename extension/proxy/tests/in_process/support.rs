@@ -201,6 +201,43 @@ impl Wanted {
         self
     }
 
+    /// A rule for a path prefix with filters of its own.
+    pub(crate) fn filtered(
+        self,
+        frontend: &str,
+        prefix: &str,
+        backends: &[(&str, u32)],
+        filters: Vec<proto::filter::Kind>,
+    ) -> Self {
+        self.rule_with(frontend, prefix, backends, |rule| {
+            let behind = std::mem::take(&mut rule.backends)
+                .into_iter()
+                .map(|backend| proto::FilteredBackend { backend: Some(backend), filters: Vec::new() });
+            let backends = behind.collect();
+            let filters = filters.into_iter().map(|kind| proto::Filter { kind: Some(kind) }).collect();
+            rule.filtered = Some(proto::Filtered { filters, backends });
+        })
+    }
+
+    /// A rule of a GRPCRoute.
+    pub(crate) fn grpc_rule(mut self, name: &str, backend: &str, path: Option<proto::r#match::Path>) -> Self {
+        let rule = proto::RouteRule {
+            route: "ns/grpc".into(),
+            listeners: vec![proto::ListenerRef { frontend: "frontend/fe".into(), listener: "http".into() }],
+            matches: path
+                .map(|path| proto::Match { path: Some(path), ..proto::Match::default() })
+                .into_iter()
+                .collect(),
+            backends: vec![proto::WeightedBackend {
+                weight: 1,
+                target: Some(weighted_backend::Target::Backend(format!("backend/{backend}"))),
+            }],
+            ..proto::RouteRule::default()
+        };
+        self.put(format!("grpc-route/{name}"), Kind::GrpcRouteRule(rule));
+        self
+    }
+
     pub(crate) fn clear_text(self, name: &str, addresses: &[SocketAddr]) -> Self {
         self.backend(name, addresses, "", backend::Security::ClearText(proto::ClearText {}))
     }

@@ -1,11 +1,11 @@
 //! TLSRoutes: where the connections of a listener go, by the name that clients ask for.
 
 use super::backends::Backends;
-use super::{Builder, Streams};
+use super::{Builder, Streams, target};
 use crate::config::StreamRule;
 use crate::config::parse::hostnames;
 use alb_config::proto;
-use alb_route::{HostMap, Hostname};
+use alb_route::{HostMap, Hostname, Weighted};
 use std::sync::Arc;
 
 /// A route at a listener.
@@ -31,7 +31,12 @@ impl Builder<'_> {
         for (client, listeners) in backends.by_client_certificate(&given.listeners) {
             let rule = Arc::new(StreamRule {
                 route: given.route.as_str().into(),
-                targets: self.targets(&given.backends, client, backends),
+                targets: {
+                    let mut find = |name: &str| self.backend_for(name, client, backends);
+                    let targets = given.backends.iter();
+                    let targets = targets.map(|one| (one.weight, target(one.target.as_ref(), &mut find)));
+                    Weighted::new(targets.collect::<Vec<_>>())
+                },
             });
             let attached = Attached { created: given.created, hostnames: hostnames.clone(), rule };
             for listener in listeners {
