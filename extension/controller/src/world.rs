@@ -6,7 +6,9 @@ mod ca;
 mod certificate;
 mod changes;
 mod core;
+mod filter;
 mod gateway;
+mod grpc_route;
 mod ingest;
 mod kind;
 mod policy;
@@ -19,18 +21,22 @@ pub use self::core::{
 pub use ca::CaBundle;
 pub use certificate::{KeyPair, TlsSecret};
 pub use changes::Changes;
-pub use gateway::{
-    Address, AllowedListeners, AllowedRoutes, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo,
-    Infrastructure, Listener, ListenerTls, LoadBalancer, NamespaceSelector, ParametersRef, ReferenceGrant,
-    RouteKind, RouteNamespaces, SelectorExpression, TrafficController,
+pub use filter::{
+    BackendRef, Cors, Filter, Fraction, Header, HeaderModifier, PathModifier, RequestMirror, RequestRedirect,
+    UrlRewrite,
 };
+pub use gateway::{
+    Address, AllowedListeners, AllowedRoutes, BackendTls, CertificateRef, FrontendTls, FrontendValidation,
+    Gateway, GatewayClass, GatewayTls, GrantFrom, GrantTo, Infrastructure, Listener, ListenerSet,
+    ListenerTls, LoadBalancer, NamespaceSelector, ObjectRef, ParametersRef, ParentGateway, ReferenceGrant,
+    RouteKind, RouteNamespaces, SelectorExpression, TlsConfig, TlsPortConfig, TrafficController,
+};
+pub use grpc_route::GRPC_METHOD;
 pub(crate) use ingest::INGRESS_CLASS_ANNOTATION;
 pub use ingest::{Change, Difference, Problem, Seen};
 pub use kind::{Scope, Watched};
 pub use policy::{BackendTlsPolicy, CaCertificateRef, PolicyTargetRef, SubjectAltName, Validation};
-pub use route::{
-    BackendRef, Filter, HttpRoute, NamedMatch, ParentRef, PathMatch, RouteMatch, Rule, Timeouts,
-};
+pub use route::{HttpRoute, NamedMatch, ParentRef, PathMatch, RouteMatch, Rule, Timeouts};
 
 use alb_api::Edition;
 use serde::{Deserialize, Serialize};
@@ -125,9 +131,15 @@ pub struct World {
     /// Gateways of all classes.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub gateways: Objects<Gateway>,
+    /// ListenerSets, whomever they belong to.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub listener_sets: Objects<ListenerSet>,
     /// HTTPRoutes.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub routes: Objects<HttpRoute>,
+    /// GRPCRoutes, as HTTPRoutes with the same meaning.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub grpc_routes: Objects<HttpRoute>,
     /// ReferenceGrants.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub grants: Objects<ReferenceGrant>,

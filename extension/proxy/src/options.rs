@@ -1,6 +1,7 @@
 //! Command line and environment.
 
 use crate::settings::Settings;
+use alb_config::capability;
 use alb_config::client::ClientOptions;
 use alb_config::proto::Node;
 use alb_route::{EncodedSlashes, Normalization, PathPolicy};
@@ -117,7 +118,9 @@ impl Options {
                 id: self.node_id.clone(),
                 load_balancer: self.load_balancer.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                ..Node::default()
+                capabilities: [capability::ROUTE_FILTERS, capability::GRPC_ROUTES, capability::TLS_LISTENERS]
+                    .map(str::to_owned)
+                    .into(),
             },
         }
     }

@@ -54,6 +54,8 @@ pub struct Settings {
     pub client_idle_timeout: Duration,
     /// Time from the first byte of a request to the end of its header (HTTP/1).
     pub header_timeout: Duration,
+    /// Time that a client has for its TLS handshake, from the first byte to the last.
+    pub handshake_timeout: Duration,
     /// Time without a request after which a connection is closed when others wait for its place.
     pub crowded_idle_timeout: Duration,
     /// Time for which a connection that is one too many is left open without a word: its client would be back at once.
@@ -101,6 +103,7 @@ impl Default for Settings {
             continue_timeout: Duration::from_secs(5),
             client_idle_timeout: Duration::from_secs(75),
             header_timeout: Duration::from_secs(15),
+            handshake_timeout: Duration::from_secs(10),
             crowded_idle_timeout: Duration::from_secs(2),
             refusal_delay: Duration::from_secs(1),
             stream_idle_timeout: Duration::from_secs(300),

@@ -1,7 +1,7 @@
 //! One line of the access log.
 
 use crate::error::Reason;
-use crate::tls_info::TlsInfo;
+use crate::tls_info::{ClientTls, TlsInfo};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,6 +51,9 @@ pub struct Record {
     pub request_id: String,
     /// Address of the client.
     pub downstream_address: String,
+    /// TLS with the client; nothing in clear text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downstream_tls: Option<DownstreamTls>,
     /// Whether the connection to the pod had served an earlier request.
     pub connection_reused: bool,
 }
@@ -78,6 +81,7 @@ impl Record {
             upstream_tls: None,
             request_id: request_id(),
             downstream_address: client.to_string(),
+            downstream_tls: None,
             connection_reused: false,
         }
     }
@@ -114,6 +118,11 @@ pub(crate) fn cut(text: &str) -> String {
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 pub struct UpstreamTls(pub(crate) TlsInfo);
+
+/// TLS with the client.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct DownstreamTls(pub(crate) Arc<ClientTls>);
 
 #[cfg(test)]
 mod tests {
