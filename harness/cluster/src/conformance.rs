@@ -294,3 +294,29 @@ async fn read_lines(pipe: impl AsyncRead + Unpin, to: mpsc::Sender<String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_suite_makes_speaks_against_a_cluster_that_has_it() {
+        let objects = r#"[{"kind": "GatewayClass", "name": "c"}, {"kind": "HTTPRoute", "namespace": "infra", "name": "r"}]"#;
+        let test = format!(
+            r#"{{"name": "A", "description": "", "features": [], "makes": {{"images": [], "objects": {objects}}}}}"#
+        );
+        let base = r#"{"images": [], "objects": [{"kind": "Namespace", "name": "infra"}]}"#;
+        let text = format!(r#"{{"version": "v1", "base": {base}, "profiles": {{}}, "tests": [{test}]}}"#);
+        let plan = Plan::read(&text).unwrap();
+        let selection = plan.select(&Asked::default()).unwrap();
+        let whole = planned(&Implementation::built_in().unwrap(), &plan, &selection);
+        let named: Vec<_> = whole.must_not_exist().iter().map(ToString::to_string).collect();
+        for name in ["namespace/infra", "namespace/azure-alb-system", "gatewayclass/c"] {
+            assert!(named.iter().any(|known| known == name), "{name}: {named:?}");
+        }
+        assert!(
+            !named.iter().any(|name| name.contains("httproute")),
+            "it goes with its namespace: {named:?}"
+        );
+    }
+}
