@@ -106,7 +106,7 @@ impl Reason {
         const UNAVAILABLE: u8 = 14;
         match self {
             Self::Ok | Self::Filter => OK,
-            Self::NoRoute => UNIMPLEMENTED,
+            Self::NoRoute | Self::Misdirected => UNIMPLEMENTED,
             Self::UpstreamTimeout => DEADLINE_EXCEEDED,
             Self::BadRequest | Self::UnsupportedTransferCoding => INTERNAL,
             Self::BackendInvalid

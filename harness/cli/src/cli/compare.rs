@@ -32,6 +32,9 @@ pub struct CompareArgs {
     /// Only scenarios that prove this requirement; may be given several times
     #[arg(long, value_name = "REQUIREMENT", conflicts_with = "reports")]
     pub only: Vec<String>,
+    /// Of which edition
+    #[command(flatten)]
+    pub edition: super::EditionArgs,
     /// Where to write the page; without it, a folder of its own in --results, or nowhere with --reports
     #[arg(long, value_name = "FOLDER")]
     pub into: Option<PathBuf>,

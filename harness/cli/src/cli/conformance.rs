@@ -219,6 +219,7 @@ impl Work<'_> {
             images_from: self.args.images_from.clone(),
             run: self.run.clone(),
             image_source: self.args.spec.image_source,
+            images: Vec::new(),
         };
         // Whatever the gateway turns out to claim: everything that the suite could make.
         let everything = plan.tests.iter().flat_map(|test| &test.features).cloned().collect();
@@ -294,6 +295,7 @@ impl Work<'_> {
                 name: implementation.name.clone(),
                 version: implementation.version.clone().unwrap_or_else(|| istio.clone()),
                 gateway_class: implementation.gateway_class.clone(),
+                reaches_pods: implementation.reaches_pods.map(|reach| reach.in_words().to_owned()),
             },
             cluster: ClusterInfo {
                 provider: target.provider.to_string(),

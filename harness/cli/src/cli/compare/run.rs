@@ -79,6 +79,7 @@ fn one(args: &CompareArgs, implementation: ImplementationArgs, results: &Path) -
         plan: false,
         json: false,
         root: args.root.clone(),
+        edition: args.edition.clone(),
         spec: args.spec.clone(),
         context: args.context.clone(),
         images_from: args.images_from.clone(),

@@ -70,11 +70,14 @@ fn head(text: &mut String, plan: &Plan) {
 }
 
 fn install(text: &mut String, number: usize, install: &Install) -> Result<(), String> {
-    let Install { command, values, ready, in_mesh } = install;
-    let _ =
-        writeln!(text, "\nInstall {number}{}\n  $ {command}", if *in_mesh { ", after Istio" } else { "" });
-    if values.as_object().is_none_or(|values| !values.is_empty()) {
+    let Install { what, values, objects, ready, in_mesh } = install;
+    let _ = writeln!(text, "\nInstall {number}{}\n  {what}", if *in_mesh { ", after Istio" } else { "" });
+    if values.as_object().is_some_and(|values| !values.is_empty()) {
         indented(text, "    ", &yaml(values)?);
+    }
+    for object in objects {
+        indented(text, "    ", "---");
+        indented(text, "    ", &yaml(object)?);
     }
     for object in ready {
         let _ = writeln!(text, "  wait until {object} is ready");
