@@ -143,7 +143,7 @@ fn check_path(path: Option<&PathModifier>, rule: &Rule) -> Result<(), String> {
         Replace::Full(value) => (value, false),
         Replace::Prefix(value) => (value, true),
     };
-    if !is_path(value) && !(may_be_empty && value.is_empty()) {
+    if !(is_path(value) || may_be_empty && value.is_empty()) {
         return Err(format!(" with {value:?} as a path"));
     }
     let is_prefix = |kind: Option<&str>| matches!(kind, None | Some("PathPrefix"));

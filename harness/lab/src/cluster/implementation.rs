@@ -440,7 +440,9 @@ mod tests {
     #[test]
     fn a_missing_image_is_named() {
         let implementation = Implementation::built_in().unwrap();
-        let error = InstallOptions::default().selected(&implementation, &image_values(&images()[..1], None)).unwrap_err();
+        let error = InstallOptions::default()
+            .selected(&implementation, &image_values(&images()[..1], None))
+            .unwrap_err();
         assert!(error.to_string().contains("alb-proxy is missing"), "{error}");
     }
 
