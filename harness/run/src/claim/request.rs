@@ -13,7 +13,7 @@
 //! `never: {backend: backend-v2}` is an answer that must not be given at all, by no request of the claim, those before the
 //! wanted ones included. `with: [GET, POST 1 MiB]` makes the requests in these ways in turn, see [`super::manner`].
 
-mod answers;
+mod so_far;
 mod wanted;
 
 use futures::future::{BoxFuture, join_all};
@@ -39,7 +39,7 @@ use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::schema::{Field, Type};
 use meshproof_model::vantage::Vantage;
 
-use answers::{Against, Answers, Run};
+use so_far::{Against, Answers, Run};
 pub(super) use wanted::Wanted;
 
 /// The word.
