@@ -190,6 +190,12 @@ pub struct VarsArgs {
 }
 
 impl VarsArgs {
+    /// The gateway of this workspace as it is put to a pack, with these values; says what is wrong.
+    fn built_in(&self, pack: &Pack) -> Option<Implementation> {
+        let args = ImplementationArgs { vars: self.clone(), ..ImplementationArgs::default() };
+        args.load(pack)
+    }
+
     /// What was given with arguments and file.
     ///
     /// # Errors

@@ -95,6 +95,14 @@ fn a_variable_without_a_value_is_told_before_anything_is_made_and_an_unknown_one
     }
     let (code, said) = told(&meshproof(folder.path(), &[&list[..], &["--set", "pth=/a"]].concat()));
     assert!(code == 2 && said.contains("there is no variable `pth`; did you mean `path`?"), "{said}");
+    // Commands that read scenarios and do not run them take values in the same way, and say the same before they begin.
+    for other in [&["up", "--for-scenarios", "--pack", "shop"][..], &["mutants", "--list", "--pack", "shop"]]
+    {
+        let (code, said) = told(&meshproof(folder.path(), &[other, &["--set", "pth=/a"]].concat()));
+        assert!(code == 2 && said.contains("did you mean `path`?"), "{other:?}: {said}");
+    }
+    let (code, said) = told(&meshproof(folder.path(), &["up", "--for-scenarios", "--pack", "shop"]));
+    assert!(code == 2 && said.contains("has no value"), "{said}");
     let (code, said) = told(&meshproof(folder.path(), &[&list[..], &["--set", "path"]].concat()));
     assert!(code == 2 && said.contains("is not NAME=VALUE"), "{said}");
 }

@@ -137,6 +137,8 @@ pub struct Trouble {
     pub expected_reason: Option<String>,
     /// The witness that did not bear the claim out, for the evidence.
     pub against: Option<String>,
+    /// What was wanted and seen, structured, for the diagnosis, where the step's own observation does not hold it.
+    pub detail: serde_json::Value,
 }
 
 impl Trouble {
@@ -179,7 +181,15 @@ impl Trouble {
             expected_status: None,
             expected_reason: None,
             against: None,
+            detail: serde_json::Value::Null,
         }
+    }
+
+    /// Adds what was wanted and seen, structured.
+    #[must_use]
+    pub fn detailed(mut self, detail: serde_json::Value) -> Self {
+        self.detail = detail;
+        self
     }
 
     /// Adds what to do next.

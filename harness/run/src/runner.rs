@@ -302,7 +302,10 @@ impl Runner {
             expected_status: trouble.expected_status,
             expected_reason: trouble.expected_reason.clone(),
             against: trouble.against.clone(),
-            detail: trouble.observed.detail.clone(),
+            detail: match &trouble.detail {
+                serde_json::Value::Null => trouble.observed.detail.clone(),
+                detail => detail.clone(),
+            },
             since: at(since.step),
             scenario_since: at(since.scenario),
             deleted: since.deleted,

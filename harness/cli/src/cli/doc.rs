@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{EditionArgs, ImplementationArgs, RootArgs, exit};
+use super::{EditionArgs, RootArgs, VarsArgs, exit};
 use meshproof_document::compare::{self, Comparison};
 use meshproof_document::cover::World;
 use meshproof_document::known::Known;
@@ -63,6 +63,9 @@ pub struct CheckArgs {
     /// Which document
     #[command(flatten)]
     pub page: PageArgs,
+    /// What the pack, its scenarios and the gateway leave to whoever runs them
+    #[command(flatten)]
+    pub vars: VarsArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -108,7 +111,7 @@ fn check(args: &CheckArgs) -> Result<u8, String> {
         return Err(stranger);
     }
     // The document is about this one.
-    let implementation = ImplementationArgs::default().load(&read.pack);
+    let implementation = args.vars.built_in(&read.pack);
     let implementation = implementation.ok_or("without a gateway the scenarios cannot be read")?;
     let (root, catalogue) = (&read.pack.scenarios, &read.pack.catalogue);
     let scenarios = Scenario::load_all(root, catalogue, &implementation).map_err(|problems| {

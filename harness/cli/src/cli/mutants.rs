@@ -36,6 +36,9 @@ pub struct MutantsArgs {
     /// The pack whose mutants they are
     #[command(flatten)]
     pub root: super::RootArgs,
+    /// What the pack, its scenarios and the gateway leave to whoever runs them
+    #[command(flatten)]
+    pub vars: super::VarsArgs,
     /// The cluster to run on; made if it is not there
     #[command(flatten)]
     pub spec: ClusterSpecArgs,
@@ -69,7 +72,7 @@ struct Listed<'a> {
 pub async fn run(args: &MutantsArgs) -> u8 {
     let Some(pack) = args.root.load() else { return exit::USAGE };
     let (root, catalogue) = (&pack.scenarios, &pack.catalogue);
-    let Some(implementation) = super::ImplementationArgs::default().load(&pack) else { return exit::USAGE };
+    let Some(implementation) = args.vars.built_in(&pack) else { return exit::USAGE };
     let all = match Mutant::load_all(root, catalogue, &implementation) {
         Ok(all) => all,
         Err(problems) => {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{ImplementationArgs, RootArgs, ended, exit, tell};
+use super::{RootArgs, VarsArgs, ended, exit, tell};
 use meshproof_lab::cache::Cache;
 use meshproof_lab::cluster::phases::{PhaseRecorder, table};
 use meshproof_lab::cluster::{
@@ -82,6 +82,9 @@ pub struct UpArgs {
     /// Which scenarios
     #[command(flatten)]
     pub root: RootArgs,
+    /// What the pack, its scenarios and the gateway leave to whoever runs them
+    #[command(flatten)]
+    pub vars: VarsArgs,
     /// Print what took how long
     #[arg(long)]
     pub timings: bool,
@@ -92,7 +95,7 @@ pub async fn run(args: &UpArgs, progress: &dyn Progress) -> u8 {
     let mut spec = args.spec.spec();
     spec.recreate = args.recreate;
     if args.for_scenarios {
-        match most_nodes(&args.root) {
+        match most_nodes(&args.root, &args.vars) {
             Some(nodes) => spec.nodes = spec.nodes.max(nodes),
             None => return exit::USAGE,
         }
@@ -120,9 +123,9 @@ async fn up(args: &UpArgs, spec: &ClusterSpec, progress: &dyn Progress) -> Resul
 }
 
 /// The most nodes that any scenario needs; says so if the scenarios cannot be read.
-fn most_nodes(root: &RootArgs) -> Option<u8> {
+fn most_nodes(root: &RootArgs, vars: &VarsArgs) -> Option<u8> {
     let pack = root.load()?;
-    let implementation = ImplementationArgs::default().load(&pack)?;
+    let implementation = vars.built_in(&pack)?;
     let scenarios = Scenario::load_all(&pack.scenarios, &pack.catalogue, &implementation);
     let scenarios = scenarios.map_err(|problems| tell(&problems));
     Some(scenarios.ok()?.iter().map(|scenario| scenario.needs.nodes).max().unwrap_or(1))

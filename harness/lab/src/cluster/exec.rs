@@ -50,12 +50,7 @@ pub async fn run(
     command: &[&str],
     timeout: Duration,
 ) -> Result<Output, ExecError> {
-    let failed = |reason: String| ExecError {
-        doing: "running a command in a container".into(),
-        command: command.join(" "),
-        pod: format!("{namespace}/{pod} ({container})"),
-        reason,
-    };
+    let failed = |reason: String| failed(namespace, pod, container, command, reason);
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let parameters = AttachParams::default()
         .container(container)
@@ -89,12 +84,19 @@ pub async fn stdout(
     let output = run(client, namespace, pod, container, command, timeout).await?;
     match output.failure {
         None => Ok(output.stdout),
-        Some(failure) => Err(ExecError {
-            doing: "running a command in a container".into(),
-            command: command.join(" "),
-            pod: format!("{namespace}/{pod} ({container})"),
-            reason: format!("{failure}; it wrote to stderr: {}", output.stderr.trim()),
-        }),
+        Some(failure) => {
+            let reason = format!("{failure}; it wrote to stderr: {}", output.stderr.trim());
+            Err(failed(namespace, pod, container, command, reason))
+        }
+    }
+}
+
+fn failed(namespace: &str, pod: &str, container: &str, command: &[&str], reason: String) -> ExecError {
+    ExecError {
+        doing: "running a command in a container".into(),
+        command: command.join(" "),
+        pod: format!("{namespace}/{pod} ({container})"),
+        reason,
     }
 }
 

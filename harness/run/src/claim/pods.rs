@@ -7,7 +7,7 @@
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::becomes::{Held, Judgement, becomes};
 use super::of_implementation;
@@ -132,15 +132,21 @@ impl Word for Pods {
             let query = Query { kind, namespace: Some(self.namespace.clone()), name: None };
             let doing = format!("waiting for the pods of {}", self.namespace);
             let expected = self.name();
-            let held: Held<Vec<Pod>> = becomes(context, &query, &doing, &expected, |objects| {
-                let mut pods: Vec<_> = objects.iter().map(Pod::of).collect();
-                pods.sort_by(|one, other| one.place().cmp(&other.place()));
-                match judge(&self.rows, &pods) {
-                    None => Judgement::Holds(pods),
-                    Some(because) => Judgement::NotYet(because),
-                }
-            })
-            .await?;
+            let mut differing = Value::Null;
+            let held: Result<Held<Vec<Pod>>, Trouble> =
+                becomes(context, &query, &doing, &expected, |objects| {
+                    let mut pods: Vec<_> = objects.iter().map(Pod::of).collect();
+                    pods.sort_by(|one, other| one.place().cmp(&other.place()));
+                    match judge(&self.rows, &pods) {
+                        None => Judgement::Holds(pods),
+                        Some(because) => {
+                            differing = self.differing(&pods);
+                            Judgement::NotYet(because)
+                        }
+                    }
+                })
+                .await;
+            let held = held.map_err(|trouble| trouble.detailed(differing))?;
             let with_sidecar: Vec<&str> = held
                 .found
                 .iter()
@@ -171,6 +177,15 @@ impl Word for Pods {
 }
 
 impl Pods {
+    /// Pods whose READY column is another one than wanted.
+    fn differing(&self, pods: &[Pod]) -> Value {
+        let differing = pods.iter().filter_map(|pod| {
+            let row = self.rows.get(home(&self.rows, pod)?).filter(|row| row.ready != pod.ready)?;
+            Some(json!({"name": pod.name, "ready": pod.ready, "wanted": row.ready}))
+        });
+        json!({"namespace": self.namespace, "differing": differing.collect::<Vec<_>>()})
+    }
+
     /// Whether a row about this pod names a sidecar.
     fn wants_sidecar(&self, pod: &Pod) -> bool {
         let row = home(&self.rows, pod).and_then(|at| self.rows.get(at));
@@ -231,8 +246,6 @@ fn wrong_containers(pod: &Pod, wanted: &[String]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     fn pod(name: &str, ready: &str) -> Pod {
@@ -283,6 +296,14 @@ mod tests {
             "there are 0 pods alb-controller-…, wanted 1; alb-controller-istio-extension-y-1 is 1/2 Running, wanted 2/2 \
              Running; nobody expects stranger"
         );
+    }
+
+    #[test]
+    fn pods_with_other_containers_are_told_as_data() {
+        let pods = [pod("alb-controller-x-1", "1/1"), pod("alb-controller-istio-extension-y-1", "1/1")];
+        let told = Pods { namespace: "ns".into(), rows: rows() }.differing(&pods);
+        let other = json!({"name": "alb-controller-istio-extension-y-1", "ready": "1/1", "wanted": "2/2"});
+        assert_eq!(told, json!({"namespace": "ns", "differing": [other]}));
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! `never: {backend: backend-v2}` is an answer that must not be given at all, by no request of the claim, those before the
 //! wanted ones included. `with: [GET, POST 1 MiB]` makes the requests in these ways in turn, see [`super::manner`].
 
+mod so_far;
 mod wanted;
 
 use futures::future::{BoxFuture, join_all};
@@ -28,16 +29,17 @@ use super::tally::Tally;
 use super::target::{self, STATUS, Target};
 use crate::context::{Context, Trouble, millis};
 use crate::ports::{Account, PortError, Requests, WitnessContext};
-use crate::probe::replayed::{Answered, REPLAYED};
-use crate::probe::strip::{Strip, own_word};
+use crate::probe::replayed::REPLAYED;
+use crate::probe::strip::own_word;
 use crate::probe::{Answer, Ask};
 use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::{AnswerGroup, Observed, Stayed, Testimony};
-use meshproof_model::scenario::limits::{CONSECUTIVE, MANY, PACE, Stays, WIDTH};
+use meshproof_model::scenario::limits::{MANY, PACE, Stays, WIDTH};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::schema::{Field, Type};
 use meshproof_model::vantage::Vantage;
 
+use so_far::{Against, Answers, Run};
 pub(super) use wanted::Wanted;
 
 /// The word.
@@ -68,9 +70,6 @@ pub(super) const WANTED: [Field; 3] = [
     Field::optional("reason", Type::Text, "The gateway's word for it, in the answer and in its log.")
         .or("any"),
 ];
-
-/// How many answers a failure keeps for the evidence.
-const KEPT: usize = 20;
 
 #[derive(Debug)]
 pub(super) struct Request {
@@ -105,82 +104,6 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
 /// Whether the gateway under test has words for why it answers so.
 pub(super) fn gives_reasons(scope: &Scope<'_>) -> bool {
     scope.implementation.proxies.access_log.is_some()
-}
-
-/// Why a claim about many requests does not hold.
-struct Against {
-    because: String,
-    /// It cannot come to hold any more.
-    for_good: bool,
-    /// What speaks against it, where that is no answer alone.
-    by: Option<&'static str>,
-}
-
-impl Against {
-    fn answer(because: String, for_good: bool) -> Self {
-        Self { because, for_good, by: None }
-    }
-}
-
-/// The answers of one claim so far.
-#[derive(Default)]
-struct Answers {
-    count: usize,
-    all: Tally,
-    over_time: Strip,
-    latest: Vec<Answer>,
-    answered: Answered,
-}
-
-impl Answers {
-    /// Counts an answer. What is wrong with it, if it was given to an earlier request as well.
-    fn add(&mut self, at_ms: u64, ask: &Ask, answer: Answer) -> Option<String> {
-        self.count += 1;
-        self.all.count(&answer);
-        self.over_time.add(at_ms, &answer);
-        if !manner::tells_who(ask) {
-            return None;
-        }
-        let again = self.answered.again(&answer);
-        if self.latest.len() >= KEPT {
-            self.latest.remove(0);
-        }
-        self.latest.push(answer);
-        again
-    }
-}
-
-/// Right answers in a row.
-struct Run {
-    since: Instant,
-    answers: Vec<Answer>,
-}
-
-impl Run {
-    fn since(since: Instant) -> Self {
-        Self { since, answers: Vec::new() }
-    }
-
-    fn and(mut self, answer: Answer) -> Self {
-        self.answers.push(answer);
-        self
-    }
-
-    /// Whether it is long enough to count as having become true.
-    fn became(&self) -> bool {
-        self.answers.len() >= CONSECUTIVE
-    }
-
-    /// Whether it went on as long as was asked for.
-    fn stayed(&self, stays: Option<Stays>) -> bool {
-        match stays {
-            None => true,
-            Some(Stays::Requests(count)) => self.answers.len() >= count,
-            Some(Stays::Time(time)) => self.since.elapsed() >= time,
-            // Said in time before anything is asked.
-            Some(Stays::Drains(_)) => false,
-        }
-    }
 }
 
 impl Request {

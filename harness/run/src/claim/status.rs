@@ -89,6 +89,7 @@ impl Word for Status {
             let query = Query { kind: id.kind, namespace: id.namespace.clone(), name: Some(id.name.clone()) };
             let doing = format!("waiting for the status of {id}");
             let expected = self.name();
+            let mut differing = Value::Null;
             let held = becomes(context, &query, &doing, &expected, |objects| match objects.first() {
                 None => Judgement::NotYet(format!("there is no {id}")),
                 Some(object) => {
@@ -96,11 +97,16 @@ impl Word for Status {
                     let differences = matching::differences(&self.wanted, &status);
                     match differences.is_empty() {
                         true => Judgement::Holds(status),
-                        false => Judgement::NotYet(differences.join("; ")),
+                        false => {
+                            differing =
+                                json!({"object": id.to_string(), "wanted": self.wanted, "status": status});
+                            Judgement::NotYet(differences.join("; "))
+                        }
                     }
                 }
             })
-            .await?;
+            .await;
+            let held = held.map_err(|trouble| trouble.detailed(differing))?;
             Ok(Observed {
                 summary: format!("{id} has the status wanted"),
                 detail: json!({"object": id.to_string(), "status": held.found}),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Facts, diagnosis,
+    Claim, Facts, diagnosis,
     facts::{condition, items, name_of, text},
 };
 use meshproof_model::event::Diagnosis;
@@ -130,11 +130,22 @@ pub(super) fn listener_name_differs(facts: &Facts) -> Option<Diagnosis> {
     ))
 }
 
+/// Whether a claim about a status wanted the Gateway, or a listener of it, to be refused.
+fn was_to_be_refused(claim: &Claim) -> bool {
+    let wanted = &claim.detail["wanted"];
+    let refused = |status: &Value| {
+        items(&status["conditions"]).iter().any(|condition| {
+            matches!(text(&condition["type"]), "Accepted" | "Programmed") && condition["status"] == "False"
+        })
+    };
+    claim.word == "status" && (refused(wanted) || items(&wanted["listeners"]).iter().any(refused))
+}
+
 /// `no-address`: the Gateway has no address, or its frontend's Service has none.
 pub(super) fn no_address(facts: &Facts) -> Option<Diagnosis> {
     let gateway = facts.gateway()?;
     // A Gateway that was to be refused is to have none.
-    if facts.claim.word == "status" && facts.claim.seen.contains("wanted \"False\"") {
+    if was_to_be_refused(&facts.claim) {
         return None;
     }
     let Some(address) = items(&gateway["status"]["addresses"]).first() else {
@@ -266,8 +277,12 @@ pub(super) mod tests {
                 {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "Valid Gateway"}]}}]);
         let mut facts = Facts::sample().with("gateways", gateway);
         facts.claim.word = "status".into();
-        facts.claim.seen = "conditions[Accepted].status is \"True\", wanted \"False\"".into();
+        let wanted =
+            |status: &str| json!({"wanted": {"conditions": [{"type": "Accepted", "status": status}]}});
+        facts.claim.detail = wanted("False");
         assert_eq!(diagnose(&facts).id, "unknown");
+        facts.claim.detail = wanted("True");
+        assert_eq!(diagnose(&facts).id, "no-address");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     Facts, diagnosis,
+    facts::{items, text},
     inbound::{self, Membership},
     wire::{self, How},
 };
@@ -93,12 +94,16 @@ pub(super) fn label_missing(facts: &Facts, namespace: &str, mut because: Vec<Str
 
 /// Namespace and name of a pod of which a claim about pods wanted one more container: the sidecar.
 pub(super) fn pods_without_sidecars(facts: &Facts) -> Option<(&str, &str)> {
-    let claim = &facts.claim;
-    let namespace = claim.expected.strip_prefix("pods of ")?.split(' ').next()?;
-    let (before, _) = claim.seen.split_once(" is 1/1 ")?;
-    let name = before.rsplit(' ').next()?;
-    let of_two = claim.word == "pods" && claim.expected.contains(" 2/2");
-    (of_two && facts.of("pods", namespace).any(|pod| !inbound::has_sidecar(pod))).then_some((namespace, name))
+    let detail = &facts.claim.detail;
+    let namespace = detail["namespace"].as_str().filter(|_| facts.claim.word == "pods")?;
+    let containers = |ready: &Value| text(ready).split_once('/')?.1.parse::<u32>().ok();
+    let lacks_one = |pod: &&Value| {
+        containers(&pod["wanted"])
+            .zip(containers(&pod["ready"]))
+            .is_some_and(|(wanted, there)| wanted.checked_sub(1) == Some(there))
+    };
+    let name = items(&detail["differing"]).iter().find(lacks_one)?["name"].as_str()?;
+    facts.of("pods", namespace).any(|pod| !inbound::has_sidecar(pod)).then_some((namespace, name))
 }
 
 /// Ids of [`upstream_identity_mismatch`].
@@ -281,8 +286,9 @@ pub(super) mod tests {
             json!([{"metadata": {"name": "test-infra"}}, {"metadata": {"name": "isto-example-namespace"}}]),
         );
         facts.claim.word = "pods".into();
-        facts.claim.expected = "pods of test-infra become 1 × backend-v1-… 2/2 within 1s".into();
         facts.claim.seen = "backend-v1-6c8f9d7b54-q2w8z is 1/1 Running, wanted 2/2 Running".into();
+        let bare = json!({"name": "backend-v1-6c8f9d7b54-q2w8z", "ready": "1/1", "wanted": "2/2"});
+        facts.claim.detail = json!({"namespace": "test-infra", "differing": [bare]});
         let diagnosis = diagnose(&facts);
         assert_eq!(diagnosis.id, "namespace-label-missing");
         assert!(diagnosis.title.contains("test-infra"), "{}", diagnosis.title);

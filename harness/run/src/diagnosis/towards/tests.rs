@@ -149,8 +149,9 @@ fn a_claim_about_pods_that_lack_their_sidecar_is_explained_as_well() {
     let of = |facts: Facts| {
         let mut facts = facts;
         facts.claim.word = "pods".into();
-        facts.claim.expected = "pods of isto-example-namespace become 1 × backend-v1-… 2/2 within 1s".into();
         facts.claim.seen = "backend-v1-6c8f9d7b54-q2w8z is 1/1 Running, wanted 2/2 Running".into();
+        let bare = json!({"name": "backend-v1-6c8f9d7b54-q2w8z", "ready": "1/1", "wanted": "2/2"});
+        facts.claim.detail = json!({"namespace": "isto-example-namespace", "differing": [bare]});
         diagnose(&facts).id
     };
     let host = pod(false, json!({}), json!({"hostNetwork": true}));
