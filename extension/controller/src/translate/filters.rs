@@ -190,7 +190,7 @@ pub(super) fn resources(
     filters: &[Filter],
     mirror: &mut impl FnMut(&BackendRef) -> Verdict<String>,
 ) -> Vec<proto::Filter> {
-    let mut resource = |filter: &Filter| -> Option<Kind> {
+    let resource = |filter: &Filter| -> Option<Kind> {
         match filter.r#type.as_str() {
             REQUEST_HEADERS => filter.request_header_modifier.as_ref().map(headers).map(Kind::RequestHeaders),
             RESPONSE_HEADERS => {
@@ -208,11 +208,7 @@ pub(super) fn resources(
             _ => None,
         }
     };
-    filters
-        .iter()
-        .filter_map(|filter| resource(filter))
-        .map(|kind| proto::Filter { kind: Some(kind) })
-        .collect()
+    filters.iter().filter_map(resource).map(|kind| proto::Filter { kind: Some(kind) }).collect()
 }
 
 /// Names of the Backend resources to which these filters mirror.
