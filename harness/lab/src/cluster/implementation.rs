@@ -402,7 +402,9 @@ mod tests {
     #[test]
     fn a_missing_image_is_named() {
         let implementation = Implementation::built_in().unwrap();
-        let error = InstallOptions::default().selected(&implementation, &images()[..1]).unwrap_err();
+        let images = images();
+        let image = image_values(&images[..1], None);
+        let error = InstallOptions::default().selected(&implementation, &image).unwrap_err();
         assert!(error.to_string().contains("alb-proxy is missing"), "{error}");
     }
 
