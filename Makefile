@@ -7,13 +7,16 @@ MESHPROOF := cargo run --quiet --package meshproof --bin meshproof --
 # Snapshots are reviewed in pull requests; a run never writes them.
 export INSTA_UPDATE ?= no
 
-.PHONY: help e2e mutants peers meshes test lint up down status doctor bench-startup bench-routes
+.PHONY: help e2e conformance mutants peers meshes test lint up down status doctor bench-startup bench-routes bench-traffic bench-isolation
 
 help: ## what can be done here
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 e2e: ## the main job: cluster, Istio, extension, every scenario, verdict (KEEP=1 leaves the cluster)
 	@./kind-config/e2e
+
+conformance: ## the Gateway API's own conformance suite against the gateway of this workspace
+	@$(MESHPROOF) conformance
 
 mutants: ## gateways that are wrong on purpose: each must turn a scenario red, for the right reason
 	@$(MESHPROOF) mutants
@@ -50,3 +53,9 @@ bench-startup: ## meshproof up against the plain sequential way, with the ratio
 
 bench-routes: ## route added to first answer, beside Istio's own gateway
 	@$(MESHPROOF) bench routes
+
+bench-traffic: ## what requests cost and how long they take, beside Istio's own gateway
+	@$(MESHPROOF) bench traffic
+
+bench-isolation: ## what one tenant's trouble costs its neighbours, beside Istio's own gateway
+	@$(MESHPROOF) bench isolation

@@ -20,6 +20,8 @@ const SOURCES: &[&str] = &[
 const OF_A_CRATE: &[&str] = &["src", "templates", "build.rs", "Cargo.toml"];
 /// The folder of the pack that is compiled in.
 const PACK: &str = "scenarios";
+/// The folder of the gateways, which goes with it.
+const IMPLEMENTATIONS: &str = "implementations";
 /// What lies there and is no part of it: it is a crate with tests, too.
 const NO_PART: &[&str] = &["src", "tests", "snapshots", "target", "Cargo.toml"];
 /// The folder of the program's crates, seen from the workspace's root.
@@ -53,11 +55,13 @@ fn main() -> io::Result<()> {
     let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     println!("cargo::rustc-env=MESHPROOF_SOURCE=sha256:{hex}");
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    archive(&root.join(PACK), &out.join("pack.tar"))
+    archive(root, &out.join("pack.tar"))
 }
 
-/// Writes the files of the pack into a tar: sorted, without times and owners, so that equal files make an equal one.
-fn archive(pack: &Path, to: &Path) -> io::Result<()> {
+/// Writes the files of the pack, and the gateways' beside it, into a tar: sorted, without times and owners, so that equal files make
+/// an equal one.
+fn archive(root: &Path, to: &Path) -> io::Result<()> {
+    let pack = &root.join(PACK);
     println!("cargo::rerun-if-changed={}", pack.display());
     let mut files = Vec::new();
     for entry in fs::read_dir(pack)? {
@@ -67,6 +71,7 @@ fn archive(pack: &Path, to: &Path) -> io::Result<()> {
             collect(&entry.path(), &name, &mut files)?;
         }
     }
+    collect(&root.join(IMPLEMENTATIONS), IMPLEMENTATIONS, &mut files)?;
     files.sort();
     let mut archive = tar::Builder::new(fs::File::create(to)?);
     for (name, path) in files {

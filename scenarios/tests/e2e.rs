@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 #[tokio::test(flavor = "multi_thread")]
 async fn proved_without_istio(
     #[files("aks-add-on/scenario.yaml")]
+    #[files("aks-add-on-supported/scenario.yaml")]
     #[files("extension-first/scenario.yaml")]
     #[files("istio-versions/scenario.yaml")]
     file: PathBuf,
@@ -49,7 +50,7 @@ async fn proved_without_istio(
 #[tokio::test(flavor = "multi_thread")]
 async fn proved(
     #[files("*/scenario.yaml")]
-    #[exclude("(^|/)(aks-add-on|extension-first|istio-versions)/")]
+    #[exclude("(^|/)(aks-add-on|aks-add-on-supported|extension-first|istio-versions)/")]
     file: PathBuf,
 ) -> Result<()> {
     prove_chosen(&file).await

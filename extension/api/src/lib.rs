@@ -4,6 +4,7 @@
 //! promise of the document that a constant stands for, so that a change of wording is seen for what it is.
 
 pub mod application_load_balancer;
+pub mod edition;
 pub mod features;
 pub mod frontend;
 pub mod messages;
@@ -13,6 +14,7 @@ pub mod traffic_controller;
 pub use application_load_balancer::{
     ApplicationLoadBalancer, ApplicationLoadBalancerSpec, ApplicationLoadBalancerStatus,
 };
+pub use edition::Edition;
 pub use traffic_controller::{TrafficController, TrafficControllerFrontend, TrafficControllerSpec};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -12,6 +12,14 @@ pub const LISTENER_ACCEPTED: &str = "Listener is accepted";
 /// Listener (R30) and route (R37), condition `ResolvedRefs`: the message is empty.
 pub const RESOLVED_REFS: &str = "";
 
+/// Route, condition `ResolvedRefs`, where the namespace of a backend asks for ambient mode and for nothing else (R51).
+pub fn ambient_unsupported(namespace: &str) -> String {
+    format!(
+        "Namespace {namespace} is labelled for Istio's ambient mode, which is not supported: its services are not reached by mutual \
+         TLS. Label it istio-injection: enabled or istio.io/rev for sidecars"
+    )
+}
+
 /// Route, condition `Accepted` (R38).
 pub const ROUTE_ACCEPTED: &str = "Route is Accepted";
 
@@ -47,6 +55,8 @@ pub mod condition {
     pub const PARTIALLY_INVALID: &str = "PartiallyInvalid";
     /// A listener shares its port with one it cannot be told apart from.
     pub const CONFLICTED: &str = "Conflicted";
+    /// Clients of a Gateway need no valid certificate.
+    pub const INSECURE_FRONTEND_VALIDATION_MODE: &str = "InsecureFrontendValidationMode";
     /// State of an `ApplicationLoadBalancer`'s data plane.
     pub const DEPLOYMENT: &str = "Deployment";
 }
@@ -63,6 +73,20 @@ pub mod reason {
     pub const PENDING: &str = "Pending";
     /// The object, or a part of it, is wrong.
     pub const INVALID: &str = "Invalid";
+    /// Gateway: its certificate for backends does not exist or cannot be used.
+    pub const INVALID_CLIENT_CERTIFICATE_REF: &str = "InvalidClientCertificateRef";
+    /// Gateway: a reference of one of its listeners does not resolve.
+    pub const LISTENERS_NOT_RESOLVED: &str = "ListenersNotResolved";
+    /// Gateway: clients of some port need no valid certificate.
+    pub const CONFIGURATION_CHANGED: &str = "ConfigurationChanged";
+    /// Listener: a reference to CA certificates for clients is of a kind that is not supported.
+    pub const INVALID_CA_CERTIFICATE_KIND: &str = "InvalidCACertificateKind";
+    /// ListenerSet: the Gateway takes none from its namespace.
+    pub const NOT_ALLOWED: &str = "NotAllowed";
+    /// ListenerSet: its Gateway is not accepted.
+    pub const PARENT_NOT_ACCEPTED: &str = "ParentNotAccepted";
+    /// ListenerSet: its Gateway does not work.
+    pub const PARENT_NOT_PROGRAMMED: &str = "ParentNotProgrammed";
     /// Gateway: one of its listeners is not valid.
     pub const LISTENERS_NOT_VALID: &str = "ListenersNotValid";
     /// Gateway: it names a load balancer that does not exist, or none.
@@ -79,7 +103,7 @@ pub mod reason {
     pub const INVALID_CERTIFICATE_REF: &str = "InvalidCertificateRef";
     /// Listener: `allowedRoutes.kinds` names kinds other than HTTPRoute.
     pub const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
-    /// Listener: another listener has the same port and hostname.
+    /// Listener: another listener has the same port and hostname. Route: one of another kind has the same hostname.
     pub const HOSTNAME_CONFLICT: &str = "HostnameConflict";
     /// Listener: another listener has the same port and a different protocol.
     pub const PROTOCOL_CONFLICT: &str = "ProtocolConflict";
@@ -89,6 +113,8 @@ pub mod reason {
     pub const NO_MATCHING_LISTENER_HOSTNAME: &str = "NoMatchingListenerHostname";
     /// Route: the listener does not admit routes of this namespace or kind.
     pub const NOT_ALLOWED_BY_LISTENERS: &str = "NotAllowedByListeners";
+    /// Route: filters that do not go together.
+    pub const INCOMPATIBLE_FILTERS: &str = "IncompatibleFilters";
     /// Route: a feature that this implementation does not offer.
     pub const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
     /// Route: a backend in another namespace, without a ReferenceGrant.

@@ -45,6 +45,12 @@ pub const CONTROLLER_LEASE: &str = "alb-controller";
 /// Namespace label, and its value, that asks for Istio (R17).
 pub const ISTIO_INJECTION: (&str, &str) = ("istio-injection", "enabled");
 
+/// Namespace label that asks for a revision of Istio (R50).
+pub const ISTIO_REVISION: &str = "istio.io/rev";
+
+/// Namespace label, and its value, that asks for ambient mode, which is not supported (R51).
+pub const AMBIENT: (&str, &str) = ("istio.io/dataplane-mode", "ambient");
+
 /// SPIFFE trust domain when no identity has been published yet.
 pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
 

@@ -42,6 +42,12 @@ fn generate(package: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
         .field_attribute(".alb.config.v1.Secret.private_key", REDACTED)
         .field_attribute(".alb.config.v1.Certificate.private_key", REDACTED)
         .field_attribute(".alb.config.v1.Backend.protocol", PROTOCOL)
+        .field_attribute(".alb.config.v1.ClientValidation.ca_certificates", PEM)
+        // Most have none: dumps need not say so.
+        .field_attribute(".alb.config.v1.RouteRule.filtered", UNLESS_NONE)
+        .field_attribute(".alb.config.v1.Frontend.backend_client_certificate", UNLESS_EMPTY)
+        .field_attribute(".alb.config.v1.TlsListener.client_validation", UNLESS_NONE)
+        .field_attribute(".alb.config.v1.TlsListener.mode", TLS_MODE)
         // Written by hand in secret.rs: key material never reaches a log.
         .skip_debug([".alb.config.v1.Secret", ".alb.config.v1.Certificate"])
         .emit_rerun_if_changed(false)
@@ -49,7 +55,10 @@ fn generate(package: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+const UNLESS_NONE: &str = "#[serde(skip_serializing_if = \"Option::is_none\")]";
 const REDACTED: &str = "#[serde(serialize_with = \"crate::secret::redacted\")]";
 const PROTOCOL: &str =
     "#[serde(serialize_with = \"crate::dump::protocol\", skip_serializing_if = \"crate::dump::is_http1\")]";
+const TLS_MODE: &str = "#[serde(serialize_with = \"crate::dump::tls_mode\", skip_serializing_if = \"crate::dump::terminates_http\")]";
+const UNLESS_EMPTY: &str = "#[serde(skip_serializing_if = \"String::is_empty\")]";
 const PEM: &str = "#[serde(serialize_with = \"crate::secret::pem\")]";

@@ -1,6 +1,7 @@
 //! Flags. The chart sets them, by environment.
 
 use crate::translate::{Autoscaling, ProxyTemplate, Settings};
+use alb_api::Edition;
 use clap::Parser;
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,9 @@ pub struct Args {
     /// DNS zone of frontends.
     #[arg(long, env = "ALB_ZONE", default_value = alb_api::names::DEFAULT_ZONE)]
     pub zone: String,
+    /// The edition of the document to follow, by its date.
+    #[arg(long, env = "ALB_EDITION", default_value_t)]
+    pub edition: Edition,
     /// Where the configuration server listens.
     #[arg(long, env = "ALB_CONFIG_ADDRESS", default_value = "0.0.0.0:8443")]
     pub config_address: SocketAddr,
@@ -86,6 +90,7 @@ impl Args {
     pub fn settings(&self) -> Settings {
         Settings {
             zone: self.zone.clone(),
+            edition: self.edition,
             proxy: ProxyTemplate {
                 image: self.proxy_image.clone(),
                 pull_policy: self.proxy_pull_policy.clone(),

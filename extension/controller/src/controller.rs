@@ -86,7 +86,7 @@ impl Controller {
         let mut leading = self.leadership.subscribe();
         let (references, mut answers) = References::new(self.client.clone());
         let mut state = State {
-            world: Arc::default(),
+            world: Arc::new(World { edition: self.settings.edition, ..World::default() }),
             seen: Seen::new(),
             references,
             unsynced: Watched::ALL.into_iter().filter(|kind| kind.scope() != Scope::Referenced).collect(),

@@ -80,7 +80,9 @@ pub fn targets(world: &World, translation: &Translation) -> BTreeSet<Target> {
         .chain(of(Watched::GatewayClass, statuses.gateway_classes.keys()))
         .chain(of(Watched::LoadBalancer, statuses.load_balancers.keys()))
         .chain(of(Watched::Gateway, statuses.gateways.keys()))
+        .chain(of(Watched::ListenerSet, statuses.listener_sets.keys()))
         .chain(of(Watched::HttpRoute, statuses.routes.keys()))
+        .chain(of(Watched::GrpcRoute, statuses.grpc_routes.keys()))
         .chain(of(Watched::BackendTlsPolicy, statuses.backend_tls_policies.keys()))
         .collect()
 }
@@ -121,8 +123,16 @@ pub fn write(world: &World, translation: &Translation, target: &Target, now: Tim
             let status = merge::gateway(object, desired, now)?;
             Some(patch_status(target, object, status, desired, Urgency::Parent))
         }
-        Watched::HttpRoute => {
-            let (object, desired) = (world.routes.get(key)?, statuses.routes.get(key)?);
+        Watched::ListenerSet => {
+            let (object, desired) = (world.listener_sets.get(key)?, statuses.listener_sets.get(key)?);
+            let status = merge::listener_set(object, desired, now)?;
+            Some(patch_status(target, object, status, desired, Urgency::Parent))
+        }
+        Watched::HttpRoute | Watched::GrpcRoute => {
+            let (object, desired) = match kind {
+                Watched::GrpcRoute => (world.grpc_routes.get(key)?, statuses.grpc_routes.get(key)?),
+                _ => (world.routes.get(key)?, statuses.routes.get(key)?),
+            };
             let (status, is_new) = merge::route(object, desired, &key.namespace, now)?;
             let urgency = if is_new { Urgency::New } else { Urgency::Change };
             Some(patch_status(target, object, status, desired, urgency))

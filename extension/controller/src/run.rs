@@ -37,6 +37,7 @@ async fn start(args: Args) -> anyhow::Result<()> {
     alb_runtime::telemetry::init(&args.log).context("setting up logs")?;
     #[cfg(feature = "faults")]
     crate::faults::begin();
+    tracing::info!("following edition {} of the document", args.edition);
     let shutdown = alb_runtime::shutdown_on_signals().context("handling signals")?;
     let readiness = Readiness::new();
     let blocker = readiness.block("watches", "waiting for the API server");

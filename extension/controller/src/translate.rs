@@ -1,19 +1,28 @@
 //! From what is ([`World`]) to what should be ([`Translation`]). Pure: the same world gives the same translation,
 //! in every replica and at any time, whether it is [translated](translate()) at once or [followed](Translator) change by change.
 
+mod addresses;
 mod backend_tls;
 mod backends;
+mod certificates;
 mod classes;
+mod client_certificate;
+mod client_validation;
 mod condition;
+mod contenders;
+mod contention;
 mod data_plane;
+mod filters;
 mod frontends;
 mod gateways;
 mod grants;
 mod hostname;
 mod index;
+mod listener_sets;
 mod listeners;
 mod load_balancers;
 mod model;
+mod namespaces;
 mod pool;
 mod progress;
 mod routes;
@@ -30,7 +39,9 @@ pub use condition::{Condition, Settling, Verdict};
 pub(crate) use model::complete;
 pub use progress::Progress;
 pub use settings::{Autoscaling, ProxyTemplate, Settings};
-pub use status::{GatewayStatus, ListenerStatus, ParentStatus, PolicyStatus, RouteStatus, Statuses};
+pub use status::{
+    GatewayStatus, ListenerSetStatus, ListenerStatus, ParentStatus, PolicyStatus, RouteStatus, Statuses,
+};
 pub use translator::Translator;
 pub use warnings::{Subject, Warning};
 

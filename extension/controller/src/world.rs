@@ -6,7 +6,9 @@ mod ca;
 mod certificate;
 mod changes;
 mod core;
+mod filter;
 mod gateway;
+mod grpc_route;
 mod ingest;
 mod kind;
 mod policy;
@@ -19,19 +21,24 @@ pub use self::core::{
 pub use ca::CaBundle;
 pub use certificate::{KeyPair, TlsSecret};
 pub use changes::Changes;
-pub use gateway::{
-    Address, AllowedListeners, AllowedRoutes, CertificateRef, Gateway, GatewayClass, GrantFrom, GrantTo,
-    Infrastructure, Listener, ListenerTls, LoadBalancer, NamespaceSelector, ParametersRef, ReferenceGrant,
-    RouteKind, RouteNamespaces, SelectorExpression, TrafficController,
+pub use filter::{
+    BackendRef, Cors, Filter, Fraction, Header, HeaderModifier, PathModifier, RequestMirror, RequestRedirect,
+    UrlRewrite,
 };
+pub use gateway::{
+    Address, AllowedListeners, AllowedRoutes, BackendTls, CertificateRef, FrontendTls, FrontendValidation,
+    Gateway, GatewayClass, GatewayTls, GrantFrom, GrantTo, Infrastructure, Listener, ListenerSet,
+    ListenerTls, LoadBalancer, NamespaceSelector, ObjectRef, ParametersRef, ParentGateway, ReferenceGrant,
+    RouteKind, RouteNamespaces, SelectorExpression, TlsConfig, TlsPortConfig, TrafficController,
+};
+pub use grpc_route::GRPC_METHOD;
 pub(crate) use ingest::INGRESS_CLASS_ANNOTATION;
 pub use ingest::{Change, Difference, Problem, Seen};
 pub use kind::{Scope, Watched};
 pub use policy::{BackendTlsPolicy, CaCertificateRef, PolicyTargetRef, SubjectAltName, Validation};
-pub use route::{
-    BackendRef, Filter, HttpRoute, NamedMatch, ParentRef, PathMatch, RouteMatch, Rule, Timeouts,
-};
+pub use route::{HttpRoute, NamedMatch, ParentRef, PathMatch, RouteMatch, Rule, Timeouts};
 
+use alb_api::Edition;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -124,9 +131,15 @@ pub struct World {
     /// Gateways of all classes.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub gateways: Objects<Gateway>,
+    /// ListenerSets, whomever they belong to.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub listener_sets: Objects<ListenerSet>,
     /// HTTPRoutes.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub routes: Objects<HttpRoute>,
+    /// GRPCRoutes, as HTTPRoutes with the same meaning.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub grpc_routes: Objects<HttpRoute>,
     /// ReferenceGrants.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub grants: Objects<ReferenceGrant>,
@@ -176,16 +189,28 @@ pub struct World {
     /// Objects that could not be read.
     #[serde(serialize_with = "ingest::serialize_unreadable")]
     pub unreadable: BTreeMap<(Watched, Key), Unreadable>,
+    /// The edition of the document that decides which labels of a namespace count.
+    #[serde(skip)]
+    pub edition: Edition,
     /// What has changed since somebody last took this.
     #[serde(skip)]
     pub changes: Changes,
 }
 
 impl World {
-    /// Whether the gateway speaks mutual TLS of Istio to every service of a namespace: its label alone decides (R17).
+    /// Whether the gateway speaks mutual TLS of Istio to every service of a namespace: its labels alone decide (R17, R50).
     pub fn is_in_mesh(&self, namespace: &str) -> bool {
-        let (label, value) = alb_api::names::ISTIO_INJECTION;
-        self.namespace_labels(namespace).is_some_and(|labels| labels.get(label).is_some_and(|v| v == value))
+        self.mesh_label(namespace).is_some()
+    }
+
+    /// The label of a namespace, with its value, that means mutual TLS of Istio to every service in it.
+    pub fn mesh_label(&self, namespace: &str) -> Option<(&'static str, &str)> {
+        self.edition.mesh_label(self.namespace_labels(namespace)?)
+    }
+
+    /// Whether a namespace asks for ambient mode, which is not supported, and for nothing else (R51).
+    pub fn is_ambient_only(&self, namespace: &str) -> bool {
+        self.namespace_labels(namespace).is_some_and(|labels| self.edition.is_ambient_only(labels))
     }
 
     /// Notes that all pods of a namespace are known from now on. Returns whether that is news.

@@ -1,7 +1,7 @@
 //! Golden tests of the translation: each file of `tests/golden` is a cluster, as manifests; its snapshot beside it is
 //! what the controller makes of it. A manifest of kind `Proxies` says what the proxies have made of their
 //! configuration: `state` is `Programmed` (the default), `Pending`, `NoProxy`, or `Rejected` with a `message` and
-//! optionally the one `resource` that was refused. What objects refer to and the file does not hold does not exist; with
+//! optionally the one `resource` that was refused; one of kind `Edition`, which `edition` of the document is followed. What objects refer to and the file does not hold does not exist; with
 //! `unanswered: true` the API server has not answered for it yet.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -57,6 +57,7 @@ fn settings() -> Settings {
             drain_seconds: 20,
             ..ProxyTemplate::default()
         },
+        ..Settings::default()
     }
 }
 
@@ -75,6 +76,10 @@ fn build(documents: Vec<Value>) -> (World, Proxies) {
         let kind = value["kind"].as_str().unwrap().to_owned();
         if kind == "Proxies" {
             proxies = serde_json::from_value(value).unwrap();
+            continue;
+        }
+        if kind == "Edition" {
+            world.edition = value["edition"].as_str().unwrap().parse().unwrap();
             continue;
         }
         let object: DynamicObject = serde_json::from_value(value).unwrap();
@@ -140,6 +145,16 @@ fn render(translation: &Translation) -> Value {
     };
     if references(Watched::Certificate) != json!([]) {
         rendered["secrets"] = references(Watched::Certificate);
+    }
+    let sets = &translation.statuses.listener_sets;
+    if !sets.is_empty() {
+        rendered["statuses"]["listenerSets"] = named(sets);
+    }
+    if references(Watched::ConfigMap) != json!([]) {
+        rendered["configMaps"] = references(Watched::ConfigMap);
+    }
+    if !translation.statuses.grpc_routes.is_empty() {
+        rendered["statuses"]["grpcRoutes"] = named(&translation.statuses.grpc_routes);
     }
     let policies = &translation.statuses.backend_tls_policies;
     if !policies.is_empty() {
@@ -315,4 +330,124 @@ fn the_view_of_a_backend_tls_policy_reads_what_the_gateway_api_types_write() {
     assert_eq!(validation.hostname, "backend.example");
     assert_eq!(validation.subject_alt_names[0].r#type, "URI");
     assert_eq!(validation.subject_alt_names[0].uri, "spiffe://mesh.example/backend");
+}
+
+#[test]
+fn the_view_of_filters_reads_what_the_gateway_api_types_write() {
+    use gateway_api::apis::standard::httproutes as api;
+    let filter = |r#type, change: fn(&mut api::HttpRouteRulesFilters)| {
+        let mut filter = api::HttpRouteRulesFilters { r#type, ..Default::default() };
+        change(&mut filter);
+        serde_json::from_value::<alb_controller::world::Filter>(serde_json::to_value(&filter).unwrap())
+            .unwrap()
+    };
+    let redirect = filter(api::HttpRouteRulesFiltersType::RequestRedirect, |filter| {
+        filter.request_redirect = Some(api::HttpRouteRulesFiltersRequestRedirect {
+            hostname: Some("a.example".into()),
+            port: Some(8443),
+            scheme: Some(api::HttpRouteRulesFiltersRequestRedirectScheme::Https),
+            status_code: Some(308),
+            path: Some(api::HttpRouteRulesFiltersRequestRedirectPath {
+                r#type: api::HttpRouteRulesFiltersRequestRedirectPathType::ReplacePrefixMatch,
+                replace_prefix_match: Some("/a".into()),
+                ..Default::default()
+            }),
+        });
+    });
+    let given = redirect.request_redirect.unwrap();
+    let path = given.path.unwrap();
+    assert_eq!((given.scheme.as_deref(), given.hostname.as_deref()), (Some("https"), Some("a.example")));
+    assert_eq!((given.port, given.status_code), (Some(8443), Some(308)));
+    assert_eq!(
+        (path.r#type.as_str(), path.replace_prefix_match.as_deref()),
+        ("ReplacePrefixMatch", Some("/a"))
+    );
+    let rewrite = filter(api::HttpRouteRulesFiltersType::UrlRewrite, |filter| {
+        filter.url_rewrite = Some(api::HttpRouteRulesFiltersUrlRewrite {
+            path: Some(api::HttpRouteRulesFiltersUrlRewritePath {
+                r#type: api::HttpRouteRulesFiltersUrlRewritePathType::ReplaceFullPath,
+                replace_full_path: Some("/b".into()),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+    });
+    assert_eq!(rewrite.r#type, "URLRewrite");
+    let path = rewrite.url_rewrite.unwrap().path.unwrap();
+    assert_eq!((path.r#type.as_str(), path.replace_full_path.as_deref()), ("ReplaceFullPath", Some("/b")));
+    let mirror = filter(api::HttpRouteRulesFiltersType::RequestMirror, |filter| {
+        filter.request_mirror = Some(api::HttpRouteRulesFiltersRequestMirror {
+            backend_ref: api::HttpRouteRulesFiltersRequestMirrorBackendRef {
+                name: "mirror".into(),
+                port: Some(8080),
+                ..Default::default()
+            },
+            fraction: Some(api::HttpRouteRulesFiltersRequestMirrorFraction {
+                numerator: 3,
+                denominator: None,
+            }),
+            percent: Some(7),
+        });
+    });
+    let given = mirror.request_mirror.unwrap();
+    let fraction = given.fraction.unwrap();
+    assert_eq!((given.backend_ref.name.as_str(), given.backend_ref.port), ("mirror", Some(8080)));
+    assert_eq!((fraction.numerator, fraction.denominator, given.percent), (3, 100, Some(7)));
+    let cors = filter(api::HttpRouteRulesFiltersType::Cors, |filter| {
+        filter.cors = Some(api::HttpRouteRulesFiltersCors {
+            allow_credentials: Some(true),
+            allow_origins: Some(vec!["https://a.example".into()]),
+            max_age: Some(60),
+            ..Default::default()
+        });
+    });
+    assert_eq!(cors.r#type, "CORS");
+    let given = cors.cors.unwrap();
+    assert_eq!((given.allow_credentials, given.max_age), (Some(true), Some(60)));
+    assert_eq!(given.allow_origins, ["https://a.example"]);
+    let headers = filter(api::HttpRouteRulesFiltersType::ResponseHeaderModifier, |filter| {
+        filter.response_header_modifier = Some(api::HttpRouteRulesFiltersResponseHeaderModifier {
+            remove: Some(vec!["x".into()]),
+            ..Default::default()
+        });
+    });
+    assert_eq!(headers.response_header_modifier.unwrap().remove, ["x"]);
+}
+
+#[test]
+fn a_grpc_route_is_read_as_the_gateway_api_types_write_it() {
+    use gateway_api::apis::standard::grpcroutes as api;
+    let spec = api::GrpcRouteSpec {
+        parent_refs: Some(vec![api::GrpcRouteParentRefs { name: "gateway".into(), ..Default::default() }]),
+        rules: Some(vec![api::GrpcRouteRules {
+            name: Some("named".into()),
+            matches: Some(vec![api::GrpcRouteRulesMatches {
+                method: Some(api::GrpcRouteRulesMatchesMethod {
+                    r#type: Some(api::GrpcRouteRulesMatchesMethodType::Exact),
+                    service: Some("a.B".into()),
+                    method: Some("C".into()),
+                }),
+                headers: Some(vec![api::GrpcRouteRulesMatchesHeaders {
+                    name: "x".into(),
+                    value: "1".into(),
+                    ..Default::default()
+                }]),
+            }]),
+            backend_refs: Some(vec![api::GrpcRouteRulesBackendRefs {
+                name: "backend".into(),
+                port: Some(8080),
+                ..Default::default()
+            }]),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    };
+    let object = json!({"metadata": {"namespace": "ns", "name": "route"}, "spec": spec});
+    let mut world = World::default();
+    world.apply(Watched::GrpcRoute, serde_json::from_value(object).unwrap());
+    let route = &world.grpc_routes.values().next().unwrap().spec;
+    let (parent, rule) = (&route.parent_refs[0], &route.rules[0]);
+    assert_eq!(parent.name, "gateway");
+    assert_eq!(rule.matches[0].path.as_ref().unwrap().value.as_deref(), Some("/a.B/C"));
+    assert_eq!((rule.matches[0].headers[0].name.as_str(), rule.backend_refs[0].port), ("x", Some(8080)));
 }

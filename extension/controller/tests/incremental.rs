@@ -40,7 +40,7 @@ impl Progress for Proxies {
 
 fn settings() -> Settings {
     let proxy = ProxyTemplate { replicas: 2, resources: json!({}), ..ProxyTemplate::default() };
-    Settings { zone: "alb.internal".to_owned(), proxy }
+    Settings { zone: "alb.internal".to_owned(), proxy, ..Settings::default() }
 }
 
 fn watched(object: &Value) -> Option<Watched> {

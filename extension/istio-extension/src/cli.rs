@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use alb_api::names;
+use alb_api::{Edition, names};
 use alb_runtime::lease::LeaseConfig;
 use anyhow::Context;
 use clap::Parser;
@@ -49,6 +49,9 @@ pub struct Args {
     /// Time between renewals, in seconds.
     #[arg(long, default_value_t = 2.0)]
     pub retry_period: f64,
+    /// The edition of the document to follow, by its date.
+    #[arg(long, default_value_t)]
+    pub edition: Edition,
     /// What to log.
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub log: String,
@@ -74,6 +77,7 @@ impl Args {
             deployment: self.deployment,
             controller: self.controller,
             custom_resource: format!("applicationloadbalancers.{}", names::GROUP),
+            edition: self.edition,
         };
         Ok(Settings {
             names,

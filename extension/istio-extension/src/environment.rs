@@ -3,10 +3,14 @@
 pub mod version;
 pub mod watch;
 
+use alb_api::Edition;
 use version::{MINIMUM, Version};
 
-/// Namespace of the AKS add-on's control plane, which the document excludes (R48).
+/// Namespace of the AKS add-on's control plane, which editions of the document exclude (R48) or support (R49).
 pub const ADD_ON_NAMESPACE: &str = "aks-istio-system";
+
+/// What Istio calls a control plane without a revision of its own.
+const DEFAULT_REVISION: &str = "default";
 
 /// What is known of the surroundings; `None` is "not looked yet".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub struct Names {
     pub controller: String,
     /// ALB Controller's CustomResourceDefinition.
     pub custom_resource: String,
+    /// The edition of the document to follow.
+    pub edition: Edition,
 }
 
 /// Something the user must know, and do something about.
@@ -135,8 +141,9 @@ fn judge_istio(injection: &Injection, planes: &[ControlPlane], names: &Names) ->
         }
         _ => planes.iter().collect(),
     };
-    let supported: Vec<&ControlPlane> =
-        ours.iter().copied().filter(|plane| plane.namespace != ADD_ON_NAMESPACE).collect();
+    let is_supported =
+        |plane: &&ControlPlane| names.edition.knows_revisions() || plane.namespace != ADD_ON_NAMESPACE;
+    let supported: Vec<&ControlPlane> = ours.iter().copied().filter(is_supported).collect();
     #[cfg(feature = "faults")]
     let supported = match supported.is_empty() && !ours.is_empty() {
         true if crate::faults::fault("add-on-taken-for-istio") => ours.clone(),
@@ -175,6 +182,18 @@ fn judge_istio(injection: &Injection, planes: &[ControlPlane], names: &Names) ->
                  Install Istio {MINIMUM} or later, then: {restart}"
             ),
         ),
+        Some(ControlPlane { name, namespace, revision: Some(revision), .. })
+            if names.edition.knows_revisions() && revision != DEFAULT_REVISION =>
+        {
+            not_integrated(
+                reason::SIDECAR_MISSING,
+                format!(
+                    "No Istio sidecar in this pod, though Istio is installed (Deployment {name} in {namespace}, revision {revision}). \
+                     The chart sets the label for it when it is installed or upgraded: run helm upgrade with the value \
+                     revision={revision}",
+                ),
+            )
+        }
         Some(plane) => not_integrated(
             reason::SIDECAR_MISSING,
             format!(

@@ -20,6 +20,7 @@ async fn start(args: Args) -> anyhow::Result<()> {
     alb_runtime::telemetry::init(&args.log)?;
     #[cfg(feature = "faults")]
     crate::faults::begin();
+    tracing::info!("following edition {} of the document", args.edition);
     let shutdown = alb_runtime::shutdown_on_signals().context("listening for signals")?;
     let admin = TcpListener::bind(args.admin_address)
         .await

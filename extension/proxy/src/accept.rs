@@ -3,18 +3,23 @@
 mod http1;
 mod http2;
 mod preface;
+mod replay;
 mod socket;
+mod stream;
+mod tls;
 
 use crate::client::{Activity, Client, Place};
 use crate::error::{Reason, chain};
 use crate::limits::FrontendLimits;
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
+use crate::termination::TlsPort;
 use preface::Protocol;
 use socket::ClientSocket;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +34,7 @@ pub(crate) async fn accept(
     stop: CancellationToken,
 ) {
     loop {
-        let (stream, peer, limits) = tokio::select! {
+        let (stream, peer, limits, tls) = tokio::select! {
             () = stop.cancelled() => return,
             next = next(&listener, port, &pipeline) => next,
         };
@@ -43,34 +48,40 @@ pub(crate) async fn accept(
             limits.refuse(stream);
             continue;
         };
-        let place = Arc::new(Place { permit, stop: stop.clone() });
-        let client = Client { port, peer, activity: Arc::default(), place };
+        // One that speaks TLS may have to end before its port does.
+        let stop = if tls.is_some() { stop.child_token() } else { stop.clone() };
+        let place = Arc::new(Place { permit, stop });
+        let client = Client { port, peer, activity: Arc::default(), place, tls: None };
         let shared = pipeline.clone();
-        pipeline.ending.tasks.spawn(async move {
+        let serve = |stream| async move {
             shared.reporter.metrics.client_connections.inc();
             tokio::select! {
                 () = shared.ending.abort.cancelled() => {}
-                () = serve(stream, client, &shared) => {}
+                () = serve(stream, client, tls, &shared) => {}
             }
             shared.reporter.metrics.client_connections.dec();
-        });
+        };
+        if let Err(error) = pipeline.settings.workers.serve(stream, &pipeline.ending.tasks, serve) {
+            tracing::warn!(port, %error, "a connection cannot be served");
+        }
     }
 }
 
-/// The next connection, and the limits of the frontend that it is to.
+/// The next connection, the limits of the frontend that it is to, and its TLS.
 async fn next(
     listener: &TcpListener,
     port: u16,
     pipeline: &Pipeline,
-) -> (TcpStream, SocketAddr, Arc<FrontendLimits>) {
+) -> (TcpStream, SocketAddr, Arc<FrontendLimits>, Option<Arc<TlsPort>>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let limits = pipeline.config.load().ports.get(&port).map(|port| port.limits.clone());
-                // Without limits the port has just been removed.
-                if let Some(limits) = limits {
+                let config = pipeline.config.load();
+                // Without it the port has just been removed.
+                if let Some(port) = config.ports.get(&port) {
                     // IPv4 clients of a dual-stack socket have mapped addresses.
-                    return (stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()), limits);
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                    return (stream, peer, port.limits.clone(), port.tls.clone());
                 }
             }
             Err(error) => {
@@ -82,12 +93,15 @@ async fn next(
     }
 }
 
-async fn serve(mut stream: TcpStream, client: Client, pipeline: &Arc<Pipeline>) {
+async fn serve(mut stream: TcpStream, client: Client, tls: Option<Arc<TlsPort>>, pipeline: &Arc<Pipeline>) {
     let settings = &pipeline.settings;
     // Neither is worth a connection.
     let _ = stream.set_nodelay(true);
     let _ = crate::keepalive::set(&stream, settings.tcp_keepalive);
     client.activity.begin_rest();
+    if let Some(tls) = tls {
+        return tls::serve(stream, client, &tls, pipeline).await;
+    }
     let sniffed = tokio::select! {
         () = client.place.stop.cancelled() => return,
         () = in_the_way(&client.place, &client.activity, settings) => return,
@@ -95,15 +109,23 @@ async fn serve(mut stream: TcpStream, client: Client, pipeline: &Arc<Pipeline>) 
     };
     let Ok(Ok((protocol, read))) = sniffed else { return };
     let stream = ClientSocket::new(stream, read, client.activity.clone(), settings);
+    http(stream, protocol, &client, pipeline).await;
+}
+
+/// Serves a connection of which the protocol is known.
+async fn http<S>(stream: ClientSocket<S>, protocol: Protocol, client: &Client, pipeline: &Arc<Pipeline>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let result = match protocol {
-        Protocol::Http1 => http1::serve(stream, &client, pipeline).await,
-        Protocol::Http2 => http2::serve(stream, &client, pipeline).await,
+        Protocol::Http1 => http1::serve(stream, client, pipeline).await,
+        Protocol::Http2 => http2::serve(stream, client, pipeline).await,
     };
     if let Err(error) = result {
         tracing::debug!(peer = %client.peer, port = client.port, error = chain(&error), "connection of a client broke");
         // With HTTP/2 only the stream of such a request ends, and nobody is told.
         if protocol == Protocol::Http1 {
-            http1::report_refusal(&client, pipeline, &error);
+            http1::report_refusal(client, pipeline, &error);
         }
     }
 }

@@ -5,7 +5,7 @@ mod record;
 
 pub use log::{AccessLog, Stdout};
 pub(crate) use record::cut;
-pub use record::{Record, UpstreamTls};
+pub use record::{DownstreamTls, Record, UpstreamTls};
 
 use crate::client::Activity;
 use crate::error::Reason;
@@ -84,6 +84,11 @@ impl Account {
 
     pub(crate) fn request_id(&self) -> &str {
         self.record.as_ref().map_or("", |record| &record.request_id)
+    }
+
+    /// Name of the frontend, as clients use it.
+    pub(crate) fn frontend(&self) -> &str {
+        self.record.as_ref().map_or("", |record| &record.frontend)
     }
 
     /// What the client does meanwhile.

@@ -1,8 +1,10 @@
-//! Bodies on their way through: counted, watched, never buffered.
+//! Bodies on their way through: counted, watched, never held up.
 
+mod copy;
 mod request;
 mod response;
 
+pub(crate) use copy::Copied;
 pub(crate) use request::RequestBody;
 pub(crate) use response::ResponseBody;
 

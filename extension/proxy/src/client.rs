@@ -2,6 +2,7 @@
 
 use crate::idle::Since;
 use crate::limits::ConnectionPermit;
+use crate::tls_info::ClientTls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,8 @@ pub(crate) struct Client {
     pub(crate) activity: Arc<Activity>,
     /// Whatever outlives the connection, as a WebSocket does, keeps it.
     pub(crate) place: Arc<Place>,
+    /// Nothing in clear text.
+    pub(crate) tls: Option<Arc<ClientTls>>,
 }
 
 /// What a connection occupies.

@@ -5,10 +5,12 @@ mod parse;
 
 pub(crate) use build::build;
 
+use crate::filters::Filters;
 use crate::limits::{BackendLimit, FrontendLimits};
-use crate::upstream::{Backend, Identity, Protocol, Security, Timeouts, Upstream};
+use crate::termination::{TlsListener, TlsPort};
+use crate::upstream::{Backend, Certificate, Identity, Protocol, Security, Timeouts, Upstream};
 use alb_config::proto::ServerTls;
-use alb_route::{Table, Weighted};
+use alb_route::{HostMap, Table, Weighted};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -27,6 +29,10 @@ pub(crate) struct Config {
     /// What each frontend and each backend may use, by resource name: requests that are in flight count on.
     frontend_limits: HashMap<Arc<str>, Arc<FrontendLimits>>,
     backend_limits: HashMap<Arc<str>, Arc<BackendLimit>>,
+    /// Certificates for clients and for pods, by resource name, with the version.
+    pub(crate) certificates: HashMap<Arc<str>, (String, Arc<Certificate>)>,
+    /// Listeners whose clients speak TLS, by resource name of the frontend and name.
+    tls_listeners: HashMap<(Arc<str>, Arc<str>), Arc<TlsListener>>,
     /// By resource name, with the version.
     pub(crate) identities: HashMap<Arc<str>, (String, Arc<Identity>)>,
     /// Names and versions of the resources, for the debug page.
@@ -41,16 +47,39 @@ pub(crate) struct Port {
     pub(crate) fqdn: Arc<str>,
     pub(crate) gateway: Arc<str>,
     pub(crate) limits: Arc<FrontendLimits>,
+    /// The port that clients see.
+    pub(crate) seen: u16,
     pub(crate) table: Table<Arc<str>, Arc<Rule>>,
+    /// Its clients speak TLS.
+    pub(crate) tls: Option<Arc<TlsPort>>,
+    /// Where connections go that are not looked into, by name of the listener.
+    pub(crate) streams: HashMap<Arc<str>, HostMap<Arc<StreamRule>>>,
 }
 
-/// One rule of an HTTPRoute.
+/// Where the connections for one name go: a TLSRoute.
 #[derive(Debug)]
-pub(crate) struct Rule {
-    /// "<namespace>/<name>" of the HTTPRoute.
+pub(crate) struct StreamRule {
+    /// "<namespace>/<name>" of the TLSRoute.
     pub(crate) route: Arc<str>,
     pub(crate) targets: Weighted<Target>,
+}
+
+/// One rule of a route.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// "<namespace>/<name>" of the route.
+    pub(crate) route: Arc<str>,
+    pub(crate) destinations: Weighted<Destination>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) filters: Option<Arc<Filters>>,
+}
+
+/// One of the places that a rule sends requests to.
+#[derive(Debug, Clone)]
+pub(crate) struct Destination {
+    pub(crate) target: Target,
+    /// Of requests that go there.
+    pub(crate) filters: Option<Arc<Filters>>,
 }
 
 #[derive(Debug, Clone)]
@@ -83,9 +112,12 @@ pub(crate) enum SecurityKey {
     },
     IstioWithoutIdentity,
     /// Everything about it: a change of policy or CA opens new connections.
-    ServerTls(TlsKey, Protocol),
+    ServerTls(TlsKey, Protocol, ClientCertificate),
     Unspecified,
 }
+
+/// The certificate that is shown to a pod: its resource name, and the version unless it is missing.
+pub(crate) type ClientCertificate = Option<(Arc<str>, Option<String>)>;
 
 /// TLS as a policy asks for it. It may hold a whole bundle of authorities, which is hashed once and not for every endpoint.
 #[derive(Debug, Clone)]
@@ -127,11 +159,26 @@ impl Config {
         self.routes.get(fqdn).is_some_and(|routes| route.is_empty() || routes.contains(route))
     }
 
-    /// Closes the idle connections of endpoints that the next configuration no longer has.
+    /// When the life of each certificate ends, by resource name, in seconds since the epoch.
+    pub(crate) fn certificates_end(&self) -> HashMap<&Arc<str>, i64> {
+        let identities = self.identities.iter().map(|(name, (_, identity))| (name, identity.not_after));
+        let certificates = self.certificates.iter().map(|(name, (_, one))| (name, one.not_after));
+        identities.chain(certificates).filter_map(|(name, end)| Some((name, end?))).collect()
+    }
+
+    /// Ends what the next configuration no longer has: idle connections to endpoints, and connections to listeners that are
+    /// gone or let in others.
     pub(crate) fn retire_for(&self, next: &Config) {
         for (key, upstream) in &self.upstreams {
             if !next.upstreams.contains_key(key) {
                 upstream.retire();
+            }
+        }
+        let standing: HashSet<_> =
+            next.tls_listeners.values().map(|listener| Arc::as_ptr(&listener.standing)).collect();
+        for listener in self.tls_listeners.values() {
+            if !standing.contains(&Arc::as_ptr(&listener.standing)) {
+                listener.standing.retired.cancel();
             }
         }
     }

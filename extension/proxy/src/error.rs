@@ -8,8 +8,12 @@ use std::fmt;
 pub enum Reason {
     /// A response of the upstream, whatever its status.
     Ok,
+    /// A filter of the rule answered: with a redirect, or a preflight request of CORS.
+    Filter,
     /// No listener, host or path matches.
     NoRoute,
+    /// The connection is for another listener than the request (RFC 9110 section 15.5.20).
+    Misdirected,
     /// The share of a reference that is invalid, missing or not permitted, or of no backend at all.
     BackendInvalid,
     /// The backend has no ready endpoint.
@@ -47,7 +51,9 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Filter => "filter",
             Self::NoRoute => "no_route",
+            Self::Misdirected => "misdirected_request",
             Self::BackendInvalid => "backend_invalid",
             Self::NoEndpoint => "no_endpoint",
             Self::UpstreamConnectFailed => "upstream_connect_failed",
@@ -69,8 +75,9 @@ impl Reason {
     /// Status of the answer that the proxy itself gives for this reason.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Ok => StatusCode::OK,
+            Self::Ok | Self::Filter => StatusCode::OK,
             Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::BackendInvalid => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoEndpoint
             | Self::UpstreamConnectFailed
@@ -90,11 +97,39 @@ impl Reason {
         }
     }
 
+    /// Status of gRPC for this reason (gRPC's "HTTP to gRPC Status Code Mapping"; Gateway API, `GRPCRouteRule`).
+    pub fn grpc_status(self) -> u8 {
+        const OK: u8 = 0;
+        const DEADLINE_EXCEEDED: u8 = 4;
+        const UNIMPLEMENTED: u8 = 12;
+        const INTERNAL: u8 = 13;
+        const UNAVAILABLE: u8 = 14;
+        match self {
+            Self::Ok | Self::Filter => OK,
+            Self::NoRoute | Self::Misdirected => UNIMPLEMENTED,
+            Self::UpstreamTimeout => DEADLINE_EXCEEDED,
+            Self::BadRequest | Self::UnsupportedTransferCoding => INTERNAL,
+            Self::BackendInvalid
+            | Self::NoEndpoint
+            | Self::UpstreamConnectFailed
+            | Self::UpstreamTlsHandshakeFailed
+            | Self::UpstreamIdentityMismatch
+            | Self::NoClientCertificate
+            | Self::TlsPolicyInvalid
+            | Self::UpstreamReset
+            | Self::RequestTimeout
+            | Self::ClientClosed
+            | Self::Overloaded
+            | Self::ShuttingDown => UNAVAILABLE,
+        }
+    }
+
     /// A sentence for the client: no addresses, no names of pods.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Ok => "The request was answered.",
+            Self::Ok | Self::Filter => "The request was answered.",
             Self::NoRoute => "No listener or route matches this host and path.",
+            Self::Misdirected => "The connection was opened for another host: open one for this host.",
             Self::BackendInvalid => "The route refers to a backend that does not exist or may not be used.",
             Self::NoEndpoint => "The backend has no ready endpoint.",
             Self::UpstreamConnectFailed => "The backend could not be reached.",
@@ -117,10 +152,13 @@ impl Reason {
     pub fn side(self) -> Side {
         match self {
             Self::BadRequest
+            | Self::Misdirected
             | Self::UnsupportedTransferCoding
             | Self::RequestTimeout
             | Self::ClientClosed => Side::Client,
-            Self::Ok | Self::NoRoute | Self::BackendInvalid | Self::NoClientCertificate => Side::Gateway,
+            Self::Ok | Self::Filter | Self::NoRoute | Self::BackendInvalid | Self::NoClientCertificate => {
+                Side::Gateway
+            }
             Self::TlsPolicyInvalid | Self::Overloaded | Self::ShuttingDown => Side::Gateway,
             Self::NoEndpoint
             | Self::UpstreamConnectFailed

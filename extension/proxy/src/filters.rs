@@ -1,12 +1,24 @@
 //! The stage that changes requests and responses on their way through, between the rule's being found and an endpoint's being
 //! chosen, and once more when the response comes.
 //!
-//! What is here is what every message needs, whatever its rule says. Filters of a rule (Gateway API, `HTTPRouteFilter`) have
-//! their place before it with requests, and after it with responses; none is supported yet.
+//! What is here is what every message needs, whatever its rule says. Filters of a rule (Gateway API, `HTTPRouteFilter`) act after
+//! it, on messages that are ready to go on, so that what they set stays set: those of the rule before those of the backend
+//! with requests, and after them with responses.
+
+mod chain;
+mod cors;
+mod header_modifier;
+mod mirror;
+mod path;
+mod redirect;
+mod rewrite;
+
+pub(crate) use chain::{Answer, Arrival, Filters, Finish};
+pub(crate) use mirror::Mirrored;
 
 use crate::error::{ProxyError, Reason};
 use crate::headers::{
-    X_REQUEST_ID, forwarded_by, has_unknown_coding, join_cookies, remove_hop_by_hop, wants_trailers,
+    Sender, X_REQUEST_ID, forwarded_by, has_unknown_coding, join_cookies, remove_hop_by_hop, wants_trailers,
 };
 use crate::parse::Parsed;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
@@ -36,7 +48,8 @@ pub(crate) fn outgoing(request: &mut request::Parts, parsed: &Parsed, client: Ip
         request.headers.remove(EXPECT);
     }
     request.headers.insert(HOST, parsed.host.clone());
-    forwarded_by(&mut request.headers, client, version, parsed.trusted);
+    let sender = Sender { client, version, secure: parsed.secure, trusted: parsed.trusted };
+    forwarded_by(&mut request.headers, sender);
     if let Ok(value) = HeaderValue::try_from(request_id) {
         request.headers.insert(X_REQUEST_ID, value);
     }
@@ -78,7 +91,7 @@ mod tests {
     fn sent(request: request::Builder, websocket: bool) -> HeaderMap {
         let mut parts = request.body(()).unwrap().into_parts().0;
         let host = HeaderValue::from_static("fe.example:80");
-        let parsed = Parsed { host, trusted: false, websocket, expects: false };
+        let parsed = Parsed { host, trusted: false, secure: false, websocket, expects: false };
         outgoing(&mut parts, &parsed, [192, 0, 2, 7].into(), "id");
         assert_eq!(parts.version, Version::HTTP_11);
         parts.headers

@@ -7,7 +7,7 @@ mod host;
 pub(crate) use connection::{
     has_unknown_coding, keep_alive_timeout, names_token, remove_hop_by_hop, wants_trailers,
 };
-pub(crate) use forwarding::{forwarded_by, remove_claims};
+pub(crate) use forwarding::{Sender, forwarded_by, remove_claims};
 pub(crate) use host::host;
 
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderName, TE};

@@ -21,6 +21,8 @@ use tokio::sync::{Notify, Semaphore};
 
 /// Of an HTTP/2 connection: what is received and not taken yet (its window), and a header that is not finished.
 pub(crate) const HTTP2_CONNECTION: usize = 4;
+/// Of a connection over TLS, besides: records on their way in and out (RFC 8446 section 5.1: 16 KiB each).
+pub(crate) const TLS_CONNECTION: usize = 1;
 /// Of an HTTP/2 stream: its header, and what is to be sent.
 pub(crate) const HTTP2_REQUEST: usize = 2;
 

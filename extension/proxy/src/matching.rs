@@ -1,23 +1,29 @@
 //! The stage that finds the rule a request belongs to, and the backend that its share falls on.
 
 use crate::account::Account;
-use crate::config::{Port, Rule, Target};
+use crate::config::{Destination, Port, Rule, Target};
 use crate::error::{ProxyError, Reason};
+use crate::filters::Arrival;
+use crate::tls_info::ClientTls;
 use crate::upstream::Backend;
-use alb_route::{Lookup, RequestParts};
+use alb_route::{Lookup, RequestParts, Weighted};
 use http::{HeaderValue, request};
 use std::sync::Arc;
 
-/// Finds the rule, and notes in the log what was found.
+/// Finds the rule, and which of its paths, and notes in the log what was found.
+///
+/// A client that speaks TLS has named a host already when it opened the connection, and has been let in, or not, by the
+/// listener for that one: the request has to be for the same (Gateway API, `Listener.hostname`).
 ///
 /// # Errors
-/// `no_route`.
+/// `no_route`, and `misdirected_request`.
 pub(crate) fn rule(
     port: &Port,
     host: &HeaderValue,
     request: &request::Parts,
+    tls: Option<&ClientTls>,
     account: &mut Account,
-) -> Result<Arc<Rule>, ProxyError> {
+) -> Result<(Arc<Rule>, Arrival), ProxyError> {
     let parts = RequestParts {
         host: host.to_str().unwrap_or_default(),
         path: request.uri.path(),
@@ -25,13 +31,32 @@ pub(crate) fn rule(
         method: &request.method,
         headers: &request.headers,
     };
-    match port.table.lookup(&parts) {
+    if port.tls.is_some() != tls.is_some() {
+        return Err(misdirected("the port speaks TLS, or no longer does"));
+    }
+    let found = port.table.lookup(&parts);
+    if let Some(tls) = tls {
+        let is_same = match &found {
+            Lookup::Found(found) => *found.listener == tls.listener,
+            Lookup::NoRule { listener } => **listener == tls.listener,
+            Lookup::NoListener => false,
+        };
+        if !is_same {
+            return Err(misdirected(format!("the handshake was for listener {}", tls.listener)));
+        }
+    }
+    match found {
         Lookup::Found(found) => {
             account.update(|record| {
                 record.listener = Some(found.listener.clone());
                 record.route = Some(found.target.route.clone());
             });
-            Ok(found.target.clone())
+            let arrival = Arrival {
+                https: port.tls.is_some(),
+                port: port.seen,
+                matched: found.path.matched(parts.path),
+            };
+            Ok((found.target.clone(), arrival))
         }
         Lookup::NoRule { listener } => {
             account.update(|record| record.listener = Some(listener.clone()));
@@ -41,15 +66,42 @@ pub(crate) fn rule(
     }
 }
 
+fn misdirected(detail: impl Into<String>) -> ProxyError {
+    ProxyError::new(Reason::Misdirected, detail)
+}
+
 /// Picks among a rule's weighted backends.
 ///
 /// # Errors
+/// `backend_invalid`: there is none.
+pub(crate) fn destination(rule: &Rule) -> Result<&Destination, ProxyError> {
+    let picked = rule.destinations.pick(rand::random());
+    picked.ok_or_else(|| ProxyError::new(Reason::BackendInvalid, "the rule has no backend of weight above 0"))
+}
+
+/// The backend that requests to there are for.
+///
+/// # Errors
 /// `backend_invalid`.
-pub(crate) fn backend(rule: &Rule) -> Result<&Arc<Backend>, ProxyError> {
-    match rule.targets.pick(rand::random()) {
-        Some(Target::Backend(backend)) => Ok(backend),
-        Some(Target::Invalid(why)) => Err(ProxyError::new(Reason::BackendInvalid, &**why)),
-        None => Err(ProxyError::new(Reason::BackendInvalid, "the rule has no backend of weight above 0")),
+pub(crate) fn backend(destination: &Destination) -> Result<&Arc<Backend>, ProxyError> {
+    known(&destination.target)
+}
+
+/// Picks among what has weighted backends and nothing else.
+///
+/// # Errors
+/// `backend_invalid`.
+pub(crate) fn target(targets: &Weighted<Target>) -> Result<&Arc<Backend>, ProxyError> {
+    match targets.pick(rand::random()) {
+        Some(target) => known(target),
+        None => Err(ProxyError::new(Reason::BackendInvalid, "there is no backend of weight above 0")),
+    }
+}
+
+fn known(target: &Target) -> Result<&Arc<Backend>, ProxyError> {
+    match target {
+        Target::Backend(backend) => Ok(backend),
+        Target::Invalid(why) => Err(ProxyError::new(Reason::BackendInvalid, &**why)),
     }
 }
 
@@ -57,19 +109,25 @@ pub(crate) fn backend(rule: &Rule) -> Result<&Arc<Backend>, ProxyError> {
 mod tests {
     use super::*;
     use crate::upstream::Timeouts;
-    use alb_route::Weighted;
 
     fn rule(targets: Vec<(u32, Target)>) -> Rule {
-        Rule { route: "ns/r".into(), targets: Weighted::new(targets), timeouts: Timeouts::default() }
+        let destinations =
+            targets.into_iter().map(|(weight, target)| (weight, Destination { target, filters: None }));
+        Rule {
+            route: "ns/r".into(),
+            destinations: Weighted::new(destinations),
+            timeouts: Timeouts::default(),
+            filters: None,
+        }
     }
 
     #[test]
     fn a_share_that_goes_nowhere_is_an_error_and_so_is_having_none() {
         let invalid = || Target::Invalid("BackendNotFound".into());
-        let error = backend(&rule(vec![(1, invalid())])).unwrap_err();
+        let error = backend(destination(&rule(vec![(1, invalid())])).unwrap()).unwrap_err();
         assert_eq!((error.reason, &*error.detail), (Reason::BackendInvalid, "BackendNotFound"));
         for targets in [vec![], vec![(0, invalid())]] {
-            assert_eq!(backend(&rule(targets)).unwrap_err().reason, Reason::BackendInvalid);
+            assert_eq!(destination(&rule(targets)).unwrap_err().reason, Reason::BackendInvalid);
         }
     }
 }

@@ -43,9 +43,11 @@ pub struct Metrics {
     pub(crate) connects: Counter,
     pub(crate) connect_failures: Counter,
     pub(crate) retries: Counter,
+    mirrored_requests: Family<ResultLabel, Counter>,
     pub(crate) client_connections: Gauge,
     /// Connections closed at once: their client has as many as it may.
     pub(crate) client_connections_refused: Counter,
+    handshakes: Family<ResultLabel, Counter>,
     pub(crate) active_requests: Gauge,
     config_updates: Family<ResultLabel, Counter>,
     pub(crate) config_resources: Gauge,
@@ -69,8 +71,10 @@ impl Metrics {
             connects: Counter::default(),
             connect_failures: Counter::default(),
             retries: Counter::default(),
+            mirrored_requests: Family::default(),
             client_connections: Gauge::default(),
             client_connections_refused: Counter::default(),
+            handshakes: Family::default(),
             active_requests: Gauge::default(),
             config_updates: Family::default(),
             config_resources: Gauge::default(),
@@ -101,6 +105,11 @@ impl Metrics {
             metrics.retries.clone(),
         );
         registry.register(
+            "mirrored_requests",
+            "Requests to be mirrored: answered, failed, or skipped for want of room",
+            metrics.mirrored_requests.clone(),
+        );
+        registry.register(
             "client_connections",
             "Open connections of clients",
             metrics.client_connections.clone(),
@@ -110,12 +119,17 @@ impl Metrics {
             "Connections closed at once because their client's address has as many as it may",
             metrics.client_connections_refused.clone(),
         );
+        registry.register(
+            "client_handshakes",
+            "TLS handshakes of clients by result",
+            metrics.handshakes.clone(),
+        );
         registry.register("active_requests", "Requests in flight", metrics.active_requests.clone());
         registry.register("config_updates", "Configurations by result", metrics.config_updates.clone());
         registry.register("config_resources", "Resources applied", metrics.config_resources.clone());
         registry.register(
             "certificate_not_after_timestamp_seconds",
-            "End of life of client certificates, since the epoch",
+            "End of life of certificates, since the epoch",
             metrics.certificate_not_after.clone(),
         );
         registry.register(
@@ -154,6 +168,16 @@ impl Metrics {
     pub(crate) fn upstream_request(&self, reused: bool) {
         let connection = if reused { "reused" } else { "new" };
         self.upstream_requests.get_or_create(&ReusedLabel { connection }).inc();
+    }
+
+    /// Counts a TLS handshake of a client: `done`, `failed` or `late`, or `unknown_name` when no listener is for the name it
+    /// asked for.
+    pub(crate) fn handshake(&self, result: &'static str) {
+        self.handshakes.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub(crate) fn mirrored(&self, result: &'static str) {
+        self.mirrored_requests.get_or_create(&ResultLabel { result }).inc();
     }
 
     pub(crate) fn config_update(&self, applied: bool) {

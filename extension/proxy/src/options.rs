@@ -1,6 +1,7 @@
 //! Command line and environment.
 
 use crate::settings::Settings;
+use alb_config::capability;
 use alb_config::client::ClientOptions;
 use alb_config::proto::Node;
 use alb_route::{EncodedSlashes, Normalization, PathPolicy};
@@ -41,8 +42,8 @@ pub struct Options {
     /// Seconds after that in which requests in flight may finish.
     #[arg(long, env = "ALB_PROXY_DRAIN_SECONDS", default_value_t = 20)]
     pub drain_seconds: u64,
-    /// Threads that serve requests.
-    #[arg(long, env = "ALB_PROXY_WORKERS", default_value_t = 2)]
+    /// Threads that serve requests. By default as many as there are processors for it.
+    #[arg(long, env = "ALB_PROXY_WORKERS", default_value_t = processors())]
     pub workers: usize,
     /// Log filter, such as "info" or "info,alb_proxy=debug".
     #[arg(long, env = "ALB_PROXY_LOG", default_value = "info")]
@@ -63,6 +64,11 @@ pub struct Options {
     /// For tests that must fail: application protocols to offer to mesh services, comma-separated.
     #[arg(long, env = "ALB_PROXY_UPSTREAM_ALPN_FOR_TESTS", value_delimiter = ',', hide = true)]
     pub upstream_alpn_for_tests: Vec<String>,
+}
+
+/// Processors that this program may use, its control group's limit included.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A network, or an address that stands for itself; none for nothing (an unset chart value).
@@ -112,7 +118,9 @@ impl Options {
                 id: self.node_id.clone(),
                 load_balancer: self.load_balancer.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                ..Node::default()
+                capabilities: [capability::ROUTE_FILTERS, capability::GRPC_ROUTES, capability::TLS_LISTENERS]
+                    .map(str::to_owned)
+                    .into(),
             },
         }
     }

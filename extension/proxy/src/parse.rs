@@ -25,6 +25,8 @@ pub(crate) struct Parsed {
     pub(crate) host: HeaderValue,
     /// Whether the client may say who it is and where it comes from.
     pub(crate) trusted: bool,
+    /// It came over TLS.
+    pub(crate) secure: bool,
     /// The client wants to speak WebSocket from here on (RFC 6455 section 4.2.1).
     pub(crate) websocket: bool,
     /// The client sends the body only when it is asked to (RFC 9110 section 10.1.1).
@@ -59,7 +61,7 @@ impl Parse {
                 .headers
                 .get(EXPECT)
                 .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        Ok(Parsed { host, trusted, websocket: wants_websocket(request), expects })
+        Ok(Parsed { host, trusted, secure: false, websocket: wants_websocket(request), expects })
     }
 
     /// The target in origin form (RFC 9112 section 3.2.1), its path normalised.

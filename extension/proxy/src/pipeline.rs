@@ -1,17 +1,18 @@
 //! The row of stages that every request passes: accept → parse → limits → match → filters → choose endpoint → connect →
 //! exchange → account. Each is a small type or function of its own; here they are put in their order, and nothing else.
 
-use crate::account::{Account, Record, Reporter, cut};
+use crate::account::{Account, DownstreamTls, Record, Reporter, cut};
 use crate::body::{RequestBody, ResponseBody};
 use crate::client::Client;
 use crate::config::{Config, Rule};
 use crate::deadline::Deadline;
 use crate::ending::Ending;
 use crate::error::{ProxyError, Reason};
-use crate::filters;
+use crate::filters::{self, Arrival, Finish};
 use crate::headers::X_REQUEST_ID;
 use crate::limits::{HTTP2_REQUEST, Permit};
 use crate::matching;
+use crate::mirrors::Mirrors;
 use crate::parse::{Parse, Parsed};
 use crate::settings::Settings;
 use crate::tunnel::Tunnel;
@@ -19,19 +20,29 @@ use crate::upload::Upload;
 use crate::upstream::{Exchange, Outcome, Protocol};
 use arc_swap::ArcSwap;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode, Version, request};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version, request};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// The stages, and what they share.
 pub(crate) struct Pipeline {
     pub(crate) config: ArcSwap<Config>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) parse: Parse,
+    pub(crate) mirrors: Mirrors,
     pub(crate) exchange: Exchange,
     pub(crate) reporter: Reporter,
     pub(crate) ending: Ending,
+}
+
+/// Where a response comes from.
+enum Reply {
+    Pod(Forwarded),
+    Filter(filters::Answer),
 }
 
 /// A response, and what goes with it.
@@ -46,6 +57,7 @@ struct Forwarded {
 /// A request that has a rule.
 struct Matched {
     rule: Arc<Rule>,
+    arrival: Arrival,
     parsed: Parsed,
     permit: Permit,
 }
@@ -54,6 +66,8 @@ impl Pipeline {
     /// Answers a request, one way or the other.
     pub(crate) async fn handle(&self, client: Client, request: Request<Incoming>) -> Response<ResponseBody> {
         let version = request.version();
+        let grpc = version == Version::HTTP_2 && alb_route::is_grpc(request.method(), request.headers());
+        let mut finish = Finish::default();
         let upload = Arc::new(Upload::default());
         let record = self.record_of(&client, &request);
         let account = Account::open(record, upload.clone(), client.activity.clone(), self.reporter.clone());
@@ -63,8 +77,9 @@ impl Pipeline {
             Err(account) => account,
         };
         let mut account = account;
-        let mut response = match self.forward(&client, request, &upload, &mut account).await {
-            Ok(forwarded) => {
+        let mut response = match self.forward(&client, request, &upload, &mut account, &mut finish).await {
+            Ok(Reply::Filter(answer)) => own(answer, account, &upload),
+            Ok(Reply::Pod(forwarded)) => {
                 #[cfg(feature = "faults")]
                 let (forwarded, account) = {
                     let Forwarded { response, deadline, websocket } = forwarded;
@@ -81,9 +96,10 @@ impl Pipeline {
                     Ok(response) => return response,
                     Err(account) => account,
                 };
-                answer(error, account, &upload)
+                answer(error, account, &upload, grpc)
             }
         };
+        finish.apply(response.headers_mut());
         if version >= Version::HTTP_2 {
             response.headers_mut().remove(CONNECTION);
         } else if self.ending.draining.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -96,6 +112,7 @@ impl Pipeline {
     /// What is known of a request before its first byte.
     pub(crate) fn record(&self, client: &Client) -> Record {
         let mut record = Record::new(client.peer);
+        record.downstream_tls = client.tls.clone().map(DownstreamTls);
         if let Some(port) = self.config.load().ports.get(&client.port) {
             record.frontend = port.fqdn.clone();
             record.gateway = port.gateway.clone();
@@ -123,13 +140,29 @@ impl Pipeline {
         request: Request<Incoming>,
         upload: &Arc<Upload>,
         account: &mut Account,
-    ) -> Result<Forwarded, ProxyError> {
+        finish: &mut Finish,
+    ) -> Result<Reply, ProxyError> {
         let (mut parts, body) = request.into_parts();
         // From here on whoever drops it keeps what the client still sends until the answer is complete.
         let mut body = RequestBody::new(body, upload.clone(), &self.settings);
         let version = parts.version;
-        let Matched { rule, mut parsed, permit } = self.find(client, &mut parts, account)?;
-        let backend = matching::backend(&rule)?;
+        let Matched { rule, mut arrival, mut parsed, permit } = self.find(client, &mut parts, account)?;
+        if let Some(filters) = &rule.filters {
+            finish.rule(filters, &parts);
+            if let Some(answer) = filters.answer(&parts, &arrival, account.frontend()) {
+                finish.answered(&answer);
+                return Ok(Reply::Filter(answer));
+            }
+        }
+        let destination = matching::destination(&rule)?;
+        if let Some(filters) = &destination.filters {
+            finish.backend(filters, &parts);
+            if let Some(answer) = filters.answer(&parts, &arrival, account.frontend()) {
+                finish.answered(&answer);
+                return Ok(Reply::Filter(answer));
+            }
+        }
+        let backend = matching::backend(destination)?;
         // With HTTP/1 what limits memory is requests that wait, with HTTP/2 all that go on.
         let permit = if version == Version::HTTP_2 {
             account.hold(permit);
@@ -144,6 +177,10 @@ impl Pipeline {
         }
 
         filters::outgoing(&mut parts, &parsed, client.peer.ip(), account.request_id());
+        let mut mirrored = Vec::new();
+        for filters in rule.filters.iter().chain(&destination.filters) {
+            filters.request(&mut parts, &mut arrival, &mut mirrored);
+        }
         let websocket = parsed.websocket.then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
         parts.extensions.clear();
         if body.is_of_unknown_length() {
@@ -152,6 +189,10 @@ impl Pipeline {
         }
         if parsed.trusted {
             body.trust();
+        }
+        // Only the client can answer for a WebSocket.
+        if !mirrored.is_empty() && !parsed.websocket {
+            self.mirrors.send(mirrored, &mut body);
         }
         if parsed.expects {
             body.wait_to_be_asked(self.settings.continue_timeout);
@@ -182,7 +223,7 @@ impl Pipeline {
         let (mut parts, body) = response.into_parts();
         filters::incoming(&mut parts, websocket.is_some())?;
         account.answer(parts.status.as_u16(), Reason::Ok, None);
-        Ok(Forwarded { response: Response::from_parts(parts, body), deadline, websocket })
+        Ok(Reply::Pod(Forwarded { response: Response::from_parts(parts, body), deadline, websocket }))
     }
 
     /// The stages that need no more than a look at the configuration.
@@ -192,15 +233,16 @@ impl Pipeline {
         request: &mut request::Parts,
         account: &mut Account,
     ) -> Result<Matched, ProxyError> {
-        let parsed = self.parse.parse(request, client.peer.ip())?;
+        let mut parsed = self.parse.parse(request, client.peer.ip())?;
+        parsed.secure = client.tls.is_some();
         let config = self.config.load();
         let Some(port) = config.ports.get(&client.port) else {
             return Err(ProxyError::new(Reason::NoRoute, "the listener was removed"));
         };
         let permit =
             port.limits.request(if request.version == Version::HTTP_2 { HTTP2_REQUEST } else { 1 })?;
-        let rule = matching::rule(port, &parsed.host, request, account)?;
-        Ok(Matched { rule, parsed, permit })
+        let (rule, arrival) = matching::rule(port, &parsed.host, request, client.tls.as_deref(), account)?;
+        Ok(Matched { rule, arrival, parsed, permit })
     }
 
     /// Hands a response over to the client; what follows one that switches protocols goes its own way.
@@ -222,17 +264,24 @@ impl Pipeline {
     }
 }
 
-/// The one place where errors become responses.
-fn answer(error: ProxyError, mut account: Account, upload: &Upload) -> Response<ResponseBody> {
+/// The one place where errors become responses. To gRPC one is a status of its own, in a response that is otherwise good
+/// (gRPC over HTTP/2, "Trailers-Only").
+fn answer(error: ProxyError, mut account: Account, upload: &Upload, grpc: bool) -> Response<ResponseBody> {
     let ProxyError { reason, detail, .. } = error;
-    let status = reason.status();
+    let status = if grpc { StatusCode::OK } else { reason.status() };
     let request_id = HeaderValue::try_from(account.request_id()).ok();
     account.answer(status.as_u16(), reason, Some(cut(&detail)));
-    let mut response =
-        Response::new(ResponseBody::own(format!("{reason}\n{}\n", reason.sentence()), account));
+    let text = if grpc { String::new() } else { format!("{reason}\n{}\n", reason.sentence()) };
+    let mut response = Response::new(ResponseBody::own(text, account));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if grpc {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(GRPC_STATUS, u16::from(reason.grpc_status()).into());
+        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(reason.sentence()));
+    } else {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    }
     if let Some(request_id) = request_id {
         headers.insert(X_REQUEST_ID, request_id);
     }
@@ -240,6 +289,23 @@ fn answer(error: ProxyError, mut account: Account, upload: &Upload) -> Response<
     let untrusted =
         matches!(reason, Reason::BadRequest | Reason::UnsupportedTransferCoding | Reason::RequestTimeout);
     if untrusted || upload.has_much_left() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The answer of a filter becomes a response.
+fn own(answer: filters::Answer, mut account: Account, upload: &Upload) -> Response<ResponseBody> {
+    let request_id = HeaderValue::try_from(account.request_id()).ok();
+    account.answer(answer.status.as_u16(), Reason::Filter, None);
+    let mut response = Response::new(ResponseBody::own("", account));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
+    let headers = response.headers_mut();
+    if let Some(request_id) = request_id {
+        headers.insert(X_REQUEST_ID, request_id);
+    }
+    if upload.has_much_left() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

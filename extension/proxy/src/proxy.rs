@@ -6,6 +6,7 @@ use crate::config::{Config, build};
 use crate::ending::Ending;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, SecretLabel};
+use crate::mirrors::Mirrors;
 use crate::parse::Parse;
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
@@ -30,10 +31,12 @@ impl Proxy {
     pub fn new(settings: Settings, log: Arc<dyn AccessLog>, metrics: Arc<Metrics>) -> Self {
         let limits = Limits::new(&settings);
         let settings = Arc::new(settings);
+        let exchange = Exchange { settings: settings.clone(), metrics: metrics.clone() };
         let pipeline = Pipeline {
             config: ArcSwap::default(),
             parse: Parse::new(&settings),
-            exchange: Exchange { settings: settings.clone(), metrics: metrics.clone() },
+            mirrors: Mirrors::new(exchange.clone(), metrics.clone()),
+            exchange,
             reporter: Reporter { log, metrics },
             ending: Ending::default(),
             settings,
@@ -97,18 +100,15 @@ impl Proxy {
     fn report(&self, config: &Config, previous: &Config) {
         let metrics = &self.pipeline.reporter.metrics;
         metrics.config_resources.set(i64::try_from(config.versions.len()).unwrap_or(i64::MAX));
-        for name in previous.identities.keys() {
-            if !config.identities.contains_key(name) {
+        let certificates = config.certificates_end();
+        for (name, _) in previous.certificates_end() {
+            if !certificates.contains_key(name) {
                 metrics.certificate_not_after.remove(&SecretLabel { secret: name.to_string() });
             }
         }
-        for (name, (_, identity)) in &config.identities {
-            if let Some(not_after) = identity.not_after {
-                metrics
-                    .certificate_not_after
-                    .get_or_create(&SecretLabel { secret: name.to_string() })
-                    .set(not_after);
-            }
+        for (name, not_after) in certificates {
+            let label = SecretLabel { secret: name.to_string() };
+            metrics.certificate_not_after.get_or_create(&label).set(not_after);
         }
         metrics.retain_requests(|frontend, route| config.serves(frontend, route));
     }

@@ -4,6 +4,8 @@ use crate::account::Stdout;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::proxy::Proxy;
+use crate::settings::Settings;
+use crate::workers::Workers;
 use alb_config::client::{ConnectionState, Store, run as follow};
 use alb_runtime::{Admin, Note, Readiness, install_crypto_provider, shutdown_on_signals, telemetry};
 use anyhow::Context;
@@ -27,7 +29,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     crate::faults::begin();
     install_crypto_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(options.workers.max(1))
+        // Requests are served by threads of their own.
+        .worker_threads(1)
         .enable_all()
         .build()
         .context("starting the tokio runtime")?;
@@ -44,7 +47,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let metrics = Metrics::new(&mut registry);
     let (log, log_thread) =
         Stdout::start(metrics.access_log_dropped.clone()).context("starting the access log")?;
-    let settings = options.settings();
+    let workers = Workers::start(options.workers).context("starting the threads that serve requests")?;
+    let settings = Settings { workers, ..options.settings() };
     if !settings.upstream_alpn.is_empty() {
         tracing::warn!(alpn = ?options.upstream_alpn_for_tests, "offering application protocols upstream: for tests only");
     }

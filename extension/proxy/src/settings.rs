@@ -1,5 +1,6 @@
 //! Limits, time limits and policies, with the defaults of Application Gateway for Containers where it documents them.
 
+use crate::workers::Workers;
 use alb_route::PathPolicy;
 use ipnet::IpNet;
 use std::io;
@@ -28,6 +29,8 @@ pub struct MinimumRate {
 pub struct Settings {
     /// How to listen on a port.
     pub bind: Bind,
+    /// Threads that serve the connections of clients.
+    pub workers: Workers,
     /// Application protocols offered with Istio mutual TLS. Empty, as the real gateway does; anything else is for
     /// tests that must fail.
     pub upstream_alpn: Vec<Vec<u8>>,
@@ -51,6 +54,8 @@ pub struct Settings {
     pub client_idle_timeout: Duration,
     /// Time from the first byte of a request to the end of its header (HTTP/1).
     pub header_timeout: Duration,
+    /// Time that a client has for its TLS handshake, from the first byte to the last.
+    pub handshake_timeout: Duration,
     /// Time without a request after which a connection is closed when others wait for its place.
     pub crowded_idle_timeout: Duration,
     /// Time for which a connection that is one too many is left open without a word: its client would be back at once.
@@ -87,6 +92,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             bind: Arc::new(bind_all_addresses),
+            workers: Workers::default(),
             upstream_alpn: Vec::new(),
             trusted_clients: Vec::new(),
             path: PathPolicy::default(),
@@ -97,6 +103,7 @@ impl Default for Settings {
             continue_timeout: Duration::from_secs(5),
             client_idle_timeout: Duration::from_secs(75),
             header_timeout: Duration::from_secs(15),
+            handshake_timeout: Duration::from_secs(10),
             crowded_idle_timeout: Duration::from_secs(2),
             refusal_delay: Duration::from_secs(1),
             stream_idle_timeout: Duration::from_secs(300),

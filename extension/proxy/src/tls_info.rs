@@ -1,4 +1,4 @@
-//! What the access log says about TLS to a pod.
+//! What the access log says about TLS, with a client and to a pod.
 
 use serde::Serialize;
 use std::sync::Arc;
@@ -25,4 +25,20 @@ pub(crate) struct TlsInfo {
     /// Application protocols offered, with commas. The offer decides: Istio's inbound chains match on it, and a
     /// sidecar picks none of Istio's own names.
     pub(crate) alpn: Option<String>,
+}
+
+/// What TLS with a client turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ClientTls {
+    /// Name of the listener that the handshake was for.
+    #[serde(skip)]
+    pub(crate) listener: Arc<str>,
+    pub(crate) version: &'static str,
+    /// What the client asked for (SNI).
+    pub(crate) server_name: Option<String>,
+    /// Application protocol that both agreed on.
+    pub(crate) alpn: Option<String>,
+    /// Whom the client's certificate names, if it has shown one that is valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_identity: Option<Arc<str>>,
 }

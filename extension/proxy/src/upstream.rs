@@ -9,12 +9,15 @@ mod pool;
 mod protocol;
 mod security;
 mod socket;
+mod stream;
 mod verify;
 
 pub(crate) use backend::Backend;
+pub(crate) use certificate::{Certificate, identity};
 #[cfg(feature = "faults")]
 pub(crate) use connect::{Connection, clear_text};
 pub(crate) use exchange::{Exchange, Outcome, Timeouts};
 pub(crate) use pool::Upstream;
 pub(crate) use protocol::Protocol;
-pub(crate) use security::{Identity, Security, server_tls};
+pub(crate) use security::{Identity, SecretError, Security, certificates, provider, roots, server_tls};
+pub(crate) use stream::{Stream, stream_to};

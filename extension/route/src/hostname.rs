@@ -100,7 +100,7 @@ fn is_below(name: &str, parent: &str) -> bool {
 /// Values by hostname, looked up from the most to the least specific: exact, then the wildcard with most
 /// characters, then any.
 #[derive(Debug)]
-pub(crate) struct HostMap<V> {
+pub struct HostMap<V> {
     exact: HashMap<String, V>,
     wildcard: HashMap<String, V>,
     any: Option<V>,
@@ -113,6 +113,21 @@ impl<V> Default for HostMap<V> {
 }
 
 impl<V> HostMap<V> {
+    /// The values of these names. Of two with the same name the first counts.
+    pub fn new(values: impl IntoIterator<Item = (Hostname, V)>) -> Self {
+        let mut map = Self::default();
+        for (name, value) in values {
+            map.entry_or_insert_with(&name, || value);
+        }
+        map
+    }
+
+    /// The value of the most specific name that matches a host, however that is written: with a port or without, in upper
+    /// or lower case, empty for none.
+    pub fn find(&self, host: &str) -> Option<&V> {
+        self.matching(HostName::new(host).as_str()).next()
+    }
+
     pub(crate) fn entry_or_insert_with(&mut self, name: &Hostname, value: impl FnOnce() -> V) -> &mut V {
         match name {
             Hostname::Any => self.any.get_or_insert_with(value),

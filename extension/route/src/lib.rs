@@ -1,10 +1,11 @@
-//! HTTPRoute matching and precedence, pure.
+//! Matching and precedence of HTTPRoutes and GRPCRoutes, pure.
 //!
 //! A [`Table`] answers, for one bound port, which rule a request belongs to: first the listener with the most
 //! specific hostname, then, among the rules attached to it, the first in Gateway API precedence
 //! (HTTPRouteRule.matches). It is built once per configuration; a lookup allocates nothing and costs a few
 //! hash look-ups however many routes there are.
 
+mod grpc;
 mod hostname;
 mod matching;
 mod path;
@@ -12,7 +13,8 @@ mod precedence;
 mod table;
 mod weight;
 
-pub use hostname::{Hostname, InvalidHostname};
+pub use grpc::is_grpc;
+pub use hostname::{HostMap, Hostname, InvalidHostname};
 pub use matching::{Match, PathMatch, RequestParts};
 pub use path::{EncodedSlashes, Normalization, PathError, PathPolicy};
 pub use precedence::{Order, Precedence};

@@ -1,5 +1,6 @@
-//! One match of a rule against one request (Gateway API HTTPRouteMatch).
+//! One match of a rule against one request (Gateway API HTTPRouteMatch and GRPCRouteMatch).
 
+use crate::grpc::is_grpc;
 use http::{HeaderMap, HeaderName, Method};
 
 /// What of a request decides its route. Borrowed: nothing is copied to look up a route.
@@ -28,6 +29,8 @@ pub struct Match {
     pub headers: Vec<(HeaderName, String)>,
     /// Query parameters with exactly these values; of two with the same name only the first counts.
     pub query: Vec<(String, String)>,
+    /// Only requests that are gRPC.
+    pub grpc: bool,
 }
 
 /// Path condition.
@@ -37,11 +40,14 @@ pub enum PathMatch {
     Exact(String),
     /// The first elements of the path: `/a` and `/a/` match `/a`, `/a/` and `/a/b`, not `/ab`.
     Prefix(String),
+    /// This method of whatever gRPC service: `m` matches `/a/m` and `/b/m`.
+    GrpcMethod(String),
 }
 
 impl Default for Match {
     fn default() -> Self {
-        Self { path: PathMatch::Prefix("/".to_owned()), method: None, headers: Vec::new(), query: Vec::new() }
+        let path = PathMatch::Prefix("/".to_owned());
+        Self { path, method: None, headers: Vec::new(), query: Vec::new(), grpc: false }
     }
 }
 
@@ -72,6 +78,7 @@ impl Match {
 
     pub(crate) fn matches_besides_path(&self, request: &RequestParts<'_>) -> bool {
         self.method.as_ref().is_none_or(|method| method == request.method)
+            && (!self.grpc || is_grpc(request.method, request.headers))
             && self.headers.iter().all(|(name, value)| {
                 request.headers.get_all(name).iter().any(|given| given.as_bytes() == value.as_bytes())
             })
@@ -91,6 +98,16 @@ impl PathMatch {
                 let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
                 path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
+            Self::GrpcMethod(method) => crate::grpc::method(path) == Some(method),
+        }
+    }
+
+    /// How many bytes of a path that meets the condition the condition is about: for a prefix those in front of the rest, which
+    /// is empty or starts with `/`.
+    pub fn matched(&self, path: &str) -> usize {
+        match self {
+            Self::Prefix(prefix) => prefix.strip_suffix('/').unwrap_or(prefix).len().min(path.len()),
+            Self::Exact(_) | Self::GrpcMethod(_) => path.len(),
         }
     }
 }
@@ -151,6 +168,36 @@ mod tests {
     }
 
     #[test]
+    fn a_method_of_any_service_is_the_second_and_last_element() {
+        let method = PathMatch::GrpcMethod("Greet".into());
+        assert!(method.matches("/a.b.C/Greet"));
+        for path in ["/Greet", "//Greet", "/a/greet", "/a/b/Greet", "/a/Greet/", "/a/Greeting"] {
+            assert!(!method.matches(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_match_for_grpc_is_for_nothing_else() {
+        let rule = Match { grpc: true, ..Match::default() };
+        let (none, mut headers) = (HeaderMap::new(), HeaderMap::new());
+        headers.insert("content-type", "application/grpc+proto".parse().unwrap());
+        let post = |headers| RequestParts { method: &Method::POST, ..request("/a/b", "", headers) };
+        assert!(!rule.matches(&post(&none)));
+        assert!(rule.matches(&post(&headers)));
+        assert!(!rule.matches(&request("/a/b", "", &headers)));
+    }
+
+    #[test]
+    fn what_a_prefix_has_matched_ends_before_a_slash() {
+        for (prefix, path, matched) in
+            [("/a", "/a/b", 2), ("/a/", "/a/b", 2), ("/", "/a", 0), ("/a", "/a", 2)]
+        {
+            assert_eq!(PathMatch::Prefix(prefix.into()).matched(path), matched, "{prefix} {path}");
+        }
+        assert_eq!(PathMatch::Exact("/a/b".into()).matched("/a/b"), 4);
+    }
+
+    #[test]
     fn query_parameters_are_compared_decoded_and_the_first_of_a_name_counts() {
         assert!(query_has("x=1&color=dark%20blue", "color", "dark blue"));
         assert!(query_has("color=dark+blue", "color", "dark blue"));
@@ -171,6 +218,7 @@ mod tests {
             method: Some(Method::GET),
             headers: vec![(HeaderName::from_static("x-color"), "blue".into())],
             query: vec![("q".into(), "1".into())],
+            grpc: false,
         };
         assert!(rule.matches(&request("/a/b", "q=1", &headers)));
         assert!(!rule.matches(&request("/b", "q=1", &headers)));

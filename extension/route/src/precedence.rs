@@ -7,11 +7,11 @@ use std::sync::Arc;
 /// The tie-breaks that do not depend on what is matched: age, name, position.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Order {
-    /// Creation of the HTTPRoute in seconds since the epoch: the oldest first.
+    /// Creation of the route in seconds since the epoch: the oldest first.
     pub created: i64,
-    /// "<namespace>/<name>" of the HTTPRoute, alphabetically.
+    /// "<namespace>/<name>" of the route, alphabetically.
     pub route: Arc<str>,
-    /// Index of the rule in its HTTPRoute.
+    /// Index of the rule in its route.
     pub rule: u32,
 }
 
@@ -29,11 +29,16 @@ pub struct Precedence {
     index: usize,
 }
 
+/// Of two of the same kind the longer one wins. A trailing slash of a prefix does not count: `/a` and `/a/` are the same.
+///
+/// The method of any gRPC service comes after all services, which have more characters than none (GRPCRouteRule.matches),
+/// and before what matches everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum PathRank {
     Exact,
-    /// Characters without a trailing slash: `/a` and `/a/` are the same prefix.
     Prefix(Reverse<usize>),
+    GrpcMethod(Reverse<usize>),
+    Everything,
 }
 
 impl Precedence {
@@ -41,9 +46,11 @@ impl Precedence {
     pub fn new(order: Order, index: usize, matched: &Match) -> Self {
         let path = match &matched.path {
             PathMatch::Exact(_) => PathRank::Exact,
-            PathMatch::Prefix(prefix) => {
-                PathRank::Prefix(Reverse(prefix.strip_suffix('/').unwrap_or(prefix).len()))
-            }
+            PathMatch::Prefix(prefix) => match prefix.strip_suffix('/').unwrap_or(prefix).len() {
+                0 => PathRank::Everything,
+                length => PathRank::Prefix(Reverse(length)),
+            },
+            PathMatch::GrpcMethod(method) => PathRank::GrpcMethod(Reverse(method.len())),
         };
         Self {
             path,
@@ -72,9 +79,10 @@ mod tests {
         let header = Match { headers: vec![(HeaderName::from_static("x"), "1".into())], ..any.clone() };
         let method = Match { method: Some(Method::GET), ..any.clone() };
         let prefix = Match { path: PathMatch::Prefix("/a".into()), ..any.clone() };
+        let grpc = Match { path: PathMatch::GrpcMethod("m".into()), ..any.clone() };
         let exact = Match { path: PathMatch::Exact("/".into()), ..any.clone() };
         // Each older and earlier in the alphabet than the one before, which must not matter.
-        let winners_first = [&exact, &prefix, &method, &header, &query, &any];
+        let winners_first = [&exact, &prefix, &grpc, &method, &header, &query, &any];
         let ranks: Vec<_> = winners_first
             .iter()
             .enumerate()

@@ -19,7 +19,7 @@ pub struct Listener<L, T> {
     pub rules: Vec<Rule<T>>,
 }
 
-/// One rule of one HTTPRoute. Cheap to clone when `T` is: a rule may be attached to many listeners.
+/// One rule of one route. Cheap to clone when `T` is: a rule may be attached to many listeners.
 #[derive(Debug, Clone)]
 pub struct Rule<T> {
     /// Tie-breaks.
@@ -59,6 +59,8 @@ pub struct Found<'a, L, T> {
     pub listener: &'a L,
     /// The rule's target.
     pub target: &'a T,
+    /// The path condition that was met: of several matches of a rule, that of the one that decided.
+    pub path: &'a PathMatch,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,8 @@ struct PathTable<T> {
     exact: HashMap<String, Vec<Candidate<T>>>,
     /// Prefixes without trailing slash: "" is everything.
     prefix: HashMap<String, Vec<Candidate<T>>>,
+    /// By method of whatever gRPC service.
+    grpc_method: HashMap<String, Vec<Candidate<T>>>,
     /// Length of the longest prefix: bounds the look-ups for a path with very many elements.
     longest_prefix: usize,
 }
@@ -130,9 +134,11 @@ impl<L, T> Table<L, T> {
     pub fn lookup(&self, request: &RequestParts<'_>) -> Lookup<'_, L, T> {
         let host = HostName::new(request.host);
         let Some(listener) = self.listeners.matching(host.as_str()).next() else { return Lookup::NoListener };
-        let target = listener.hosts.matching(host.as_str()).find_map(|paths| paths.find(request));
-        match target {
-            Some(target) => Lookup::Found(Found { listener: &listener.label, target }),
+        let candidate = listener.hosts.matching(host.as_str()).find_map(|paths| paths.find(request));
+        match candidate {
+            Some(Candidate { target, matched, .. }) => {
+                Lookup::Found(Found { listener: &listener.label, target, path: &matched.path })
+            }
             None => Lookup::NoRule { listener: &listener.label },
         }
     }
@@ -140,7 +146,8 @@ impl<L, T> Table<L, T> {
 
 impl<T> Default for PathTable<T> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), prefix: HashMap::new(), longest_prefix: 0 }
+        let (exact, prefix, grpc_method) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { exact, prefix, grpc_method, longest_prefix: 0 }
     }
 }
 
@@ -153,28 +160,38 @@ impl<T> PathTable<T> {
                 self.longest_prefix = self.longest_prefix.max(prefix.len());
                 self.prefix.entry(prefix.to_owned()).or_default()
             }
+            PathMatch::GrpcMethod(method) => self.grpc_method.entry(method.clone()).or_default(),
         };
         bucket.push(candidate);
     }
 
     fn sort(&mut self) {
-        for bucket in self.exact.values_mut().chain(self.prefix.values_mut()) {
+        let buckets = self.exact.values_mut().chain(self.prefix.values_mut());
+        for bucket in buckets.chain(self.grpc_method.values_mut()) {
             bucket.sort_by(|a, b| a.precedence.cmp(&b.precedence));
         }
     }
 
-    fn find(&self, request: &RequestParts<'_>) -> Option<&T> {
+    fn find(&self, request: &RequestParts<'_>) -> Option<&Candidate<T>> {
         let path = request.path;
         let whole = std::iter::once(path);
         // From the longest: "/a/b/c" is also below "/a/b", "/a" and "".
         let above = path.match_indices('/').rev().map(|(slash, _)| &path[..slash]);
-        let prefixes = whole.chain(above).filter(|prefix| prefix.len() <= self.longest_prefix);
+        let prefixes =
+            whole.chain(above).filter(|prefix| !prefix.is_empty() && prefix.len() <= self.longest_prefix);
+        let of_grpc = std::iter::once_with(|| match self.grpc_method.is_empty() {
+            true => None,
+            false => crate::grpc::method(path).and_then(|method| self.grpc_method.get(method)),
+        });
+        let everything =
+            std::iter::once_with(|| if path.starts_with('/') { self.prefix.get("") } else { None });
         std::iter::once(self.exact.get(path))
             .chain(prefixes.map(|prefix| self.prefix.get(prefix)))
+            .chain(of_grpc)
+            .chain(everything)
             .flatten()
             .find_map(|bucket| {
                 bucket.iter().find(|candidate| candidate.matched.matches_besides_path(request))
             })
-            .map(|candidate| &candidate.target)
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod bench;
 pub mod clean;
+pub mod compare;
+pub mod conformance;
 pub mod doc;
 pub mod doctor;
 pub mod down;
@@ -22,7 +24,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::built_in;
 use meshproof_lab::cluster::ClusterError;
 use meshproof_lab::host_changes::{self, HostChanges};
-use meshproof_model::implementation::Implementation;
+use meshproof_model::implementation::{Implementation, find};
 use meshproof_model::pack::Pack;
 use meshproof_model::scenario::Problems;
 use meshproof_model::vars::{self, Declarations, Values};
@@ -58,12 +60,16 @@ enum Command {
     Status(status::StatusArgs),
     /// Prove scenarios
     Run(run::RunArgs),
+    /// Run the Gateway API's own conformance suite against the gateway
+    Conformance(conformance::ConformanceArgs),
     /// List scenarios, and what proves each requirement
     List(list::ListArgs),
     /// Put gateways that are wrong on purpose to the test: each must turn a scenario red, for the right reason
     Mutants(mutants::MutantsArgs),
     /// Run scenarios on meshes as strangers have them: each has to be proved, or refused by the setting's name
     Meshes(meshes::MeshesArgs),
+    /// Put several gateways to the same promises, and write one page about all of them
+    Compare(compare::CompareArgs),
     /// Compare runs, or make one report of several
     Report(report::ReportArgs),
     /// Say what this host has, what will be used, what is missing
@@ -105,11 +111,28 @@ impl RootArgs {
     }
 }
 
+/// Which edition of the document is meant.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EditionArgs {
+    /// Only what belongs to the edition of this date; without it, each scenario's own edition
+    #[arg(long, value_name = "DATE")]
+    pub edition: Option<String>,
+}
+
+impl EditionArgs {
+    /// The edition, if one is asked for; says so if the pack has none of that date.
+    fn of(&self, pack: &Pack) -> Option<Option<String>> {
+        let edition = self.edition.as_deref().map(|asked| pack.edition(asked)).transpose();
+        edition.map_err(|error| eprintln!("{error}")).ok().map(|edition| edition.map(str::to_owned))
+    }
+}
+
 /// Which gateway is put to the test.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ImplementationArgs {
-    /// File that describes the gateway under test; without it, the one of this workspace
-    #[arg(long, value_name = "FILE", env = "MESHPROOF_IMPLEMENTATION")]
+    /// The gateway under test: a name in `implementations/` of the pack or the checkout, or a file that describes it; without it,
+    /// the one of this workspace
+    #[arg(long, value_name = "NAME|FILE", env = "MESHPROOF_IMPLEMENTATION")]
     pub implementation: Option<PathBuf>,
     /// What pack, implementation and scenarios leave to whoever runs them
     #[command(flatten)]
@@ -117,6 +140,18 @@ pub struct ImplementationArgs {
 }
 
 impl ImplementationArgs {
+    /// The same with the file of the one that is named; says so if there is none.
+    fn found(&self, pack: &Pack) -> Option<Self> {
+        let file = self.implementation.as_deref().map(|named| find::file(named, pack));
+        match file.transpose() {
+            Ok(file) => Some(Self { implementation: file.flatten(), vars: self.vars.clone() }),
+            Err(why) => {
+                eprintln!("{why}");
+                None
+            }
+        }
+    }
+
     /// The file as the kernel names it; nothing for the built-in one.
     fn file(&self) -> Option<PathBuf> {
         self.implementation.as_ref().map(|file| file.canonicalize().unwrap_or_else(|_| file.clone()))
@@ -129,7 +164,8 @@ impl ImplementationArgs {
 
     /// The implementation, as it is put to a pack; says what is wrong with its file.
     fn load(&self, pack: &Pack) -> Option<Implementation> {
-        let file = self.implementation.as_deref();
+        let found = self.found(pack)?;
+        let file = found.implementation.as_deref();
         let mut declared = Implementation::declares(file).map_err(|problem| tell(&problem.into())).ok()?;
         declared.extend(pack.vars.declared.clone());
         declared.extend(vars::of_scenarios(&pack.scenarios));
@@ -203,11 +239,13 @@ pub async fn main(cli: Cli) -> u8 {
         Command::Clean(args) => ended(clean::run(args).await),
         Command::Status(args) => ended(status::run(args).await),
         Command::Doctor(args) => diagnosed(doctor::run(args).await),
-        Command::Bench(args) => ended(bench::run(args, progress).await),
+        Command::Bench(args) => benched(bench::run(args, progress).await),
         Command::Run(args) => run::run(args).await,
+        Command::Conformance(args) => conformance::run(args).await,
         Command::List(args) => list::run(args),
         Command::Mutants(args) => mutants::run(args).await,
         Command::Meshes(args) => meshes::run(args, progress).await,
+        Command::Compare(args) => compare::run(args).await,
         Command::Report(args) => report::run(args),
         Command::Doc(args) => doc::run(args),
         Command::Pack(args) => pack::run(args),
@@ -221,6 +259,20 @@ fn diagnosed(report: Result<meshproof_lab::doctor::DoctorReport, meshproof_lab::
         Err(error) => {
             eprintln!("{error}");
             exit::UNFIT
+        }
+    }
+}
+
+fn benched(result: Result<bench::Judged, bench::BenchError>) -> u8 {
+    match result {
+        Ok(bench::Judged::Reached) => exit::PROVED,
+        Ok(bench::Judged::Missed) => exit::FAILED,
+        Err(error) => {
+            eprintln!("{error}");
+            match error {
+                bench::BenchError::Cluster(error) => exit::of(&error),
+                bench::BenchError::Host { .. } => exit::SETUP,
+            }
         }
     }
 }

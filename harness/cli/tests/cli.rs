@@ -26,6 +26,24 @@ fn nothing_selected_is_said_with_a_code_of_its_own() {
 }
 
 #[test]
+fn what_belongs_to_another_edition_is_left_out_and_one_that_is_not_there_is_told_with_the_nearest() {
+    let output = meshproof(&["run", "--list", "--edition", "2026-06-24"]);
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let has = |id: &str| listed.lines().any(|line| line == id);
+    assert!(has("test-infra") && has("failover") && has("aks-add-on-supported"), "{listed}");
+    assert!(!has("service-mesh-integration") && !has("aks-add-on"), "{listed}");
+    assert!(said(&output).contains("left out: aks-add-on, which is about"), "{}", said(&output));
+    let named = meshproof(&["run", "--list", "--edition", "2025-08-25", "test-infra"]);
+    assert_eq!(named.status.code(), Some(5), "{}", said(&named));
+    for command in [&["run", "--list"][..], &["list"]] {
+        let output = meshproof(&[command, &["--edition", "2026-06-25"]].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said(&output).contains("the nearest is 2026-06-24"), "{}", said(&output));
+    }
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_file_line_and_column_before_anything_is_made() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("odd")).unwrap();
@@ -56,6 +74,68 @@ fn an_istio_that_is_too_old_is_refused_by_name_before_anything_is_made() {
         }
     }
     assert!(!cache.path().join("entries").exists() && !cache.path().join("clusters").exists());
+}
+
+#[test]
+fn a_plan_needs_neither_cluster_nor_images_and_a_missing_variable_is_told() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Somewhere else: the pack and the gateways' files that are compiled in.
+    let plan = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_meshproof"))
+            .args(["run", "service-mesh-integration", "--plan"])
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("MESHPROOF_CACHE", cache.path())
+            .output()
+            .unwrap()
+    };
+    let istio = plan(&["--implementation", "istio"]);
+    assert_eq!(istio.status.code(), Some(0), "{}", said(&istio));
+    let text = String::from_utf8(istio.stdout).unwrap();
+    for told in
+        ["GatewayClass istio of", "kind: PeerAuthentication", "gatewayClassName: istio", "Nothing was done."]
+    {
+        assert!(text.contains(told), "{told} in {text}");
+    }
+    let json = plan(&["--implementation", "istio", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["gateway"]["class"], "istio");
+    assert!(json["scenarios"][0]["steps"].as_array().unwrap().len() > 20);
+    assert!(!cache.path().join("clusters").exists() && !cache.path().join("engine").exists());
+
+    let unknown = plan(&["--implementation", "istoi"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(said(&unknown).contains("did you mean `istio`?"), "{}", said(&unknown));
+
+    let own = folder.path().join("own.yaml");
+    let text = "name: own\nvars: {release: {description: of its charts}}\nversion: ${vars.release}\ngateway-class: own\n\
+                controller: own.example/own\naddress: {type: IPAddress, value: '*', resolve: itself}\n\
+                proxies: {namespace: n, selector: s=s, access-log: istio}\n\
+                identity: {spiffe: 'spiffe://cluster.local/ns/n/sa/s', certificate: envoy}\n";
+    fs::write(&own, text).unwrap();
+    let missing = plan(&["--implementation", "./own.yaml"]);
+    assert_eq!(missing.status.code(), Some(2), "{}", String::from_utf8_lossy(&missing.stdout));
+    assert!(said(&missing).contains("release"), "{}", said(&missing));
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_before_anything_is_made() {
+    let results = tempfile::tempdir().unwrap();
+    let compare = |arguments: &[&str]| {
+        let results = ["compare", "--results", results.path().to_str().unwrap()];
+        meshproof(&[&results[..], arguments].concat())
+    };
+    for (arguments, why) in [
+        (&["alb", "alb"][..], "named twice"),
+        (&["alb", "no-such-gateway"], "there is no implementation `no-such-gateway`"),
+        (&["--reports", "nowhere"], "reading nowhere"),
+        (&[], "required"),
+    ] {
+        let output = compare(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(why), "{arguments:?}: {}", said(&output));
+    }
+    assert_eq!(fs::read_dir(results.path()).unwrap().count(), 0);
 }
 
 /// A run on the context `c` of a kubeconfig with this text, through no proxy but that of `https_proxy`; with where its results

@@ -23,7 +23,6 @@ use meshproof_lab::cluster::{ClusterError, InstallError, Keeping, beside};
 use meshproof_lab::supply::{self, ImageSource, LoadImage};
 use meshproof_model::progress::{Phase, Progress};
 use meshproof_model::provider::Provider;
-use meshproof_run::scenario::Scenario;
 use refusal::{Plan, reasons};
 
 /// Folder of the kubeconfigs and helm homes, below the cache. Not the one of the clusters that `down --all` removes.
@@ -50,7 +49,7 @@ pub struct ExistingSpec {
     pub images: Vec<LoadImage>,
 }
 
-/// Makes sure that the scenarios can be run on an existing cluster: it has what they need and nothing they would overwrite,
+/// Makes sure that what is planned can be done on an existing cluster: it has what that needs and nothing it would overwrite,
 /// and its nodes have the images, or know where to pull them. Nothing in it is changed, but for the Lease that says that this run
 /// works with it (which is `lost` if it can no longer be held) and images that are loaded into the nodes of a kind cluster.
 ///
@@ -59,7 +58,7 @@ pub struct ExistingSpec {
 pub async fn attach(
     spec: &ExistingSpec,
     implementation: &Implementation,
-    scenarios: &[Scenario],
+    plan: &Plan,
     lost: CancellationToken,
     progress: &dyn Progress,
 ) -> Result<(Target, Held), ClusterError> {
@@ -73,8 +72,7 @@ pub async fn attach(
             api::client_by_way(&kubeconfig).await.map_err(|error| as_users(error, &spec.context))?;
         must_answer(&client, proxy.as_ref(), &spec.context, &server).await?;
         let held = lease::hold(&client, &spec.run, lost).await?;
-        let looked =
-            look(spec, implementation, scenarios, &cache, &state, (&client, &server), progress).await;
+        let looked = look(spec, implementation, plan, &cache, &state, (&client, &server), progress).await;
         match looked {
             Ok(target) => Ok((target, held)),
             Err(error) => {
@@ -116,6 +114,19 @@ pub async fn mesh_of(context: &str) -> Option<mesh::Mesh> {
     mesh::responsible(&meshes, &injectors, &enabled).cloned()
 }
 
+/// Loads images into the nodes behind a context, if they are those of a kind cluster in the engine of this host. Others pull what
+/// is public.
+///
+/// # Errors
+/// The engine or a node refuses.
+pub async fn load(context: &str, images: &[LoadImage]) -> Result<(), ClusterError> {
+    let (_, server) = one_context(context)?;
+    if let Some(kind) = images::kind_nodes(&Cache::open_default()?, context, &server).await? {
+        kind.load(images).await?;
+    }
+    Ok(())
+}
+
 /// Removes what this program has kept about an existing cluster.
 ///
 /// # Errors
@@ -128,18 +139,17 @@ pub fn forget(context: &str) -> Result<(), ClusterError> {
 async fn look(
     spec: &ExistingSpec,
     implementation: &Implementation,
-    scenarios: &[Scenario],
+    plan: &Plan,
     cache: &Cache,
     state: &StateDir,
     (client, server): (&kube::Client, &str),
     progress: &dyn Progress,
 ) -> Result<Target, ClusterError> {
     let phase = Phase::start(progress, format!("look at {}", spec.context), None);
-    let plan = Plan::new(scenarios, implementation);
-    let found = facts::found(client, &plan).await?;
+    let found = facts::found(client, plan).await?;
     let refused = |reasons: Vec<String>| ClusterError::Refused { context: spec.context.clone(), reasons };
     let named = |why: String| why.replace("--context NAME", &format!("--context {}", spec.context));
-    let mut against = reasons(&plan, &found);
+    let mut against = reasons(plan, &found);
     against.extend(beside::lacks(client, implementation).await?);
     against.extend(beside::in_the_way(client, implementation).await?);
     let against: Vec<_> = against.into_iter().map(named).collect();

@@ -71,6 +71,7 @@ impl Live {
             name: implementation.name.clone(),
             version: implementation.version.clone().unwrap_or_else(|| istio.clone()),
             gateway_class: implementation.gateway_class.clone(),
+            reaches_pods: implementation.reaches_pods.map(|reach| reach.in_words().to_owned()),
         };
         let tools =
             Arc::new(ClusterTools { target: target.clone(), implementation: implementation.clone(), sink });
@@ -203,7 +204,8 @@ impl Installer for ClusterTools {
                 no_wait: !request.wait,
             };
             let progress = PhaseEvents(self.sink.as_ref());
-            let installed = self.target.install(&self.implementation, &options, &progress).await;
+            let following = self.implementation.following(&request.edition);
+            let installed = self.target.install(&following, &options, &progress).await;
             let installed =
                 installed.map_err(|error| PortError::new("installing the implementation", error))?;
             if request.wait {
@@ -214,10 +216,10 @@ impl Installer for ClusterTools {
         .boxed()
     }
 
-    fn ensure(&self) -> PortFuture<'_, Vec<String>> {
+    fn ensure<'a>(&'a self, edition: &'a str) -> PortFuture<'a, Vec<String>> {
         async move {
             let progress = PhaseEvents(self.sink.as_ref());
-            let ready = self.target.ensure(&self.implementation, &progress).await;
+            let ready = self.target.ensure(&self.implementation.following(edition), &progress).await;
             let ready = ready
                 .map_err(|error| PortError::new("making sure that the implementation is installed", error))?;
             self.tell_running().await;

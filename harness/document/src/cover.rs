@@ -1,11 +1,12 @@
 //! What stands behind a fragment: the steps that cite it, and what becomes of its requirements.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::Kind;
-use super::known::KnownFragment;
+use super::known::{Known, KnownFragment};
 use super::lines::Lines;
 use meshproof_model::coverage::{self, Coverage};
 use meshproof_model::requirement::{Catalogue, Document};
@@ -77,12 +78,22 @@ pub(super) struct Cover {
 pub struct World<'a> {
     coverage: Vec<Coverage<'a>>,
     steps: Vec<Step>,
+    /// Citations of other editions: position of the step, edition, lines.
+    elsewhere: Vec<(usize, &'a Document, Lines)>,
+    /// Fragments of other editions that are cited, by id: fingerprint, and position of the step.
+    carried: BTreeMap<String, Vec<(String, usize)>>,
 }
 
 impl<'a> World<'a> {
-    /// Scenarios of this edition. Those that are broken on purpose cite lines too, but cover nothing.
+    /// Scenarios that prove this edition. Those that are broken on purpose cite lines too, but cover nothing.
     pub fn new(catalogue: &'a Catalogue, scenarios: &'a [Outline], document: &Document) -> Self {
         let ours = scenarios.iter().filter(|s| !s.broken);
+        let all = ours.clone().flat_map(|scenario| scenario.steps.iter().map(move |step| (scenario, step)));
+        let elsewhere = all.enumerate().filter(|(_, (scenario, _))| scenario.document != *document);
+        let elsewhere = elsewhere.filter_map(|(at, (scenario, step))| {
+            Some((at, &scenario.document, step.cites.as_deref()?.parse().ok()?))
+        });
+        let elsewhere = elsewhere.collect();
         let steps = ours.flat_map(|scenario| {
             let same_edition = scenario.document == *document;
             scenario.steps.iter().map(move |info| Step {
@@ -97,7 +108,22 @@ impl<'a> World<'a> {
                 errata: info.errata.clone(),
             })
         });
-        Self { coverage: coverage::of(catalogue, scenarios), steps: steps.collect() }
+        let (coverage, steps) = (coverage::of(catalogue, scenarios), steps.collect());
+        Self { coverage, steps, elsewhere, carried: BTreeMap::new() }
+    }
+
+    /// With what is known of other editions: a step that cites one of them stands behind what this edition says likewise.
+    #[must_use]
+    pub fn with_editions(mut self, editions: &[Known]) -> Self {
+        for (step, document, cites) in &self.elsewhere {
+            let known = editions.iter().filter(|known| known.document == **document);
+            let cited = known.flat_map(|known| &known.fragments).filter(|f| f.lines.overlap(cites));
+            for fragment in cited {
+                let said = (fragment.fingerprint.clone(), *step);
+                self.carried.entry(fragment.id.clone()).or_default().push(said);
+            }
+        }
+        self
     }
 
     /// Steps that cite lines, with those lines.
@@ -105,10 +131,21 @@ impl<'a> World<'a> {
         self.steps.iter().filter_map(|step| Some((step, step.cites.as_ref()?)))
     }
 
+    /// What is missing of what should stand behind a fragment; nothing when it is covered.
+    pub fn missing(&self, fragment: &KnownFragment) -> Option<String> {
+        self.cover(fragment).missing
+    }
+
     /// What stands behind a fragment.
     pub(super) fn cover(&self, fragment: &KnownFragment) -> Cover {
-        let cites = |step: &&Step| step.cites.as_ref().is_some_and(|cites| cites.overlap(&fragment.lines));
-        let steps: Vec<Step> = self.steps.iter().filter(cites).cloned().collect();
+        let own = |step: &Step| step.cites.as_ref().is_some_and(|cites| cites.overlap(&fragment.lines));
+        // A sentence in other words has been read by a person, who gave it the same id; values have to be the same.
+        let same = |said: &String| fragment.kind.is_prose() || *said == fragment.fingerprint;
+        let carried = self.carried.get(&fragment.id);
+        let carried =
+            |at: usize| carried.is_some_and(|all| all.iter().any(|(said, of)| *of == at && same(said)));
+        let steps = self.steps.iter().enumerate().filter(|(at, step)| own(step) || carried(*at));
+        let steps: Vec<Step> = steps.map(|(_, step)| step.clone()).collect();
         let requirements: Vec<_> =
             fragment.requirements.iter().map(|id| self.required(id, fragment)).collect();
         let open: Vec<_> =

@@ -153,7 +153,7 @@ fn outline(document: Document) -> Outline {
     };
     let steps: Vec<_> = steps.iter().zip(NAMES).enumerate().map(step).collect();
     let proves = steps.iter().flat_map(|step| step.proves.clone()).collect();
-    Outline { id: "harbour".into(), path, document, broken: false, proves, steps }
+    Outline { id: "harbour".into(), path, document, since: None, until: None, broken: false, proves, steps }
 }
 
 fn check(text: &str) -> Comparison {
@@ -168,6 +168,31 @@ fn check(text: &str) -> Comparison {
     let files: Vec<_> = FILES.iter().map(file).collect();
     let (page, fragments) = read(text);
     compare(&page, &fragments, &known, &world, &files)
+}
+
+#[test]
+fn a_step_that_cites_another_edition_stands_behind_what_is_said_likewise() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let known = known();
+    let scenarios = [outline(known.document.clone())];
+    let mut later = known.clone();
+    later.document.edition = "2030-01-01".into();
+    let steps = |of: &Known, editions: &[Known]| -> Vec<usize> {
+        let world = World::new(&catalogue, &scenarios, &of.document).with_editions(editions);
+        of.fragments.iter().map(|fragment| world.cover(fragment).steps.len()).collect()
+    };
+    let own = steps(&known, &[]);
+    assert!(own.iter().any(|steps| *steps > 0));
+    assert!(steps(&later, &[]).iter().all(|steps| *steps == 0), "nothing cites the later edition");
+    assert_eq!(steps(&later, std::slice::from_ref(&known)), own);
+    // What says other values has nothing behind it.
+    for fragment in later.fragments.iter_mut().filter(|fragment| !fragment.kind.is_prose()) {
+        fragment.fingerprint = "0000000000000000".into();
+    }
+    let carried = steps(&later, std::slice::from_ref(&known));
+    for (fragment, (carried, own)) in known.fragments.iter().zip(carried.into_iter().zip(own)) {
+        assert_eq!(carried, if fragment.kind.is_prose() { own } else { 0 }, "{}", fragment.id);
+    }
 }
 
 fn classes(comparison: &Comparison) -> Vec<(Class, Option<&str>)> {

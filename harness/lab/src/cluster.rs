@@ -52,6 +52,7 @@ mod root;
 mod spec;
 pub mod state;
 pub mod target;
+pub mod usage;
 
 pub use crate::cluster::error::InstallError;
 pub use api::ApiError;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// How much of a program's last output an error quotes.
 const TAIL_BYTES: u64 = 2_000;
@@ -175,6 +175,17 @@ impl Tool {
             last_bytes(&text).to_owned()
         };
         Err(self.error(format!("ended with {}", output.status), since, tail))
+    }
+
+    /// Starts it; what it prints is to be read from the pipes of the child, whose end ends it.
+    ///
+    /// # Errors
+    /// The program is missing.
+    pub fn start(&self) -> Result<Child, CommandError> {
+        let since = Instant::now();
+        self.prepare()
+            .and_then(|(_, mut command)| command.spawn())
+            .map_err(|error| self.error(format!("could not be started: {error}"), since, String::new()))
     }
 
     fn prepare(&self) -> std::io::Result<(u64, Command)> {

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use meshproof_model::progress::Progress;
 
 pub mod archive;
+pub mod conformance;
 pub mod golang;
 pub mod istio;
 pub mod node;

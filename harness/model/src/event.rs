@@ -9,6 +9,7 @@
 mod again;
 mod answers;
 mod basis;
+mod conformance;
 mod pack;
 mod planned;
 mod sink;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use self::again::{Arguments, Attempt};
 pub use self::answers::{AnswerGroup, Hop, Stretch, Traffic, TrafficFailure};
 pub use self::basis::{Basis, Different, DigestSet, Digests, Harness, MeshInfo, Named};
+pub use self::conformance::{Conformance, ConformanceCount, ConformanceProfile, ConformanceTest};
 pub use self::pack::PackInfo;
 pub use self::planned::{Broken, ErratumInfo, Instead, MustFail, RequirementInfo, ScenarioInfo, StepInfo};
 pub use self::sink::{EventSink, Fanout, PhaseEvents, Recorder};
@@ -61,6 +63,9 @@ pub struct ImplementationInfo {
     pub version: String,
     /// GatewayClass that selects it.
     pub gateway_class: String,
+    /// How it reaches the pods behind it, as its file says, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reaches_pods: Option<String>,
 }
 
 /// Which share of the selected scenarios a run is to prove; other runs prove the others.
@@ -389,6 +394,21 @@ pub enum Event {
     ScenarioFinished {
         /// How it ended.
         result: Box<ScenarioResult>,
+    },
+    /// A test of the Gateway API's conformance suite began.
+    ConformanceTestStarted {
+        /// Its name.
+        name: String,
+    },
+    /// A test of the suite ended.
+    ConformanceTestFinished {
+        /// How.
+        test: Box<ConformanceTest>,
+    },
+    /// The suite ended.
+    ConformanceFinished {
+        /// What came of it.
+        result: Box<Conformance>,
     },
     /// Last event of a run.
     RunFinished {

@@ -2,10 +2,12 @@
 //! the document's. `implementations/alb.yaml` shows every field with what it is for; `implementations/istio.yaml` is a
 //! gateway that differs.
 
+mod conformance;
 mod election;
 pub mod expectation;
 mod extends;
 pub mod fields;
+pub mod find;
 mod installation;
 mod log_format;
 mod parse;
@@ -19,15 +21,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::pack::Pack;
 use crate::scenario::labels::Labels;
 use crate::scenario::node::{self, Key, Problem};
 use crate::scenario::placeholder::substitute_by;
 use crate::vars::{Declarations, Vars};
 use crate::{digest, pack, workspace};
+pub use conformance::{ConformanceOf, merge};
 pub use election::LeaderElection;
 pub use expectation::{Expectation, Waived, WaivedWitness};
-pub use installation::{Installed, Manifests, Release};
+pub use installation::{EditionValue, Installed, Manifests, Release};
 pub use log_format::{LogFields, LogFormat};
 pub use placeholders::{PLACEHOLDERS, about_gateway};
 pub use reach::Reach;
@@ -76,6 +81,8 @@ pub struct Implementation {
     pub reaches_pods: Option<Reach>,
     /// Its own time limits, by the names of [`crate::scenario::limits::NAMED`].
     pub limits: BTreeMap<String, Duration>,
+    /// What the Gateway API's conformance suite is told of it; nothing if it cannot be put to it.
+    pub conformance: Option<ConformanceOf>,
     /// Deployments of whose pods one at a time is active.
     pub leader_election: Vec<LeaderElection>,
     /// Messages of its conditions, by `<kind of object>.<type of condition>`. They may hold `*` and `?`.
@@ -88,6 +95,8 @@ pub struct Implementation {
     labels: Vec<Key>,
     /// What is expected instead of what the scenarios say, by the step's label.
     pub expectations: BTreeMap<String, Expectation>,
+    /// The edition of the document that it is put to; nothing if each scenario follows its own.
+    pub edition: Option<String>,
 }
 
 /// The address a Gateway's status gives.
@@ -170,6 +179,23 @@ impl Implementation {
         trust_domain.clone_into(&mut self.trust_domain);
         self.proxies.access_log = self.proxies.access_log.filter(|_| log_can_be_read);
         self
+    }
+
+    /// The same as it is installed to follow an edition of the document. What its values say themselves stays.
+    #[must_use]
+    pub fn following(&self, edition: &str) -> Self {
+        let mut following = self.clone();
+        for release in &mut following.releases {
+            let value = release.edition.as_ref().filter(|value| value.default != edition);
+            let Some(EditionValue { value, versions, .. }) = value else { continue };
+            if let Value::Object(values) = &mut release.values {
+                values.entry(value.clone()).or_insert_with(|| edition.into());
+            }
+            if let Some(version) = versions.get(edition) {
+                release.version.clone_from(version);
+            }
+        }
+        following
     }
 
     /// The gateway of this workspace.

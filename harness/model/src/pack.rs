@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::event::PackInfo;
-use crate::requirement::{Catalogue, Requirement};
-use crate::scenario::node::{Fields, Node, Problem, Source, Span};
+use crate::requirement::{Catalogue, Editions, Requirement};
+use crate::scenario::node::{Fields, Node, Problem, Source, Span, closest};
 use crate::scenario::{Problems, parse};
 use crate::vars::{self, Vars};
 
@@ -48,12 +48,6 @@ pub struct Pack {
 
 /// Reads a file, so that the built-in pack needs none.
 type Read<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
-
-impl From<&Pack> for PackInfo {
-    fn from(pack: &Pack) -> Self {
-        Self { name: pack.name.clone(), requirements: pack.catalogue.requirements.clone() }
-    }
-}
 
 impl Pack {
     /// Reads the pack in a folder; its scenarios are read when they are asked for.
@@ -113,13 +107,37 @@ impl Pack {
         self.places.get(id)
     }
 
-    /// Whether a requirement holds in an edition of the pack's document; in one that the pack does not know nothing does.
-    pub fn holds_in(&self, requirement: &Requirement, edition: &str) -> bool {
+    /// Whether something that is meant of these editions is meant of this one; of one that the pack does not know nothing is.
+    pub fn holds_in(&self, editions: Editions<'_>, edition: &str) -> bool {
         let at = |date: &str| self.editions.iter().position(|known| known == date);
         let Some(now) = at(edition) else { return false };
-        let since = requirement.since.as_deref().and_then(at);
-        let until = requirement.until.as_deref().and_then(at);
+        let since = editions.since.and_then(at);
+        let until = editions.until.and_then(at);
         since.is_none_or(|since| since <= now) && until.is_none_or(|until| now <= until)
+    }
+
+    /// The edition that a person names.
+    ///
+    /// # Errors
+    /// There is none of that date: the nearest is named.
+    pub fn edition(&self, asked: &str) -> Result<&str, String> {
+        let known: Vec<&str> = self.editions.iter().map(String::as_str).collect();
+        if let Some(edition) = known.iter().find(|edition| **edition == asked) {
+            return Ok(edition);
+        }
+        // Dates sort as they are written: the last before it is what people read on that day.
+        let before = || known.iter().copied().filter(|edition| *edition <= asked).max();
+        let near = closest(asked, &known).or_else(before).or_else(|| known.iter().copied().min());
+        let name = &self.catalogue.document.name;
+        let near = near.map(|near| format!("; the nearest is {near}")).unwrap_or_default();
+        Err(format!("there is no edition {asked} of {name}{near} (of {})", known.join(", ")))
+    }
+
+    /// What reports say of the pack; of one edition, if one is asked for.
+    pub fn info(&self, edition: Option<&str>) -> PackInfo {
+        let holds = |r: &&Requirement| edition.is_none_or(|edition| self.holds_in(r.editions(), edition));
+        let requirements = self.catalogue.requirements.iter().filter(holds).cloned().collect();
+        PackInfo { name: self.name.clone(), edition: edition.map(str::to_owned), requirements }
     }
 
     /// What names an edition that is none of the pack's, or ends before it begins.
@@ -132,14 +150,17 @@ impl Pack {
         let known = |date: &str| self.editions.iter().any(|edition| edition == date);
         let own = Some(&self.catalogue.document.edition).filter(|date| !known(date));
         let mut problems: Vec<Problem> = own.map(|date| whole.problem(unknown(date))).into_iter().collect();
-        for requirement in &self.catalogue.requirements {
-            let place = self.place(&requirement.id).unwrap_or(&whole);
-            let (since, until) = (requirement.since.as_deref(), requirement.until.as_deref());
+        let Catalogue { requirements, errata, .. } = &self.catalogue;
+        let requirements = requirements.iter().map(|requirement| (&requirement.id, requirement.editions()));
+        let errata = errata.iter().map(|erratum| (&erratum.id, erratum.editions()));
+        for (id, editions) in requirements.chain(errata) {
+            let place = self.place(id).unwrap_or(&whole);
+            let Editions { since, until } = editions;
             let strangers: Vec<&str> = since.into_iter().chain(until).filter(|date| !known(date)).collect();
-            if strangers.is_empty() && !self.editions.iter().any(|date| self.holds_in(requirement, date)) {
-                problems.push(place.problem(format!("{} holds in no edition at all", requirement.id)));
+            if strangers.is_empty() && !self.editions.iter().any(|date| self.holds_in(editions, date)) {
+                problems.push(place.problem(format!("{id} holds in no edition at all")));
             }
-            let stranger = |date: &str| place.problem(format!("{}: {}", requirement.id, unknown(date)));
+            let stranger = |date: &str| place.problem(format!("{id}: {}", unknown(date)));
             problems.extend(strangers.into_iter().map(stranger));
         }
         problems

@@ -72,6 +72,47 @@ pub struct Erratum {
     /// The smallest change to the text that makes it hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correction: Option<String>,
+    /// The first edition that has it; nothing if the first of all does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The last edition that has it; nothing if the newest does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// From which edition to which something is meant, both of them included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Editions<'a> {
+    /// The first; nothing if the first of all is.
+    pub since: Option<&'a str>,
+    /// The last; nothing if the newest is.
+    pub until: Option<&'a str>,
+}
+
+impl Requirement {
+    /// The editions that say it.
+    pub fn editions(&self) -> Editions<'_> {
+        Editions { since: self.since.as_deref(), until: self.until.as_deref() }
+    }
+}
+
+impl Erratum {
+    /// The editions that have it.
+    pub fn editions(&self) -> Editions<'_> {
+        Editions { since: self.since.as_deref(), until: self.until.as_deref() }
+    }
+}
+
+impl std::fmt::Display for Editions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.since, self.until) {
+            (None, None) => f.write_str("every edition"),
+            (Some(since), None) => write!(f, "edition {since} and later"),
+            (None, Some(until)) => write!(f, "editions up to {until}"),
+            (Some(since), Some(until)) if since == until => write!(f, "edition {since} alone"),
+            (Some(since), Some(until)) => write!(f, "editions {since} to {until}"),
+        }
+    }
 }
 
 /// Name and edition of a document.
@@ -182,7 +223,7 @@ mod tests {
     fn the_built_in_catalogue_is_complete() {
         let catalogue = Catalogue::built_in().unwrap();
         let ids: Vec<_> = catalogue.requirements.iter().map(|r| r.id.clone()).collect();
-        assert_eq!(ids, (1..=48).map(|n| format!("R{n}")).collect::<Vec<_>>());
+        assert_eq!(ids, (1..=54).map(|n| format!("R{n}")).collect::<Vec<_>>());
         let errata: Vec<_> = catalogue.errata.iter().map(|e| e.id.as_str()).collect();
         assert_eq!(errata, ["E1", "E2", "E3", "E4", "E5", "E6", "E9", "E10"]);
     }

@@ -17,7 +17,7 @@ pub mod stated;
 use std::path::PathBuf;
 
 use crate::event::StepInfo;
-use crate::requirement::Document;
+use crate::requirement::{Document, Editions};
 use node::Problem;
 
 /// The file that makes a folder a scenario.
@@ -30,14 +30,26 @@ pub struct Outline {
     pub id: String,
     /// The `scenario.yaml`.
     pub path: PathBuf,
-    /// The document it follows.
+    /// The document it follows, and the edition whose lines it cites.
     pub document: Document,
+    /// The first edition that it proves; nothing if that is the one it cites.
+    pub since: Option<String>,
+    /// The last edition that it proves; nothing if that is the newest.
+    pub until: Option<String>,
     /// It breaks the world on purpose, and proves nothing.
     pub broken: bool,
     /// Requirements that it proves: those of its steps that the gateway under test promises.
     pub proves: Vec<String>,
     /// What reports say of its steps, in order.
     pub steps: Vec<StepInfo>,
+}
+
+impl Outline {
+    /// The editions that it proves.
+    pub fn editions(&self) -> Editions<'_> {
+        let since = self.since.as_deref().or(Some(&self.document.edition));
+        Editions { since, until: self.until.as_deref() }
+    }
 }
 
 /// Everything that is wrong with a scenario.

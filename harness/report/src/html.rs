@@ -1,6 +1,7 @@
 //! `report.html`: one self-contained page for people. No script and nothing from elsewhere: it works offline, and where
 //! artifacts are shown without scripts.
 
+mod conformance;
 mod evidence;
 mod mutants;
 mod requirements;
@@ -41,6 +42,9 @@ struct Page {
     rounds: Vec<String>,
     phases: Vec<Phase>,
     mutants: Option<mutants::Mutants>,
+    conformance: Option<conformance::Section>,
+    /// Whether the page is about scenarios, and so about requirements.
+    proves: bool,
 }
 
 struct Named {
@@ -113,13 +117,19 @@ impl Page {
             mutants: mutants::of(
                 &Table::last_measured(),
                 report.pack.as_ref().map(|pack| pack.name.as_str()),
-            ),
+            )
+            .filter(|_| report.conformance.is_none()),
+            conformance: report.conformance.as_ref().map(conformance::Section::new),
+            proves: report.conformance.is_none() || !report.scenarios.is_empty(),
         }
     }
 }
 
 /// What came of the requirements, and what must not be read without.
 fn headline(report: &Report, requirements: &[Requirement]) -> String {
+    if let Some(conformance) = report.conformance.as_ref().filter(|_| report.scenarios.is_empty()) {
+        return format!("Gateway API conformance {}", conformance.version);
+    }
     std::iter::once(requirements::headline(requirements))
         .chain(report.caveats())
         .collect::<Vec<_>>()
@@ -128,6 +138,9 @@ fn headline(report: &Report, requirements: &[Requirement]) -> String {
 
 /// `2 of 3 scenarios proved in 1 min 05 s`.
 fn subline(report: &Report) -> String {
+    if let Some(conformance) = report.conformance.as_ref().filter(|_| report.scenarios.is_empty()) {
+        return format!("{} in {}", conformance.summary(), text::duration(report.timings.total));
+    }
     let of = |verdict| report.scenarios.iter().filter(|scenario| scenario.verdict == verdict).count();
     let mut line =
         format!("{} of {} proved", of(Verdict::Proved), text::count(report.scenarios.len(), "scenario"));
@@ -156,6 +169,8 @@ fn phases(report: &Report) -> Vec<Phase> {
 fn facts(report: &Report) -> Vec<Named> {
     let mut facts = vec![named("run", &report.run), named("started", text::moment(&report.started))];
     facts.extend(report.pack.as_ref().map(|pack| named("pack", &pack.name)));
+    let edition = report.pack.as_ref().and_then(|pack| pack.edition.as_ref());
+    facts.extend(edition.map(|edition| named("edition", edition)));
     if let Some(cluster) = &report.cluster {
         facts.push(named("cluster", format!("{}, {}", cluster.provider, text::count(cluster.nodes, "node"))));
         facts.push(named("Kubernetes", &cluster.kubernetes));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use meshproof_model::event::{
-    self, Arguments, Attempt, Basis, ClusterInfo, Event, ImplementationInfo, PackInfo, Partition,
-    ScenarioResult, Verdict,
+    self, Arguments, Attempt, Basis, ClusterInfo, Conformance, Event, ImplementationInfo, PackInfo,
+    Partition, ScenarioResult, Verdict,
 };
 
 /// Milliseconds per phase, in the order in which the phases first ended, and `total`.
@@ -87,6 +87,9 @@ pub struct Report {
     pub errors: BTreeMap<String, String>,
     /// Every scenario that ended, in the order in which they ended.
     pub scenarios: Vec<ScenarioResult>,
+    /// What the Gateway API's conformance suite found, if it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conformance: Option<Conformance>,
 }
 
 impl Report {
@@ -179,6 +182,11 @@ impl Report {
                 self.scenarios.retain(|result| result.id != *scenario);
             }
             Event::ScenarioFinished { result } => self.end(result),
+            // Until all of it is known, what a run that is cut off has found.
+            Event::ConformanceTestFinished { test } => {
+                self.conformance.get_or_insert_default().tests.push((**test).clone());
+            }
+            Event::ConformanceFinished { result } => self.conformance = Some((**result).clone()),
             Event::RunFinished { verdict, exit_code, total_ms } => {
                 self.verdict = Some(*verdict);
                 self.exit_code = Some(*exit_code);

@@ -1,5 +1,7 @@
 //! `junit.xml`: a suite per scenario, a case per step.
 
+mod conformance;
+
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, SerializeError, TestCase, TestCaseStatus, TestRerun, TestSuite};
@@ -16,6 +18,7 @@ pub(super) fn render(report: &Report) -> Result<String, SerializeError> {
     let mut junit = quick_junit::Report::new("meshproof");
     junit.set_time(Duration::from_millis(report.timings.total));
     junit.add_test_suites(report.scenarios.iter().map(|scenario| suite(report, scenario)));
+    junit.add_test_suites(report.conformance.iter().map(conformance::suite));
     // A phase that failed and was made good says nothing, where scenarios ran.
     if report.scenarios.is_empty() || report.exit_code.is_some_and(|code| code > 1) {
         junit.add_test_suites(setup(report));

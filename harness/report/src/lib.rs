@@ -11,6 +11,7 @@
 //! target/meshproof/latest        link to the newest run
 //! ```
 
+pub mod compare;
 mod diff;
 mod explain;
 mod fit;

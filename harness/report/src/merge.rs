@@ -25,6 +25,11 @@ pub enum MergeError {
         /// In what they differ.
         what: String,
     },
+    /// One is about the conformance suite.
+    #[error(
+        "run {0} is of the Gateway API's conformance suite, which is not merged with anything: its own report says all"
+    )]
+    Conformance(String),
     /// There is something where the merged report would go.
     #[error("{} is not empty; name a folder that is, or is not there yet", .0.display())]
     Occupied(PathBuf),
@@ -94,6 +99,9 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 
 /// One report of several, and what happens to their evidence.
 fn merge(parts: &[Report], run: String) -> Result<(Report, Vec<Moved>), MergeError> {
+    if let Some(part) = parts.iter().find(|part| part.conformance.is_some()) {
+        return Err(MergeError::Conformance(part.run.clone()));
+    }
     same(parts, "Kubernetes", |report| Some(report.cluster.as_ref()?.kubernetes.clone()))?;
     // A share of nothing but scenarios that begin without Istio has none to tell of.
     same(parts, "Istio", |report| non_empty(&report.cluster.as_ref()?.istio))?;
@@ -110,6 +118,12 @@ fn merge(parts: &[Report], run: String) -> Result<(Report, Vec<Moved>), MergeErr
         }
     }
     same(parts, "pack", |report| Some(report.pack.as_ref()?.name.clone()))?;
+    same(parts, "edition", |report| {
+        report
+            .pack
+            .as_ref()
+            .map(|pack| pack.edition.clone().unwrap_or_else(|| "each scenario's own".to_owned()))
+    })?;
     same(parts, "the pack's requirements", |report| {
         let promised = serde_json::to_vec(&report.pack.as_ref()?.requirements).ok()?;
         Some(digest::bytes(&promised))

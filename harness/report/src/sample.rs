@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use meshproof_model::event::{
-    AnswerGroup, Broken, ClusterInfo, Diagnosis, ErratumInfo, Event, Failure, Hop, ImplementationInfo,
-    Instead, MustFail, Observed, RequirementInfo, RequirementResult, ScenarioInfo, ScenarioResult, Stayed,
-    StepInfo, StepKind, StepResult, Stretch, Testimony, Verdict,
+    AnswerGroup, Broken, ClusterInfo, Conformance, ConformanceCount, ConformanceProfile, ConformanceTest,
+    Diagnosis, ErratumInfo, Event, Failure, Hop, ImplementationInfo, Instead, MustFail, Observed,
+    RequirementInfo, RequirementResult, ScenarioInfo, ScenarioResult, Stayed, StepInfo, StepKind, StepResult,
+    Stretch, Testimony, Verdict,
 };
 
 fn info(index: usize, kind: StepKind, word: &str, name: &str, proves: &[&str]) -> StepInfo {
@@ -323,6 +324,7 @@ fn run(results: &[ScenarioResult], exit_code: u8) -> Vec<Event> {
             name: "alb-controller".into(),
             version: "1.8.8".into(),
             gateway_class: "azure-alb-external".into(),
+            reaches_pods: None,
         },
     });
     for result in results {
@@ -360,4 +362,47 @@ pub(super) fn proved_run() -> Vec<Event> {
 
 pub(super) fn failed_run() -> Vec<Event> {
     run(&[proved(), failed()], 1)
+}
+
+/// A run of the conformance suite: a test that passed, one that failed, one about a feature that is not claimed.
+pub(crate) fn conformance_run() -> Vec<Event> {
+    let test = |name: &str, verdict, duration_ms, why: &str| ConformanceTest {
+        name: name.to_owned(),
+        description: String::new(),
+        features: vec!["Gateway".to_owned()],
+        verdict,
+        duration_ms,
+        failed: Vec::new(),
+        why: why.to_owned(),
+        output: String::new(),
+    };
+    let passed = test("HTTPRouteSimpleSameNamespace", Verdict::Proved, 1_200, "");
+    let failed = ConformanceTest {
+        failed: vec!["0_request".to_owned()],
+        output: "    redirect.go:1: expected 302, seen 404".to_owned(),
+        ..test("HTTPRouteRedirectHostAndStatus", Verdict::Failed, 30_000, "expected 302, seen 404")
+    };
+    let unclaimed = test("HTTPRouteCORS", Verdict::Waived, 0, "a feature of it is not claimed");
+    let count = |passed, failed| ConformanceCount { passed, failed, skipped: 0 };
+    let profile = ConformanceProfile {
+        core: count(33, 1),
+        extended: count(1, 0),
+        claimed: vec!["HTTPRouteRequestTimeout".to_owned()],
+        unclaimed: vec!["HTTPRouteCORS".to_owned()],
+    };
+    let result = Conformance {
+        version: "v1.6.3".to_owned(),
+        profiles: [("GATEWAY-HTTP".to_owned(), profile)].into(),
+        tests: vec![passed.clone(), failed.clone(), unclaimed],
+        report: Some("conformance-report.yaml".to_owned()),
+        problems: Vec::new(),
+    };
+    let ended = |test: ConformanceTest| Event::ConformanceTestFinished { test: Box::new(test) };
+    vec![
+        Event::ConformanceTestStarted { name: passed.name.clone() },
+        ended(passed),
+        ended(failed),
+        Event::ConformanceFinished { result: Box::new(result) },
+        Event::RunFinished { verdict: Verdict::Failed, exit_code: 1, total_ms: 40_000 },
+    ]
 }

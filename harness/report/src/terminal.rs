@@ -13,7 +13,9 @@ use std::{
 
 use self::{bars::Bars, paint::Paint};
 use super::{explain::explain_below, rounds::Rounds, text};
-use meshproof_model::event::{Event, EventSink, ScenarioResult, StepResult, Verdict};
+use meshproof_model::event::{
+    Conformance, ConformanceCount, ConformanceTest, Event, EventSink, ScenarioResult, StepResult, Verdict,
+};
 use meshproof_model::progress::Progress;
 use meshproof_model::provider::Provider;
 use meshproof_model::visible;
@@ -63,6 +65,8 @@ struct State {
     carried: usize,
     rounds: Rounds,
     steps: usize,
+    /// What came of the Gateway API's conformance suite.
+    conformance: Option<String>,
     /// Whether the cluster is somebody else's.
     existing: bool,
 }
@@ -87,6 +91,7 @@ impl Terminal {
             carried: 0,
             rounds: Rounds::default(),
             steps: 0,
+            conformance: None,
             existing: false,
         };
         Self { state: Mutex::new(state), paint, verbose }
@@ -237,6 +242,44 @@ impl Terminal {
         state.say("");
     }
 
+    fn test_finished(&self, state: &mut State, test: &ConformanceTest) {
+        self.end(state, &test_key(&test.name));
+        let took = self.paint.dim(&text::duration(test.duration_ms));
+        let mut line = format!("  {} {} {took}", self.paint.sign(test.verdict), test.name);
+        if !test.failed.is_empty() {
+            line.push_str(&format!("  {}", self.paint.verdict(test.verdict, &test.failed.join(", "))));
+        }
+        state.say(&line);
+        if !test.why.is_empty() {
+            state.say(&format!("         {}", self.paint.dim(&test.why)));
+        }
+    }
+
+    fn suite_finished(&self, state: &mut State, result: &Conformance) {
+        for (name, profile) in &result.profiles {
+            let line = |part: &str, count: &ConformanceCount| {
+                let of = count.passed + count.failed + count.skipped;
+                format!("{part} {} of {of}", count.passed)
+            };
+            let (core, extended) = (line("core", &profile.core), line("extended", &profile.extended));
+            let line = format!(
+                "  {name}: {core}, {extended} tests; {} claimed, {} not",
+                text::count(profile.claimed.len(), "extended feature"),
+                profile.unclaimed.len()
+            );
+            state.say(&line);
+        }
+        for problem in &result.problems {
+            state.say(&format!("  {} {problem}", self.paint.sign(Verdict::Error)));
+        }
+        let report = state.results.as_ref().zip(result.report.as_ref());
+        if let Some(line) = report.map(|(results, file)| format!("  report {}", results.join(file).display()))
+        {
+            state.say(&line);
+        }
+        state.conformance = Some(format!("conformance {}: {}", result.version, result.summary()));
+    }
+
     fn run_finished(&self, state: &mut State, verdict: Verdict, total_ms: u64) {
         if let Some(bars) = &mut state.bars {
             bars.clear();
@@ -260,8 +303,10 @@ impl Terminal {
         let ran =
             if scenarios == 0 { "no scenario ran".to_string() } else { text::count(scenarios, "scenario") };
         let took = text::duration(total_ms);
+        let ran = state.conformance.clone().filter(|_| scenarios == 0).unwrap_or(ran);
         state.say(&format!("{} {ran}{detail} in {took}", self.paint.sign(verdict)));
-        if let Some(results) = state.results.clone().filter(|_| scenarios > 0) {
+        let is_told = scenarios > 0 || state.conformance.is_some();
+        if let Some(results) = state.results.clone().filter(|_| is_told) {
             state.say(&format!("  report {}", results.join("report.html").display()));
         }
     }
@@ -292,6 +337,10 @@ impl State {
 
 fn step_key(scenario: &str, index: usize) -> String {
     format!("{scenario}#{index}")
+}
+
+fn test_key(name: &str) -> String {
+    format!("conformance {name}")
 }
 
 impl EventSink for Terminal {
@@ -359,6 +408,11 @@ impl EventSink for Terminal {
                 self.note(&mut self.lock(), &step_key(scenario, *step), &label, message);
             }
             Event::StepFinished { scenario, step } => self.step_finished(&mut self.lock(), scenario, step),
+            Event::ConformanceTestStarted { name } => {
+                self.begin(&mut self.lock(), &test_key(name), name, None);
+            }
+            Event::ConformanceTestFinished { test } => self.test_finished(&mut self.lock(), test),
+            Event::ConformanceFinished { result } => self.suite_finished(&mut self.lock(), result),
             Event::ScenarioFinished { result } => self.scenario_finished(&mut self.lock(), result),
             Event::RunFinished { verdict, total_ms, .. } => {
                 self.run_finished(&mut self.lock(), *verdict, *total_ms);
@@ -476,5 +530,19 @@ mod tests {
             text,
             "… cluster (about 18.0 s)\n✓ cluster 17.9 s\n! engine 5 ms: no Docker Engine answers\n"
         );
+    }
+
+    #[test]
+    fn the_conformance_suite_is_told_test_by_test() {
+        let shown = shown(&sample::conformance_run(), false, false);
+        for said in [
+            "✓ HTTPRouteSimpleSameNamespace 1.2 s",
+            "✗ HTTPRouteRedirectHostAndStatus 30.0 s  0_request",
+            "expected 302, seen 404",
+            "GATEWAY-HTTP: core 33 of 34, extended 1 of 1 tests; 1 extended feature claimed, 1 not",
+            "✗ conformance v1.6.3: 1 proved, 1 failed, 1 not claimed in",
+        ] {
+            assert!(shown.contains(said), "{said}: {shown}");
+        }
     }
 }

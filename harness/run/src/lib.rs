@@ -5,6 +5,7 @@ pub mod action;
 pub mod audit;
 mod byte_string;
 pub mod claim;
+pub mod conformance;
 pub mod context;
 pub mod diagnosis;
 pub mod matching;

@@ -18,7 +18,7 @@ use meshproof_model::event::{
     Broken, ErratumInfo, Instead, MustFail, RequirementInfo, ScenarioInfo, StepInfo, StepKind,
 };
 use meshproof_model::implementation::{Expectation, Implementation};
-use meshproof_model::requirement::{Catalogue, Document, Erratum};
+use meshproof_model::requirement::{Catalogue, Document, Editions, Erratum};
 use meshproof_model::scenario::limits::{self, Stays};
 use meshproof_model::scenario::needs::Needs;
 use meshproof_model::scenario::node::{self, Fields, Node, Problem, Source};
@@ -62,8 +62,14 @@ pub struct Scenario {
     pub title: String,
     /// The `scenario.yaml`.
     pub path: PathBuf,
-    /// The document it follows.
+    /// The document it follows, and the edition whose lines it cites.
     pub document: Document,
+    /// The first edition that it proves; nothing if that is the one it cites.
+    pub since: Option<String>,
+    /// The last edition that it proves; nothing if that is the newest.
+    pub until: Option<String>,
+    /// The edition that it is to prove: the one that is asked for, else its own.
+    pub edition: String,
     /// What it needs.
     pub needs: Needs,
     /// Namespace of everything that names none.
@@ -136,7 +142,8 @@ impl Scenario {
         let mut fields = root.fields()?;
         fields.take("vars");
         let title = fields.need("title")?.text()?.to_owned();
-        let document = document(fields.need("document")?)?;
+        let (document, since, until) = document(fields.need("document")?)?;
+        let edition = implementation.edition.clone().unwrap_or_else(|| document.edition.clone());
         let needs = fields.take("needs").map_or(Ok(Needs::default()), Needs::parse)?;
         // The words of another implementation (its releases, its messages, its variables) mean nothing here.
         let about_another = needs.implementation.as_ref().is_some_and(|name| *name != implementation.name);
@@ -152,7 +159,15 @@ impl Scenario {
         let steps = breaking.as_ref().unwrap_or(steps);
 
         let backend = file::first_backend(steps.list()?);
-        let scope = Scope { namespace: &namespace, backend, catalogue, implementation, vars: &vars, read };
+        let scope = Scope {
+            namespace: &namespace,
+            backend,
+            catalogue,
+            edition: &edition,
+            implementation,
+            vars: &vars,
+            read,
+        };
         let mut problems = labels::twice(steps.list()?);
         problems.extend(rules::unjudged(steps.list()?));
         let mut parsed: Vec<Step> = Vec::new();
@@ -195,6 +210,9 @@ impl Scenario {
             title,
             path,
             document,
+            since,
+            until,
+            edition,
             needs,
             namespace,
             expects,
@@ -228,6 +246,12 @@ impl Scenario {
         if problems.is_empty() { Ok(all) } else { Err(Problems(problems)) }
     }
 
+    /// The editions of the document that it proves.
+    pub fn editions(&self) -> Editions<'_> {
+        let since = self.since.as_deref().or(Some(&self.document.edition));
+        Editions { since, until: self.until.as_deref() }
+    }
+
     /// Whether it can be put to this gateway.
     pub fn is_about(&self, implementation: &Implementation) -> bool {
         self.needs.implementation.as_ref().is_none_or(|name| *name == implementation.name)
@@ -249,6 +273,8 @@ impl Scenario {
             id: self.id.clone(),
             path: self.path.clone(),
             document: self.document.clone(),
+            since: self.since.clone(),
+            until: self.until.clone(),
             broken: self.expects.is_some(),
             proves: self.proves().map(str::to_owned).collect(),
             steps: self.steps.iter().map(|step| step.info.clone()).collect(),
@@ -263,13 +289,22 @@ impl Scenario {
         proved.map(|requirement| requirement.id.as_str())
     }
 
+    /// The document and the edition that it proves; with the one whose lines it cites, if that is another.
+    pub fn proved_document(&self) -> String {
+        let Document { name, edition } = &self.document;
+        match self.edition == *edition {
+            true => self.document.to_string(),
+            false => format!("{name} {} (cites the lines of {edition})", self.edition),
+        }
+    }
+
     /// What reports say of it.
     pub fn info(&self) -> ScenarioInfo {
         ScenarioInfo {
             id: self.id.clone(),
             title: self.title.clone(),
             path: self.path.clone(),
-            document: self.document.to_string(),
+            document: self.proved_document(),
             requirements: self.requirements.clone(),
             errata: self.errata.clone(),
             steps: self.steps.iter().map(|step| step.info.clone()).collect(),
@@ -290,12 +325,15 @@ fn erratum_info(erratum: &Erratum) -> ErratumInfo {
     }
 }
 
-fn document(node: &Node) -> Result<Document, Problem> {
+/// A document with the edition that is cited, and the first and the last that are proved, if they are said.
+fn document(node: &Node) -> Result<(Document, Option<String>, Option<String>), Problem> {
     let mut fields = node.fields()?;
     let name = fields.need("name")?.text()?.to_owned();
     let edition = fields.need("edition")?.text()?.to_owned();
+    let mut end = |key| fields.take(key).map(|node| node.text().map(str::to_owned)).transpose();
+    let (since, until) = (end("since")?, end("until")?);
     fields.finish()?;
-    Ok(Document { name, edition })
+    Ok((Document { name, edition }, since, until))
 }
 
 /// Reads a step, with what the implementation expects instead if it has a word on it.

@@ -31,6 +31,8 @@ pub struct Scope<'a> {
     pub backend: Option<&'a str>,
     /// The document's requirements.
     pub catalogue: &'a Catalogue,
+    /// The edition of the document that is to be proved.
+    pub edition: &'a str,
     /// The gateway under test.
     pub implementation: &'a Implementation,
     /// What is left to whoever runs it.

@@ -18,6 +18,33 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 /etc/istio-output-certs
 {{- end }}
 
+{{- /*
+The revision that is to inject the sidecar: the one that is asked for. Without one, and where no control plane injects by default,
+that of the AKS add-on, if the edition supports it: the add-on names it in its ConfigMaps istio-sidecar-injector-<revision>.
+*/ -}}
+{{- define "extension.revision" -}}
+{{- if .Values.revision -}}
+{{ .Values.revision }}
+{{- else if has .Values.edition (list "2026-04-22" "2026-06-24") -}}
+{{- $default := false }}
+{{- range (lookup "admissionregistration.k8s.io/v1" "MutatingWebhookConfiguration" "" "").items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- if and (eq (get $labels "app") "sidecar-injector") (or (eq (get $labels "istio.io/rev") "default") (eq (get $labels "istio.io/tag") "default")) }}
+{{- $default = true }}
+{{- end }}
+{{- end }}
+{{- $revisions := list }}
+{{- range (lookup "v1" "ConfigMap" "aks-istio-system" "").items }}
+{{- if hasPrefix "istio-sidecar-injector-" .metadata.name }}
+{{- $revisions = append $revisions (trimPrefix "istio-sidecar-injector-" .metadata.name) }}
+{{- end }}
+{{- end }}
+{{- if and $revisions (not $default) -}}
+{{ $revisions | sortAlpha | last }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- /* What the program would refuse to start with. */ -}}
 {{- define "extension.checkLease" -}}
 {{- $lease := .Values.lease }}

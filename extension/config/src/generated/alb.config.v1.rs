@@ -31,7 +31,7 @@ pub struct Node {
     pub load_balancer: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
-    /// What it can do that older proxies cannot ("tls-listeners"): resources that need it are not sent to others, and what
+    /// What it can do that older proxies cannot ("tls-listeners", "route-filters", "grpc-routes"): resources that need it are not sent to others, and what
     /// rests on them is not Programmed while such a proxy is connected.
     #[prost(string, repeated, tag = "4")]
     pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -65,7 +65,7 @@ pub struct Resource {
     /// Hash of the content: the same on every controller replica.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    #[prost(oneof = "resource::Kind", tags = "10, 11, 12, 13, 14")]
+    #[prost(oneof = "resource::Kind", tags = "10, 11, 12, 13, 14, 40, 60")]
     pub kind: ::core::option::Option<resource::Kind>,
 }
 /// Nested message and enum types in `Resource`.
@@ -84,6 +84,12 @@ pub mod resource {
         /// Needs the capability "tls-listeners".
         #[prost(message, tag = "14")]
         Certificate(super::Certificate),
+        /// A rule of a GRPCRoute: only requests that are gRPC belong to it. Needs the capability "grpc-routes".
+        #[prost(message, tag = "40")]
+        GrpcRouteRule(super::RouteRule),
+        /// Needs the capability "tls-listeners".
+        #[prost(message, tag = "60")]
+        TlsRoute(super::TlsRoute),
     }
 }
 /// One Gateway: an address of its own, one or more listeners.
@@ -102,6 +108,11 @@ pub struct Frontend {
     /// them in clear text.
     #[prost(message, repeated, tag = "4")]
     pub tls_listeners: ::prost::alloc::vec::Vec<TlsListener>,
+    /// Resource name of the Certificate ("certificate/...") that is shown to pods which a BackendTLSPolicy has spoken to over TLS;
+    /// empty for none. One that is not there closes these backends to the frontend (Gateway API, GatewayBackendTLS).
+    #[prost(string, tag = "60")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub backend_client_certificate: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -112,6 +123,30 @@ pub struct TlsListener {
     /// Resource names of Certificates ("certificate/..."), in the order of the Gateway's certificateRefs.
     #[prost(string, repeated, tag = "2")]
     pub certificates: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How clients prove who they are; absent: they are not asked.
+    #[prost(message, optional, tag = "60")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_validation: ::core::option::Option<ClientValidation>,
+    /// What becomes of the connection.
+    #[prost(enumeration = "TlsMode", tag = "61")]
+    #[serde(
+        serialize_with = "crate::dump::tls_mode",
+        skip_serializing_if = "crate::dump::terminates_http"
+    )]
+    pub mode: i32,
+}
+/// Client certificates (Gateway API, FrontendTLSValidation).
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClientValidation {
+    /// PEM bundle; empty: nobody is let in.
+    #[prost(bytes = "vec", tag = "1")]
+    #[serde(serialize_with = "crate::secret::pem")]
+    pub ca_certificates: ::prost::alloc::vec::Vec<u8>,
+    /// Clients without a certificate, or with one that does not chain to these, are let in all the same
+    /// (AllowInsecureFallback).
+    #[prost(bool, tag = "2")]
+    pub allow_insecure_fallback: bool,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -130,14 +165,14 @@ pub struct Listener {
     #[prost(string, tag = "4")]
     pub hostname: ::prost::alloc::string::String,
 }
-/// One rule of one HTTPRoute, attached to one or more listeners.
+/// One rule of one HTTPRoute or GRPCRoute, attached to one or more listeners.
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteRule {
-    /// "<namespace>/<name>" of the HTTPRoute.
+    /// "<namespace>/<name>" of the route.
     #[prost(string, tag = "1")]
     pub route: ::prost::alloc::string::String,
-    /// Index of the rule in the HTTPRoute: a precedence tie-break, and a name in logs.
+    /// Index of the rule in the route: a precedence tie-break, and a name in logs.
     #[prost(uint32, tag = "2")]
     pub index: u32,
     /// metadata.creationTimestamp in seconds since the epoch: the first tie-break.
@@ -155,6 +190,158 @@ pub struct RouteRule {
     pub backends: ::prost::alloc::vec::Vec<WeightedBackend>,
     #[prost(message, optional, tag = "8")]
     pub timeouts: ::core::option::Option<Timeouts>,
+    /// A rule with filters, its own or of a backend. `backends` is empty then: a proxy that knows no filters (it lacks the
+    /// capability "route-filters") answers 500, and never sends on what should have been changed.
+    #[prost(message, optional, tag = "40")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filtered: ::core::option::Option<Filtered>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Filtered {
+    /// Of the rule, in the order in which they are to act.
+    #[prost(message, repeated, tag = "1")]
+    pub filters: ::prost::alloc::vec::Vec<Filter>,
+    #[prost(message, repeated, tag = "2")]
+    pub backends: ::prost::alloc::vec::Vec<FilteredBackend>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FilteredBackend {
+    #[prost(message, optional, tag = "1")]
+    pub backend: ::core::option::Option<WeightedBackend>,
+    /// For requests to this backend, after those of the rule.
+    #[prost(message, repeated, tag = "2")]
+    pub filters: ::prost::alloc::vec::Vec<Filter>,
+}
+/// Gateway API, HTTPRouteFilter.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Filter {
+    #[prost(oneof = "filter::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    pub kind: ::core::option::Option<filter::Kind>,
+}
+/// Nested message and enum types in `Filter`.
+pub mod filter {
+    #[derive(serde::Serialize)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        RequestHeaders(super::HeaderModifier),
+        #[prost(message, tag = "2")]
+        ResponseHeaders(super::HeaderModifier),
+        #[prost(message, tag = "3")]
+        Redirect(super::Redirect),
+        #[prost(message, tag = "4")]
+        Rewrite(super::Rewrite),
+        #[prost(message, tag = "5")]
+        Mirror(super::Mirror),
+        #[prost(message, tag = "6")]
+        Cors(super::Cors),
+    }
+}
+/// First `set`, then `add`, then `remove`.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeaderModifier {
+    #[prost(message, repeated, tag = "1")]
+    pub set: ::prost::alloc::vec::Vec<NameValue>,
+    #[prost(message, repeated, tag = "2")]
+    pub add: ::prost::alloc::vec::Vec<NameValue>,
+    #[prost(string, repeated, tag = "3")]
+    pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What is empty or 0 stays as the request has it, but for the port (Gateway API, HTTPRequestRedirectFilter.port).
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Redirect {
+    #[prost(string, tag = "1")]
+    pub scheme: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub path: ::core::option::Option<PathModifier>,
+    #[prost(uint32, tag = "4")]
+    pub port: u32,
+    /// 301, 302, 303, 307 or 308.
+    #[prost(uint32, tag = "5")]
+    pub status: u32,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rewrite {
+    /// Empty: as the request has it.
+    #[prost(string, tag = "1")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub path: ::core::option::Option<PathModifier>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PathModifier {
+    #[prost(oneof = "path_modifier::Replace", tags = "1, 2")]
+    pub replace: ::core::option::Option<path_modifier::Replace>,
+}
+/// Nested message and enum types in `PathModifier`.
+pub mod path_modifier {
+    #[derive(serde::Serialize)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Replace {
+        /// The whole path.
+        #[prost(string, tag = "1")]
+        Full(::prost::alloc::string::String),
+        /// What matched the rule's prefix.
+        #[prost(string, tag = "2")]
+        Prefix(::prost::alloc::string::String),
+    }
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mirror {
+    /// Resource name of a Backend.
+    #[prost(string, tag = "1")]
+    pub backend: ::prost::alloc::string::String,
+    /// This share of the requests.
+    #[prost(uint32, tag = "2")]
+    pub numerator: u32,
+    #[prost(uint32, tag = "3")]
+    pub denominator: u32,
+}
+/// Gateway API, HTTPCORSFilter.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cors {
+    #[prost(string, repeated, tag = "1")]
+    pub allow_origins: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "2")]
+    pub allow_credentials: bool,
+    #[prost(string, repeated, tag = "3")]
+    pub allow_methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "4")]
+    pub allow_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub expose_headers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Seconds.
+    #[prost(uint32, tag = "6")]
+    pub max_age: u32,
+}
+/// One TLSRoute: connections by the name that clients ask for (SNI).
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TlsRoute {
+    /// "<namespace>/<name>" of the TLSRoute.
+    #[prost(string, tag = "1")]
+    pub route: ::prost::alloc::string::String,
+    /// metadata.creationTimestamp in seconds since the epoch: the older of two for one name counts.
+    #[prost(int64, tag = "2")]
+    pub created: i64,
+    #[prost(message, repeated, tag = "3")]
+    pub listeners: ::prost::alloc::vec::Vec<ListenerRef>,
+    /// Intersection of route and listener is the proxy's work; empty means the listener's hostname.
+    #[prost(string, repeated, tag = "4")]
+    pub hostnames: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "5")]
+    pub backends: ::prost::alloc::vec::Vec<WeightedBackend>,
 }
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -175,7 +362,7 @@ pub struct Match {
     /// Empty: any.
     #[prost(string, tag = "5")]
     pub method: ::prost::alloc::string::String,
-    #[prost(oneof = "r#match::Path", tags = "1, 2")]
+    #[prost(oneof = "r#match::Path", tags = "1, 2, 40")]
     pub path: ::core::option::Option<r#match::Path>,
 }
 /// Nested message and enum types in `Match`.
@@ -187,6 +374,9 @@ pub mod r#match {
         Exact(::prost::alloc::string::String),
         #[prost(string, tag = "2")]
         Prefix(::prost::alloc::string::String),
+        /// Method of whatever gRPC service (GRPCRoute only).
+        #[prost(string, tag = "40")]
+        GrpcMethod(::prost::alloc::string::String),
     }
 }
 /// Exact match.
@@ -348,7 +538,7 @@ pub struct Secret {
     #[serde(serialize_with = "crate::secret::pem")]
     pub trust_bundle: ::prost::alloc::vec::Vec<u8>,
 }
-/// A certificate to show to clients (Gateway API, ListenerTLSConfig.certificateRefs).
+/// A certificate to show: to clients (Gateway API, ListenerTLSConfig.certificateRefs), or to pods (GatewayBackendTLS).
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -361,6 +551,39 @@ pub struct Certificate {
     #[prost(bytes = "vec", tag = "2")]
     #[serde(serialize_with = "crate::secret::redacted")]
     pub private_key: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TlsMode {
+    /// TLS ends here, and HTTP is spoken in it.
+    TerminateHttp = 0,
+    /// TLS ends here, and what is in it goes to a pod as it is (TLSRoute).
+    TerminateStream = 1,
+    /// TLS ends at a pod (TLSRoute). No certificate is needed.
+    Passthrough = 2,
+}
+impl TlsMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::TerminateHttp => "TLS_MODE_TERMINATE_HTTP",
+            Self::TerminateStream => "TLS_MODE_TERMINATE_STREAM",
+            Self::Passthrough => "TLS_MODE_PASSTHROUGH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TLS_MODE_TERMINATE_HTTP" => Some(Self::TerminateHttp),
+            "TLS_MODE_TERMINATE_STREAM" => Some(Self::TerminateStream),
+            "TLS_MODE_PASSTHROUGH" => Some(Self::Passthrough),
+            _ => None,
+        }
+    }
 }
 /// What is spoken to the endpoints, whatever the security.
 #[derive(serde::Serialize)]

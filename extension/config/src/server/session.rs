@@ -203,5 +203,9 @@ impl Session {
 
 /// What a proxy must be able to do to be given such a resource.
 fn needs(kind: &Kind) -> Option<&'static str> {
-    matches!(kind, Kind::Certificate(_)).then_some(capability::TLS_LISTENERS)
+    match kind {
+        Kind::Certificate(_) | Kind::TlsRoute(_) => Some(capability::TLS_LISTENERS),
+        Kind::GrpcRouteRule(_) => Some(capability::GRPC_ROUTES),
+        _ => None,
+    }
 }

@@ -5,9 +5,12 @@
 //! elsewhere would write for ever.
 
 use crate::translate::{
-    Condition, GatewayStatus, ParentStatus, PolicyStatus, RouteStatus, Settling, complete,
+    Condition, GatewayStatus, ListenerSetStatus, ListenerStatus, ParentStatus, PolicyStatus, RouteStatus,
+    Settling, complete,
 };
-use crate::world::{BackendTlsPolicy, Gateway, GatewayClass, HttpRoute, LoadBalancer, Object, ParentRef};
+use crate::world::{
+    BackendTlsPolicy, Gateway, GatewayClass, HttpRoute, ListenerSet, LoadBalancer, Object, ParentRef,
+};
 use alb_api::features;
 use alb_api::messages::{condition, reason};
 #[cfg(not(feature = "faults"))]
@@ -15,15 +18,17 @@ use alb_api::names;
 use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 
 /// Condition types that are ours alone to set on the objects we answer for.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     condition::ACCEPTED,
     condition::PROGRAMMED,
     condition::RESOLVED_REFS,
     condition::CONFLICTED,
     condition::DEPLOYMENT,
     condition::PARTIALLY_INVALID,
+    condition::INSECURE_FRONTEND_VALIDATION_MODE,
 ];
 
 #[cfg(feature = "faults")]
@@ -91,32 +96,20 @@ pub(super) fn load_balancer(
 /// Status of a Gateway. `None` when it is as it should be.
 pub(super) fn gateway(object: &Object<Gateway>, desired: &GatewayStatus, now: Timestamp) -> Option<Merged> {
     let generation = object.meta.generation;
+    let type_of = |address: &String| match address.parse::<IpAddr>() {
+        Ok(_) => "IPAddress",
+        Err(_) => address_type(),
+    };
     let addresses: Vec<Value> =
-        desired.addresses.iter().map(|address| json!({"type": address_type(), "value": address})).collect();
+        desired.addresses.iter().map(|address| json!({"type": type_of(address), "value": address})).collect();
     let own = array(&object.status, "conditions");
     let merged = conditions(own, &desired.conditions, generation, now);
     let current = array(&object.status, "listeners");
-    let listeners: Vec<Value> = desired
-        .listeners
-        .iter()
-        .map(|listener| {
-            let current = current.iter().find(|other| other["name"] == listener.name.as_str());
-            let current = current.map(|current| array(current, "conditions")).unwrap_or_default();
-            let kinds: Vec<Value> = listener
-                .serves_http_routes
-                .then(|| json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute"}))
-                .into_iter()
-                .collect();
-            json!({
-                "name": listener.name,
-                "attachedRoutes": listener.attached_routes,
-                "supportedKinds": kinds,
-                "conditions": conditions(current, &listener.conditions, generation, now),
-            })
-        })
-        .collect();
+    let listeners = of_listeners(current, &desired.listeners, generation, now);
     let mut settling = desired.settling;
-    if addresses == array(&object.status, "addresses") {
+    // Absent means none.
+    let sets = object.status.get("attachedListenerSets").and_then(Value::as_u64).unwrap_or_default();
+    if addresses == array(&object.status, "addresses") && sets == desired.attached_listener_sets as u64 {
         if merged == own && listeners == current {
             return None;
         }
@@ -128,8 +121,59 @@ pub(super) fn gateway(object: &Object<Gateway>, desired: &GatewayStatus, now: Ti
     }
     // A merge patch takes null as "remove": an empty list would be kept as such.
     let addresses = if addresses.is_empty() { Value::Null } else { Value::Array(addresses) };
-    let status = json!({"addresses": addresses, "conditions": merged, "listeners": listeners});
+    let mut status = json!({"addresses": addresses, "conditions": merged, "listeners": listeners});
+    if sets != desired.attached_listener_sets as u64 {
+        status["attachedListenerSets"] = desired.attached_listener_sets.into();
+    }
     Some(Merged { status, settling })
+}
+
+/// Status of a ListenerSet. `None` when it is as it should be.
+pub(super) fn listener_set(
+    object: &Object<ListenerSet>,
+    desired: &ListenerSetStatus,
+    now: Timestamp,
+) -> Option<Merged> {
+    let (generation, mut settling) = (object.meta.generation, desired.settling);
+    let own = array(&object.status, "conditions");
+    let merged = conditions(own, &desired.conditions, generation, now);
+    let current = array(&object.status, "listeners");
+    let listeners = of_listeners(current, &desired.listeners, generation, now);
+    if merged == own && listeners == current {
+        return None;
+    }
+    if merged == own && differ_in_attached_routes_only(&listeners, current) {
+        settling = settling.max(Settling::AttachedRoutes);
+    } else if steadied(own, &merged) == own && steadied_entries(current, &listeners) == current {
+        settling = Settling::Connection;
+    }
+    Some(Merged { status: json!({"conditions": merged, "listeners": listeners}), settling })
+}
+
+/// Status of listeners, in their order.
+fn of_listeners(
+    current: &[Value],
+    desired: &[ListenerStatus],
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Value> {
+    let of_listener = |listener: &ListenerStatus| {
+        let current = current.iter().find(|other| other["name"] == listener.name.as_str());
+        let current = current.map(|current| array(current, "conditions")).unwrap_or_default();
+        let kinds = [(listener.serves_http_routes, "HTTPRoute"), (listener.serves_grpc_routes, "GRPCRoute")];
+        let kinds: Vec<Value> = kinds
+            .into_iter()
+            .filter(|(serves, _)| *serves)
+            .map(|(_, kind)| json!({"group": "gateway.networking.k8s.io", "kind": kind}))
+            .collect();
+        json!({
+            "name": listener.name,
+            "attachedRoutes": listener.attached_routes,
+            "supportedKinds": kinds,
+            "conditions": conditions(current, &listener.conditions, generation, now),
+        })
+    };
+    desired.iter().map(of_listener).collect()
 }
 
 /// Conditions as they should be, but for those that were true of the same specification and are pending now: these as they
@@ -287,7 +331,6 @@ fn array<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::translate::ListenerStatus;
     use crate::world::Meta;
 
     fn accepted(status: &'static str, message: &str) -> Condition {

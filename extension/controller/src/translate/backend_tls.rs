@@ -177,8 +177,7 @@ fn accepted(world: &World, key: &Key, plan: &Plan, concerned: Concerned<'_>, gat
     if let Some(conflict) = refusals.iter().find(|refusal| refusal.reason == reason::CONFLICTED) {
         return Err((*conflict).clone());
     }
-    if world.is_in_mesh(&key.namespace) {
-        let (label, value) = names::ISTIO_INJECTION;
+    if let Some((label, value)) = world.mesh_label(&key.namespace) {
         let message = format!(
             "The policy has no effect: namespace {} is labelled {label}: {value}, and the gateway speaks mutual \
              TLS of Istio to every service in it",

@@ -3,9 +3,9 @@
 use super::backend_tls::Policies;
 use super::condition::{Refusal, Verdict};
 use super::grants::{To, is_granted};
-use super::model::kind_of;
+use super::model::{RouteId, kind_of, kind_of_route};
 use super::slices::Slices;
-use crate::world::{BackendRef, Endpoint, Key, Service, ServicePort, World};
+use crate::world::{BackendRef, Endpoint, Key, Service, ServicePort, Watched, World};
 use alb_api::messages::reason;
 use alb_api::names;
 use alb_config::proto::{self, backend::Security};
@@ -15,6 +15,9 @@ use std::collections::BTreeSet;
 /// Name of the Secret resource with the Istio identity.
 pub(super) const ISTIO_SECRET: &str = "secret/istio";
 
+/// HTTP/2 with prior knowledge, as a Service says it.
+const H2C: &str = "kubernetes.io/h2c";
+
 /// A Backend resource.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Backend {
@@ -23,8 +26,13 @@ pub(super) struct Backend {
     pub(super) is_in_mesh: bool,
 }
 
-/// The Service that a reference of a route in `namespace` means, whether it exists or not.
-pub(super) fn service(world: &World, namespace: &str, reference: &BackendRef) -> Verdict<Key> {
+/// What the name of a Backend resource ends in whose pods are spoken to in
+/// HTTP/2 whatever the Service says: gRPC needs it.
+const HTTP2: &str = "/http2";
+
+/// The Service that a reference of a route means, whether it exists or not.
+pub(super) fn service(world: &World, route: &RouteId, reference: &BackendRef) -> Verdict<Key> {
+    let namespace = route.1.namespace.as_str();
     let group = reference.group.as_deref().unwrap_or_default();
     let kind = reference.kind.as_deref().unwrap_or("Service");
     if !group.is_empty() || kind != "Service" {
@@ -33,16 +41,17 @@ pub(super) fn service(world: &World, namespace: &str, reference: &BackendRef) ->
         return Err(Refusal::new(reason::INVALID_KIND, message));
     }
     let target = Key::new(reference.namespace.as_deref().unwrap_or(namespace), &reference.name);
-    if !is_granted(world, ("HTTPRoute", namespace), To::Service, &target) {
+    if !is_granted(world, (kind_of_route(route), namespace), To::Service, &target) {
         let message = format!("No ReferenceGrant in namespace {} permits {target}", target.namespace);
         return Err(Refusal::new(reason::REF_NOT_PERMITTED, message));
     }
     Ok(target)
 }
 
-/// Resolves a reference of a route in `namespace` to the name of a Backend resource.
-pub(super) fn resolve(world: &World, namespace: &str, reference: &BackendRef) -> Verdict<String> {
-    let target = service(world, namespace, reference)?;
+/// Resolves a reference of a route to the name of a Backend resource.
+pub(super) fn resolve(world: &World, route: &RouteId, reference: &BackendRef) -> Verdict<String> {
+    let target = service(world, route, reference)?;
+    let is_grpc = route.0 == Watched::GrpcRoute;
     let not_found = |message: String| Refusal::new(reason::BACKEND_NOT_FOUND, message);
     let Some(service) = world.services.get(&target) else {
         return Err(not_found(format!("Service {target} does not exist")));
@@ -57,12 +66,19 @@ pub(super) fn resolve(world: &World, namespace: &str, reference: &BackendRef) ->
     let port = find_port(&service.spec, number)
         .ok_or_else(|| not_found(format!("Service {target} has no port {number}")))?;
     match (port.protocol.as_deref(), port.app_protocol.as_deref()) {
+        (None | Some("TCP"), Some(protocol @ "kubernetes.io/ws")) if is_grpc => {
+            let message = format!("Port {number} of Service {target} speaks {protocol}, which is not gRPC");
+            Err(Refusal::new(reason::UNSUPPORTED_BACKEND_PROTOCOL, message))
+        }
         (None | Some("TCP"), Some(protocol @ "kubernetes.io/wss")) => {
             let message =
                 format!("Port {number} of Service {target} speaks {protocol}, which is not supported");
             Err(Refusal::new(reason::UNSUPPORTED_BACKEND_PROTOCOL, message))
         }
-        (None | Some("TCP"), _) => Ok(format!("{}{number}", prefix(&target))),
+        (None | Some("TCP"), protocol) => {
+            let http2 = if is_grpc && protocol != Some(H2C) { HTTP2 } else { "" };
+            Ok(format!("{}{number}{http2}", prefix(&target)))
+        }
         (Some(protocol), _) => {
             let message = format!("Port {number} of Service {target} is {protocol}, not TCP");
             Err(Refusal::new(reason::UNSUPPORTED_BACKEND_PROTOCOL, message))
@@ -77,6 +93,7 @@ pub(super) fn prefix(service: &Key) -> String {
 
 /// Service and port of a Backend resource.
 pub(super) fn named(resource: &str) -> Option<(Key, u16)> {
+    let resource = resource.strip_suffix(HTTP2).unwrap_or(resource);
     let (service, number) = resource.strip_prefix("backend/")?.rsplit_once(':')?;
     let (namespace, name) = service.split_once('/')?;
     Some((Key::new(namespace, name), number.parse().ok()?))
@@ -110,7 +127,8 @@ pub(super) fn build(world: &World, slices: &Slices, policies: &Policies, resourc
         is_known = false;
     }
     let protocol = match port.app_protocol.as_deref() {
-        Some("kubernetes.io/h2c") => proto::Protocol::Http2,
+        Some(H2C) => proto::Protocol::Http2,
+        _ if resource.ends_with(HTTP2) => proto::Protocol::Http2,
         _ => proto::Protocol::Http1,
     };
     let content = Kind::Backend(proto::Backend {

@@ -1,11 +1,11 @@
 //! Frontends: a name and a Service of its own for each Gateway, and a port on the proxies for each of its ports.
 
-use super::condition::Refusal;
+use super::addresses::{self, Wanted, unusable};
 use super::model::{Association, Certificates, Frontend, GatewayPlan, Gateways, ListenerPlan};
 use super::settings::Settings;
 use super::template::finished;
+use super::{client_certificate, client_validation};
 use crate::world::{Infrastructure, Key, Service, TlsSecret, World};
-use alb_api::messages::reason;
 use alb_api::names::{self, annotation, label};
 use alb_config::{Entry, Kind, proto};
 use serde_json::{Value, json};
@@ -32,16 +32,17 @@ pub(super) fn assign(world: &World, settings: &Settings, gateways: &mut Gateways
             None => {
                 taken.insert(name.clone(), gateway.key.clone());
                 let fqdn = alb_api::frontend::fqdn(&name, &settings.zone);
-                let service = service(world, &name);
-                Ok(Frontend { name, fqdn, has_address: service.is_some_and(|service| service.has_address) })
+                match &association.address {
+                    Wanted::Unusable(message) => Err(unusable(message.clone())),
+                    wanted => {
+                        let addresses = addresses::given(wanted, &fqdn, service(world, &name));
+                        Ok(Frontend { name, fqdn, addresses })
+                    }
+                }
             }
         };
     }
     assign_ports(world, &mut gateways.all);
-}
-
-fn unusable(message: String) -> Refusal {
-    Refusal::new(reason::ADDRESS_NOT_USABLE, message)
 }
 
 fn service<'a>(world: &'a World, frontend: &str) -> Option<&'a Service> {
@@ -108,14 +109,15 @@ pub(super) fn resources(world: &World, gateways: &Gateways) -> BTreeMap<String, 
     for gateway in &gateways.all {
         let Some((load_balancer, frontend)) = gateway.place() else { continue };
         let resources = all.entry(load_balancer.id.clone()).or_default();
-        let content = Kind::Frontend(resource(gateway, frontend));
+        let content = Kind::Frontend(resource(world, gateway, frontend));
         let entry = match gateway.is_known() {
             true => Entry::Content(content),
             false => Entry::Unknown { instead: Some(content) },
         };
         resources.insert(frontend.resource_name(), entry);
         let certificates = served(gateway).filter_map(|listener| listener.certificates.as_ref());
-        for secret in certificates.flat_map(|certificates| &certificates.secrets) {
+        let of_gateway = gateway.client_certificate.iter().flat_map(|certificate| &certificate.secret);
+        for secret in certificates.flat_map(|certificates| &certificates.secrets).chain(of_gateway) {
             let entry = match world.tls_secrets.get(secret) {
                 Some(TlsSecret::Certificate(pair)) => Entry::Content(Kind::Certificate(proto::Certificate {
                     certificate_chain: pair.chain.clone(),
@@ -135,11 +137,11 @@ fn served(gateway: &GatewayPlan) -> impl Iterator<Item = &ListenerPlan> {
 }
 
 /// The frontend as the proxies see it.
-fn resource(gateway: &GatewayPlan, frontend: &Frontend) -> proto::Frontend {
+fn resource(world: &World, gateway: &GatewayPlan, frontend: &Frontend) -> proto::Frontend {
     let (mut listeners, mut tls_listeners) = (Vec::new(), Vec::new());
     for plan in served(gateway) {
         let listener = proto::Listener {
-            name: plan.listener.name.clone(),
+            name: plan.id(),
             bind_port: u32::from(plan.bind_port),
             port: u32::from(plan.listener.port),
             hostname: plan.listener.hostname.clone().unwrap_or_default(),
@@ -149,17 +151,23 @@ fn resource(gateway: &GatewayPlan, frontend: &Frontend) -> proto::Frontend {
             Some(certificates) => tls_listeners.push(proto::TlsListener {
                 listener: Some(listener),
                 certificates: certificates.secrets.iter().map(Certificates::resource_name).collect(),
+                client_validation: plan
+                    .client_validation
+                    .as_ref()
+                    .map(|validation| client_validation::resource(world, validation)),
+                ..proto::TlsListener::default()
             }),
         }
     }
+    let backend_client_certificate = client_certificate::resource_name(gateway.client_certificate.as_ref());
     let (fqdn, gateway) = (frontend.fqdn.clone(), gateway.key.to_string());
-    proto::Frontend { fqdn, gateway, listeners, tls_listeners }
+    proto::Frontend { fqdn, gateway, listeners, tls_listeners, backend_client_certificate }
 }
 
 /// The Services of all frontends with at least one served listener.
 pub(super) fn services(gateways: &Gateways, world: &World) -> BTreeMap<Key, Value> {
     let of_gateway = |gateway: &GatewayPlan| {
-        let Association { load_balancer, .. } = gateway.association.as_ref().ok()?;
+        let Association { load_balancer, address, .. } = gateway.association.as_ref().ok()?;
         let frontend = gateway.frontend.as_ref().ok()?;
         let ports: BTreeMap<u16, (u16, &str)> = served(gateway)
             .map(|plan| {
@@ -171,7 +179,10 @@ pub(super) fn services(gateways: &Gateways, world: &World) -> BTreeMap<Key, Valu
             return None;
         }
         let infrastructure = &gateway.object.spec.infrastructure;
-        let service = manifest(&gateway.key, &load_balancer.id, &frontend.name, &ports, infrastructure);
+        let mut service = manifest(&gateway.key, &load_balancer.id, &frontend.name, &ports, infrastructure);
+        if let Wanted::Ip(address) = address {
+            service["spec"]["loadBalancerIP"] = address.to_string().into();
+        }
         Some((Key::new(names::DATA_PLANE_NAMESPACE, &frontend.name), finished(service, world)))
     };
     gateways.all.iter().filter_map(of_gateway).collect()

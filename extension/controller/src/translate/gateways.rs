@@ -1,14 +1,14 @@
 //! Gateways of our classes: whether all they ask for is offered, and their association with a load balancer.
 
-use super::classes;
+use super::addresses::{self, Wanted};
 use super::condition::{Refusal, Verdict};
 use super::listeners;
 use super::model::{Association, GatewayPlan, Gateways, LoadBalancer, Origin};
+use super::{classes, client_certificate, client_validation, listener_sets};
 use crate::world::{Gateway, Key, Object, World};
 use alb_api::messages::reason;
 use alb_api::{frontend, names};
 use names::annotation::{ALB_ID, ALB_NAME, ALB_NAMESPACE};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// All Gateways of our classes.
@@ -16,39 +16,30 @@ pub(super) fn collect(world: &World, load_balancers: &[Arc<LoadBalancer>]) -> Ga
     let ours = world.gateways.iter().filter(|(_, object)| {
         classes::is_ours(world, &object.spec.gateway_class_name) && !object.meta.deleting
     });
+    let mut sets = listener_sets::by_gateway(world);
     let mut gateways: Vec<GatewayPlan> = ours
-        .map(|(key, object)| GatewayPlan {
-            key: key.clone(),
-            object: object.clone(),
-            association: offered(&object.spec).and_then(|()| associate(world, key, object, load_balancers)),
-            frontend: Err(Refusal::new(reason::INVALID, "The Gateway is not accepted")),
-            listeners: listeners::plan(world, &key.namespace, &object.spec),
+        .map(|(key, object)| {
+            let mut sets = sets.remove(key).unwrap_or_default();
+            listener_sets::judge(world, key, &object.spec, &mut sets);
+            GatewayPlan {
+                key: key.clone(),
+                object: object.clone(),
+                association: associate(world, key, object, load_balancers),
+                frontend: Err(Refusal::new(reason::INVALID, "The Gateway is not accepted")),
+                listeners: listeners::plan(world, &key.namespace, &object.spec, &sets),
+                sets,
+                client_certificate: client_certificate::of(world, &key.namespace, &object.spec),
+            }
         })
         .collect();
     gateways.sort_by(|a, b| (a.object.meta.created, &a.key).cmp(&(b.object.meta.created, &b.key)));
-    Gateways::new(gateways)
-}
-
-/// Whether a Gateway asks for nothing that is not offered. To pass over it in silence would be to serve something else than
-/// what was asked for.
-fn offered(gateway: &Gateway) -> Verdict {
-    let refuse = |what: &str| Err(Refusal::new(reason::INVALID, format!("{what} is not supported")));
-    let tls = |part: &str| {
-        let part = gateway.tls.as_ref().and_then(|tls| tls.get(part));
-        part.is_some_and(|value| !matches!(value, Value::Null))
-    };
-    if tls("frontend") {
-        return refuse("spec.tls.frontend (client certificates)");
-    }
-    if tls("backend") {
-        return refuse("spec.tls.backend (a client certificate for backends)");
-    }
-    let listener_sets = gateway.allowed_listeners.as_ref().and_then(|allowed| allowed.namespaces.as_ref());
-    let from = listener_sets.and_then(|namespaces| namespaces.from.as_deref()).unwrap_or("None");
-    if from != "None" {
-        return refuse(&format!("spec.allowedListeners from {from} (ListenerSets)"));
-    }
-    Ok(())
+    let config_maps = gateways
+        .iter()
+        .flat_map(|gateway| {
+            client_validation::config_maps(world, &gateway.key.namespace, &gateway.object.spec)
+        })
+        .collect();
+    Gateways::new(gateways, config_maps)
 }
 
 fn associate(
@@ -102,15 +93,7 @@ fn managed(
     gateway: &Object<Gateway>,
     load_balancers: &[Arc<LoadBalancer>],
 ) -> Verdict<Association> {
-    // A host name without a value asks for any (Gateway API, `GatewaySpec.addresses`): that is what it gets anyway.
-    let chosen = gateway.spec.addresses.iter().find(|address| {
-        address.r#type.as_deref() != Some(names::HOSTNAME_ADDRESS_TYPE) || !address.value.is_empty()
-    });
-    if let Some(address) = chosen {
-        let kind = address.r#type.as_deref().unwrap_or("IPAddress");
-        let message = format!("An address (type {kind}) cannot be chosen in an ALB managed deployment");
-        return Err(Refusal::new(reason::UNSUPPORTED_ADDRESS, message));
-    }
+    let address = addresses::wanted(&gateway.spec.addresses)?;
     let load_balancer = load_balancers
         .iter()
         .find(|lb| matches!(&lb.origin, Origin::Managed(key) if key == wanted))
@@ -121,7 +104,7 @@ fn managed(
     let frontend_name = frontend::managed_frontend_name(&load_balancer.id, &key.namespace, &key.name);
     #[cfg(feature = "faults")]
     let frontend_name = crate::faults::frontend_name(frontend_name);
-    Ok(Association { load_balancer: load_balancer.clone(), frontend_name, exists: true })
+    Ok(Association { load_balancer: load_balancer.clone(), frontend_name, exists: true, address })
 }
 
 fn bring_your_own(
@@ -157,6 +140,7 @@ fn bring_your_own(
             load_balancer: load_balancer.clone(),
             frontend_name: address.value.clone(),
             exists: frontends.contains(&address.value),
+            address: Wanted::Name,
         }),
         other => {
             let other = other.unwrap_or("IPAddress");

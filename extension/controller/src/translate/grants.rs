@@ -8,6 +8,7 @@ use crate::world::{Key, World};
 pub(super) enum To {
     Service,
     Secret,
+    ConfigMap,
 }
 
 impl To {
@@ -15,6 +16,7 @@ impl To {
         match self {
             Self::Service => "Service",
             Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
         }
     }
 }

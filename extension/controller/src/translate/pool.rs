@@ -1,6 +1,7 @@
 //! The Backend resources that routes refer to, built once each, however many routes and load balancers use them.
 
 use super::backends::{self, Backend};
+use super::model::RouteId;
 use crate::world::Key;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,20 +18,20 @@ pub(super) struct Pool {
 #[derive(Debug, Default)]
 struct Member {
     /// Routes, by load balancer.
-    users: BTreeMap<String, BTreeSet<Key>>,
+    users: BTreeMap<String, BTreeSet<RouteId>>,
     /// None if there is no such Service or port.
     backend: Option<Backend>,
 }
 
 impl Pool {
     /// Notes that a route of a load balancer uses a backend.
-    pub(super) fn enter(&mut self, name: &str, load_balancer: &str, route: &Key) {
+    pub(super) fn enter(&mut self, name: &str, load_balancer: &str, route: &RouteId) {
         let member = self.members.entry(name.to_owned()).or_default();
         member.users.entry(load_balancer.to_owned()).or_default().insert(route.clone());
     }
 
     /// Notes that it no longer does.
-    pub(super) fn leave(&mut self, name: &str, load_balancer: &str, route: &Key) {
+    pub(super) fn leave(&mut self, name: &str, load_balancer: &str, route: &RouteId) {
         let Some(member) = self.members.get_mut(name) else { return };
         super::index::leave(&mut member.users, &load_balancer.to_owned(), route);
     }
@@ -55,7 +56,7 @@ impl Pool {
     }
 
     /// Routes that use a backend.
-    pub(super) fn users(&self, name: &str) -> impl Iterator<Item = &Key> {
+    pub(super) fn users(&self, name: &str) -> impl Iterator<Item = &RouteId> {
         self.members.get(name).into_iter().flat_map(|member| member.users.values().flatten())
     }
 

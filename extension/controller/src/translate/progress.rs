@@ -75,6 +75,17 @@ impl Evidence<'_> {
         (Err(Refusal::new(reason::PENDING, message)), Settling::No)
     }
 
+    /// Why a route is not served that needs proxies to be able to do something: those of an older version are not.
+    pub(super) fn lacks(&self, load_balancer: &str, need: &str) -> Option<Provisional> {
+        let what = match need {
+            capability::GRPC_ROUTES => "GRPCRoutes",
+            _ => "filters",
+        };
+        let message = format!("The proxies are of a version that knows no {what}");
+        let refusal = || (Err(Refusal::new(reason::PENDING, message)), Settling::No);
+        (!self.progress.can(load_balancer, need)).then(refusal)
+    }
+
     /// The refusal of a resource, if a proxy has refused it. Used where waiting would say too much: a Backend
     /// changes with every pod, and a route stays programmed meanwhile.
     pub(super) fn refused(&self, load_balancer: &str, name: &str) -> Option<Refusal> {

@@ -1,7 +1,11 @@
 //! Rules of a route as the proxies see them, and the features they do not offer.
 
 use super::condition::{Refusal, Verdict};
-use crate::world::{BackendRef, Filter, HttpRoute, Key, NamedMatch, Object, RouteMatch, Rule, Timeouts};
+use super::filters;
+use super::model::RouteId;
+use crate::world::{
+    BackendRef, GRPC_METHOD, HttpRoute, Key, NamedMatch, Object, RouteMatch, Rule, Timeouts, Watched,
+};
 use alb_api::messages::reason;
 use alb_config::proto::{self, r#match::Path, weighted_backend::Target};
 
@@ -25,11 +29,18 @@ struct Problems {
     matches: Vec<String>,
     /// What is to be done with its requests.
     rest: Vec<String>,
+    /// Of that, filters that do not go together.
+    incompatible: Vec<String>,
 }
 
 impl Problems {
     fn all(&self) -> impl Iterator<Item = &String> {
-        self.rest.iter().chain(&self.matches)
+        self.incompatible.iter().chain(&self.rest).chain(&self.matches)
+    }
+
+    /// Whether its requests cannot be treated as they should be.
+    fn has_rest(&self) -> bool {
+        !self.rest.is_empty() || !self.incompatible.is_empty()
     }
 
     fn is_none(&self) -> bool {
@@ -47,13 +58,19 @@ pub(super) fn support(route: &HttpRoute) -> Support {
         });
         rules.collect::<Vec<_>>().join("; ")
     };
+    // The reason for filters alone is their own.
+    let is_of_filters = |rule: &Problems| rule.rest.is_empty() && rule.matches.is_empty();
+    let reason = match rules.iter().all(is_of_filters) {
+        true => reason::INCOMPATIBLE_FILTERS,
+        false => reason::UNSUPPORTED_VALUE,
+    };
     if !rules.iter().all(Problems::is_none) {
         if rules.iter().any(Problems::is_none) {
             let message = format!("{}; not supported", list("Dropped Rule"));
-            partially_invalid = Some(Refusal::new(reason::UNSUPPORTED_VALUE, message));
+            partially_invalid = Some(Refusal::new(reason, message));
         } else {
             let message = format!("Not supported: {}", list("rule"));
-            accepted = Err(Refusal::new(reason::UNSUPPORTED_VALUE, message));
+            accepted = Err(Refusal::new(reason, message));
         }
     }
     Support { accepted, partially_invalid, rules }
@@ -61,9 +78,9 @@ pub(super) fn support(route: &HttpRoute) -> Support {
 
 fn problems(rule: &Rule) -> Problems {
     let mut problems = Problems::default();
-    let filter = |filter: &Filter| format!("filter {}", filter.r#type);
-    problems.rest.extend(rule.filters.iter().map(filter));
-    problems.rest.extend(rule.backend_refs.iter().flat_map(|backend| &backend.filters).map(filter));
+    let of_filters = filters::problems(rule);
+    problems.rest.extend(of_filters.unsupported);
+    problems.incompatible.extend(of_filters.incompatible);
     if rule.retry.is_some() {
         problems.rest.push("retry".to_owned());
     }
@@ -72,7 +89,7 @@ fn problems(rule: &Rule) -> Problems {
     }
     for one in &rule.matches {
         if let Some(kind) = one.path.as_ref().and_then(|path| path.r#type.as_deref())
-            && !matches!(kind, "Exact" | "PathPrefix")
+            && !matches!(kind, "Exact" | "PathPrefix" | GRPC_METHOD)
         {
             problems.matches.push(format!("path match of type {kind}"));
         }
@@ -95,7 +112,7 @@ fn problems(rule: &Rule) -> Problems {
 
 /// The rules of a route, without listeners: resource name and content. `resolve` finds the name of a Backend resource.
 pub(super) fn resources(
-    key: &Key,
+    id: &RouteId,
     route: &Object<HttpRoute>,
     support: &Support,
     resolve: &mut impl FnMut(&BackendRef) -> Verdict<String>,
@@ -110,23 +127,30 @@ pub(super) fn resources(
                 Err(refusal) => Target::Invalid(refusal.reason.to_owned()),
             })
             .collect();
+        let filters = filters::resources(&rule.filters, resolve);
+        let behind: Vec<_> =
+            rule.backend_refs.iter().map(|backend| filters::resources(&backend.filters, resolve)).collect();
         if !problems.matches.is_empty() {
             return None;
         }
         let weights = rule.backend_refs.iter().map(|reference| reference.weight.unwrap_or(1));
-        let backends = match problems.rest.is_empty() {
-            true => weights
-                .zip(targets)
-                .map(|(weight, target)| proto::WeightedBackend { weight, target: Some(target) })
-                .collect(),
-            false => {
-                let target = Target::Invalid(reason::UNSUPPORTED_VALUE.to_owned());
-                vec![proto::WeightedBackend { weight: 1, target: Some(target) }]
-            }
+        let weighted = weights
+            .zip(targets)
+            .map(|(weight, target)| proto::WeightedBackend { weight, target: Some(target) });
+        let (backends, filtered) = if problems.has_rest() {
+            let target = Target::Invalid(reason::UNSUPPORTED_VALUE.to_owned());
+            (vec![proto::WeightedBackend { weight: 1, target: Some(target) }], None)
+        } else if filters::has_any(rule) {
+            let backends = weighted
+                .zip(behind)
+                .map(|(backend, filters)| proto::FilteredBackend { backend: Some(backend), filters });
+            (Vec::new(), Some(proto::Filtered { filters, backends: backends.collect() }))
+        } else {
+            (weighted.collect(), None)
         };
         let limit = |text: Option<String>| text.and_then(|text| milliseconds(&text)).unwrap_or_default();
         let content = proto::RouteRule {
-            route: key.to_string(),
+            route: id.1.to_string(),
             index: u32::try_from(index).unwrap_or(u32::MAX),
             created: route.meta.created,
             listeners: Vec::new(),
@@ -137,22 +161,47 @@ pub(super) fn resources(
                 request_ms: limit(timeouts.request),
                 backend_request_ms: limit(timeouts.backend_request),
             }),
+            filtered,
         };
-        Some((name(key, index), content))
+        Some((name(id, index), content))
     });
     rules.flatten().collect()
 }
 
+/// Kinds of routes, and what the names of their rules' resources begin with.
+const PREFIXES: [(Watched, &str); 2] = [(Watched::HttpRoute, "route/"), (Watched::GrpcRoute, "grpc-route/")];
+
 /// Name of a rule's resource.
-fn name(route: &Key, index: usize) -> String {
-    format!("route/{route}/{index}")
+fn name((kind, route): &RouteId, index: usize) -> String {
+    let prefix = PREFIXES.iter().find(|(other, _)| other == kind).map_or("route/", |(_, prefix)| prefix);
+    format!("{prefix}{route}/{index}")
 }
 
 /// The route that a resource of that name is a rule of.
-pub(super) fn route_of(resource: &str) -> Option<Key> {
-    let (route, _) = resource.strip_prefix("route/")?.rsplit_once('/')?;
+pub(super) fn route_of(resource: &str) -> Option<RouteId> {
+    let (kind, rest) =
+        PREFIXES.iter().find_map(|(kind, prefix)| Some((*kind, resource.strip_prefix(prefix)?)))?;
+    let (route, _) = rest.rsplit_once('/')?;
     let (namespace, name) = route.split_once('/')?;
-    Some(Key::new(namespace, name))
+    Some((kind, Key::new(namespace, name)))
+}
+
+/// The backends that a rule refers to, those of its filters included.
+pub(super) fn references(rule: &Rule) -> impl Iterator<Item = &BackendRef> {
+    rule.backend_refs.iter().chain(filters::references(rule))
+}
+
+/// Names of the Backend resources that a rule's resource refers to.
+pub(super) fn backends(rule: &proto::RouteRule) -> impl Iterator<Item = &String> {
+    let filtered = || rule.filtered.iter();
+    let behind = || filtered().flat_map(|filtered| &filtered.backends);
+    let weighted = rule.backends.iter().chain(behind().filter_map(|one| one.backend.as_ref()));
+    let targets = weighted.filter_map(|backend| match &backend.target {
+        Some(Target::Backend(name)) => Some(name),
+        _ => None,
+    });
+    let lists = filtered().map(|filtered| &filtered.filters).chain(behind().map(|one| &one.filters));
+    targets.chain(lists.flat_map(|filters| filters::mirrored_to(filters)))
 }
 
 fn matches(one: &RouteMatch) -> proto::Match {
@@ -164,6 +213,7 @@ fn matches(one: &RouteMatch) -> proto::Match {
     proto::Match {
         path: Some(match path.r#type.as_deref() {
             Some("Exact") => Path::Exact(value),
+            Some(GRPC_METHOD) => Path::GrpcMethod(value),
             _ => Path::Prefix(value),
         }),
         headers: named(&one.headers),
@@ -194,6 +244,15 @@ fn milliseconds(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rules_name_tells_its_route() {
+        for kind in [Watched::HttpRoute, Watched::GrpcRoute] {
+            let id = (kind, Key::new("ns", "a.b"));
+            assert_eq!(route_of(&name(&id, 12)), Some(id));
+        }
+        assert_eq!(route_of("frontend/a/b/0"), None);
+    }
 
     #[test]
     fn durations_are_read_as_the_gateway_api_writes_them() {

@@ -1,5 +1,6 @@
 //! What the translation needs besides the world: the controller's flags.
 
+use alb_api::Edition;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -8,6 +9,8 @@ use serde_json::Value;
 pub struct Settings {
     /// DNS zone of frontends.
     pub zone: String,
+    /// The edition of the document to follow.
+    pub edition: Edition,
     /// The proxies' Deployment.
     pub proxy: ProxyTemplate,
 }

@@ -1,11 +1,12 @@
 //! Status of every object of ours, in the order and the words of the document (R26 to R41).
 
-use super::classes;
 use super::condition::{Condition, Refusal, Settling, Verdict};
 use super::model::{
-    Certificates, GatewayPlan, Gateways, ListenerPlan, LoadBalancer, Origin, ParentPlan, RoutePlan,
+    Certificates, Frontend, GatewayPlan, Gateways, ListenerPlan, ListenerSetPlan, LoadBalancer, Origin,
+    ParentPlan, RoutePlan,
 };
 use super::progress::{Evidence, Provisional};
+use super::{classes, client_certificate, client_validation, listener_sets};
 use crate::world::{Key, ParentRef, World};
 use alb_api::messages::{self, condition, reason};
 use alb_api::{frontend, names};
@@ -24,8 +25,12 @@ pub struct Statuses {
     pub load_balancers: BTreeMap<Key, Vec<Condition>>,
     /// Gateways of our classes.
     pub gateways: BTreeMap<Key, GatewayStatus>,
+    /// ListenerSets of our Gateways.
+    pub listener_sets: BTreeMap<Key, ListenerSetStatus>,
     /// HTTPRoutes. One that no longer has a parent of ours loses our entries.
     pub routes: BTreeMap<Key, RouteStatus>,
+    /// GRPCRoutes, likewise.
+    pub grpc_routes: BTreeMap<Key, RouteStatus>,
     /// BackendTLSPolicies, likewise.
     pub backend_tls_policies: BTreeMap<Key, PolicyStatus>,
 }
@@ -39,8 +44,27 @@ pub struct GatewayStatus {
     pub conditions: Vec<Condition>,
     /// Listeners, in the order of the specification.
     pub listeners: Vec<ListenerStatus>,
+    /// ListenerSets that have attached.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub attached_listener_sets: usize,
     /// Whether to wait a moment before it is written.
     pub settling: Settling,
+}
+
+/// Status of a ListenerSet.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct ListenerSetStatus {
+    /// Conditions of the ListenerSet.
+    pub conditions: Vec<Condition>,
+    /// Listeners, in the order of the specification; none when the Gateway does not take them.
+    pub listeners: Vec<ListenerStatus>,
+    /// Whether to wait a moment before it is written.
+    pub settling: Settling,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Status of a listener.
@@ -52,8 +76,15 @@ pub struct ListenerStatus {
     pub attached_routes: u32,
     /// Conditions.
     pub conditions: Vec<Condition>,
-    /// Whether `supportedKinds` holds HTTPRoute (R35) or nothing.
+    /// Whether `supportedKinds` holds HTTPRoute (R35).
     pub serves_http_routes: bool,
+    /// Whether `supportedKinds` holds GRPCRoute. Most do: dumps say so only of the others.
+    #[serde(skip_serializing_if = "is_true")]
+    pub serves_grpc_routes: bool,
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// Status of a route: only our part of it.
@@ -116,8 +147,9 @@ pub(super) fn gateway_programmed(gateway: &GatewayPlan, evidence: &Evidence<'_>)
     };
     match &gateway.frontend {
         Err(refusal) => (Err(refusal.clone()), Settling::No),
-        Ok(frontend) if !frontend.has_address => {
-            let service = Key::new(names::DATA_PLANE_NAMESPACE, &frontend.name);
+        Ok(Frontend { addresses: Err(refusal), .. }) => (Err(refusal.clone()), Settling::No),
+        Ok(Frontend { name, addresses: Ok(addresses), .. }) if addresses.is_empty() => {
+            let service = Key::new(names::DATA_PLANE_NAMESPACE, name);
             refuse(
                 reason::ADDRESS_NOT_ASSIGNED,
                 format!("Service {service} of the frontend has no address yet"),
@@ -131,18 +163,24 @@ pub(super) fn gateway_programmed(gateway: &GatewayPlan, evidence: &Evidence<'_>)
             (Ok(()), _) if gateway.is_for_tls_only() => {
                 evidence.terminates_tls(&association.load_balancer.id)
             }
+            (Ok(()), settling) => match gateway.client_certificate.as_ref().map(|one| &one.secret) {
+                Some(Ok(secret)) => {
+                    evidence.programmed(&association.load_balancer.id, &Certificates::resource_name(secret))
+                }
+                _ => (Ok(()), settling),
+            },
             provisional => provisional,
         },
     }
 }
 
-/// Status of a Gateway to which so many routes are attached, by listener.
+/// Status of a Gateway to which so many routes are attached, by listener, and of the ListenerSets that name it.
 pub(super) fn gateway(
     gateway: &GatewayPlan,
     (programmed, settling): &Provisional,
     attached: impl Fn(&str) -> u32,
     evidence: &Evidence<'_>,
-) -> GatewayStatus {
+) -> (GatewayStatus, BTreeMap<Key, ListenerSetStatus>) {
     let accepted = match gateway.accepted() {
         Err(refusal) => Condition::unmet(condition::ACCEPTED, &refusal),
         Ok(bad) if bad.is_empty() => {
@@ -157,16 +195,33 @@ pub(super) fn gateway(
         Ok(association) => tls_programmed(&association.load_balancer.id, certificates, evidence).0,
         Err(_) => Ok(()),
     };
-    let address = gateway.frontend.as_ref().ok().filter(|frontend| frontend.has_address);
-    let listeners = gateway.listeners.iter();
-    GatewayStatus {
-        addresses: address.map(|frontend| frontend.fqdn.clone()).into_iter().collect(),
-        conditions: vec![accepted, programmed_condition(programmed)],
-        listeners: listeners
-            .map(|plan| listener(plan, attached(&plan.listener.name), programmed, tls))
-            .collect(),
-        settling: *settling,
+    let addresses = gateway.frontend.as_ref().ok().and_then(|frontend| frontend.addresses.as_ref().ok());
+    let mut conditions = vec![accepted, programmed_condition(programmed)];
+    if let Some(certificate) = &gateway.client_certificate {
+        let unresolved = gateway.listeners_of(None).filter(|plan| plan.resolved_refs.is_err());
+        let unresolved: Vec<&str> = unresolved.map(|plan| plan.listener.name.as_str()).collect();
+        let verdict = client_certificate::resolved_refs(certificate, &unresolved);
+        let (reason, message) = (reason::RESOLVED_REFS, messages::RESOLVED_REFS);
+        conditions.push(Condition::of(condition::RESOLVED_REFS, &verdict, reason, message));
     }
+    if client_validation::is_insecure(&gateway.object.spec) {
+        let message = "Clients of some port need no valid certificate";
+        let (mode, reason) = (condition::INSECURE_FRONTEND_VALIDATION_MODE, reason::CONFIGURATION_CHANGED);
+        conditions.push(Condition::met(mode, reason, message));
+    }
+    let of_listener = |plan: &ListenerPlan| listener(plan, attached(&plan.id()), programmed, tls);
+    let of_set = |set: &ListenerSetPlan| {
+        let provisional = (programmed.clone(), *settling);
+        (set.key.clone(), listener_sets::status(gateway, set, &provisional, of_listener))
+    };
+    let status = GatewayStatus {
+        addresses: addresses.cloned().unwrap_or_default(),
+        conditions,
+        listeners: gateway.listeners_of(None).map(of_listener).collect(),
+        attached_listener_sets: listener_sets::attached(gateway),
+        settling: *settling,
+    };
+    (status, gateway.sets.iter().map(of_set).collect())
 }
 
 fn programmed_condition(verdict: &Verdict) -> Condition {
@@ -194,6 +249,8 @@ fn listener(
 ) -> ListenerStatus {
     let (resolved, accepted) = (&plan.resolved_refs, &plan.accepted);
     let programmed = match accepted {
+        // Of a conflict a ListenerSet's owner sees the other half only here.
+        Err(refusal) if plan.set.is_some() && plan.conflicted.is_some() => Err(refusal.clone()),
         Err(_) => Err(Refusal::new(reason::INVALID, "The listener is not accepted")),
         Ok(()) if !plan.is_servable() => Err(Refusal::new(reason::INVALID, NO_CERTIFICATE)),
         Ok(()) => gateway.clone().map_err(|refusal| Refusal {
@@ -219,6 +276,7 @@ fn listener(
         attached_routes,
         conditions,
         serves_http_routes: plan.serves_http_routes,
+        serves_grpc_routes: plan.serves_grpc_routes,
     }
 }
 
@@ -238,8 +296,10 @@ pub(super) fn route<'a>(
         let (programmed, settling) = route_programmed(route, parent, gateway, of_gateway, evidence);
         status.settling = status.settling.max(settling);
         let (resolved, accepted) = (&route.resolved_refs, &parent.accepted);
+        let ambient = route.ambient.as_deref().map(messages::ambient_unsupported);
+        let resolved_message = ambient.as_deref().unwrap_or(messages::RESOLVED_REFS);
         let mut conditions = vec![
-            Condition::of(condition::RESOLVED_REFS, resolved, reason::RESOLVED_REFS, messages::RESOLVED_REFS),
+            Condition::of(condition::RESOLVED_REFS, resolved, reason::RESOLVED_REFS, resolved_message),
             Condition::of(condition::ACCEPTED, accepted, reason::ACCEPTED, messages::ROUTE_ACCEPTED),
             programmed_condition(&programmed),
         ];
@@ -291,6 +351,9 @@ fn route_programmed(
         && of_tls.iter().all(|(verdict, _)| verdict.is_err())
     {
         return (Err(pending(&refusal.message)), *settling);
+    }
+    if let Some(provisional) = route.needs.iter().find_map(|need| evidence.lacks(load_balancer, need)) {
+        return provisional;
     }
     let refused_backend =
         || route.backends.iter().filter_map(|name| evidence.refused(load_balancer, name)).next();

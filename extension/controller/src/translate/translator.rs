@@ -1,27 +1,29 @@
 //! From what has changed to what should be different. What one change costs grows with what it concerns, not with what
 //! there is; the outcome is that of translating everything anew.
 
+use super::contention::Contention;
 use super::index::Index;
-use super::model::{Gateways, LoadBalancer, RoutePlan};
+use super::model::{Gateways, LoadBalancer, RouteId, RoutePlan, route};
 use super::pool::Pool;
 use super::progress::{Evidence, Progress, Provisional};
 use super::settings::Settings;
 use super::slices::Slices;
 use super::update::{Concerned, Edits, Update, replace};
-use super::{Delta, Translation, backend_tls, backends, data_plane, frontends, gateways, listeners};
-use super::{load_balancers, routes, rules, status};
+use super::{Delta, Translation, backend_tls, backends, client_certificate, contenders, data_plane};
+use super::{frontends, gateways, listeners, load_balancers, routes, rules, status};
 use crate::references::Reference;
 use crate::world::{Changes, Key, Watched, World, of_namespace};
 use alb_api::names;
+use alb_config::Snapshot;
 use alb_config::server::AckChanges;
-use alb_config::{Kind, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Kinds that load balancers, Gateways and their frontends are made of. There are few of them, and they are looked at together.
-const FRAME: [Watched; 7] = [
+const FRAME: [Watched; 8] = [
     Watched::GatewayClass,
     Watched::Gateway,
+    Watched::ListenerSet,
     Watched::LoadBalancer,
     Watched::TrafficController,
     Watched::Deployment,
@@ -36,7 +38,8 @@ pub struct Translator {
     load_balancers: Vec<Arc<LoadBalancer>>,
     gateways: Gateways,
     policies: backend_tls::Policies,
-    routes: BTreeMap<Key, RoutePlan>,
+    routes: BTreeMap<RouteId, RoutePlan>,
+    contention: Contention,
     index: Index,
     slices: Slices,
     pool: Pool,
@@ -48,7 +51,9 @@ pub struct Translator {
     frontends: BTreeMap<String, BTreeSet<String>>,
     programmed: BTreeMap<Key, Provisional>,
     /// Routes of which some condition Programmed is not true.
-    unprogrammed: BTreeSet<Key>,
+    unprogrammed: BTreeSet<RouteId>,
+    /// ListenerSets of which something is said.
+    listener_sets: BTreeMap<Key, BTreeSet<Key>>,
     /// ConfigMaps of policies.
     config_maps: BTreeMap<Key, BTreeSet<Key>>,
     translation: Arc<Translation>,
@@ -128,19 +133,29 @@ impl Translator {
             concerned.backends.extend(self.pool.of_service(service).cloned());
         }
         concerned.frame |= changes.any(&FRAME);
+        let mut config_maps = changes.of(Watched::ConfigMap);
+        concerned.frame |= config_maps.any(|key| self.gateways.config_maps.contains(key));
         for key in changes.of(Watched::ReferenceGrant) {
             concerned.frame = true;
             concerned.routes.extend(self.index.of_namespace(&key.namespace).cloned());
         }
-        concerned.routes.extend(changes.of(Watched::HttpRoute).cloned());
+        for kind in [Watched::HttpRoute, Watched::GrpcRoute] {
+            concerned.routes.extend(changes.of(kind).map(|key| (kind, key.clone())));
+        }
         for key in changes.of(Watched::Namespace) {
             concerned.mesh = true;
             let namespace = key.name.as_str();
             let keys = |kind, keys: &mut dyn Iterator<Item = &Key>| -> Vec<(Watched, Key)> {
                 keys.map(|key| (kind, key.clone())).collect()
             };
-            let routes = of_namespace(&world.routes, namespace).map(|(key, _)| key);
-            concerned.routes.extend(routes.cloned());
+            // Its labels say whether a Gateway takes them.
+            concerned.frame |= of_namespace(&world.listener_sets, namespace).next().is_some();
+            for (kind, all) in [(Watched::HttpRoute, &world.routes), (Watched::GrpcRoute, &world.grpc_routes)]
+            {
+                let routes = of_namespace(all, namespace).map(|(key, _)| (kind, key.clone()));
+                concerned.routes.extend(routes);
+            }
+            concerned.routes.extend(self.index.of_namespace(namespace).cloned());
             concerned.backends.extend(self.pool.of_namespace(namespace).cloned());
             let policies = of_namespace(&world.backend_tls_policies, namespace).map(|(key, _)| key);
             concerned.policies.extend(policies.cloned());
@@ -163,7 +178,7 @@ impl Translator {
         concerned.warnings.extend(changes.content.iter().cloned());
         #[cfg(feature = "faults")]
         if alb_runtime::faults::is("other-backend") && changes.any(&[Watched::Service]) {
-            concerned.routes.extend(world.routes.keys().cloned());
+            concerned.routes.extend(world.routes.keys().map(|key| (Watched::HttpRoute, key.clone())));
         }
         let written = changes.content.iter().chain(&changes.status);
         now.delta.targets.extend(written.cloned());
@@ -188,6 +203,10 @@ impl Translator {
             };
             if !is_same {
                 now.concerned.routes.extend(self.index.of_gateway(key).cloned());
+                let sets = [&before, &self.gateways].into_iter().filter_map(|all| all.get(key));
+                for set in sets.flat_map(|gateway| &gateway.sets) {
+                    now.concerned.routes.extend(self.index.of_listener_set(&set.key).cloned());
+                }
             }
             now.concerned.gateways.insert(key.clone());
         }
@@ -230,6 +249,9 @@ impl Translator {
 
     /// Routes, and what the proxies are told of them.
     fn routes(&mut self, now: &mut Update<'_>) {
+        let plans = contenders::Plans { routes: &self.routes, index: &self.index, gateways: &self.gateways };
+        let changed = plans.decide(&mut self.contention, now.world, &now.concerned.routes);
+        now.concerned.routes.extend(changed);
         let concerned = now.concerned.routes.clone();
         for key in &concerned {
             if let Some(before) = self.routes.remove(key) {
@@ -255,11 +277,10 @@ impl Translator {
                 }
             }
             now.concerned.statuses.insert(key.clone());
-            let object = now.world.routes.get(key).filter(|object| !object.meta.deleting);
-            let Some(object) = object else { continue };
-            let (plan, resources) = routes::plan(now.world, &self.gateways, key, object);
+            let Some(object) = route(now.world, key) else { continue };
+            let (plan, resources) = routes::plan(now.world, &self.gateways, &self.contention, key, object);
             for (load_balancer, name, rule) in resources {
-                now.edit(&load_balancer).insert(name, Some(Kind::RouteRule(rule).into()));
+                now.edit(&load_balancer).insert(name, Some(rule.into()));
             }
             for load_balancer in &plan.load_balancers {
                 for backend in &plan.backends {
@@ -348,7 +369,7 @@ impl Translator {
         if !acks.everything.is_empty() {
             let routes =
                 self.routes.values().filter(|route| !route.load_balancers.is_disjoint(&acks.everything));
-            concerned.statuses.extend(routes.map(|route| route.key.clone()));
+            concerned.statuses.extend(routes.map(|route| route.id.clone()));
         }
     }
 
@@ -374,10 +395,14 @@ impl Translator {
                 false => drop(self.unprogrammed.insert(key.clone())),
             }
             // Of what goes away with its namespace there is nothing more to be said.
+            let (kind, key) = key;
             let status = status.filter(|_| !world.is_terminating(&key.namespace));
             #[cfg(feature = "faults")]
             let status = status.map(crate::faults::route);
-            now.put(Watched::HttpRoute, &key, status, |statuses| &mut statuses.routes);
+            now.put(kind, &key, status, |statuses| match kind {
+                Watched::GrpcRoute => &mut statuses.grpc_routes,
+                _ => &mut statuses.routes,
+            });
         }
         for key in now.concerned.policies.clone() {
             let concerned = self.concerned();
@@ -420,20 +445,48 @@ impl Translator {
         let programmed = gateway.map(|gateway| status::gateway_programmed(gateway, evidence));
         if self.programmed.get(key) != programmed.as_ref() {
             now.concerned.statuses.extend(self.index.of_gateway(key).cloned());
+            for set in gateway.iter().flat_map(|gateway| &gateway.sets) {
+                now.concerned.statuses.extend(self.index.of_listener_set(&set.key).cloned());
+            }
         }
         let (Some(gateway), Some(programmed)) = (gateway, programmed) else {
             self.programmed.remove(key);
+            self.say_of_listener_sets(now, key, BTreeMap::new());
             return None;
         };
         let attached = |listener: &str| {
             self.attached.get(&(key.clone(), listener.to_owned())).copied().unwrap_or_default()
         };
-        let status = status::gateway(gateway, &programmed, attached, evidence);
+        let (status, sets) = status::gateway(gateway, &programmed, attached, evidence);
         #[cfg(feature = "faults")]
         let status = crate::faults::gateway(status, &now.translation.statuses);
         self.programmed.insert(key.clone(), programmed);
         // While it is not known what a listener refers to, there is nothing to be said.
-        gateway.is_known().then_some(status)
+        let is_known = gateway.is_known();
+        self.say_of_listener_sets(now, key, if is_known { sets } else { BTreeMap::new() });
+        is_known.then_some(status)
+    }
+
+    /// Statuses of the ListenerSets of a Gateway. Of one that has gone over to another, that one has the last word.
+    fn say_of_listener_sets(
+        &mut self,
+        now: &mut Update<'_>,
+        gateway: &Key,
+        statuses: BTreeMap<Key, super::ListenerSetStatus>,
+    ) {
+        let before = self.listener_sets.remove(gateway).unwrap_or_default();
+        let others: BTreeSet<&Key> = self.listener_sets.values().flatten().collect();
+        for key in before.iter().filter(|key| !statuses.contains_key(*key) && !others.contains(*key)) {
+            now.put(Watched::ListenerSet, key, None, |statuses| &mut statuses.listener_sets);
+        }
+        if !statuses.is_empty() {
+            self.listener_sets.insert(gateway.clone(), statuses.keys().cloned().collect());
+        }
+        for (key, status) in statuses {
+            // Of what goes away with its namespace there is nothing more to be said.
+            let status = Some(status).filter(|_| !now.world.is_terminating(&key.namespace));
+            now.put(Watched::ListenerSet, &key, status, |statuses| &mut statuses.listener_sets);
+        }
     }
 
     /// The Gateways, by place, from which routes lead to a Service.
@@ -458,10 +511,11 @@ impl Translator {
             }
         }
         let world = now.world;
-        let config_maps = self.config_maps.values().flatten().map(|key| (Watched::ConfigMap, key.clone()));
+        let config_maps = self.config_maps.values().flatten().chain(&self.gateways.config_maps);
+        let config_maps = config_maps.map(|key| (Watched::ConfigMap, key.clone()));
         let secrets = self.gateways.all.iter().flat_map(|gateway| {
-            let secrets = listeners::secrets(world, &gateway.key.namespace, &gateway.object.spec);
-            secrets.map(|key| (Watched::Certificate, key))
+            let own = client_certificate::secret(world, &gateway.key.namespace, &gateway.object.spec);
+            listeners::secrets(world, gateway).chain(own).map(|key| (Watched::Certificate, key))
         });
         // Known before the first route leads there: it works from its first request on.
         let labelled = world.namespaces.keys().map(|key| &key.name).filter(|name| world.is_in_mesh(name));

@@ -1,5 +1,6 @@
 //! One update of the translation on its way: what is to be looked at, what has come out.
 
+use super::model::RouteId;
 use super::progress::Progress;
 use super::{Delta, Statuses, Translation, warnings};
 use crate::world::{Key, Watched, World};
@@ -14,13 +15,13 @@ pub(super) type Edits = BTreeMap<String, BTreeMap<String, Option<Entry>>>;
 #[derive(Debug, Default)]
 pub(super) struct Concerned {
     pub(super) frame: bool,
-    pub(super) routes: BTreeSet<Key>,
+    pub(super) routes: BTreeSet<RouteId>,
     /// Names of Backend resources.
     pub(super) backends: BTreeSet<String>,
     pub(super) policies: BTreeSet<Key>,
     /// Statuses.
     pub(super) gateways: BTreeSet<Key>,
-    pub(super) statuses: BTreeSet<Key>,
+    pub(super) statuses: BTreeSet<RouteId>,
     pub(super) warnings: BTreeSet<(Watched, Key)>,
     pub(super) identity: bool,
     /// Whether a backend or a namespace has come into the mesh, or left it.

@@ -1,7 +1,7 @@
 //! What deserves an Event of type Warning.
 
 use super::condition::Condition;
-use super::status::{GatewayStatus, NO_CERTIFICATE, PolicyStatus, Statuses};
+use super::status::{ListenerStatus, NO_CERTIFICATE, PolicyStatus, Statuses};
 use crate::world::{Key, Watched, World};
 use alb_api::messages::{condition, reason};
 use alb_api::names;
@@ -40,11 +40,26 @@ pub(super) fn of(world: &World, statuses: &Statuses, kind: Watched, key: &Key) -
     let mut warnings = match kind {
         Watched::Gateway => {
             let subject = subject(world.gateways.get(key).map(|object| &object.meta.uid));
-            statuses.gateways.get(key).map(|status| of_gateway(&subject, status)).unwrap_or_default()
+            statuses
+                .gateways
+                .get(key)
+                .map(|status| of_listeners(&subject, &status.conditions, &status.listeners))
+                .unwrap_or_default()
         }
-        Watched::HttpRoute => {
-            let subject = subject(world.routes.get(key).map(|object| &object.meta.uid));
-            let parents = statuses.routes.get(key).into_iter().flat_map(|status| &status.parents);
+        Watched::ListenerSet => {
+            let subject = subject(world.listener_sets.get(key).map(|object| &object.meta.uid));
+            let status = statuses.listener_sets.get(key);
+            status
+                .map(|status| of_listeners(&subject, &status.conditions, &status.listeners))
+                .unwrap_or_default()
+        }
+        Watched::HttpRoute | Watched::GrpcRoute => {
+            let (routes, statuses) = match kind {
+                Watched::GrpcRoute => (&world.grpc_routes, &statuses.grpc_routes),
+                _ => (&world.routes, &statuses.routes),
+            };
+            let subject = subject(routes.get(key).map(|object| &object.meta.uid));
+            let parents = statuses.get(key).into_iter().flat_map(|status| &status.parents);
             let conditions = parents.flat_map(|parent| &parent.conditions);
             conditions.filter_map(|condition| warning(&subject, "", condition)).collect()
         }
@@ -67,11 +82,12 @@ pub(super) fn of(world: &World, statuses: &Statuses, kind: Watched, key: &Key) -
     warnings
 }
 
-fn of_gateway(subject: &Subject, status: &GatewayStatus) -> Vec<Warning> {
-    let listeners = status.listeners.iter().flat_map(|listener| {
+/// Of a Gateway or a ListenerSet.
+fn of_listeners(subject: &Subject, own: &[Condition], listeners: &[ListenerStatus]) -> Vec<Warning> {
+    let listeners = listeners.iter().flat_map(|listener| {
         listener.conditions.iter().map(|condition| (format!("Listener {}: ", listener.name), condition))
     });
-    let own = status.conditions.iter().map(|condition| (String::new(), condition));
+    let own = own.iter().map(|condition| (String::new(), condition));
     own.chain(listeners).filter_map(|(prefix, condition)| warning(subject, &prefix, condition)).collect()
 }
 

@@ -14,6 +14,9 @@ pub struct Service {
     /// Whether `status.loadBalancer.ingress` has an address (only of interest for frontends).
     #[serde(skip_deserializing)]
     pub has_address: bool,
+    /// The IP addresses among them.
+    #[serde(skip_deserializing)]
+    pub ips: Vec<String>,
 }
 
 /// A Service's port.

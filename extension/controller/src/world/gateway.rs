@@ -40,10 +40,104 @@ pub struct Gateway {
     pub addresses: Vec<Address>,
     /// What is made for it.
     pub infrastructure: Infrastructure,
-    /// Not supported; kept to say so.
-    pub tls: Option<serde_json::Value>,
+    /// TLS of all its listeners, and towards backends.
+    pub tls: GatewayTls,
     /// From where ListenerSets may add listeners.
     pub allowed_listeners: Option<AllowedListeners>,
+}
+
+/// TLS of a Gateway as a whole.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GatewayTls {
+    /// Towards clients.
+    pub frontend: Option<FrontendTls>,
+    /// Towards backends.
+    pub backend: Option<BackendTls>,
+}
+
+/// TLS towards clients of all HTTPS listeners.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FrontendTls {
+    /// For ports that have nothing of their own.
+    pub default: TlsConfig,
+    /// For single ports, instead.
+    pub per_port: Vec<TlsPortConfig>,
+}
+
+/// TLS of the listeners of a port.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TlsPortConfig {
+    /// Port clients see.
+    pub port: u16,
+    /// What holds there.
+    pub tls: TlsConfig,
+}
+
+/// TLS towards clients.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TlsConfig {
+    /// How clients prove who they are; absent: they are not asked.
+    pub validation: Option<FrontendValidation>,
+}
+
+/// How clients prove who they are.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FrontendValidation {
+    /// Where CA certificates are kept.
+    pub ca_certificate_refs: Vec<ObjectRef>,
+    /// `AllowValidOnly` (the default) or `AllowInsecureFallback`.
+    pub mode: Option<String>,
+}
+
+/// A reference to an object, in the Gateway's namespace unless it says another.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ObjectRef {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// Namespace; the Gateway's when absent.
+    pub namespace: Option<String>,
+}
+
+/// TLS towards backends.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BackendTls {
+    /// The certificate that backends are shown.
+    pub client_certificate_ref: Option<CertificateRef>,
+}
+
+/// ListenerSet.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerSet {
+    /// The Gateway that gets the listeners.
+    pub parent_ref: ParentGateway,
+    /// Listeners.
+    pub listeners: Vec<Listener>,
+}
+
+/// The Gateway of a ListenerSet.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ParentGateway {
+    /// API group; the Gateway API's when absent.
+    pub group: Option<String>,
+    /// Kind; Gateway when absent.
+    pub kind: Option<String>,
+    /// Name.
+    pub name: String,
+    /// Namespace; the ListenerSet's when absent.
+    pub namespace: Option<String>,
 }
 
 /// What is made for a Gateway.

@@ -124,7 +124,12 @@ impl World {
         Ok(match kind {
             Watched::GatewayClass => put(&mut self.gateway_classes, key, meta, spec(&mut data)?, status),
             Watched::Gateway => put(&mut self.gateways, key, meta, spec(&mut data)?, status),
+            Watched::ListenerSet => put(&mut self.listener_sets, key, meta, spec(&mut data)?, status),
             Watched::HttpRoute => put(&mut self.routes, key, meta, spec(&mut data)?, status),
+            Watched::GrpcRoute => {
+                let route: super::grpc_route::GrpcRoute = spec(&mut data)?;
+                put(&mut self.grpc_routes, key, meta, route.into(), status)
+            }
             Watched::ReferenceGrant => put(&mut self.grants, key, meta, spec(&mut data)?, status),
             Watched::BackendTlsPolicy => {
                 put(&mut self.backend_tls_policies, key, meta, spec(&mut data)?, status)
@@ -138,6 +143,10 @@ impl World {
             Watched::Service => {
                 let mut service: super::Service = spec(&mut data)?;
                 service.has_address = in_data_plane && has_address(&data);
+                if in_data_plane {
+                    service.ips =
+                        ingress(&data).filter_map(|i| i["ip"].as_str()).map(str::to_owned).collect();
+                }
                 put(&mut self.services, key, meta, service, status)
             }
             Watched::EndpointSlice => {
@@ -205,7 +214,9 @@ impl World {
             | match kind {
                 Watched::GatewayClass => self.gateway_classes.remove(key).is_some(),
                 Watched::Gateway => self.gateways.remove(key).is_some(),
+                Watched::ListenerSet => self.listener_sets.remove(key).is_some(),
                 Watched::HttpRoute => self.routes.remove(key).is_some(),
+                Watched::GrpcRoute => self.grpc_routes.remove(key).is_some(),
                 Watched::ReferenceGrant => self.grants.remove(key).is_some(),
                 Watched::BackendTlsPolicy => self.backend_tls_policies.remove(key).is_some(),
                 Watched::ConfigMap => self.ca_bundles.remove(key).is_some(),
@@ -229,7 +240,9 @@ impl World {
         let mut keys: Vec<Key> = match kind {
             Watched::GatewayClass => self.gateway_classes.keys().cloned().collect(),
             Watched::Gateway => self.gateways.keys().cloned().collect(),
+            Watched::ListenerSet => self.listener_sets.keys().cloned().collect(),
             Watched::HttpRoute => self.routes.keys().cloned().collect(),
+            Watched::GrpcRoute => self.grpc_routes.keys().cloned().collect(),
             Watched::ReferenceGrant => self.grants.keys().cloned().collect(),
             Watched::BackendTlsPolicy => self.backend_tls_policies.keys().cloned().collect(),
             Watched::ConfigMap => self.ca_bundles.keys().cloned().collect(),
@@ -324,9 +337,12 @@ fn spec<T: DeserializeOwned + Default>(data: &mut Value) -> Result<T, serde_json
 }
 
 fn has_address(data: &Value) -> bool {
-    data.pointer("/status/loadBalancer/ingress")
-        .and_then(Value::as_array)
-        .is_some_and(|ingress| ingress.iter().any(|i| i.get("ip").is_some() || i.get("hostname").is_some()))
+    ingress(data).any(|i| i.get("ip").is_some() || i.get("hostname").is_some())
+}
+
+fn ingress(data: &Value) -> impl Iterator<Item = &Value> {
+    let ingress = data.pointer("/status/loadBalancer/ingress").and_then(Value::as_array);
+    ingress.into_iter().flatten()
 }
 
 fn endpoint_slice(service: String, data: Value) -> Result<EndpointSlice, serde_json::Error> {
@@ -434,6 +450,7 @@ mod tests {
         let written = json!({"resourceVersion": "2", "status": {"parents": []}});
         for kind in [
             Watched::HttpRoute,
+            Watched::GrpcRoute,
             Watched::Gateway,
             Watched::GatewayClass,
             Watched::LoadBalancer,

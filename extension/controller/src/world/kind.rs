@@ -11,6 +11,8 @@ pub enum Watched {
     GatewayClass,
     Gateway,
     HttpRoute,
+    GrpcRoute,
+    ListenerSet,
     ReferenceGrant,
     BackendTlsPolicy,
     ConfigMap,
@@ -44,14 +46,16 @@ pub enum Scope {
 
 impl Watched {
     /// All of them. Kinds that change least come first, so that a first translation finds them complete.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Owner,
         Self::Namespace,
         Self::GatewayClass,
         Self::LoadBalancer,
         Self::TrafficController,
         Self::Gateway,
+        Self::ListenerSet,
         Self::HttpRoute,
+        Self::GrpcRoute,
         Self::ReferenceGrant,
         Self::BackendTlsPolicy,
         Self::ConfigMap,
@@ -83,7 +87,9 @@ impl Watched {
             Self::GatewayClass => ("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses"),
             Self::Gateway => ("gateway.networking.k8s.io", "v1", "Gateway", "gateways"),
             Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
+            Self::GrpcRoute => ("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes"),
             Self::ReferenceGrant => ("gateway.networking.k8s.io", "v1", "ReferenceGrant", "referencegrants"),
+            Self::ListenerSet => ("gateway.networking.k8s.io", "v1", "ListenerSet", "listenersets"),
             Self::BackendTlsPolicy => {
                 ("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies")
             }
@@ -117,8 +123,8 @@ impl Watched {
 
     /// Whether a cluster may lack the kind, which then means that there are none.
     pub fn is_optional(self) -> bool {
-        // Part of the Gateway API's standard channel since 1.4 only.
-        matches!(self, Self::BackendTlsPolicy)
+        // Part of the Gateway API's standard channel since 1.4, 1.1 and 1.5 only.
+        matches!(self, Self::BackendTlsPolicy | Self::GrpcRoute | Self::ListenerSet)
     }
 
     /// Whether the controller writes objects of this kind, or their status: then their version is needed.
@@ -138,6 +144,8 @@ impl Watched {
             Self::GatewayClass
                 | Self::Gateway
                 | Self::HttpRoute
+                | Self::GrpcRoute
+                | Self::ListenerSet
                 | Self::BackendTlsPolicy
                 | Self::LoadBalancer
         )

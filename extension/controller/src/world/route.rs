@@ -1,5 +1,6 @@
-//! View on HTTPRoute; lenient for the reason given in `gateway.rs`.
+//! View on HTTPRoute, and on GRPCRoute made one; lenient for the reason given in `gateway.rs`.
 
+use super::{BackendRef, Filter};
 use serde::{Deserialize, Serialize};
 
 /// HTTPRoute.
@@ -43,7 +44,7 @@ pub struct ParentRef {
 pub struct Rule {
     /// Any of them; none for everything.
     pub matches: Vec<RouteMatch>,
-    /// Not supported; only their types are kept, to say so.
+    /// What is done to its requests and their responses.
     pub filters: Vec<Filter>,
     /// Where requests go.
     pub backend_refs: Vec<BackendRef>,
@@ -53,14 +54,6 @@ pub struct Rule {
     pub retry: Option<serde_json::Value>,
     /// Not supported.
     pub session_persistence: Option<serde_json::Value>,
-}
-
-/// A filter, by its type.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Filter {
-    /// Type.
-    pub r#type: String,
 }
 
 /// Time limits, as Gateway API durations (`10s`, `1m30s`).
@@ -91,7 +84,7 @@ pub struct RouteMatch {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PathMatch {
-    /// `Exact`, `PathPrefix` (the default) or `RegularExpression`.
+    /// `Exact`, `PathPrefix` (the default), `RegularExpression`, or [`GRPC_METHOD`](super::GRPC_METHOD).
     pub r#type: Option<String>,
     /// Value; `/` when absent.
     pub value: Option<String>,
@@ -107,24 +100,4 @@ pub struct NamedMatch {
     pub name: String,
     /// Value.
     pub value: String,
-}
-
-/// Reference to a backend.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BackendRef {
-    /// API group; core when absent.
-    pub group: Option<String>,
-    /// Kind; Service when absent.
-    pub kind: Option<String>,
-    /// Name.
-    pub name: String,
-    /// Namespace; the route's when absent.
-    pub namespace: Option<String>,
-    /// Port, required for a Service.
-    pub port: Option<u16>,
-    /// Share; 1 when absent.
-    pub weight: Option<u32>,
-    /// Not supported.
-    pub filters: Vec<Filter>,
 }

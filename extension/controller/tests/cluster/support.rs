@@ -86,6 +86,7 @@ impl Replica {
             settings: Settings {
                 zone: "alb.internal".to_owned(),
                 proxy: ProxyTemplate { replicas: 1, resources: json!({}), ..ProxyTemplate::default() },
+                ..Settings::default()
             },
             hub: hub.clone(),
             leadership,

@@ -58,6 +58,7 @@ impl Replica {
             deployment: "extension".to_owned(),
             controller: "alb-controller".to_owned(),
             custom_resource: "applicationloadbalancers.alb.networking.azure.io".to_owned(),
+            edition: alb_api::Edition::default(),
         };
         let settings = Settings {
             names,

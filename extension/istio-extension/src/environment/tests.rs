@@ -6,6 +6,7 @@ fn names() -> Names {
         deployment: "alb-controller-istio-extension".to_owned(),
         controller: "alb-controller".to_owned(),
         custom_resource: "applicationloadbalancers.alb.networking.azure.io".to_owned(),
+        edition: Edition::August2025,
     }
 }
 
@@ -106,6 +107,37 @@ fn the_aks_add_on_alone_is_refused() {
     let both = [add_on, plane("istio-system", "default", "1.25.0")];
     assert!(matches!(judge(&facts(sidecar("default"), &both), &names()), Verdict::Integrated(_)));
     assert_eq!(finding(&facts(sidecar("asm-1-25"), &both)).reason, reason::ADD_ON_UNSUPPORTED);
+}
+
+#[test]
+fn editions_that_know_revisions_take_the_add_on_as_any_other_istio() {
+    let add_on = plane(ADD_ON_NAMESPACE, "asm-1-25", "1.25.0");
+    for (edition, supported) in [
+        (Edition::August2025, false),
+        (Edition::November2025, false),
+        (Edition::April2026, true),
+        (Edition::June2026, true),
+    ] {
+        let names = Names { edition, ..names() };
+        let verdict = judge(&facts(sidecar("asm-1-25"), std::slice::from_ref(&add_on)), &names);
+        assert_eq!(
+            verdict == Verdict::Integrated(Version::find("1.25.0")),
+            supported,
+            "{edition}: {verdict:?}"
+        );
+        let Verdict::NotIntegrated(found) =
+            judge(&facts(Injection::None, std::slice::from_ref(&add_on)), &names)
+        else {
+            panic!("without a sidecar nothing is integrated")
+        };
+        let wanted = if supported { reason::SIDECAR_MISSING } else { reason::ADD_ON_UNSUPPORTED };
+        assert_eq!(found.reason, wanted);
+        assert_eq!(found.message.contains("revision=asm-1-25"), supported, "{}", found.message);
+    }
+    let old = plane(ADD_ON_NAMESPACE, "asm-1-23", "1.23.0");
+    let names = Names { edition: Edition::June2026, ..names() };
+    let verdict = judge(&facts(sidecar("asm-1-23"), &[old]), &names);
+    assert!(matches!(verdict, Verdict::NotIntegrated(found) if found.reason == reason::ISTIO_TOO_OLD));
 }
 
 #[test]

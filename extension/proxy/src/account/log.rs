@@ -6,6 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 /// Where records go.
 pub trait AccessLog: Send + Sync + 'static {
@@ -20,6 +21,10 @@ pub struct Stdout(Queue);
 const QUEUE: usize = 8192;
 /// Bytes of memory that they may take.
 const QUEUE_BYTES: usize = 8 << 20;
+/// Bytes written at a time, or a little more.
+const BUFFER: usize = 32 * 1024;
+/// How long a line may wait for others.
+const GATHERING: Duration = Duration::from_millis(20);
 
 impl Stdout {
     /// Starts the thread. It ends, everything written, when the log is dropped: join the handle after that.
@@ -78,15 +83,23 @@ impl Waiting {
     fn write_all<W: Write>(self, out: impl Fn() -> W) {
         let mut buffer = Vec::with_capacity(4096);
         while let Ok(record) = self.lines.recv() {
-            buffer.clear();
             self.append(&mut buffer, &record);
-            while buffer.len() < 32 * 1024
-                && let Ok(record) = self.lines.try_recv()
-            {
-                self.append(&mut buffer, &record);
+            // Meanwhile nobody has to wake this thread, and what has come is written at once.
+            std::thread::sleep(GATHERING);
+            let mut is_more = true;
+            while is_more {
+                is_more = false;
+                while let Ok(record) = self.lines.try_recv() {
+                    self.append(&mut buffer, &record);
+                    if buffer.len() >= BUFFER {
+                        is_more = true;
+                        break;
+                    }
+                }
+                // Nobody reads it any more: nothing to tell, and nobody to tell it to.
+                let _ = out().write_all(&buffer);
+                buffer.clear();
             }
-            // Nobody reads it any more: nothing to tell, and nobody to tell it to.
-            let _ = out().write_all(&buffer);
         }
     }
 

@@ -1,7 +1,7 @@
 //! One line of the access log.
 
 use crate::error::Reason;
-use crate::tls_info::TlsInfo;
+use crate::tls_info::{ClientTls, TlsInfo};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,6 +51,9 @@ pub struct Record {
     pub request_id: String,
     /// Address of the client.
     pub downstream_address: String,
+    /// TLS with the client; nothing in clear text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downstream_tls: Option<DownstreamTls>,
     /// Whether the connection to the pod had served an earlier request.
     pub connection_reused: bool,
 }
@@ -76,8 +79,9 @@ impl Record {
             upstream_pod: None,
             upstream_address: None,
             upstream_tls: None,
-            request_id: uuid::Uuid::new_v4().to_string(),
+            request_id: request_id(),
             downstream_address: client.to_string(),
+            downstream_tls: None,
             connection_reused: false,
         }
     }
@@ -91,6 +95,11 @@ impl Record {
             + texts.into_iter().map(String::capacity).sum::<usize>()
             + optional.into_iter().flatten().map(String::capacity).sum::<usize>()
     }
+}
+
+/// Random (RFC 9562 section 5.4), by this thread's generator: asking the kernel each time costs as much as a part of the request.
+fn request_id() -> String {
+    uuid::Builder::from_random_bytes(rand::random()).into_uuid().to_string()
 }
 
 /// A text of a client's, cut to what is kept of it.
@@ -109,6 +118,11 @@ pub(crate) fn cut(text: &str) -> String {
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 pub struct UpstreamTls(pub(crate) TlsInfo);
+
+/// TLS with the client.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct DownstreamTls(pub(crate) Arc<ClientTls>);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! Body of a request to a pod.
 
 use super::BodyError;
+use super::copy::{Copied, Copying};
 use crate::error::find;
 use crate::headers::sanitise_trailers;
 use crate::idle::Timer;
@@ -25,6 +26,8 @@ const SMALL: u64 = 16 * 1024;
 pub(crate) enum RequestBody {
     Empty,
     Streaming(Streaming),
+    /// All of it is there; none once it is taken.
+    Whole(Option<Bytes>),
 }
 
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Streaming {
     expected: Option<Box<Expected>>,
     /// Whether trailers may say who the client is.
     trusted: bool,
+    /// For mirrors.
+    copy: Option<Box<Copying>>,
 }
 
 #[derive(Debug)]
@@ -55,7 +60,27 @@ impl RequestBody {
         // A body of unknown length may be a conversation; one whose length is known only has to be sent.
         let rate = body.size_hint().exact().and(settings.minimum_upload_rate);
         let timer = Timer::with_rate(settings.stream_idle_timeout, rate);
-        Self::Streaming(Streaming { body: Some(body), upload, timer, expected: None, trusted: false })
+        let (expected, copy) = (None, None);
+        Self::Streaming(Streaming { body: Some(body), upload, timer, expected, trusted: false, copy })
+    }
+
+    /// A body that is there already.
+    pub(crate) fn whole(body: Bytes) -> Self {
+        if body.is_empty() { Self::Empty } else { Self::Whole(Some(body)) }
+    }
+
+    /// Copies the body while it passes, unless it has more bytes than `limit`; none when there is nothing to be copied, or
+    /// when that is known already.
+    pub(crate) fn copy(&mut self, limit: usize) -> Option<Copied> {
+        let fits = usize::try_from(self.size_hint().lower()).is_ok_and(|least| least <= limit);
+        match self {
+            Self::Streaming(streaming) if fits => {
+                let (copy, copied) = Copying::new(limit);
+                streaming.copy = Some(Box::new(copy));
+                Some(copied)
+            }
+            _ => None,
+        }
     }
 
     /// Asks the client for the body only when the pod does, or after `patience`.
@@ -117,7 +142,9 @@ impl Streaming {
         if let Err(error) = ready!(self.poll_expected(cx)) {
             return Poll::Ready(Some(Err(error)));
         }
-        let Self { body: Some(body), upload, timer, trusted, .. } = self else { return Poll::Ready(None) };
+        let Self { body: Some(body), upload, timer, trusted, copy, .. } = self else {
+            return Poll::Ready(None);
+        };
         let frame = match Pin::new(&mut *body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
@@ -133,12 +160,17 @@ impl Streaming {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 timer.moved(bytes);
                 upload.add(bytes as u64);
-                if body.is_end_stream() {
+                if let (Some(copy), Some(data)) = (copy.as_mut(), frame.data_ref()) {
+                    copy.add(data);
+                }
+                if body.is_end_stream() || frame.is_trailers() {
                     upload.finish();
+                    if let Some(copy) = copy {
+                        copy.finish();
+                    }
                 }
                 let frame = match frame.into_trailers() {
                     Ok(mut trailers) => {
-                        upload.finish();
                         sanitise_trailers(&mut trailers, *trusted);
                         Frame::trailers(trailers)
                     }
@@ -152,6 +184,9 @@ impl Streaming {
             }
             None => {
                 upload.finish();
+                if let Some(copy) = copy {
+                    copy.finish();
+                }
                 Poll::Ready(None)
             }
         }
@@ -189,6 +224,7 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Streaming(streaming) => streaming.poll(cx),
+            Self::Whole(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
         }
     }
 
@@ -196,6 +232,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Streaming(streaming) => streaming.body.as_ref().is_none_or(Body::is_end_stream),
+            Self::Whole(body) => body.is_none(),
         }
     }
 
@@ -203,6 +240,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Streaming(streaming) => streaming.body.as_ref().map(Body::size_hint).unwrap_or_default(),
+            Self::Whole(body) => SizeHint::with_exact(body.as_ref().map_or(0, |body| body.len() as u64)),
         }
     }
 }

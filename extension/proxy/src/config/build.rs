@@ -1,16 +1,22 @@
 //! Builds a configuration from resources; no I/O.
 
-use super::parse::{hostname, hostnames, route_match};
-use super::{Config, Port, Rule, SecurityKey, Target, TlsKey, UpstreamKey};
+mod backends;
+mod streams;
+mod tls;
+
+use super::parse::{hostname, hostnames, only_grpc, preflight, route_match};
+use super::{ClientCertificate, Config, Destination, Port, Rule, SecurityKey, Target, TlsKey, UpstreamKey};
 use crate::error::{ProxyError, Reason};
+use crate::filters::Filters;
 use crate::limits::Limits;
 use crate::settings::Settings;
 use crate::tls_info::Mode;
-use crate::upstream::{Backend, Identity, Protocol, Security, Timeouts, Upstream, server_tls};
+use crate::upstream::{Backend, Identity, Protocol, Security, Timeouts, Upstream};
 use alb_config::Kind;
 use alb_config::client::{Rejection, Resources};
 use alb_config::proto::{self, backend, weighted_backend};
 use alb_route::{Hostname, Listener, Order, Table, Weighted};
+use backends::Backends;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +24,8 @@ use std::time::Duration;
 
 /// Rules by listener: resource name of the frontend and name of the listener.
 type Attached<'a> = HashMap<(&'a str, &'a str), Vec<alb_route::Rule<Arc<Rule>>>>;
+/// TLSRoutes, likewise: with their age.
+type Streams<'a> = HashMap<(&'a str, &'a str), Vec<streams::Attached>>;
 
 /// Builds the configuration for `resources`, keeping from `previous` what stays the same: connections to endpoints
 /// and parsed certificates.
@@ -40,25 +48,37 @@ pub(crate) fn build(
     all.sort_unstable_by_key(|(name, _)| *name);
 
     for (name, resource) in &all {
-        if let Some(Kind::Secret(secret)) = &resource.kind {
-            builder.secret(name, &resource.version, secret);
+        match &resource.kind {
+            Some(Kind::Secret(secret)) => builder.secret(name, &resource.version, secret),
+            Some(Kind::Certificate(certificate)) => {
+                builder.certificate(name, &resource.version, certificate);
+            }
+            _ => {}
         }
     }
-    let mut backends = HashMap::new();
+    let mut backends = Backends::new(&all);
     for (name, resource) in &all {
         if let Some(Kind::Backend(backend)) = &resource.kind {
-            backends.insert(*name, builder.backend(name, backend));
+            backends.insert(name, None, builder.backend(name, backend, None));
         }
     }
     let mut attached = Attached::new();
+    let mut streams = Streams::new();
     for (name, resource) in &all {
-        if let Some(Kind::RouteRule(rule)) = &resource.kind {
-            builder.route_rule(name, rule, &backends, &mut attached);
+        match &resource.kind {
+            Some(Kind::RouteRule(rule)) => {
+                builder.route_rule(name, rule, false, &mut backends, &mut attached);
+            }
+            Some(Kind::GrpcRouteRule(rule)) => {
+                builder.route_rule(name, rule, true, &mut backends, &mut attached);
+            }
+            Some(Kind::TlsRoute(route)) => builder.tls_route(name, route, &mut backends, &mut streams),
+            _ => {}
         }
     }
     for (name, resource) in &all {
         if let Some(Kind::Frontend(frontend)) = &resource.kind {
-            builder.frontend(name, frontend, &mut attached);
+            builder.frontend(name, frontend, &mut attached, &mut streams);
         }
     }
     builder.config.versions =
@@ -106,7 +126,8 @@ impl Builder<'_> {
         }
     }
 
-    fn backend(&mut self, name: &str, backend: &proto::Backend) -> Arc<Backend> {
+    /// A backend as it is spoken to with this client certificate.
+    fn backend(&mut self, name: &str, backend: &proto::Backend, client: ClientCertificate) -> Arc<Backend> {
         let mut endpoints = Vec::with_capacity(backend.endpoints.len());
         let protocol = match backend.protocol() {
             proto::Protocol::Http1 => Protocol::Http1,
@@ -119,7 +140,7 @@ impl Builder<'_> {
         };
         for endpoint in &backend.endpoints {
             let key = match &server_tls {
-                Some(tls) => SecurityKey::ServerTls(tls.clone(), protocol),
+                Some(tls) => SecurityKey::ServerTls(tls.clone(), protocol, client.clone()),
                 None => self.security_key(backend.security.as_ref(), &endpoint.spiffe_id),
             };
             match self.endpoint(backend, endpoint, key, protocol) {
@@ -127,7 +148,8 @@ impl Builder<'_> {
                 Err(message) => self.fault(name, message),
             }
         }
-        let known = self.previous.backend_limits.get(name).cloned();
+        let known =
+            self.config.backend_limits.get(name).or_else(|| self.previous.backend_limits.get(name)).cloned();
         let limit = known.unwrap_or_else(|| self.limits.backend());
         self.config.backend_limits.insert(name.into(), limit.clone());
         Arc::new(Backend::new(endpoints, protocol, limit))
@@ -192,7 +214,7 @@ impl Builder<'_> {
             |reason, detail: String| Security::Unusable(Mode::Mtls, ProxyError::new(reason, detail));
         let made = match (key, security) {
             (SecurityKey::ClearText, _) => Security::ClearText,
-            (SecurityKey::ServerTls(key, protocol), _) => by_policy(&key.tls, *protocol),
+            (SecurityKey::ServerTls(key, protocol, client), _) => self.by_policy(&key.tls, *protocol, client),
             (SecurityKey::Istio { spiffe_id, .. }, Some(backend::Security::IstioMtls(mtls))) => {
                 match self.config.identities.get(mtls.secret.as_str()) {
                     Some((_, identity)) => Security::Tls(identity.mutual_tls(spiffe_id)),
@@ -218,7 +240,8 @@ impl Builder<'_> {
         &mut self,
         name: &str,
         rule: &'r proto::RouteRule,
-        backends: &HashMap<&str, Arc<Backend>>,
+        grpc: bool,
+        backends: &mut Backends<'_>,
         attached: &mut Attached<'r>,
     ) {
         let parsed = hostnames(&rule.hostnames).and_then(|names| {
@@ -226,54 +249,69 @@ impl Builder<'_> {
             let matches = rule.matches.iter().map(|matched| route_match(matched, path));
             Ok((names, matches.collect::<Result<Vec<_>, _>>()?))
         });
-        let (names, matches) = match parsed {
+        let (names, mut matches) = match parsed {
             Ok(parsed) => parsed,
             Err(message) => return self.fault(name, message),
         };
-        let targets = rule.backends.iter().map(|weighted| {
-            let target = match &weighted.target {
-                Some(weighted_backend::Target::Backend(backend)) => match backends.get(backend.as_str()) {
-                    Some(backend) => Target::Backend(backend.clone()),
-                    None => Target::Invalid(format!("{backend} is unknown").into()),
-                },
-                Some(weighted_backend::Target::Invalid(reason)) => Target::Invalid(reason.as_str().into()),
-                None => Target::Invalid("no target".into()),
-            };
-            (weighted.weight, target)
-        });
+        if grpc {
+            only_grpc(&mut matches);
+        }
+        let mut rules = Vec::new();
+        // Frontends that show pods another certificate, or none, speak to them over other connections.
+        for (client, listeners) in backends.by_client_certificate(&rule.listeners) {
+            let parsed = destinations(rule, &mut |name| self.backend_for(name, client, backends));
+            match parsed {
+                Ok(parsed) => rules.push((listeners, parsed)),
+                Err(message) => return self.fault(name, message),
+            }
+        }
+        if rules.iter().any(|(_, (filters, _))| filters.as_ref().is_some_and(|filters| filters.has_cors())) {
+            preflight(&mut matches);
+        }
+        let (names, matches): (Arc<[_]>, Arc<[_]>) = (names.into(), matches.into());
         let route: Arc<str> = rule.route.as_str().into();
-        let target = Arc::new(Rule {
-            route: route.clone(),
-            targets: Weighted::new(targets),
-            timeouts: timeouts(rule.timeouts.as_ref()),
-        });
-        let rule_of_route = alb_route::Rule {
-            order: Order { created: rule.created, route, rule: rule.index },
-            hostnames: names.into(),
-            matches: matches.into(),
-            target,
-        };
-        for listener in &rule.listeners {
-            let key = (listener.frontend.as_str(), listener.listener.as_str());
-            attached.entry(key).or_default().push(rule_of_route.clone());
+        for (listeners, (filters, destinations)) in rules {
+            let target = Arc::new(Rule {
+                route: route.clone(),
+                destinations,
+                timeouts: timeouts(rule.timeouts.as_ref()),
+                filters,
+            });
+            let rule_of_route = alb_route::Rule {
+                order: Order { created: rule.created, route: route.clone(), rule: rule.index },
+                hostnames: names.clone(),
+                matches: matches.clone(),
+                target,
+            };
+            for listener in listeners {
+                let key = (listener.frontend.as_str(), listener.listener.as_str());
+                attached.entry(key).or_default().push(rule_of_route.clone());
+            }
         }
     }
 
-    fn frontend<'r>(&mut self, name: &'r str, frontend: &'r proto::Frontend, attached: &mut Attached<'r>) {
-        let mut listeners: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+    fn frontend<'r>(
+        &mut self,
+        name: &'r str,
+        frontend: &'r proto::Frontend,
+        attached: &mut Attached<'r>,
+        streams: &mut Streams<'r>,
+    ) {
+        let mut listeners: BTreeMap<u16, (u16, Vec<_>)> = BTreeMap::new();
         let fqdn: Arc<str> = frontend.fqdn.as_str().into();
         let mut routes = HashSet::new();
-        for listener in &frontend.listeners {
+        let of_tls = frontend.tls_listeners.iter().filter_map(|tls| tls.listener.as_ref());
+        for listener in frontend.listeners.iter().chain(of_tls) {
             let rules = attached.remove(&(name, listener.name.as_str())).unwrap_or_default();
             routes.extend(rules.iter().map(|rule| rule.target.route.clone()));
             let parsed: Result<(u16, Hostname), String> =
                 port(listener.bind_port).and_then(|port| Ok((port, hostname(&listener.hostname)?)));
             match parsed {
-                Ok((bind_port, hostname)) => listeners.entry(bind_port).or_default().push(Listener {
-                    hostname,
-                    label: listener.name.as_str().into(),
-                    rules,
-                }),
+                Ok((bind_port, hostname)) => {
+                    let seen = u16::try_from(listener.port).unwrap_or(bind_port);
+                    let (_, all) = listeners.entry(bind_port).or_insert_with(|| (seen, Vec::new()));
+                    all.push(Listener { hostname, label: listener.name.as_str().into(), rules });
+                }
                 Err(message) => self.fault(name, format!("listener {}: {message}", listener.name)),
             }
         }
@@ -281,7 +319,9 @@ impl Builder<'_> {
         let known = self.previous.frontend_limits.get(name).cloned();
         let limits = known.unwrap_or_else(|| self.limits.frontend());
         self.config.frontend_limits.insert(name.into(), limits.clone());
-        for (bind_port, listeners) in listeners {
+        let mut tls = self.tls_ports(name, frontend, streams);
+        for (bind_port, (seen, listeners)) in listeners {
+            let (tls, streams) = tls.remove(&bind_port).unzip();
             if let Some(other) = self.config.ports.get(&bind_port) {
                 let message = format!("bind port {bind_port} is taken by {}", other.frontend);
                 self.fault(name, message);
@@ -292,23 +332,50 @@ impl Builder<'_> {
                 fqdn: fqdn.clone(),
                 gateway: frontend.gateway.as_str().into(),
                 limits: limits.clone(),
+                seen,
                 table: Table::new(listeners),
+                tls,
+                streams: streams.unwrap_or_default(),
             };
             self.config.ports.insert(bind_port, port);
         }
     }
 }
 
-/// TLS as a BackendTLSPolicy asks for it. One that cannot be used must fail every connection (Gateway API,
-/// `BackendTLSPolicyValidation`).
-fn by_policy(tls: &proto::ServerTls, protocol: Protocol) -> Security {
-    let client = match tls.problem.as_str() {
-        "" => server_tls(tls, protocol).map_err(|error| error.to_string()),
-        problem => Err(problem.to_owned()),
-    };
-    match client {
-        Ok(client) => Security::Tls(client),
-        Err(problem) => Security::Unusable(Mode::Tls, ProxyError::new(Reason::TlsPolicyInvalid, problem)),
+/// Where a rule leads, and what is done to requests on the way. `find` finds a backend by the name of its resource.
+fn destinations(
+    rule: &proto::RouteRule,
+    find: &mut dyn FnMut(&str) -> Option<Arc<Backend>>,
+) -> Result<(Option<Arc<Filters>>, Weighted<Destination>), String> {
+    let (mut filters, mut destinations) = (None, Vec::new());
+    for backend in &rule.backends {
+        let target = target(backend.target.as_ref(), find);
+        destinations.push((backend.weight, Destination { target, filters: None }));
+    }
+    if let Some(filtered) = &rule.filtered {
+        filters = Filters::new(&filtered.filters, find)?;
+        for one in &filtered.backends {
+            let filters = Filters::new(&one.filters, find)?;
+            if let Some(backend) = &one.backend {
+                let target = target(backend.target.as_ref(), find);
+                destinations.push((backend.weight, Destination { target, filters }));
+            }
+        }
+    }
+    Ok((filters, Weighted::new(destinations)))
+}
+
+fn target(
+    given: Option<&weighted_backend::Target>,
+    find: &mut dyn FnMut(&str) -> Option<Arc<Backend>>,
+) -> Target {
+    match given {
+        Some(weighted_backend::Target::Backend(backend)) => match find(backend) {
+            Some(backend) => Target::Backend(backend),
+            None => Target::Invalid(format!("{backend} is unknown").into()),
+        },
+        Some(weighted_backend::Target::Invalid(reason)) => Target::Invalid(reason.as_str().into()),
+        None => Target::Invalid("no target".into()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use alb_config::proto;
 use alb_route::{Hostname, Match, PathMatch, PathPolicy};
+use http::header::ACCESS_CONTROL_REQUEST_METHOD;
 use http::{HeaderName, Method};
 
 /// One match of a rule. Its path is written as those of requests will be.
@@ -10,6 +11,7 @@ pub(super) fn route_match(given: &proto::Match, policy: &PathPolicy) -> Result<M
         None => PathMatch::Prefix("/".to_owned()),
         Some(proto::r#match::Path::Exact(path)) => PathMatch::Exact(normal(path, policy)?),
         Some(proto::r#match::Path::Prefix(path)) => PathMatch::Prefix(normal(path, policy)?),
+        Some(proto::r#match::Path::GrpcMethod(method)) => PathMatch::GrpcMethod(method.clone()),
     };
     let method = match given.method.as_str() {
         "" => None,
@@ -24,7 +26,29 @@ pub(super) fn route_match(given: &proto::Match, policy: &PathPolicy) -> Result<M
         })
         .collect::<Result<_, _>>()?;
     let query = given.query.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect();
-    Ok(Match { path, method, headers, query })
+    Ok(Match { path, method, headers, query, grpc: false })
+}
+
+/// Makes the matches of a rule, everything if there are none, match requests that are gRPC and no others.
+pub(super) fn only_grpc(matches: &mut Vec<Match>) {
+    if matches.is_empty() {
+        matches.push(Match::default());
+    }
+    for matched in matches {
+        matched.grpc = true;
+    }
+}
+
+/// Adds to the matches of a rule with CORS those of the preflight requests for requests of a certain method: such a request has
+/// the method OPTIONS, names the other one, and lacks the header fields that the request itself will have.
+pub(super) fn preflight(matches: &mut Vec<Match>) {
+    let before = |matched: &Match| {
+        let method = matched.method.as_ref().filter(|method| **method != Method::OPTIONS)?;
+        let headers = vec![(ACCESS_CONTROL_REQUEST_METHOD, method.as_str().to_owned())];
+        Some(Match { method: Some(Method::OPTIONS), headers, ..matched.clone() })
+    };
+    let added: Vec<Match> = matches.iter().filter_map(before).collect();
+    matches.extend(added);
 }
 
 fn normal(path: &str, policy: &PathPolicy) -> Result<String, String> {
@@ -55,6 +79,21 @@ mod tests {
             ..proto::Match::default()
         };
         route_match(&given, &PathPolicy::default()).map(|matched| matched.path)
+    }
+
+    #[test]
+    fn a_preflight_request_finds_the_rule_of_the_request_that_it_is_for() {
+        let one = |method: Option<Method>, header: bool| {
+            let headers = if header { vec![(HeaderName::from_static("x"), "1".to_owned())] } else { vec![] };
+            Match { path: PathMatch::Prefix("/a".to_owned()), method, headers, ..Match::default() }
+        };
+        let mut matches =
+            vec![one(None, false), one(Some(Method::PUT), true), one(Some(Method::OPTIONS), false)];
+        preflight(&mut matches);
+        let [.., added] = &matches[..] else { panic!() };
+        assert_eq!(matches.len(), 4, "only one is about requests with another method");
+        assert_eq!((added.method.clone(), &added.path), (Some(Method::OPTIONS), &matches[1].path));
+        assert_eq!(added.headers, [(ACCESS_CONTROL_REQUEST_METHOD, "PUT".to_owned())]);
     }
 
     #[test]

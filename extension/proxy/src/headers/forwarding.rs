@@ -44,11 +44,23 @@ fn begins(name: &str, with: &str) -> bool {
     name.bytes().zip(with.bytes()).all(|(given, wanted)| given == wanted || (given == b'_' && wanted == b'-'))
 }
 
+/// How the last message came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sender {
+    pub(crate) client: IpAddr,
+    pub(crate) version: Version,
+    /// Over TLS.
+    pub(crate) secure: bool,
+    /// Whether the client may say where it has it from.
+    pub(crate) trusted: bool,
+}
+
 /// Adds who sent the request, in which protocol, and through whom: `X-Forwarded-For`, `X-Forwarded-Proto` and `Via`
 /// (RFC 9110 section 7.6.3).
 ///
 /// What a trusted client said before stays: its address is appended, its protocol is believed.
-pub(crate) fn forwarded_by(headers: &mut HeaderMap, client: IpAddr, version: Version, trusted: bool) {
+pub(crate) fn forwarded_by(headers: &mut HeaderMap, sender: Sender) {
+    let Sender { client, version, secure, trusted } = sender;
     let mut all = String::new();
     if trusted {
         for value in headers.get_all(X_FORWARDED_FOR) {
@@ -66,7 +78,7 @@ pub(crate) fn forwarded_by(headers: &mut HeaderMap, client: IpAddr, version: Ver
     let believed = trusted
         && headers.get(X_FORWARDED_PROTO).is_some_and(|given| matches!(given.as_bytes(), b"http" | b"https"));
     if !believed {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
     }
     let via = match version {
         Version::HTTP_2 => "2.0 alb",

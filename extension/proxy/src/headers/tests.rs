@@ -17,7 +17,8 @@ fn forwarded(request: Request<()>, trusted: bool) -> HeaderMap {
     if !trusted {
         remove_claims(&mut headers);
     }
-    forwarded_by(&mut headers, "192.0.2.7".parse().unwrap(), parts.version, trusted);
+    let client = "192.0.2.7".parse().unwrap();
+    forwarded_by(&mut headers, Sender { client, version: parts.version, secure: false, trusted });
     headers
 }
 
@@ -235,7 +236,9 @@ proptest! {
             prop_assert!(!name.replace('_', "-").starts_with("x-forwarded-c"), "{name}");
             prop_assert!(!["connection", "te", "upgrade", "keep-alive", "forwarded"].contains(&name), "{name}");
         }
-        forwarded_by(&mut headers, "192.0.2.7".parse().unwrap(), Version::HTTP_11, false);
+        let client = "192.0.2.7".parse().unwrap();
+        let sender = Sender { client, version: Version::HTTP_11, secure: false, trusted: false };
+        forwarded_by(&mut headers, sender);
         prop_assert_eq!(get("x-forwarded-for", &headers), ["192.0.2.7"]);
         let _ = keep_alive_timeout(&headers);
         let _ = has_unknown_coding(&headers);

@@ -1,5 +1,9 @@
 //! What a certificate says of itself.
 
+mod key_pair;
+
+pub(crate) use key_pair::{Certificate, identity};
+
 use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -27,6 +31,12 @@ fn sans(
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let Some(sans) = parsed.subject_alternative_name().ok()? else { return Some(Vec::new()) };
     Some(sans.value.general_names.iter().filter_map(|name| wanted(name).map(str::to_owned)).collect())
+}
+
+/// Subject of a certificate, as RFC 4514 writes it; none when it is empty or cannot be parsed.
+pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(parsed.subject().to_string()).filter(|subject| !subject.is_empty())
 }
 
 /// End of a certificate's life in seconds since the epoch.

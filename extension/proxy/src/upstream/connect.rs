@@ -1,7 +1,7 @@
 //! The stage that opens a connection to a pod.
 
 use super::protocol::Protocol;
-use super::security::Security;
+use super::security::{Security, TlsClient};
 use super::socket::{Patience, PodSocket};
 use super::verify::IdentityMismatch;
 use crate::body::RequestBody;
@@ -12,6 +12,7 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// How long the end of a connection that is known to be broken is waited for.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
@@ -75,6 +77,15 @@ impl Connection {
                 tls: self.tls.clone(),
                 ended: None,
             }),
+        }
+    }
+
+    /// Whether a connection of HTTP/1 can be used for the next request at once: its response has come to the end already.
+    pub(super) fn is_free_now(&self) -> bool {
+        match &self.requests {
+            Requests::Http1(requests) => requests.is_ready(),
+            // Others have it already.
+            Requests::Http2(_) => false,
         }
     }
 
@@ -174,6 +185,22 @@ async fn open(
     if let Security::Unusable(_, error) = security {
         return Err(error.clone());
     }
+    let patience = Patience::new(settings);
+    let stream = dial(address, &patience, settings).await?;
+    let Security::Tls(tls) = security else {
+        return start(stream, patience, security.intended(), protocol, settings).await;
+    };
+    let stream = shake_hands(stream, address, tls, tls.config.clone()).await?;
+    let info = TlsInfo { server_identity: proved(&stream, tls), ..security.intended() };
+    start(stream, patience, info, protocol, settings).await
+}
+
+/// Opens a TCP connection.
+pub(super) async fn dial(
+    address: SocketAddr,
+    patience: &Patience,
+    settings: &Settings,
+) -> Result<PodSocket, ProxyError> {
     let failed = |error: io::Error| {
         ProxyError::before_sending(Reason::UpstreamConnectFailed, format!("connecting to {address}: {error}"))
     };
@@ -182,23 +209,28 @@ async fn open(
     let stream = connecting.unwrap_or_else(|_| Err(silence(limit))).map_err(failed)?;
     // Header and first body bytes leave at once.
     stream.set_nodelay(true).map_err(failed)?;
-    let patience = Patience::new(settings);
-    let stream = PodSocket::new(stream, patience.clone(), settings).map_err(failed)?;
-    let Security::Tls(tls) = security else {
-        return start(stream, patience, security.intended(), protocol, settings).await;
-    };
+    PodSocket::new(stream, patience.clone(), settings).map_err(failed)
+}
+
+/// The TLS handshake with a pod.
+pub(super) async fn shake_hands(
+    stream: PodSocket,
+    address: SocketAddr,
+    tls: &TlsClient,
+    config: Arc<ClientConfig>,
+) -> Result<TlsStream<PodSocket>, ProxyError> {
     let name = match &tls.server_name {
         Some(name) => ServerName::DnsName(name.clone()),
         None => ServerName::IpAddress(address.ip().into()),
     };
-    let stream = TlsConnector::from(tls.config.clone())
-        .connect(name, stream)
-        .await
-        .map_err(|error| handshake_failed(&error, address))?;
+    let connecting = TlsConnector::from(config).connect(name, stream).await;
+    connecting.map_err(|error| handshake_failed(&error, address))
+}
+
+/// Who the pod has proved to be.
+pub(super) fn proved(stream: &TlsStream<PodSocket>, tls: &TlsClient) -> Option<Arc<str>> {
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let proved = certificate.and_then(|certificate| tls.expected.found_in(certificate).ok());
-    let info = TlsInfo { server_identity: proved, ..security.intended() };
-    start(stream, patience, info, protocol, settings).await
+    certificate.and_then(|certificate| tls.expected.found_in(certificate).ok())
 }
 
 fn silence(limit: Duration) -> io::Error {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Endpoints asked for one request.
-const MAX_ENDPOINTS: usize = 3;
+pub(super) const MAX_ENDPOINTS: usize = 3;
 
 /// The stage.
 #[derive(Clone)]
@@ -237,11 +237,16 @@ impl Exchange {
         let upstream = upstream.clone();
         #[cfg(feature = "faults")]
         let idle = if crate::faults::is_stray(&connection, &upstream) { Duration::ZERO } else { idle };
-        tokio::spawn(async move {
-            if connection.is_free().await {
-                upstream.checkin(connection, Instant::now() + idle);
-            }
-        });
+        if connection.is_free_now() {
+            // The whole response has come with its header.
+            upstream.checkin(connection, Instant::now() + idle);
+        } else {
+            tokio::spawn(async move {
+                if connection.is_free().await {
+                    upstream.checkin(connection, Instant::now() + idle);
+                }
+            });
+        }
         Ok(response)
     }
 }

@@ -3,6 +3,7 @@
 use super::connect::Connection;
 use super::protocol::Protocol;
 use super::security::Security;
+use crate::workers::Workers;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,9 +29,15 @@ pub(crate) struct Upstream {
 
 #[derive(Debug, Default)]
 struct Pool {
-    /// Most recently used last.
-    idle: Vec<(Connection, Instant)>,
+    /// Of each thread that serves requests: a connection is used where it was opened. Most recently used last.
+    idle: Vec<Vec<(Connection, Instant)>>,
     retired: bool,
+}
+
+impl Pool {
+    fn len(&self) -> usize {
+        self.idle.iter().map(Vec::len).sum()
+    }
 }
 
 impl Upstream {
@@ -55,10 +62,11 @@ impl Upstream {
     /// too, which stays for as long as `idle` from now.
     pub(super) fn checkout(&self, now: Instant, idle: Duration) -> Option<Connection> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((connection, expires)) = pool.idle.pop() {
+        let here = pool.idle.get_mut(Workers::current())?;
+        while let Some((connection, expires)) = here.pop() {
             if expires > now && connection.is_ready() {
                 if let Some(shared) = connection.shared() {
-                    pool.idle.push((shared, now + idle));
+                    here.push((shared, now + idle));
                 }
                 return Some(connection);
             }
@@ -69,8 +77,15 @@ impl Upstream {
     /// Keeps a connection for the next request, unless this endpoint is no longer in use.
     pub(super) fn checkin(&self, connection: Connection, expires: Instant) {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if !pool.retired && pool.idle.len() < MAX_IDLE {
-            pool.idle.push((connection, expires));
+        if pool.retired || pool.len() >= MAX_IDLE {
+            return;
+        }
+        let here = Workers::current();
+        if pool.idle.len() <= here {
+            pool.idle.resize_with(here + 1, Vec::new);
+        }
+        if let Some(idle) = pool.idle.get_mut(here) {
+            idle.push((connection, expires));
         }
     }
 
@@ -85,13 +100,15 @@ impl Upstream {
     /// Closes idle connections that have expired or were closed by the pod.
     pub(crate) fn sweep(&self, now: Instant) {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.idle.retain(|(connection, expires)| *expires > now && connection.is_ready());
-        if pool.idle.is_empty() {
+        for idle in &mut pool.idle {
+            idle.retain(|(connection, expires)| *expires > now && connection.is_ready());
+        }
+        if pool.len() == 0 {
             pool.idle = Vec::new();
         }
     }
 
     pub(crate) fn idle(&self) -> usize {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).idle.len()
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }

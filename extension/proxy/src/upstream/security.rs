@@ -1,6 +1,6 @@
 //! How to speak to a backend: clear text, Istio mutual TLS, or TLS as a BackendTLSPolicy asks for it.
 
-use super::certificate::{not_after, uri_sans};
+use super::certificate::{Certificate, not_after, uri_sans};
 use super::protocol::Protocol;
 use super::verify::{Expected, Name, Verifier};
 use crate::error::ProxyError;
@@ -11,6 +11,7 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, LazyLock};
 
@@ -148,8 +149,13 @@ static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     Arc::new(roots)
 });
 
-/// TLS with the names and the roots given (Gateway API, BackendTLSPolicy).
-pub(crate) fn server_tls(tls: &ServerTls, protocol: Protocol) -> Result<TlsClient, SecretError> {
+/// TLS with the names and the roots given (Gateway API, BackendTLSPolicy), and with a client certificate for servers that ask
+/// for one (Gateway API, GatewayBackendTLS).
+pub(crate) fn server_tls(
+    tls: &ServerTls,
+    protocol: Protocol,
+    client: Option<&Certificate>,
+) -> Result<TlsClient, SecretError> {
     let server_name = host(&tls.hostname)?;
     let expected = Arc::new(expected(tls, &server_name)?);
     let roots = match tls.system_ca_certificates {
@@ -158,10 +164,13 @@ pub(crate) fn server_tls(tls: &ServerTls, protocol: Protocol) -> Result<TlsClien
     };
     let provider = provider();
     let verifier = Verifier::new(roots, expected.clone(), &provider);
-    let mut config = builder(&provider)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+    let config = builder(&provider)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match client {
+        Some(client) => {
+            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(client.key.clone())))
+        }
+        None => config.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![application_protocol(protocol)];
     config.resumption = Resumption::disabled();
     Ok(TlsClient {
@@ -169,7 +178,7 @@ pub(crate) fn server_tls(tls: &ServerTls, protocol: Protocol) -> Result<TlsClien
         config: Arc::new(config),
         server_name: Some(server_name),
         expected,
-        client_identity: None,
+        client_identity: client.and_then(|client| client.identity.clone()),
     })
 }
 
@@ -194,7 +203,8 @@ fn host(name: &str) -> Result<DnsName<'static>, SecretError> {
     DnsName::try_from(name.to_owned()).map_err(|_| SecretError::Hostname(name.to_owned()))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+/// The process's provider of cryptography.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     CryptoProvider::get_default()
         .cloned()
         .unwrap_or_else(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -208,14 +218,19 @@ fn builder(
         .map_err(|source| SecretError::Rustls { what: "TLS versions", source })
 }
 
-fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, SecretError> {
+/// The certificates of a PEM text, one at least. `what` names the text in errors.
+pub(crate) fn certificates(
+    pem: &[u8],
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, SecretError> {
     let certificates = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| SecretError::Pem { what, source })?;
     if certificates.is_empty() { Err(SecretError::Empty(what)) } else { Ok(certificates) }
 }
 
-fn roots(pem: &[u8], what: &'static str) -> Result<RootCertStore, SecretError> {
+/// The authorities of a PEM bundle, one at least. `what` names the bundle in errors.
+pub(crate) fn roots(pem: &[u8], what: &'static str) -> Result<RootCertStore, SecretError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem, what)? {
         roots.add(certificate).map_err(|source| SecretError::Rustls { what, source })?;

@@ -2,14 +2,19 @@
 //! pods. Milliseconds each, no sleeps.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
+mod client_certificates;
 mod damaged;
 mod early;
+mod filters;
 mod forwarding;
 mod grpc;
+mod grpc_routes;
 mod http;
+mod https;
 mod lifecycle;
 mod limits;
 mod messages;
+mod mirrors;
 mod mtls;
 mod pods;
 mod pool;
@@ -17,5 +22,7 @@ mod server_tls;
 mod support;
 mod tenants;
 mod timeouts;
+mod tls_client;
+mod tls_routes;
 mod uploads;
 mod websocket;

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
@@ -42,7 +43,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
-    der: CertificateDer<'static>,
+    pub(crate) der: CertificateDer<'static>,
 }
 
 impl Authority {
@@ -112,8 +113,16 @@ pub(crate) struct Issued {
 }
 
 impl Issued {
-    fn private_key(&self) -> PrivateKeyDer<'static> {
+    pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::try_from(self.key_der.clone()).unwrap()
+    }
+
+    /// The Certificate that the controller would send.
+    pub(crate) fn certificate(&self) -> Kind {
+        Kind::Certificate(proto::Certificate {
+            certificate_chain: self.chain.clone().into_bytes(),
+            private_key: self.key.clone().into_bytes(),
+        })
     }
 
     /// The Secret that the extension would publish.
@@ -149,7 +158,7 @@ impl Wanted {
                 fqdn: format!("{name}.alb.internal"),
                 gateway: format!("ns/{name}"),
                 listeners: vec![listener],
-                tls_listeners: Vec::new(),
+                ..proto::Frontend::default()
             }),
         );
         self
@@ -189,6 +198,43 @@ impl Wanted {
         };
         change(&mut rule);
         self.put(format!("route/{frontend}{prefix}"), Kind::RouteRule(rule));
+        self
+    }
+
+    /// A rule for a path prefix with filters of its own.
+    pub(crate) fn filtered(
+        self,
+        frontend: &str,
+        prefix: &str,
+        backends: &[(&str, u32)],
+        filters: Vec<proto::filter::Kind>,
+    ) -> Self {
+        self.rule_with(frontend, prefix, backends, |rule| {
+            let behind = std::mem::take(&mut rule.backends)
+                .into_iter()
+                .map(|backend| proto::FilteredBackend { backend: Some(backend), filters: Vec::new() });
+            let backends = behind.collect();
+            let filters = filters.into_iter().map(|kind| proto::Filter { kind: Some(kind) }).collect();
+            rule.filtered = Some(proto::Filtered { filters, backends });
+        })
+    }
+
+    /// A rule of a GRPCRoute.
+    pub(crate) fn grpc_rule(mut self, name: &str, backend: &str, path: Option<proto::r#match::Path>) -> Self {
+        let rule = proto::RouteRule {
+            route: "ns/grpc".into(),
+            listeners: vec![proto::ListenerRef { frontend: "frontend/fe".into(), listener: "http".into() }],
+            matches: path
+                .map(|path| proto::Match { path: Some(path), ..proto::Match::default() })
+                .into_iter()
+                .collect(),
+            backends: vec![proto::WeightedBackend {
+                weight: 1,
+                target: Some(weighted_backend::Target::Backend(format!("backend/{backend}"))),
+            }],
+            ..proto::RouteRule::default()
+        };
+        self.put(format!("grpc-route/{name}"), Kind::GrpcRouteRule(rule));
         self
     }
 
@@ -250,7 +296,7 @@ impl Wanted {
         self
     }
 
-    fn put(&mut self, name: String, kind: Kind) {
+    pub(crate) fn put(&mut self, name: String, kind: Kind) {
         self.0.retain(|(other, _)| *other != name);
         self.0.push((name, kind));
     }
@@ -397,7 +443,11 @@ pub(crate) enum Client {
 
 impl Client {
     pub(crate) async fn http1(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::http1_over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    /// HTTP/1.1 over a connection that is open.
+    pub(crate) async fn http1_over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (requests, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -405,7 +455,11 @@ impl Client {
     }
 
     pub(crate) async fn http2(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::http2_over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    /// HTTP/2 over a connection that is open.
+    pub(crate) async fn http2_over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (requests, connection) = handshake.await.unwrap();
         tokio::spawn(connection);

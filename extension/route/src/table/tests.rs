@@ -13,9 +13,10 @@ fn hostname() -> impl Strategy<Value = Hostname> {
 
 fn path_match() -> impl Strategy<Value = PathMatch> {
     let path = select(vec!["/", "/a", "/a/", "/a/b", "/ab", "/b"]);
-    (any::<bool>(), path).prop_map(|(exact, path)| match exact {
-        true => PathMatch::Exact(path.into()),
-        false => PathMatch::Prefix(path.into()),
+    (0..5_u8, path).prop_map(|(kind, path)| match kind {
+        0 | 1 => PathMatch::Exact(path.into()),
+        2 | 3 => PathMatch::Prefix(path.into()),
+        _ => PathMatch::GrpcMethod("b".into()),
     })
 }
 
@@ -31,6 +32,7 @@ fn one_match() -> impl Strategy<Value = Match> {
         method,
         headers,
         query,
+        grpc: false,
     })
 }
 
@@ -106,7 +108,10 @@ proptest! {
         let request = RequestParts { host, path, query: Some(query), method: &method, headers: &headers };
         let table = Table::new([Listener { hostname: listener.clone(), label: "l", rules: rules.clone() }]);
         let found = match table.lookup(&request) {
-            Lookup::Found(found) => Some(*found.target),
+            Lookup::Found(found) => {
+                prop_assert!(found.path.matches(path));
+                Some(*found.target)
+            }
             Lookup::NoRule { .. } => None,
             Lookup::NoListener => {
                 prop_assert!(!listener.matches(HostName::new(host).as_str()));

@@ -1,8 +1,14 @@
 //! `meshproof bench startup`: `meshproof up` against the plain sequential way, doing the same work in the same run;
-//! `meshproof bench routes` is in a file of its own.
+//! the others are in files of their own.
 
 mod calm;
+mod compare;
+mod gateways;
+mod isolation;
+mod judged;
+mod load;
 mod routes;
+mod traffic;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +20,8 @@ use meshproof_lab::cluster::{
 };
 use meshproof_lab::supply::ImageSource;
 use meshproof_model::progress::Progress;
+
+pub use judged::{BenchError, Judged};
 
 /// Arguments of `meshproof bench`.
 #[derive(Debug, Clone, Args)]
@@ -30,6 +38,10 @@ pub enum Bench {
     Startup(StartupArgs),
     /// Route added to first answer, beside Istio's own gateway
     Routes(routes::RoutesArgs),
+    /// What requests cost and how long they take, beside Istio's own gateway
+    Traffic(traffic::TrafficArgs),
+    /// What one tenant's trouble costs its neighbours, beside Istio's own gateway
+    Isolation(isolation::IsolationArgs),
 }
 
 /// Arguments of `meshproof bench startup`.
@@ -57,17 +69,19 @@ struct Measured {
 /// Runs `meshproof bench`.
 ///
 /// # Errors
-/// Those of bringing up and removing clusters.
-pub async fn run(args: &BenchArgs, progress: &dyn Progress) -> Result<(), ClusterError> {
+/// Those of bringing up and removing clusters, and of this host.
+pub async fn run(args: &BenchArgs, progress: &dyn Progress) -> Result<Judged, BenchError> {
     match &args.what {
-        Bench::Routes(args) => routes::run(args, progress).await,
+        Bench::Routes(args) => Ok(routes::run(args, progress).await.map(|()| Judged::Reached)?),
+        Bench::Traffic(args) => traffic::run(args, progress).await,
+        Bench::Isolation(args) => isolation::run(args, progress).await,
         Bench::Startup(args) => {
             let result = startup(args, progress).await;
             // Whatever happened, nothing stays.
             for name in [OURS, PLAIN] {
                 remove_cluster(name, progress).await?;
             }
-            result
+            Ok(result.map(|()| Judged::Reached)?)
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{ImplementationArgs, RootArgs, exit};
+use super::{EditionArgs, ImplementationArgs, RootArgs, exit};
 use meshproof_document::compare::{self, Comparison};
 use meshproof_document::cover::World;
 use meshproof_document::known::Known;
@@ -69,6 +69,9 @@ pub struct CheckArgs {
     /// List what is covered, too
     #[arg(long)]
     pub all: bool,
+    /// Compare with this edition
+    #[command(flatten)]
+    pub edition: EditionArgs,
 }
 
 /// Arguments of `meshproof doc fingerprint`.
@@ -93,7 +96,7 @@ pub fn run(args: &DocArgs) -> u8 {
 }
 
 fn check(args: &CheckArgs) -> Result<u8, String> {
-    let read = Reading::of(&args.page)?;
+    let read = Reading::of(&args.page, args.edition.edition.as_deref())?;
     let Some(known) = &read.known else {
         let folder = &read.pack.documents;
         return Err(format!(
@@ -112,8 +115,13 @@ fn check(args: &CheckArgs) -> Result<u8, String> {
         super::tell(&problems);
         "the scenarios are not well formed".to_owned()
     })?;
-    let outlines: Vec<_> = scenarios.iter().map(Scenario::outline).collect();
-    let world = World::new(catalogue, &outlines, &known.document);
+    let edition = &known.document.edition;
+    // What is not of the pack's editions (a file that is named, perhaps) is compared with everything.
+    let proves = |scenario: &&Scenario| {
+        !read.pack.editions.contains(edition) || read.pack.holds_in(scenario.editions(), edition)
+    };
+    let outlines: Vec<_> = scenarios.iter().filter(proves).map(Scenario::outline).collect();
+    let world = World::new(catalogue, &outlines, &known.document).with_editions(&read.editions);
     let files = files(root);
     let comparison = compare::compare(&read.page, &read.fragments, known, &world, &files);
     let comparison = relative(comparison);
@@ -126,7 +134,7 @@ fn check(args: &CheckArgs) -> Result<u8, String> {
 }
 
 fn fingerprint(args: &FingerprintArgs) -> Result<u8, String> {
-    let read = Reading::of(&args.page)?;
+    let read = Reading::of(&args.page, None)?;
     let stranger = read.known.as_ref().and_then(|known| read.stranger(known, &args.page.file));
     let before = read.known.as_ref().filter(|_| stranger.is_none());
     let name = before.map_or_else(|| read.name(&args.page.file), |known| known.document.name.clone());
@@ -146,22 +154,29 @@ struct Reading {
     page: Page,
     fragments: Vec<Fragment>,
     known: Option<Known>,
+    /// What is known of all editions.
+    editions: Vec<Known>,
 }
 
 impl Reading {
-    fn of(args: &PageArgs) -> Result<Self, String> {
+    fn of(args: &PageArgs, edition: Option<&str>) -> Result<Self, String> {
         let text = text(&args.file)?;
         let pack = args.root.load().ok_or("without a pack there is nothing to compare with")?;
+        let edition = edition.map(|asked| pack.edition(asked)).transpose()?;
         let page = page::read(&text);
         let fragments = extract::fragments(&page);
-        let editions = match &args.against {
-            Some(file) => vec![known(file, &pack.catalogue)?],
-            None => editions(&pack.documents, &pack.catalogue)?,
+        let editions = editions(&pack.documents, &pack.catalogue)?;
+        let nearest = match (&args.against, edition) {
+            (Some(file), _) => Some(known(file, &pack.catalogue)?),
+            (None, Some(edition)) => editions.iter().find(|known| known.document.edition == edition).cloned(),
+            (None, None) => editions
+                .iter()
+                .max_by_key(|known| {
+                    (compare::familiarity(known, &fragments), known.document.edition.as_str())
+                })
+                .cloned(),
         };
-        let nearest = editions
-            .into_iter()
-            .max_by_key(|known| (compare::familiarity(known, &fragments), known.document.edition.clone()));
-        Ok(Self { pack, page, fragments, known: nearest })
+        Ok(Self { page, fragments, known: nearest, editions, pack })
     }
 
     /// Why the page is no edition of what is known, if it is none.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::exit;
 use meshproof_model::coverage::{self, Coverage};
-use meshproof_model::requirement::{Kind, Requirement};
+use meshproof_model::requirement::{Editions, Kind, Requirement};
 use meshproof_run::scenario::Scenario;
 
 /// Arguments of `meshproof list`.
@@ -16,6 +16,9 @@ pub struct ListArgs {
     /// What is to be proved
     #[command(flatten)]
     pub root: super::RootArgs,
+    /// Of which edition
+    #[command(flatten)]
+    pub edition: super::EditionArgs,
     /// List the requirements only
     #[arg(long)]
     pub requirements: bool,
@@ -41,6 +44,8 @@ struct Listed<'a> {
     id: &'a str,
     title: &'a str,
     document: String,
+    /// Editions that it proves.
+    editions: String,
     /// Diagnosis it must end in, if it is broken on purpose.
     broken: Option<&'a str>,
     proves: Vec<&'a str>,
@@ -54,6 +59,12 @@ struct Proof<'a> {
     scenarios: &'a [&'a str],
     /// Why nothing has to prove it.
     waived: Option<&'a str>,
+    /// The first edition that says it; nothing if the first of all does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<&'a str>,
+    /// The last edition that says it; nothing if the newest does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<&'a str>,
 }
 
 /// Runs `meshproof list`; the exit code.
@@ -61,8 +72,11 @@ pub fn run(args: &ListArgs) -> u8 {
     let Some(pack) = args.root.load() else { return exit::USAGE };
     let (root, catalogue) = (&pack.scenarios, &pack.catalogue);
     let Some(implementation) = args.implementation.load(&pack) else { return exit::USAGE };
-    let scenarios = match Scenario::load_all(root, catalogue, &implementation) {
-        Ok(scenarios) => scenarios,
+    let Some(edition) = args.edition.of(&pack) else { return exit::USAGE };
+    let belongs =
+        |editions: Editions<'_>| edition.as_deref().is_none_or(|edition| pack.holds_in(editions, edition));
+    let scenarios: Vec<_> = match Scenario::load_all(root, catalogue, &implementation) {
+        Ok(scenarios) => scenarios.into_iter().filter(|scenario| belongs(scenario.editions())).collect(),
         Err(problems) => {
             super::tell(&problems);
             return exit::USAGE;
@@ -73,8 +87,9 @@ pub fn run(args: &ListArgs) -> u8 {
         return exit::NOTHING;
     }
     let outlines: Vec<_> = scenarios.iter().map(Scenario::outline).collect();
-    let coverage = coverage::of(catalogue, &outlines);
-    let coverage: Vec<_> = coverage.into_iter().map(|one| one.with(&implementation)).collect();
+    let coverage = coverage::of(catalogue, &outlines).into_iter();
+    let coverage = coverage.filter(|one| belongs(one.requirement.editions()));
+    let coverage: Vec<_> = coverage.map(|one| one.with(&implementation)).collect();
     if args.json {
         let listing = listing(&scenarios, &coverage);
         println!("{}", meshproof_model::visible::pretty(&listing).unwrap_or_default());
@@ -92,12 +107,14 @@ fn listing<'a>(scenarios: &'a [Scenario], coverage: &'a [Coverage<'a>]) -> Listi
         id: &scenario.id,
         title: &scenario.title,
         document: scenario.document.to_string(),
+        editions: scenario.editions().to_string(),
         broken: scenario.expects.as_ref().map(|expects| expects.diagnosis.as_str()),
         proves: scenario.proves().collect(),
     };
     let proof = |coverage: &'a Coverage<'a>| {
         let Requirement { id, text, kind, .. } = coverage.requirement;
-        Proof { id, text, kind: *kind, scenarios: &coverage.scenarios, waived: coverage.reason }
+        let Editions { since, until } = coverage.requirement.editions();
+        Proof { id, text, kind: *kind, scenarios: &coverage.scenarios, waived: coverage.reason, since, until }
     };
     Listing {
         scenarios: scenarios.iter().map(listed).collect(),
@@ -133,14 +150,16 @@ fn requirements(coverage: &[Coverage<'_>]) -> String {
         let requirement = one.requirement;
         let sign = if one.is_open() { '✗' } else { ' ' };
         let mut becomes: Vec<String> = Vec::new();
+        if one.is_open() {
+            becomes.push("uncovered: no scenario proves it".to_owned());
+        }
         if !one.scenarios.is_empty() {
             becomes.push(format!("proved by {}", one.scenarios.join(", ")));
         }
         let why = if requirement.measured.is_some() { "measured only" } else { "waived" };
         becomes.extend(one.reason.map(|reason| format!("{why}: {reason}")));
-        if becomes.is_empty() {
-            becomes.push("uncovered: no scenario proves it".to_owned());
-        }
+        let editions = requirement.editions();
+        becomes.extend((editions != Editions::default()).then(|| format!("in {editions}")));
         let _ = writeln!(text, "{sign} {:<4} {:<9} {}", requirement.id, requirement.lines, requirement.text);
         let _ = writeln!(text, "{:<16} {}", "", becomes.join("; "));
     }
@@ -164,8 +183,8 @@ mod tests {
         assert!(text.contains("waived: A price cannot be observed"), "{text}");
         assert!(text.contains("measured only: "), "{text}");
         assert!(text.contains("✗ R1 "), "{text}");
-        assert!(text.contains("\n46 of 48 uncovered: R1 R2 "), "{text}");
-        assert_eq!(text.lines().count(), 98);
+        assert!(text.contains("\n51 of 54 uncovered: R1 R2 "), "{text}");
+        assert_eq!(text.lines().count(), 110);
     }
 
     #[test]
@@ -187,6 +206,6 @@ mod tests {
             (&requirement("R20")["kind"], requirement("R20")["waived"].is_string()),
             (&"U".into(), true)
         );
-        assert_eq!(listing["uncovered"].as_array().unwrap().len(), 46);
+        assert_eq!(listing["uncovered"].as_array().unwrap().len(), 51);
     }
 }

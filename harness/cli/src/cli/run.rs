@@ -1,19 +1,22 @@
 //! `meshproof run`: proves scenarios and says what came of it.
 
 mod again;
-mod basis;
+pub(super) mod basis;
 mod choose;
+mod plan;
 mod selection;
 mod session;
 pub(super) mod stop;
 mod watch;
 
-pub(super) use session::run_name;
+pub(super) use choose::about;
+pub(super) use session::{lock, run_name};
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 pub(super) use self::again::given;
 use self::choose::Chosen;
@@ -23,6 +26,7 @@ use super::exit;
 use super::up::ClusterSpecArgs;
 use meshproof_cluster::existing;
 use meshproof_model::implementation::Implementation;
+use meshproof_model::pack::Pack;
 use meshproof_run::runner::Keep;
 
 /// Arguments of `meshproof run`.
@@ -55,9 +59,19 @@ pub struct RunArgs {
     /// Say what would run, and run nothing
     #[arg(long, conflicts_with = "watch")]
     pub list: bool,
+    /// Say every object, command, wait and claim in order, as it would be with this implementation, and do nothing. Neither a
+    /// cluster nor images are needed
+    #[arg(long, conflicts_with_all = ["watch", "list"])]
+    pub plan: bool,
+    /// With --plan: print JSON
+    #[arg(long, requires = "plan")]
+    pub json: bool,
     /// What is to be proved
     #[command(flatten)]
     pub root: super::RootArgs,
+    /// Of which edition
+    #[command(flatten)]
+    pub edition: super::EditionArgs,
     /// The cluster to run on; made if it is not there
     #[command(flatten)]
     pub spec: ClusterSpecArgs,
@@ -120,6 +134,11 @@ impl RunArgs {
 
 /// Runs `meshproof run`; the exit code.
 pub async fn run(args: &RunArgs) -> u8 {
+    until(args, stop::on_signal).await
+}
+
+/// The same; what ends it early is asked for once the run begins.
+pub(super) async fn until(args: &RunArgs, stop: impl FnOnce() -> CancellationToken) -> u8 {
     if let Some(contradiction) = args.contradiction() {
         eprintln!("{contradiction}");
         return exit::USAGE;
@@ -129,38 +148,57 @@ pub async fn run(args: &RunArgs) -> u8 {
         return exit::USAGE;
     }
     let mut following = args.clone();
+    if following.rerun_failed && following.implementation.implementation.is_some() {
+        // What it follows is told by its file.
+        let found = following.root.load().and_then(|pack| following.implementation.found(&pack));
+        let Some(found) = found else { return exit::USAGE };
+        following.implementation = found;
+    }
     let parent = match again::follow(&mut following) {
         Ok(parent) => parent,
         Err(code) => return code,
     };
+    let Some(pack) = following.root.load() else { return exit::USAGE };
+    let Some(found) = following.implementation.found(&pack) else { return exit::USAGE };
+    following.implementation = found;
     let args = &following;
-    let Some(pack) = args.root.load() else { return exit::USAGE };
     if args.watch {
         return watch::run(args, pack).await;
     }
-    let Some(implementation) = args.implementation.load(&pack) else { return exit::USAGE };
+    let Some(implementation) = under_test(args, &pack) else { return exit::USAGE };
     let implementation = Arc::new(in_mesh_of(args, implementation).await);
     match choose::choose(&pack, args, parent.as_ref(), &implementation) {
         Ok(chosen) if args.list => {
             chosen.scenarios.iter().for_each(|scenario| println!("{}", scenario.id));
             exit::PROVED
         }
+        Ok(chosen) if args.plan => plan::show(&implementation, &chosen.scenarios, args.json),
         Ok(Chosen { scenarios, partition }) => {
             if let Some(too_many) = args.too_many(scenarios.len()) {
                 eprintln!("{too_many}");
                 return exit::USAGE;
             }
             let about = About { pack: &pack, parent: parent.as_ref(), partition };
-            session::prove(args, &implementation, &scenarios, about, stop::on_signal()).await.code
+            session::prove(args, &implementation, &scenarios, about, stop()).await.code
         }
         Err(code) => code,
     }
 }
 
+/// The implementation, put to the edition that is asked for.
+fn under_test(args: &RunArgs, pack: &Pack) -> Option<Implementation> {
+    let edition = args.edition.of(pack)?;
+    let mut implementation = args.implementation.load(pack)?;
+    implementation.edition = edition;
+    Some(implementation)
+}
+
 /// The implementation as it is in the mesh of an existing cluster: manifests name identities of its trust domain, say. What cannot
 /// be asked now is told when the cluster is looked at.
 async fn in_mesh_of(args: &RunArgs, implementation: Implementation) -> Implementation {
-    let Some(context) = args.context.as_ref().filter(|_| !args.list) else { return implementation };
+    let Some(context) = args.context.as_ref().filter(|_| !args.list && !args.plan) else {
+        return implementation;
+    };
     match existing::mesh_of(context).await {
         Some(mesh) => {
             let log_can_be_read =
@@ -196,6 +234,8 @@ mod tests {
             &["--watch", "--partition", "1/2"],
             &["--watch", "--rerun-failed"],
             &["--watch", "--list"],
+            &["--plan", "--list"],
+            &["--json"],
             &["--partition", "3/2"],
             &["--repeat", "0"],
             &["--retries", "11"],

@@ -81,7 +81,34 @@ struct Leftovers {
 /// # Errors
 /// The API server refuses, or something does not go away.
 pub async fn clean(client: &Client, provider: Provider) -> Result<Cleaned, InstallError> {
-    let leftovers = sort(everything(client).await?, provider);
+    remove_all(client, provider, sort(everything(client).await?, provider)).await
+}
+
+/// Removes what one run has made but for what it has installed: that is still wanted. Objects that others have put beside it
+/// stay, and so do their namespaces.
+///
+/// # Errors
+/// The API server refuses, or something does not go away.
+pub async fn clean_after(client: &Client, provider: Provider, run: &str) -> Result<Cleaned, InstallError> {
+    let mut all = everything(client).await?;
+    all.retain(|thing| is_made_by(thing, run));
+    remove_all(client, provider, sort(all, provider)).await
+}
+
+/// Whether a run has made it, other than by installing a gateway.
+fn is_made_by(thing: &Thing, run: &str) -> bool {
+    owner::run_of(&thing.metadata) == Some(run)
+        && !thing.is_record()
+        && !thing.is("CustomResourceDefinition")
+        && releases::of_release(&thing.metadata).is_none()
+        && !releases::is_for_releases(&thing.metadata)
+}
+
+async fn remove_all(
+    client: &Client,
+    provider: Provider,
+    leftovers: Leftovers,
+) -> Result<Cleaned, InstallError> {
     let mut cleaned = Cleaned { left: leftovers.others, ..Cleaned::default() };
     for things in [leftovers.applied, leftovers.installed] {
         remove(client, things, &mut cleaned).await?;

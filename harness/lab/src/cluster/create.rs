@@ -271,8 +271,8 @@ impl Creation<'_> {
             return Ok(());
         };
         let options = InstallOptions { without_extension: !self.istio, ..InstallOptions::default() };
-        let proxy = self.artifacts.istio.proxy();
-        let image = image_values(&self.artifacts.images, proxy.as_deref());
+        let istio_proxy = self.artifacts.istio.proxy();
+        let image = image_values(&self.artifacts.images, istio_proxy.as_deref());
         let releases = options.selected(implementation, &image)?;
         let within = ready_within(implementation);
         let (client, kubeconfig) = gates.answering.wait().await;

@@ -144,7 +144,7 @@ pub enum ClusterError {
     #[error(transparent)]
     Unreachable(Box<Unreachable>),
     /// An existing cluster is not fit for the scenarios.
-    #[error("the scenarios are not run on {context}:\n  - {}", reasons.join("\n  - "))]
+    #[error("nothing is run on {context}:\n  - {}", reasons.join("\n  - "))]
     Refused {
         /// Its context.
         context: String,

@@ -20,6 +20,7 @@ use super::owner;
 use super::state::StateDir;
 use crate::command::Tool;
 use crate::supply::LoadImage;
+use meshproof_model::implementation::merge;
 pub use meshproof_model::implementation::{Implementation, Release};
 use meshproof_model::scenario::limits::OWN_INSTALL;
 use meshproof_model::scenario::placeholder::{Values, substitute_by};
@@ -44,6 +45,9 @@ const READY: Duration = Duration::from_secs(180);
 
 /// For the GatewayClass of an implementation that comes with Istio to be accepted.
 const ACCEPTED: Duration = Duration::from_secs(60);
+
+/// For a GatewayClass that is accepted to say what is claimed.
+const CLAIMED: Duration = Duration::from_secs(10);
 
 impl InstallOptions {
     /// The releases of a gateway that these options ask for, with their values and namespaces; `image` has the values of the
@@ -147,16 +151,30 @@ pub(crate) async fn wait_for_class(
     }
 }
 
-/// Merges objects key by key; anything else is replaced.
-fn merge(base: &mut Value, over: &Value) {
-    match (base, over) {
-        (Value::Object(base), Value::Object(over)) => {
-            for (key, value) in over {
-                merge(base.entry(key.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (base, over) => *base = over.clone(),
-    }
+/// The features that an implementation claims in its GatewayClass's status (Gateway API, `GatewayClassStatus.supportedFeatures`),
+/// as soon as the class is accepted and says any; none if it says none in time.
+///
+/// # Errors
+/// The class is not accepted in time, or cannot be read.
+pub async fn claimed_features(
+    client: &Client,
+    implementation: &Implementation,
+) -> Result<BTreeSet<String>, InstallError> {
+    wait_for_class(client, implementation).await?;
+    let api: Api<GatewayClass> = Api::all(client.clone());
+    let says = |object: Option<&GatewayClass>| !features_of(object).is_empty();
+    wait(api.clone(), &implementation.gateway_class, says, CLAIMED).await?;
+    let doing = format!("reading GatewayClass {}", implementation.gateway_class);
+    let class = api
+        .get_opt(&implementation.gateway_class)
+        .await
+        .map_err(|source| ApiError::Request { doing, source: Box::new(source) })?;
+    Ok(features_of(class.as_ref()))
+}
+
+fn features_of(class: Option<&GatewayClass>) -> BTreeSet<String> {
+    let features = class.and_then(|class| class.status.as_ref()?.supported_features.as_ref());
+    features.into_iter().flatten().map(|feature| feature.name.clone()).collect()
 }
 
 /// helm for one cluster. Nothing of the user's helm is read or written.
@@ -194,7 +212,7 @@ impl Helm {
     /// Installs a release, or brings it to these values if it is there. Does not wait for pods.
     pub(crate) async fn install(&self, client: &Client, release: &Release) -> Result<String, InstallError> {
         self.refuse_foreign(client, &release.name).await?;
-        self.refuse_another_version(release).await?;
+        let chart = self.chart(release).await?;
         let status = status(client, release).await?;
         let values = self.state.write_file(&values_file(release), &values_text(release))?;
         if status.as_deref().is_some_and(|status| status != "deployed") {
@@ -207,7 +225,7 @@ impl Helm {
         };
         let mut tool = self
             .tool(format!("{verb} release {}", release.name))
-            .args([verb, &release.name, &release.chart, "--version", &release.version])
+            .args([verb, &release.name, &chart, "--version", &release.version])
             .args(["--namespace", &release.namespace])
             // The API server validates what it is sent; helm's own check costs it a whole OpenAPI document.
             .arg("--disable-openapi-validation")
@@ -227,15 +245,26 @@ impl Helm {
         Ok(format!("{done} {} {} in {}", release.name, release.version, release.namespace))
     }
 
-    /// Refuses a chart on this host that is another version than the one to be installed: helm would take it all the same.
-    async fn refuse_another_version(&self, release: &Release) -> Result<(), InstallError> {
+    /// The chart to install. One on this host that is another version than the one to be installed is refused, as helm would take it
+    /// all the same; unless the document installs it under that version in another edition: then it is packaged so.
+    async fn chart(&self, release: &Release) -> Result<String, InstallError> {
         if !Path::new(&release.chart).exists() {
-            return Ok(());
+            return Ok(release.chart.clone());
         }
         let doing = format!("reading the chart of release {}", release.name);
         let chart = self.tool(doing).args(["show", "chart", &release.chart]).run().await?;
         match version_of(&chart) {
-            Some(found) if found == release.version => Ok(()),
+            Some(found) if found == release.version => Ok(release.chart.clone()),
+            Some(_) if release.is_of_another_edition() => {
+                let folder = self.state.path().join("charts");
+                self.tool(format!("packaging the chart of release {} as {}", release.name, release.version))
+                    .args(["package", &release.chart, "--version", &release.version, "--destination"])
+                    .arg(&folder)
+                    .run()
+                    .await?;
+                let name = name_of(&chart).unwrap_or_else(|| release.name.clone());
+                Ok(folder.join(format!("{name}-{}.tgz", release.version)).display().to_string())
+            }
             found => Err(InstallError::OtherVersion {
                 release: release.name.clone(),
                 chart: release.chart.clone(),
@@ -286,8 +315,17 @@ impl Helm {
 
 /// The version that a chart says it is, in its Chart.yaml.
 fn version_of(chart: &str) -> Option<String> {
+    field_of(chart, "version")
+}
+
+/// What a chart is called, in its Chart.yaml.
+fn name_of(chart: &str) -> Option<String> {
+    field_of(chart, "name")
+}
+
+fn field_of(chart: &str, field: &str) -> Option<String> {
     let chart = meshproof_model::yaml::documents::<meshproof_model::yaml::Tree>(chart).ok()?;
-    Some(chart.first()?.get("version")?.as_str()?.to_owned())
+    Some(chart.first()?.get(field)?.as_str()?.to_owned())
 }
 
 /// The values a release was last installed with.
@@ -402,9 +440,9 @@ mod tests {
     #[test]
     fn a_missing_image_is_named() {
         let implementation = Implementation::built_in().unwrap();
-        let images = images();
-        let image = image_values(&images[..1], None);
-        let error = InstallOptions::default().selected(&implementation, &image).unwrap_err();
+        let error = InstallOptions::default()
+            .selected(&implementation, &image_values(&images()[..1], None))
+            .unwrap_err();
         assert!(error.to_string().contains("alb-proxy is missing"), "{error}");
     }
 

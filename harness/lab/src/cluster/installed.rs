@@ -238,6 +238,7 @@ mod tests {
             version: "1.0.0".into(),
             namespace: "system".into(),
             values: json!({"image": "new"}),
+            edition: None,
             in_mesh: false,
             deployments: vec![],
         }

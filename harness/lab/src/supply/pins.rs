@@ -152,6 +152,15 @@ module!(
 );
 module!(LEGO, "lego", "The ACME client that Traefik is built with.");
 module!(GATEWAY_API, "gateway-api", "The Gateway API's CRDs.");
+module!(
+    GATEWAY_API_CONFORMANCE,
+    "gateway-api-conformance",
+    "The Gateway API's conformance suite, as a program of its own, and the backend of its tests.",
+    "suite/main.go",
+    "suite/plan.go",
+    "suite/label.go",
+    "suite/zone.go"
+);
 
 impl GoModule {
     /// The version `go.mod` requires of a module path.
@@ -188,6 +197,8 @@ mod tests {
         agree(GATEWAY_API, "sigs.k8s.io/gateway-api", &pins.gateway_api.version);
         agree(ENVOY_GATEWAY, "github.com/envoyproxy/gateway", &pins.envoy_gateway.version);
         agree(TRAEFIK, "github.com/traefik/traefik/v3", &pins.traefik.version);
+        agree(GATEWAY_API_CONFORMANCE, "sigs.k8s.io/gateway-api", &pins.gateway_api.version);
+        agree(GATEWAY_API_CONFORMANCE, "sigs.k8s.io/gateway-api/conformance", &pins.gateway_api.version);
         agree(ISTIO_OLDEST, "istio.io/istio", &pins.istio_versions.oldest.module);
         for istio in [&pins.istio, &pins.istio_versions.oldest] {
             assert!(istio.module.ends_with(&istio.revision));

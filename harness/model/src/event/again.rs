@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Only those that prove one of these requirements.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub only: Vec<String>,
+    /// The edition of the document; nothing where each scenario follows its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edition: Option<String>,
     /// The implementation's file, as the kernel names it; nothing for the built-in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub implementation: Option<PathBuf>,

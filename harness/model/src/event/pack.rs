@@ -9,6 +9,9 @@ use crate::requirement::Requirement;
 pub struct PackInfo {
     /// The pack's name.
     pub name: String,
+    /// The edition that was asked for; nothing where each scenario followed its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edition: Option<String>,
     /// Its requirements, in their order.
     pub requirements: Vec<Requirement>,
 }

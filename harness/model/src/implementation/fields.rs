@@ -105,6 +105,12 @@ pub const FIELDS: &[Field] = &[
         "Deployments of whose pods one at a time is active.",
     )
     .or("none"),
+    Field::optional(
+        "conformance",
+        Type::Map(CONFORMANCE),
+        "What the Gateway API's conformance suite is told of it (`meshproof conformance`).",
+    )
+    .or("it cannot be put to the suite"),
     Field::optional("messages", Type::Map(MESSAGES), "What it writes into the conditions of a status.")
         .or("none"),
     Field::optional("waived", Type::Map(WAIVED), "What it does not promise, each with the reason.")
@@ -135,6 +141,12 @@ const RELEASE: &[Field] = &[
         "Values; may hold `${images.NAME}`, and `.repository` or `.tag` of it.",
     )
     .or("none"),
+    Field::optional(
+        "edition",
+        Type::Map(EDITION),
+        "The value that tells the chart which edition of the document to follow.",
+    )
+    .or("it knows no editions"),
     Field::optional("in-mesh", Type::Bool, "Istio injects its pods, so Istio comes first.").or("false"),
     Field::optional(
         "deployments",
@@ -142,6 +154,17 @@ const RELEASE: &[Field] = &[
         "Deployments whose readiness means that the release is ready; `NAMESPACE/NAME` where that is not the release's namespace.",
     )
     .or("none"),
+];
+
+const EDITION: &[Field] = &[
+    Field::needed("value", Type::Text, "Name of the value."),
+    Field::needed("default", Type::Text, "The edition that the chart follows without it."),
+    Field::optional(
+        "versions",
+        Type::Names(&Type::Text),
+        "Versions under which the document installs the chart in other editions.",
+    )
+    .or("always that of the release"),
 ];
 
 const REQUIRES: &[Field] = &[
@@ -257,6 +280,35 @@ const ELECTION: &[Field] = &[
     Field::needed("deployment", IN_NAMESPACE, "The Deployment."),
     Field::needed("lease", IN_NAMESPACE, "The Lease by which its pods elect a leader."),
     Field::needed("service-account", Type::AnyText, "Their service account, in the Deployment's namespace."),
+];
+
+const CONFORMANCE: &[Field] = &[
+    Field::needed(
+        "profiles",
+        Type::List(&Type::Text),
+        "Profiles of the suite that it is put to, e.g. `GATEWAY-HTTP`.",
+    ),
+    Field::needed("organization", Type::Text, "Whose it is, for the suite's report."),
+    Field::needed("url", Type::Text, "Where to read more, for the suite's report."),
+    Field::needed("contact", Type::List(&Type::Text), "Whom to ask, for the suite's report."),
+    Field::optional(
+        "features",
+        Type::List(&Type::Text),
+        "Features that it claims beside those of its GatewayClass's status.",
+    )
+    .or("none"),
+    Field::optional(
+        "values",
+        Type::Names(&Type::Object),
+        "Values over those of its releases, by release, while the suite runs.",
+    )
+    .or("none"),
+    Field::optional(
+        "manifests",
+        Type::List(&Type::Text),
+        "Files, seen from this one, that are applied before the suite runs and removed afterwards.",
+    )
+    .or("none"),
 ];
 
 const MESSAGES: &[Field] = &[

@@ -1,5 +1,6 @@
 //! What of a gateway is put into a cluster, and what of it is there already.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -17,10 +18,30 @@ pub struct Release {
     pub namespace: String,
     /// Values, as an object. May hold `${images.<name>}`, and `.repository` or `.tag` of it.
     pub values: Value,
+    /// The value by which its chart is told an edition of the document; nothing for one that knows none.
+    pub edition: Option<EditionValue>,
     /// Its pods are injected by Istio, so Istio comes first. A service-mesh extension, in other words.
     pub in_mesh: bool,
     /// Deployments (namespace, name) whose readiness means that the release is.
     pub deployments: Vec<(String, String)>,
+}
+
+impl Release {
+    /// Whether its version is one under which the document installs it in another edition than the chart's own.
+    pub fn is_of_another_edition(&self) -> bool {
+        self.edition.as_ref().is_some_and(|value| value.versions.values().any(|known| *known == self.version))
+    }
+}
+
+/// A value of a chart that names an edition of the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditionValue {
+    /// The value's name.
+    pub value: String,
+    /// The edition that the chart follows without it.
+    pub default: String,
+    /// Versions under which the document installs the chart in other editions, by edition.
+    pub versions: BTreeMap<String, String>,
 }
 
 /// Plain manifests that are applied together.

@@ -1,5 +1,6 @@
 //! From the text of an implementation's file to the model, strict like the scenarios.
 
+mod conformance;
 mod installation;
 mod leader_election;
 mod log;
@@ -49,6 +50,8 @@ pub(super) fn implementation(
     let catalogue = pack.filter(is_about).map(|pack| &pack.catalogue);
     let mut labels = keys(fields.take("waived").and_then(|node| node.get("steps")));
     labels.extend(keys(fields.take("expectations")));
+    let releases = list(&mut fields, "releases", installation::release)?;
+    let suite = fields.take("conformance");
     let mut implementation = Implementation {
         vars,
         labels,
@@ -56,8 +59,9 @@ pub(super) fn implementation(
         version: optional_text(&mut fields, "version")?,
         gateway_class: text_of(&mut fields, "gateway-class")?,
         controller: text_of(&mut fields, "controller")?,
+        conformance: suite.map(|node| conformance::part(node, &releases)).transpose()?,
         installed: installation::installed(&mut fields)?,
-        releases: list(&mut fields, "releases", installation::release)?,
+        releases,
         manifests: list(&mut fields, "manifests", installation::manifests)?,
         namespaces: list(&mut fields, "namespaces", |node| node.text().map(str::to_owned))?,
         objects: installation::templates(&mut fields, "objects")?,
@@ -73,6 +77,7 @@ pub(super) fn implementation(
         messages: fields.take("messages").map_or(Ok(BTreeMap::new()), messages)?,
         waived: fields.take("waived").map_or(Ok(Waived::default()), |node| waived(node, catalogue))?,
         expectations: map(fields.take("expectations"), |_, node| expectation(node, catalogue))?,
+        edition: None,
     };
     fields.finish()?;
     installation::agree(&implementation, &node)?;

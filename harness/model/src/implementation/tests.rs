@@ -35,6 +35,22 @@ fn release_names_and_version_are_the_documents() {
 }
 
 #[test]
+fn another_edition_is_a_value_and_a_version_and_what_is_said_already_stays() {
+    let alb = Implementation::built_in().unwrap();
+    assert_eq!(alb.following("2025-08-25"), alb, "the charts follow that one by themselves");
+    let mut newest = alb.following("2026-06-24");
+    let values =
+        |i: &Implementation| i.releases.iter().map(|r| r.values["edition"].clone()).collect::<Vec<_>>();
+    let versions = |i: &Implementation| i.releases.iter().map(|r| r.version.clone()).collect::<Vec<_>>();
+    assert_eq!(values(&newest), [json!("2026-06-24"), json!("2026-06-24")]);
+    assert_eq!(versions(&newest), ["1.8.8", "1.11.1"]);
+    assert!(newest.releases[1].is_of_another_edition() && !alb.releases[1].is_of_another_edition());
+    newest.releases[0].values["edition"] = json!("2025-11-15");
+    assert_eq!(values(&newest.following("2026-04-22"))[0], json!("2025-11-15"));
+    assert_eq!(istio().following("2026-06-24"), istio());
+}
+
+#[test]
 fn istios_gateways_have_identities_of_their_own() {
     let istio = istio();
     assert_eq!(id(&istio, "shop", "front"), "spiffe://cluster.local/ns/shop/sa/front-istio");

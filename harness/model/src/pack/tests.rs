@@ -67,14 +67,45 @@ fn a_requirement_holds_from_edition_to_edition() {
     let with = |more: &str| {
         let pack = read(PACK, &REQUIREMENTS.replace("It answers.", &format!("It answers.{more}"))).unwrap();
         let requirement = pack.catalogue.requirements[0].clone();
-        pack.editions.iter().map(|edition| pack.holds_in(&requirement, edition)).collect::<Vec<_>>()
+        pack.editions.iter().map(|edition| pack.holds_in(requirement.editions(), edition)).collect::<Vec<_>>()
     };
     assert_eq!(with(""), [true, true, true]);
     assert_eq!(with(", since: 2026-01-01"), [false, true, true]);
     assert_eq!(with(", until: 2026-01-01"), [true, true, false]);
     assert_eq!(with(", since: 2026-01-01, until: 2026-01-01"), [false, true, false]);
     let pack = read(PACK, REQUIREMENTS).unwrap();
-    assert!(!pack.holds_in(&pack.catalogue.requirements[0], "2030-01-01"), "an edition that nobody knows");
+    assert!(
+        !pack.holds_in(pack.catalogue.requirements[0].editions(), "2030-01-01"),
+        "an edition that nobody knows"
+    );
+}
+
+#[test]
+fn an_edition_that_is_not_there_is_told_with_the_nearest() {
+    let pack = read(PACK, REQUIREMENTS).unwrap();
+    assert_eq!(pack.edition("2026-01-01"), Ok("2026-01-01"));
+    for (asked, nearest) in [
+        ("2026-01-02", "2026-01-01"),
+        ("2026-11-30", "2026-01-01"),
+        ("2020-05-05", "2025-01-01"),
+        ("new", "2027-01-01"),
+    ] {
+        let error = pack.edition(asked).unwrap_err();
+        assert!(error.contains(&format!("the nearest is {nearest} ")), "{asked}: {error}");
+    }
+}
+
+#[test]
+fn what_is_told_of_an_edition_is_what_it_says() {
+    let more = "- {id: R2, text: b, until: 2025-01-01}\n- {id: R3, text: c, since: 2027-01-01}\n";
+    let pack = read(PACK, &format!("{REQUIREMENTS}{more}")).unwrap();
+    let ids = |edition| pack.info(edition).requirements.into_iter().map(|r| r.id).collect::<Vec<_>>();
+    assert_eq!(ids(None), ["R1", "R2", "R3"]);
+    assert_eq!(ids(Some("2025-01-01")), ["R1", "R2"]);
+    assert_eq!(ids(Some("2027-01-01")), ["R1", "R3"]);
+    let erratum = "errata:\n- {id: E1, problem: a, literal: b, until: 2024-01-01}\n";
+    let error = read(PACK, &format!("{REQUIREMENTS}{erratum}")).unwrap_err();
+    assert!(error.contains("E1: there is no edition 2024-01-01"), "{error}");
 }
 
 #[test]

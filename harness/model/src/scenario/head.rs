@@ -35,7 +35,9 @@ pub const FIELDS: &[Field] = &[
 
 const DOCUMENT: &[Field] = &[
     Field::needed("name", Type::Text, "Its name."),
-    Field::needed("edition", Type::Text, "The date of its edition."),
+    Field::needed("edition", Type::Text, "The date of the edition whose lines it cites."),
+    Field::optional("since", Type::Text, "The first edition that it proves.").or("that edition"),
+    Field::optional("until", Type::Text, "The last edition that it proves.").or("the newest"),
 ];
 
 const EXPECTS: &[Field] = &[

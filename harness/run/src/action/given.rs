@@ -21,11 +21,13 @@ pub const WORD: Definition = Definition::action("given", limits::INSTALL, parse)
 });
 
 #[derive(Debug)]
-struct Given;
+struct Given {
+    edition: String,
+}
 
-fn parse(subject: &Node, _: &mut Fields<'_>, _: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
+fn parse(subject: &Node, _: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     implementation(subject)?;
-    Ok(Box::new(Given))
+    Ok(Box::new(Given { edition: scope.edition.to_owned() }))
 }
 
 impl Word for Given {
@@ -35,7 +37,7 @@ impl Word for Given {
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
-            let releases = context.outside.installer.ensure().await?;
+            let releases = context.outside.installer.ensure(&self.edition).await?;
             let detail = releases.iter().cloned().map(Value::String).collect();
             Ok(Observed { summary: releases.join("; "), detail, ..Observed::default() })
         }

@@ -70,8 +70,8 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     let only = only.iter().map(|node| release(node, scope)).collect::<Result<_, _>>()?;
     let namespace = fields.take("namespace").map(Node::text).transpose()?.map(str::to_owned);
     let wait = fields.take("wait").map_or(Ok(true), Node::bool)?;
-    let values = Value::Object(values);
-    Ok(Box::new(Install(InstallRequest { values, without_extension, only, namespace, wait })))
+    let (values, edition) = (Value::Object(values), scope.edition.to_owned());
+    Ok(Box::new(Install(InstallRequest { values, without_extension, only, namespace, wait, edition })))
 }
 
 /// The name of one of the implementation's releases.

@@ -148,6 +148,7 @@ mod tests {
             namespace: "ns",
             backend: None,
             catalogue: &catalogue,
+            edition: "e",
             implementation: &implementation,
             vars: &implementation.vars,
             read: &read,

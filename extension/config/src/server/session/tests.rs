@@ -3,7 +3,7 @@
 use super::*;
 use crate::Entry;
 use crate::client::{Rejection, Store};
-use crate::proto::{Certificate, Frontend, Node};
+use crate::proto::{Certificate, Frontend, Node, RouteRule};
 use proptest::prelude::*;
 
 /// A snapshot of up to six resources whose content is a small number.
@@ -293,12 +293,14 @@ fn a_response_holds_what_differs_and_nothing_else() {
 }
 
 #[test]
-fn a_certificate_is_given_to_those_who_can_use_it() {
-    let certificate = Kind::Certificate(Certificate::default());
-    let snapshot =
-        || snapshot(&[Some(1)]).with([("certificate/a".to_owned(), Some(certificate.clone().into()))]);
-    let mut older = Session::new([]);
-    assert_eq!(older.publish(snapshot()).unwrap().resources.len(), 1);
-    let mut newer = Session::new([]).capable_of([capability::TLS_LISTENERS.to_owned()]);
-    assert_eq!(newer.publish(snapshot()).unwrap().resources.len(), 2);
+fn what_not_every_proxy_understands_is_given_to_those_who_do() {
+    let certificate = (Kind::Certificate(Certificate::default()), capability::TLS_LISTENERS);
+    let grpc = (Kind::GrpcRouteRule(RouteRule::default()), capability::GRPC_ROUTES);
+    for (kind, needed) in [certificate, grpc] {
+        let snapshot = || snapshot(&[Some(1)]).with([("other/a".to_owned(), Some(kind.clone().into()))]);
+        let mut older = Session::new([]).capable_of(["something-else".to_owned()]);
+        assert_eq!(older.publish(snapshot()).unwrap().resources.len(), 1);
+        let mut newer = Session::new([]).capable_of([needed.to_owned()]);
+        assert_eq!(newer.publish(snapshot()).unwrap().resources.len(), 2);
+    }
 }

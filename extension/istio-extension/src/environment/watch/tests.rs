@@ -20,6 +20,7 @@ fn names() -> Names {
         deployment: "alb-controller-istio-extension".to_owned(),
         controller: "alb-controller".to_owned(),
         custom_resource: "applicationloadbalancers.alb.networking.azure.io".to_owned(),
+        edition: alb_api::Edition::default(),
     }
 }
 

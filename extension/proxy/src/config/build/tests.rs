@@ -1,6 +1,8 @@
 //! Whatever the controller says: a configuration, or the resources at fault.
 
 use super::*;
+use alb_config::proto::filter::Kind as Filter;
+use alb_config::proto::path_modifier::Replace;
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -29,7 +31,7 @@ fn sensible() -> Vec<proto::Resource> {
         fqdn: "fe.example".into(),
         gateway: "ns/fe".into(),
         listeners: vec![listener],
-        tls_listeners: Vec::new(),
+        ..proto::Frontend::default()
     };
     let rule = proto::RouteRule {
         route: "ns/route".into(),
@@ -60,6 +62,42 @@ fn sensible() -> Vec<proto::Resource> {
         protocol: proto::Protocol::Http2.into(),
         security: Some(security),
     };
+    let filter = |kind| proto::Filter { kind: Some(kind) };
+    let path = |replace| Some(proto::PathModifier { replace: Some(replace) });
+    let filters = vec![
+        filter(Filter::RequestHeaders(proto::HeaderModifier {
+            set: vec![proto::NameValue { name: "x".into(), value: "1".into() }],
+            remove: vec!["y".into()],
+            ..proto::HeaderModifier::default()
+        })),
+        filter(Filter::Rewrite(proto::Rewrite {
+            hostname: "c.example".into(),
+            path: path(Replace::Prefix("/b".into())),
+        })),
+        filter(Filter::Mirror(proto::Mirror { backend: "backend/m".into(), numerator: 1, denominator: 2 })),
+        filter(Filter::Cors(proto::Cors {
+            allow_origins: vec!["https://*.example:8443".into()],
+            ..proto::Cors::default()
+        })),
+    ];
+    let redirect = proto::Redirect {
+        scheme: "https".into(),
+        status: 301,
+        path: path(Replace::Full("/c".into())),
+        ..proto::Redirect::default()
+    };
+    let behind = proto::FilteredBackend {
+        backend: rule.backends.first().cloned(),
+        filters: vec![filter(Filter::Redirect(redirect))],
+    };
+    let filtered = proto::RouteRule {
+        backends: Vec::new(),
+        filtered: Some(proto::Filtered { filters, backends: vec![behind] }),
+        ..rule.clone()
+    };
+    let grpc =
+        proto::Match { path: Some(proto::r#match::Path::GrpcMethod("m".into())), ..proto::Match::default() };
+    let grpc = proto::RouteRule { matches: vec![grpc], ..rule.clone() };
     let istio = proto::IstioMtls { secret: "secret/istio".into() };
     let tls = proto::ServerTls { hostname: "b.example".into(), ..proto::ServerTls::default() };
     vec![
@@ -68,6 +106,8 @@ fn sensible() -> Vec<proto::Resource> {
         resource("backend/b", Kind::Backend(backend(backend::Security::ClearText(proto::ClearText {})))),
         resource("backend/m", Kind::Backend(backend(backend::Security::IstioMtls(istio)))),
         resource("backend/t", Kind::Backend(backend(backend::Security::ServerTls(tls)))),
+        resource("route/f", Kind::RouteRule(filtered)),
+        resource("grpc-route/g", Kind::GrpcRouteRule(grpc)),
     ]
 }
 
@@ -108,7 +148,7 @@ proptest! {
 
     #[test]
     fn no_damage_to_resources_makes_it_panic(
-        which in 0..5_usize,
+        which in 0..7_usize,
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
     ) {
         let mut resources = sensible();

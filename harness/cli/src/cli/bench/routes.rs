@@ -13,6 +13,7 @@ use kube::{Client, ResourceExt};
 use tokio::time::MissedTickBehavior;
 
 use super::calm;
+use super::compare::percentile;
 use meshproof_cluster::probe::Prober;
 use meshproof_lab::cluster::api::{ApiError, apply, objects, wait, wait_for_deployment};
 use meshproof_lab::cluster::{
@@ -237,23 +238,9 @@ fn report(all: &[Measured]) -> String {
     text
 }
 
-/// The smallest of the sorted values that at least this share of them does not exceed.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_percentile_is_one_of_the_values() {
-        let sorted: Vec<f64> = (1..=100).map(f64::from).collect();
-        assert_eq!([0.5, 0.99, 1.0].map(|share| percentile(&sorted, share)), [50.0, 99.0, 100.0]);
-        assert_eq!(percentile(&[7.0], 0.99), 7.0);
-        assert!(percentile(&[], 0.5).is_nan());
-    }
 
     #[test]
     fn the_report_has_a_row_each_and_the_ratio_on_a_line_of_its_own() {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::CheckArgs;
 use crate::cli::{doc, exit, tell};
 use crate::mutant::Mutant;
-use meshproof_document::known::KnownFragment;
+use meshproof_document::known::{Known, KnownFragment};
 use meshproof_model::coverage;
 use meshproof_model::event::StepInfo;
 use meshproof_model::implementation::Implementation;
 use meshproof_model::pack::Pack;
+use meshproof_model::requirement::{Erratum, Requirement};
 use meshproof_model::scenario::node::{Node, Problem, Source, Span};
 use meshproof_model::scenario::{Outline, Problems, discover, labels, parse};
 use meshproof_report::count;
@@ -80,31 +81,47 @@ fn check(pack: &Pack, implementation: &Implementation) -> Found {
 /// What a scenario says of editions: it follows one of the pack's document, and proves what holds in that one.
 fn of_edition(pack: &Pack, scenario: &Outline) -> Vec<Problem> {
     let Some(source) = read(&scenario.path) else { return Vec::new() };
-    let edition = &scenario.document.edition;
+    let (edition, editions) = (&scenario.document.edition, scenario.editions());
     let (name, own) = (&scenario.document.name, &pack.catalogue.document.name);
     let place = || line_with(&source, "document:");
     if name != own {
         let problem = place().problem(format!("the pack is about the document {own}, not {name}"));
         return vec![problem.help("one pack, one document; make another pack of it")];
     }
-    if !pack.editions.contains(edition) {
+    let said = [Some(edition.as_str()), scenario.since.as_deref(), scenario.until.as_deref()];
+    if let Some(strange) = said.into_iter().flatten().find(|date| !pack.editions.iter().any(|e| e == date)) {
         let known = pack.editions.join(", ");
         return vec![
             place()
-                .problem(format!("there is no edition {edition} of {own}"))
+                .problem(format!("there is no edition {strange} of {own}"))
                 .help(format!("editions of the pack: {known}")),
         ];
     }
+    if !pack.holds_in(editions, edition) {
+        let problem = place().problem(format!("it cites edition {edition}, and is about {editions}"));
+        return vec![problem.help("`since` and `until` enclose the edition whose lines are cited")];
+    }
+    let proved: Vec<&String> = pack.editions.iter().filter(|date| pack.holds_in(editions, date)).collect();
     let beyond = |step: &StepInfo| {
         let about: BTreeSet<&String> = step.proves.iter().chain(&step.waives).chain(&step.breaks).collect();
         let known = about.into_iter().filter_map(|id| pack.catalogue.requirement(id));
-        let not = known.filter(|requirement| !pack.holds_in(requirement, edition));
-        not.map(|requirement| requirement.id.clone()).collect::<Vec<_>>()
+        let silent = |requirement: &Requirement| {
+            let holds = |date: &str| pack.holds_in(requirement.editions(), date);
+            let silent = proved.iter().find(|date| !holds(date))?;
+            Some((silent.to_string(), requirement.id.clone()))
+        };
+        let requirements = known.filter_map(silent);
+        let has =
+            |id: &String| pack.catalogue.erratum(id).is_some_and(|e| pack.holds_in(e.editions(), edition));
+        // An erratum is met where its lines are cited.
+        let errata = step.errata.iter().filter(|id| !has(id)).map(|id| (edition.clone(), id.clone()));
+        requirements.chain(errata).collect::<Vec<_>>()
     };
     let of_step = |step: &StepInfo| {
         let place = line(&source, step.line);
-        let problem = move |id: String| {
-            place.problem(format!("edition {edition}, which the scenario follows, does not say {id}"))
+        let problem = move |(edition, id): (String, String)| {
+            let what = format!("edition {edition}, which the scenario proves, does not say {id}");
+            place.problem(what).help("`until` under `document` says up to which edition a scenario is meant")
         };
         beyond(step).into_iter().map(problem).collect::<Vec<_>>()
     };
@@ -152,6 +169,7 @@ fn documents(pack: &Pack) -> Vec<Problem> {
                     let what = format!("edition {} is none of the pack's", known.document.edition);
                     problems.push(whole(&file).problem(what).help("list it in `pack.yaml` under `editions`"));
                 }
+                problems.extend(not_of_edition(pack, &file, &known));
                 let open = known.fragments.iter().filter(|fragment| is_open(fragment));
                 problems.extend(open.map(|fragment| {
                     let what =
@@ -164,6 +182,28 @@ fn documents(pack: &Pack) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Requirements and errata that came of what an edition says, though they are meant of others only.
+fn not_of_edition(pack: &Pack, file: &Path, known: &Known) -> Vec<Problem> {
+    let edition = &known.document.edition;
+    let says = |id: &String| {
+        let requirement = pack.catalogue.requirement(id).map(Requirement::editions);
+        let editions = requirement.or(pack.catalogue.erratum(id).map(Erratum::editions));
+        editions.is_none_or(|editions| pack.holds_in(editions, edition))
+    };
+    let of = |fragment: &KnownFragment| {
+        let ids = fragment.requirements.iter().chain(&fragment.errata).filter(|id| !says(id));
+        let problem = |id: &String| {
+            let what = format!("{id} came of this, and is not meant of edition {edition}");
+            place_of(file, &fragment.id).problem(what).help("see its `since` and `until`")
+        };
+        ids.map(problem).collect::<Vec<_>>()
+    };
+    match pack.editions.contains(edition) {
+        true => known.fragments.iter().flat_map(of).collect(),
+        false => Vec::new(),
+    }
 }
 
 fn is_open(fragment: &KnownFragment) -> bool {

@@ -26,6 +26,7 @@ pub(super) fn arguments(args: &RunArgs, root: &Path) -> Arguments {
     Arguments {
         names: args.names.clone(),
         only: args.only.clone(),
+        edition: args.edition.edition.clone(),
         implementation: args.implementation.file(),
         pack: args.root.pack.as_deref().map(real),
         scenarios: real(root),
@@ -91,6 +92,7 @@ fn take_over(args: &mut RunArgs, report: &Report) -> Result<(), String> {
     // What was given now, what it is, and what it was.
     let each = [
         ("implementation", "--implementation", text(&now.implementation), text(&asked.implementation)),
+        ("edition", "--edition", now.edition.clone(), asked.edition.clone()),
         ("set", "--set", shown(&now.vars), shown(&asked.vars)),
         ("vars", "--vars", shown(&now.vars), shown(&asked.vars)),
         ("pack", "--pack", text(&now.pack), text(&asked.pack)),
@@ -116,6 +118,7 @@ fn take_over(args: &mut RunArgs, report: &Report) -> Result<(), String> {
         }
     }
     args.implementation.implementation.clone_from(&asked.implementation);
+    args.edition.edition.clone_from(&asked.edition);
     args.implementation.vars = VarsArgs { set: asked.vars.clone().into_iter().collect(), vars: None };
     args.root.pack.clone_from(&asked.pack);
     args.root.scenarios = Some(asked.scenarios.clone());

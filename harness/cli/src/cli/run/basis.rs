@@ -29,7 +29,7 @@ fn this_program() -> Harness {
 ///
 /// # Errors
 /// A file of the implementation or of a chart cannot be read.
-pub(super) fn of_files(
+pub(in crate::cli) fn of_files(
     file: &ImplementationArgs,
     implementation: &Implementation,
     scenarios: &[Scenario],
@@ -58,7 +58,7 @@ fn charts(implementation: &Implementation) -> std::io::Result<Named> {
 }
 
 /// Tells what is known once there is a cluster; what could not be looked up is told as an error of the run, in its report.
-pub(super) async fn tell(target: &Target, sink: &dyn EventSink) {
+pub(in crate::cli) async fn tell(target: &Target, sink: &dyn EventSink) {
     let (images, mesh) = tokio::join!(images(target), mesh(target));
     let mut trouble = Vec::new();
     let mut basis = Basis { harness: this_program(), ..Basis::default() };

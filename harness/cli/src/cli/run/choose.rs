@@ -53,15 +53,50 @@ pub(super) fn load(
         );
         exit::NOTHING
     })?;
-    let (loaded, others): (Vec<_>, Vec<_>) =
-        selected.into_iter().map(|id| load_one(root, id, catalogue, implementation)).partition(|loaded| {
-            let about = |scenario: &Scenario| scenario.is_about(implementation);
-            !names.is_empty() || loaded.scenario.as_ref().map_or(true, about)
-        });
+    let selected = selected.into_iter().map(|id| load_one(root, id, catalogue, implementation));
+    let (loaded, others): (Vec<_>, Vec<_>) = selected.partition(|loaded| {
+        let about = |scenario: &Scenario| scenario.is_about(implementation);
+        !names.is_empty() || loaded.scenario.as_ref().map_or(true, about)
+    });
     for other in others {
         eprintln!("left out: {}, which is not about {}", other.id, implementation.name);
     }
-    Ok(loaded)
+    Ok(of_edition(pack, loaded, implementation.edition.as_deref()))
+}
+
+/// Those of the scenarios that prove the edition that is asked for; says which do not, even if they were named.
+fn of_edition(pack: &Pack, loaded: Vec<Loaded>, edition: Option<&str>) -> Vec<Loaded> {
+    let Some(edition) = edition else { return loaded };
+    let (of_it, others): (Vec<_>, Vec<_>) = loaded.into_iter().partition(|loaded| {
+        let proves = |scenario: &Scenario| pack.holds_in(scenario.editions(), edition);
+        loaded.scenario.as_ref().map_or(true, proves)
+    });
+    for Loaded { id, scenario, .. } in others {
+        let editions = scenario.map(|scenario| scenario.editions().to_string()).unwrap_or_default();
+        eprintln!("left out: {id}, which is about {editions}, not about {edition}");
+    }
+    of_it
+}
+
+/// Ids of those that the names mean, and that can be put to the implementation.
+pub(in crate::cli) fn about(
+    pack: &Pack,
+    args: &RunArgs,
+    implementation: &Implementation,
+) -> Result<Vec<String>, u8> {
+    let loaded = only(load(pack, &args.names, implementation)?, args, &pack.catalogue)?;
+    let mut ids = Vec::new();
+    for Loaded { id, scenario, .. } in loaded {
+        match scenario {
+            Ok(scenario) if scenario.is_about(implementation) => ids.push(id),
+            Ok(_) => eprintln!("left out: {id}, which is not about {}", implementation.name),
+            Err(problems) => {
+                tell(&problems);
+                return Err(exit::USAGE);
+            }
+        }
+    }
+    Ok(ids)
 }
 
 /// Ids of the scenarios there are.

@@ -75,7 +75,7 @@ pub(super) async fn prove(
         partition: about.partition,
     });
     let rerun_of = about.parent.map(|parent| parent.run().to_owned());
-    sink.emit(&Event::Proves { pack: Box::new(about.pack.into()) });
+    sink.emit(&Event::Proves { pack: Box::new(about.pack.info(implementation.edition.as_deref())) });
     sink.emit(&Event::Asked { arguments: Box::new(again::arguments(args, &about.pack.scenarios)), rerun_of });
     let ids = scenarios.iter().map(|scenario| scenario.id.clone()).collect();
     let again = about.parent.map(|parent| Again { parent, ids, told: AtomicBool::new(false) });
@@ -320,7 +320,8 @@ async fn existing(
     // Before it is looked at: what another run has there would speak against it.
     let lock = lock(&existing::folder_name(context), context).await?;
     let progress = PhaseEvents(sink.as_ref());
-    let attached = existing::attach(&spec, implementation, scenarios, runs.stop.clone(), &progress).await?;
+    let plan = Plan::new(scenarios, implementation);
+    let attached = existing::attach(&spec, implementation, &plan, runs.stop.clone(), &progress).await?;
     Ok((attached.0, attached.1, lock))
 }
 
@@ -332,7 +333,7 @@ async fn give_back(held: Held) -> Result<(), u8> {
     })
 }
 
-async fn lock(name: &str, shown: &str) -> Result<Lock, ClusterError> {
+pub(in crate::cli) async fn lock(name: &str, shown: &str) -> Result<Lock, ClusterError> {
     let waiting = || eprintln!("waiting for another run on cluster {shown}");
     Ok(Cache::open_default()?.lock(&run_lock(name), waiting).await?)
 }

@@ -130,7 +130,7 @@ fn ready(mut loaded: Vec<Loaded>, due: &[String]) -> Vec<Scenario> {
 
 /// The implementation, and what is selected as it is read for that one: every scenario depends on its file.
 fn load(args: &RunArgs, pack: &Pack) -> Result<(Arc<Implementation>, Vec<Loaded>), u8> {
-    let implementation = args.implementation.load(pack).map(Arc::new).ok_or(exit::USAGE)?;
+    let implementation = super::under_test(args, pack).map(Arc::new).ok_or(exit::USAGE)?;
     let loaded = choose::load(pack, &args.names, &implementation)?;
     let mut loaded = choose::only(loaded, args, &pack.catalogue)?;
     for loaded in &mut loaded {

@@ -73,3 +73,15 @@ fn what_stays_although_meshproof_has_to_do_with_it_is_told() {
     assert!(others[1].starts_with("namespace/changed is left alone: a run has changed it"), "{others:?}");
     assert_eq!(sort(all(), Provider::Kind).others.len(), 1, "its own clusters are full of what it wrote");
 }
+
+#[test]
+fn after_a_run_goes_what_it_made_and_what_it_installed_stays() {
+    let mut all = all();
+    all.push(thing("Gateway", json!({"name": "of-another", "namespace": "shop", "labels": by("r-2")})));
+    all.push(thing(
+        "Namespace",
+        json!({"name": "gw-2", "labels": {owner::LABEL: "r-1", "dev.meshproof/for": "releases"}}),
+    ));
+    all.retain(|thing| is_made_by(thing, "r-1"));
+    assert_eq!(names(&all), ["namespace/shop", "gateway/g in shop"]);
+}

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Implementation, Kind, list, map, only, optional_text, text_of};
 use crate::implementation::templates::{self, Templates};
-use crate::implementation::{Installed, Manifests, Release};
+use crate::implementation::{EditionValue, Installed, Manifests, Release};
 use crate::scenario::node::{Fields, Node, Problem};
 use crate::workspace;
 
@@ -59,18 +59,13 @@ pub(super) fn release(node: &Node) -> Result<Release, Problem> {
     let mut fields = node.fields()?;
     let namespace = text_of(&mut fields, "namespace")?;
     let deployments = list(&mut fields, "deployments", |node| deployment(node, Some(&namespace)))?;
-    let values = match fields.take("values") {
-        Some(node) => {
-            node.fields()?;
-            only(node, &is_image, IMAGES)?;
-            node.value()
-        }
-        None => Value::Object(serde_json::Map::new()),
-    };
+    let none = || Ok(Value::Object(serde_json::Map::new()));
+    let values = fields.take("values").map_or_else(none, image_values)?;
     let release = Release {
         name: text_of(&mut fields, "name")?,
         chart: chart(fields.need("chart")?)?,
         version: text_of(&mut fields, "version")?,
+        edition: fields.take("edition").map(edition).transpose()?,
         in_mesh: fields.take("in-mesh").map_or(Ok(false), Node::bool)?,
         namespace,
         values,
@@ -78,6 +73,24 @@ pub(super) fn release(node: &Node) -> Result<Release, Problem> {
     };
     fields.finish()?;
     Ok(release)
+}
+
+/// Values of a chart, which may name images that are made here.
+pub(super) fn image_values(node: &Node) -> Result<Value, Problem> {
+    node.fields()?;
+    only(node, &is_image, IMAGES)?;
+    Ok(node.value())
+}
+
+fn edition(node: &Node) -> Result<EditionValue, Problem> {
+    let mut fields = node.fields()?;
+    let edition = EditionValue {
+        value: text_of(&mut fields, "value")?,
+        default: text_of(&mut fields, "default")?,
+        versions: map(fields.take("versions"), |_, node| Ok(node.text()?.to_owned()))?,
+    };
+    fields.finish()?;
+    Ok(edition)
 }
 
 /// Plain manifests.
@@ -143,12 +156,12 @@ fn chart(node: &Node) -> Result<String, Problem> {
     Ok(directory.canonicalize().unwrap_or(directory).display().to_string())
 }
 
-fn folder_of(node: &Node) -> &Path {
+pub(super) fn folder_of(node: &Node) -> &Path {
     let folder = node.span.source.path.parent().unwrap_or(Path::new("."));
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
-fn seen_from_its_file(node: &Node, path: &str) -> PathBuf {
+pub(super) fn seen_from_its_file(node: &Node, path: &str) -> PathBuf {
     folder_of(node).join(path)
 }
 

@@ -1,0 +1,1 @@
+kubectl get configmap -n aks-istio-system | grep asm-
