@@ -12,12 +12,15 @@ pub mod inside;
 pub mod outside;
 mod port;
 mod proxy_logs;
+mod relay;
+mod replicas;
 pub mod route;
 
 use std::net::SocketAddr;
 
 use meshproof_model::implementation::Resolution;
 use meshproof_model::vantage::Vantage;
+use meshproof_run::ports::Replicas;
 use meshproof_run::probe::client::Client;
 use meshproof_run::probe::{Answer, Ask};
 
@@ -36,6 +39,7 @@ pub struct Prober {
     resolution: Resolution,
     outside: Outside,
     pods: VantagePods,
+    ways: replicas::Ways,
     client: kube::Client,
 }
 
@@ -55,6 +59,7 @@ impl Prober {
             resolution,
             outside: Outside::new(local_only),
             pods: VantagePods::new(client.clone(), image.into(), run),
+            ways: replicas::Ways::default(),
             client,
         }
     }
@@ -81,6 +86,14 @@ impl Prober {
     /// When no Service or no address belongs to the name.
     pub async fn frontend(&self, fqdn: &str, port: Option<u16>) -> Result<Frontend, ProbeError> {
         frontend::resolve(&self.client, &self.resolution, fqdn, port).await
+    }
+
+    /// The pods that serve a port of a frontend, each with an address of its own on this host.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked, or this host gives no port.
+    pub async fn replicas(&self, fqdn: &str, port: u16) -> Result<Replicas, ProbeError> {
+        self.ways.to(&self.client, &self.resolution, fqdn, port).await
     }
 
     /// Sends half a request to `address` from outside and hangs up, so that the gateway closes the

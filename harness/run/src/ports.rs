@@ -110,12 +110,34 @@ pub trait Objects: Send + Sync {
     fn observe(&self, query: &Query) -> BoxStream<'static, Result<Vec<Value>, PortError>>;
 }
 
+/// A pod behind a Gateway's address, reached without the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    /// Its namespace and name, `namespace/name`.
+    pub pod: String,
+    /// Its node.
+    pub node: String,
+    /// Where the harness reaches it, and nothing else.
+    pub address: std::net::SocketAddr,
+}
+
+/// The replicas of the data plane behind an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replicas {
+    /// All that a Service sends connections to; at least one.
+    Each(Vec<Replica>),
+    /// They cannot be told apart from here, and why.
+    Unknown(String),
+}
+
 /// Sends requests.
 pub trait Requests: Send + Sync {
     /// Sends one request. No answer from the target is an [`Answer`] with a failure, not an error.
     fn send<'a>(&'a self, from: Vantage, ask: &'a Ask) -> PortFuture<'a, Answer>;
     /// Where the harness reaches the frontend of this name from outside the cluster; errors while it has no address.
     fn frontend<'a>(&'a self, fqdn: &'a str) -> PortFuture<'a, std::net::SocketAddr>;
+    /// The pods that serve this port of the frontend of this name, each with an address of its own.
+    fn replicas<'a>(&'a self, fqdn: &'a str, port: u16) -> PortFuture<'a, Replicas>;
 }
 
 /// What a witness may look at.

@@ -65,6 +65,12 @@ pub enum ProbeError {
         /// What to do next.
         hint: String,
     },
+    /// This host gives no port to listen on.
+    #[error("listening on loopback for connections to one pod: {reason}")]
+    Port {
+        /// The kernel's word.
+        reason: String,
+    },
     /// The frontend has no address to connect to.
     #[error("frontend {fqdn} has no load-balancer address: {reason}")]
     NoAddress {

@@ -38,7 +38,7 @@ impl Outside {
     /// When the URL cannot be requested, or the address is not this host's to reach.
     pub async fn send(&self, ask: &Ask) -> Result<Answer, ProbeError> {
         let bad = |reason: String| ProbeError::Url { url: ask.url.clone(), reason };
-        let url = reqwest::Url::parse(&ask.url).map_err(|error| bad(error.to_string()))?;
+        let mut url = reqwest::Url::parse(&ask.url).map_err(|error| bad(error.to_string()))?;
         let host = url.host_str().ok_or_else(|| bad("it names no host".into()))?.to_string();
         let method = reqwest::Method::from_bytes(ask.method.as_bytes())
             .map_err(|error| bad(format!("method: {error}")))?;
@@ -51,6 +51,10 @@ impl Outside {
         }
         let client = self.client(&host, ask)?;
         let authority = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        if ask.connect_to.is_some_and(|address| Some(address.port()) != url.port()) && ask.http == Http::One {
+            // A port in the URL would count for more than that of the address. The Host header keeps it.
+            url.set_port(None).map_err(|()| bad("its port cannot be left out".into()))?;
+        }
         let mut request = client.request(method, url).timeout(ask.timeout);
         if ask.http == Http::One {
             // First, as every client of note sends it; HTTP/2 has it in a field of its own.
@@ -243,6 +247,23 @@ mod tests {
         assert_eq!(answer.headers.get("set-cookie").map(String::as_str), Some("a, b"));
         assert_eq!(answer.peer, Some(address));
         assert_eq!(answer.failure, None);
+    }
+
+    #[tokio::test]
+    async fn the_port_of_the_address_counts_and_that_of_the_url_stays_in_the_host_header() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let length = stream.read(&mut head).await.unwrap();
+            stream.write_all(ok(ECHO).as_bytes()).await.unwrap();
+            String::from_utf8_lossy(&head[..length]).to_lowercase()
+        });
+        let ask = Ask::get("http://fe.example:8080/").connecting_to(address);
+        let answer = Outside::new(true).send(&ask).await.unwrap();
+        assert_eq!(answer.status, Some(200), "{answer:?}");
+        assert!(asked.await.unwrap().contains("\r\nhost: fe.example:8080\r\n"));
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use futures::FutureExt;
 
 use super::{ProbeError, Prober};
 use meshproof_model::vantage::Vantage;
-use meshproof_run::ports::{PortError, PortFuture, Requests};
+use meshproof_run::ports::{PortError, PortFuture, Replicas, Requests};
 use meshproof_run::probe::{Answer, Ask};
 
 impl From<ProbeError> for PortError {
@@ -31,5 +31,9 @@ impl Requests for Prober {
 
     fn frontend<'a>(&'a self, fqdn: &'a str) -> PortFuture<'a, SocketAddr> {
         async move { Ok(Self::frontend(self, fqdn, None).await?.address) }.boxed()
+    }
+
+    fn replicas<'a>(&'a self, fqdn: &'a str, port: u16) -> PortFuture<'a, Replicas> {
+        async move { Ok(Self::replicas(self, fqdn, port).await?) }.boxed()
     }
 }

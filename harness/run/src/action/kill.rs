@@ -80,6 +80,19 @@ impl Victim {
 
     /// The pod, once there is one. Whose it was is remembered: the next holder is another.
     pub(super) async fn find(&self, context: &mut Context<'_>, namespace: &str) -> Result<Value, Trouble> {
+        let (pod, holder) = self.seek(context, namespace).await?;
+        if let (Self::Holder(lease), Some(holder)) = (self, holder) {
+            context.fallen.insert(lease.clone(), holder);
+        }
+        Ok(pod)
+    }
+
+    /// The pod, once there is one, and what it calls itself as the holder of a Lease.
+    pub(super) async fn seek(
+        &self,
+        context: &mut Context<'_>,
+        namespace: &str,
+    ) -> Result<(Value, Option<String>), Trouble> {
         let holder = match self {
             Self::Prefix(_) => None,
             Self::Holder(lease) => {
@@ -95,9 +108,7 @@ impl Victim {
                         None => Judgement::NotYet(format!("nobody holds {lease}")),
                     }
                 });
-                let holder = held.await?.found;
-                context.fallen.insert(lease.clone(), holder.clone());
-                Some(holder)
+                Some(held.await?.found)
             }
         };
         let Some(kind) = Kind::by_word("pod") else {
@@ -120,7 +131,8 @@ impl Victim {
                 None => Judgement::NotYet(format!("{} does not run", self.in_words())),
             }
         });
-        Ok(found.await?.found)
+        let pod = found.await?.found;
+        Ok((pod, holder))
     }
 }
 

@@ -1,12 +1,18 @@
 //! `traffic: {gateway: gateway-01, path: /}` with `rate: 200` and `wants: {status: 200}`: constant requests from now on, until
 //! `unbroken: traffic` says how they fared. `connections:` says whether clients keep theirs (`pooled`), make a new one for each
 //! request (`fresh`), or half of them each (`mixed`, the default). The step ends with the first answer as wanted.
+//!
+//! `through: {not-beside: {holder-of: lease/…}}` sends it past the load balancer, to those pods of the data plane only that are not
+//! on the node of another pod: what that node's end costs those who live.
+
+mod through;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 use tokio::time::timeout_at;
 
+use self::through::Through;
 use crate::claim::target::STATUS;
 use crate::claim::target::{self, Target};
 use crate::context::traffic::{Traffic, Wanted};
@@ -26,9 +32,11 @@ pub const WORD: Definition = Definition::action("traffic", limits::ACTION, parse
         Field::optional("rate", Type::Number(1, 1000), "Requests each second.").or("200"),
         Field::needed("wants", Type::Map(WANTS), "The answer that each of them is to have."),
         Field::optional("connections", Type::OneOf(&["pooled", "fresh", "mixed"]), "Whether clients keep their connections, make a new one for each request, or half of them each.").or("mixed"),
+        Field::optional("through", Type::Map(through::FIELDS), "Only these pods behind the Gateway's address, past the load balancer.").or("where the load balancer leads"),
     ],
     examples: &[
         "traffic: {gateway: gateway-01, path: /, from: outside}\nrate: 200\nwants: {status: 200, backend: backend-v1}\nconnections: fresh",
+        "traffic: {gateway: gateway-01, path: /, from: outside}\nrate: 50\nwants: {status: 200}\nthrough: {not-beside: {holder-of: lease/alb-controller}, namespace: azure-alb-system}",
     ],
 });
 
@@ -46,6 +54,7 @@ struct Start {
     rate: u32,
     wanted: Wanted,
     connections: Connections,
+    through: Option<Through>,
 }
 
 /// What becomes of a client's connection.
@@ -102,7 +111,8 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
             }
         },
     };
-    Ok(Box::new(Start { target, rate, wanted: Wanted { status, backend }, connections }))
+    let through = fields.take("through").map(|node| Through::parse(node, &target, scope)).transpose()?;
+    Ok(Box::new(Start { target, rate, wanted: Wanted { status, backend }, connections, through }))
 }
 
 impl Word for Start {
@@ -110,7 +120,9 @@ impl Word for Start {
         let (target, from) = (self.target.in_words(), self.target.from);
         let (rate, wanted) = (self.rate, &self.wanted);
         let connections = self.connections.in_words();
-        format!("constant traffic to {target} from {from}, {rate}/s, {connections}, wants {wanted}")
+        let through = self.through.as_ref().map(|through| format!(", {}", through.in_words()));
+        let through = through.unwrap_or_default();
+        format!("constant traffic to {target} from {from}{through}, {rate}/s, {connections}, wants {wanted}")
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
@@ -121,7 +133,14 @@ impl Word for Start {
             }
             let fqdn = self.target.fqdn(context).await?;
             let ask = self.target.ask(context, &fqdn).await?;
-            let asks = self.connections.asks(ask);
+            let asks = match &self.through {
+                None => self.connections.asks(ask),
+                Some(through) => {
+                    let addresses = through.addresses(context, &fqdn, self.target.port).await?;
+                    let each = addresses.into_iter().map(|address| ask.clone().connecting_to(address));
+                    each.flat_map(|ask| self.connections.asks(ask)).collect()
+                }
+            };
             let requests = context.outside.requests.clone();
             let (from, rate, wanted) = (self.target.from, self.rate, self.wanted.clone());
             let target = (self.target.gateway.clone(), self.target.path.clone());

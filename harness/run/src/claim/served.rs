@@ -1,7 +1,7 @@
 //! `served: {gateway: gateway-01, path: /}` with `becomes: {status: 200, backend: backend-v1}`, right after a claim about a status:
 //! what is said to be programmed is served from the first request on. Nothing is tried twice; the first answers, each over a
-//! connection of its own, so that every replica of the data plane has its turn, are all as wanted. The time from the start of
-//! the step to the first answer is measured.
+//! connection of its own, are all as wanted, and so is the first of every replica of the data plane, asked past the load balancer
+//! where the cluster tells them apart. The time from the start of the step to the first answer is measured.
 //!
 //! `never: {status: 404}` in the place of `becomes` is for what may be answered in several ways, but not in this one: whether or
 //! not there is a backend by now, the route is known.
@@ -9,7 +9,7 @@
 //! `new-address: true` is for an address or a port that has just been made: the nodes learn of it when they learn of it, which is
 //! no gateway's doing. Until then a connection is refused; the first request that is not counts as the first.
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join_all};
 use futures::{FutureExt, StreamExt, stream};
 use serde_json::json;
 use tokio::time::interval;
@@ -19,16 +19,18 @@ use super::request::{WANTED, Wanted};
 use super::tally::Tally;
 use super::target::{self, Target};
 use crate::context::{Context, Trouble, millis};
+use crate::ports::{Replica, Replicas};
 use crate::probe::{Answer, Ask, FailureKind};
 use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::limits::{LED_WITHIN, PACE, WIDTH};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::schema::{Field, Type};
+use meshproof_model::vantage::Vantage;
 
 /// The word.
 pub const WORD: Definition = Definition::claim("served", Staying::No, parse).says(Reference {
-    summary: "What is said to be programmed is served from the first request on: nothing is tried twice, each answer over a connection of its own.",
+    summary: "What is said to be programmed is served from the first request on: nothing is tried twice, each answer over a connection of its own, and one of them by each pod behind the address.",
     subject: Type::Map(&target::FIELDS),
     fields: &[
         Field::one_of("becomes", Type::Map(SERVED), "The answer."),
@@ -44,8 +46,7 @@ pub const WORD: Definition = Definition::claim("served", Staying::No, parse).say
 /// Without a reason: that is found in a log, later.
 const SERVED: &[Field] = &[WANTED[0], WANTED[1]];
 
-/// Requests over connections of their own: with two replicas behind a load balancer one is left out in one run of 500,000, with
-/// three in one of 1,000.
+/// Requests over connections of their own, wherever the load balancer takes them.
 const FIRST: usize = 20;
 
 #[derive(Debug)]
@@ -129,6 +130,7 @@ impl Served {
             refused += 1;
         };
         let gap_ms = context.elapsed_ms();
+        let each = self.each_replica(context, &fqdn, ask).await?;
         let others = stream::iter((1..FIRST).map(|_| requests.send(from, ask))).buffered(WIDTH);
         let mut answers = stream::once(async { Ok(first) }).chain(others).boxed();
         let mut against = None;
@@ -142,9 +144,20 @@ impl Served {
             }
         }
         drop(answers);
-        let detail = json!({"requests": number, "measured": {"asked_ms": asked_ms, "gap_ms": gap_ms, "refused_before": refused}});
+        for (replica, answer) in each.answers() {
+            if let (Some(because), None) = (self.wants.against(ask, answer), &against) {
+                let pod = &replica.pod;
+                against = Some(format!(
+                    "the first request to pod {pod} after it was said to be programmed: {because}"
+                ));
+            }
+        }
+        let measured =
+            json!({"asked_ms": asked_ms, "gap_ms": gap_ms, "refused_before": refused, "pods": each.pods()});
+        let detail = json!({"requests": number, "pods_not_told_apart": each.unknown(), "measured": measured});
         let groups = tally.groups();
-        let summary = format!("{number} × {}, from the first on", self.wants.in_words());
+        let wants = self.wants.in_words();
+        let summary = format!("{number} × {wants}, from the first on{}", each.in_words());
         // Which of several answers it is may be another in each run.
         let settled = if matches!(self.wants, Wants::Becomes(_)) { groups.clone() } else { Vec::new() };
         let observed = Observed { summary, detail, answers: groups, settled, ..Observed::default() };
@@ -160,6 +173,66 @@ impl Served {
                 Err(trouble)
             }
         }
+    }
+}
+
+/// What the replicas of the data plane answered, asked one by one.
+enum Each {
+    /// All of them.
+    Asked(Vec<(Replica, Answer)>),
+    /// They could not be told apart, and why.
+    Unknown(String),
+    /// Requests from inside the cluster go where its Service sends them.
+    NotOutside,
+}
+
+impl Each {
+    fn answers(&self) -> &[(Replica, Answer)] {
+        match self {
+            Self::Asked(answers) => answers,
+            Self::Unknown(_) | Self::NotOutside => &[],
+        }
+    }
+
+    fn pods(&self) -> Vec<&str> {
+        self.answers().iter().map(|(replica, _)| replica.pod.as_str()).collect()
+    }
+
+    fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::Unknown(why) => Some(why),
+            Self::Asked(_) | Self::NotOutside => None,
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Self::Asked(answers) => match answers.len() {
+                1 => ", and by the one pod behind the address".to_owned(),
+                number => format!(", and by each of the {number} pods behind the address"),
+            },
+            Self::Unknown(_) => "; the pods behind the address cannot be told apart".to_owned(),
+            Self::NotOutside => String::new(),
+        }
+    }
+}
+
+impl Served {
+    /// Asks every replica at once, past the load balancer.
+    async fn each_replica(&self, context: &Context<'_>, fqdn: &str, ask: &Ask) -> Result<Each, Trouble> {
+        if self.target.from != Vantage::Outside {
+            return Ok(Each::NotOutside);
+        }
+        let requests = &context.outside.requests;
+        let replicas = match requests.replicas(fqdn, self.target.port).await? {
+            Replicas::Each(replicas) => replicas,
+            Replicas::Unknown(why) => return Ok(Each::Unknown(why)),
+        };
+        let asked = replicas.into_iter().map(|replica| async move {
+            let answer = requests.send(Vantage::Outside, &ask.clone().connecting_to(replica.address)).await?;
+            Ok::<_, Trouble>((replica, answer))
+        });
+        Ok(Each::Asked(try_join_all(asked).await?))
     }
 }
 

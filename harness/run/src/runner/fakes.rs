@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) made: Mutex<usize>,
     /// Objects that commands in a shell make, by id.
     pub(crate) by_shell: Vec<&'static str>,
+    /// The pods behind every Gateway's address.
+    pub(crate) replicas: Replicas,
     /// Watches that are open break whenever this changes.
     pub(crate) torn: watch::Sender<Torn>,
 }
@@ -103,6 +105,7 @@ impl Default for World {
             sticky: None,
             made: Mutex::default(),
             by_shell: Vec::new(),
+            replicas: Replicas::Unknown("nobody knows them".into()),
             torn: watch::channel(Torn::default()).0,
         }
     }
@@ -261,10 +264,11 @@ impl Objects for World {
 }
 
 impl Requests for World {
-    fn send<'a>(&'a self, _: Vantage, _: &'a Ask) -> PortFuture<'a, Answer> {
+    fn send<'a>(&'a self, _: Vantage, ask: &'a Ask) -> PortFuture<'a, Answer> {
         async move {
             tokio::time::sleep(self.latency).await;
-            self.call("send".into())?;
+            let port = ask.connect_to.map_or(80, |address| address.port());
+            self.call(if port == 80 { "send".into() } else { format!("send to {port}") })?;
             if *self.unplugged.lock().unwrap() {
                 return Err(PortError::new("send", "it is unplugged"));
             }
@@ -281,6 +285,10 @@ impl Requests for World {
 
     fn frontend<'a>(&'a self, _: &'a str) -> PortFuture<'a, SocketAddr> {
         future::ready(Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80))).boxed()
+    }
+
+    fn replicas<'a>(&'a self, _: &'a str, _: u16) -> PortFuture<'a, Replicas> {
+        future::ready(Ok(self.replicas.clone())).boxed()
     }
 }
 
