@@ -19,6 +19,7 @@ mod grants;
 mod hostname;
 mod index;
 mod listener_sets;
+mod listener_status;
 mod listeners;
 mod load_balancers;
 mod model;
@@ -36,12 +37,11 @@ mod update;
 mod warnings;
 
 pub use condition::{Condition, Settling, Verdict};
+pub use listener_status::{ListenerSetStatus, ListenerStatus};
 pub(crate) use model::complete;
 pub use progress::Progress;
 pub use settings::{Autoscaling, ProxyTemplate, Settings};
-pub use status::{
-    GatewayStatus, ListenerSetStatus, ListenerStatus, ParentStatus, PolicyStatus, RouteStatus, Statuses,
-};
+pub use status::{GatewayStatus, ParentStatus, PolicyStatus, RouteStatus, Statuses};
 pub use translator::Translator;
 pub use warnings::{Subject, Warning};
 

@@ -5,6 +5,7 @@
 //! it, on messages that are ready to go on, so that what they set stays set: those of the rule before those of the backend
 //! with requests, and after them with responses.
 
+mod answer;
 mod chain;
 mod cors;
 mod header_modifier;
@@ -13,7 +14,8 @@ mod path;
 mod redirect;
 mod rewrite;
 
-pub(crate) use chain::{Answer, Arrival, Filters, Finish};
+pub(crate) use answer::{Answer, Arrival};
+pub(crate) use chain::{Filters, Finish};
 pub(crate) use mirror::Mirrored;
 
 use crate::error::{ProxyError, Reason};

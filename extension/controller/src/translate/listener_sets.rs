@@ -1,10 +1,10 @@
 //! ListenerSets: which of them a Gateway takes, and what becomes of each (Gateway API, ListenerSet).
 
 use super::condition::{Condition, Refusal, Settling, Verdict};
+use super::listener_status::{ListenerSetStatus, ListenerStatus};
 use super::model::{GROUP, GatewayPlan, ListenerPlan, ListenerSetPlan};
 use super::namespaces::admits;
 use super::progress::Provisional;
-use super::status::{ListenerSetStatus, ListenerStatus};
 use crate::world::{Gateway, Key, ListenerSet, ParentGateway, World};
 use alb_api::messages::{self, condition, reason};
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! Status of every object of ours, in the order and the words of the document (R26 to R41).
 
 use super::condition::{Condition, Refusal, Settling, Verdict};
+use super::listener_status::{ListenerSetStatus, ListenerStatus};
 use super::model::{
     Certificates, Frontend, GatewayPlan, Gateways, ListenerPlan, ListenerSetPlan, LoadBalancer, Origin,
     ParentPlan, RoutePlan,
@@ -51,40 +52,9 @@ pub struct GatewayStatus {
     pub settling: Settling,
 }
 
-/// Status of a ListenerSet.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct ListenerSetStatus {
-    /// Conditions of the ListenerSet.
-    pub conditions: Vec<Condition>,
-    /// Listeners, in the order of the specification; none when the Gateway does not take them.
-    pub listeners: Vec<ListenerStatus>,
-    /// Whether to wait a moment before it is written.
-    pub settling: Settling,
-}
-
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
-}
-
-/// Status of a listener.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct ListenerStatus {
-    /// Name, the same as in the specification (R34).
-    pub name: String,
-    /// Attached routes (R33).
-    pub attached_routes: u32,
-    /// Conditions.
-    pub conditions: Vec<Condition>,
-    /// Whether `supportedKinds` holds HTTPRoute (R35).
-    pub serves_http_routes: bool,
-    /// Whether `supportedKinds` holds GRPCRoute. Most do: dumps say so only of the others.
-    #[serde(skip_serializing_if = "is_true")]
-    pub serves_grpc_routes: bool,
-}
-
-fn is_true(value: &bool) -> bool {
-    *value
 }
 
 /// Status of a route: only our part of it.

@@ -1,7 +1,8 @@
 //! What deserves an Event of type Warning.
 
 use super::condition::Condition;
-use super::status::{ListenerStatus, NO_CERTIFICATE, PolicyStatus, Statuses};
+use super::listener_status::ListenerStatus;
+use super::status::{NO_CERTIFICATE, PolicyStatus, Statuses};
 use crate::world::{Key, Watched, World};
 use alb_api::messages::{condition, reason};
 use alb_api::names;

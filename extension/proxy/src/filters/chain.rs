@@ -1,5 +1,6 @@
 //! The filters of a rule, or of one of its backends, ready for use.
 
+use super::answer::{Answer, Arrival};
 use super::cors::Cors;
 use super::header_modifier::HeaderModifier;
 use super::mirror::{Mirror, Mirrored};
@@ -26,24 +27,6 @@ enum Step {
     Headers(HeaderModifier),
     Rewrite(Rewrite),
     Mirror(Arc<Mirror>),
-}
-
-/// Where a request has come in.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    /// The listener speaks TLS.
-    pub(crate) https: bool,
-    /// Port of the listener, as clients see it.
-    pub(crate) port: u16,
-    /// Bytes of the path that the rule's prefix has matched.
-    pub(crate) matched: usize,
-}
-
-/// An answer without a body that a filter gives.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
 }
 
 impl Filters {

@@ -2,7 +2,7 @@
 //!
 //! The gateway alone decides what other origins may do: what the backend says of it is removed.
 
-use super::Answer;
+use super::answer::Answer;
 use alb_config::{Origin, proto};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,

@@ -1,7 +1,7 @@
 //! Requests that are sent elsewhere (Gateway API, `HTTPRequestRedirectFilter`).
 
+use super::answer::{Answer, Arrival};
 use super::path::{PathModifier, with_path};
-use super::{Answer, Arrival};
 use alb_config::proto;
 use http::header::{HOST, LOCATION};
 use http::uri::Authority;

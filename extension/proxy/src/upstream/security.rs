@@ -2,6 +2,7 @@
 
 use super::certificate::{Certificate, not_after, uri_sans};
 use super::protocol::Protocol;
+use super::secret::{SecretError, certificates, provider, roots};
 use super::verify::{Expected, Name, Verifier};
 use crate::error::ProxyError;
 use crate::tls_info::{Mode, TlsInfo};
@@ -10,7 +11,7 @@ use alb_route::Hostname;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer};
+use rustls::pki_types::{DnsName, PrivateKeyDer};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::{Arc, LazyLock};
@@ -77,21 +78,6 @@ pub(crate) struct Identity {
     pub(crate) spiffe_id: Option<Arc<str>>,
     /// Seconds since the epoch.
     pub(crate) not_after: Option<i64>,
-}
-
-/// What is wrong with certificates or keys in the configuration.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SecretError {
-    #[error("{what} is not PEM: {source}")]
-    Pem { what: &'static str, source: rustls::pki_types::pem::Error },
-    #[error("{0} holds no certificate")]
-    Empty(&'static str),
-    #[error("{what}: {source}")]
-    Rustls { what: &'static str, source: rustls::Error },
-    #[error("{0:?} is not a host name")]
-    Hostname(String),
-    #[error("a subject alternative name is neither a host name nor a URI")]
-    SubjectAltName,
 }
 
 impl Identity {
@@ -203,37 +189,10 @@ fn host(name: &str) -> Result<DnsName<'static>, SecretError> {
     DnsName::try_from(name.to_owned()).map_err(|_| SecretError::Hostname(name.to_owned()))
 }
 
-/// The process's provider of cryptography.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    CryptoProvider::get_default()
-        .cloned()
-        .unwrap_or_else(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-}
-
 fn builder(
     provider: &Arc<CryptoProvider>,
 ) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, SecretError> {
     ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|source| SecretError::Rustls { what: "TLS versions", source })
-}
-
-/// The certificates of a PEM text, one at least. `what` names the text in errors.
-pub(crate) fn certificates(
-    pem: &[u8],
-    what: &'static str,
-) -> Result<Vec<CertificateDer<'static>>, SecretError> {
-    let certificates = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| SecretError::Pem { what, source })?;
-    if certificates.is_empty() { Err(SecretError::Empty(what)) } else { Ok(certificates) }
-}
-
-/// The authorities of a PEM bundle, one at least. `what` names the bundle in errors.
-pub(crate) fn roots(pem: &[u8], what: &'static str) -> Result<RootCertStore, SecretError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem, what)? {
-        roots.add(certificate).map_err(|source| SecretError::Rustls { what, source })?;
-    }
-    Ok(roots)
 }

@@ -55,23 +55,27 @@ async fn the_application_protocol_is_agreed_upon_and_pods_and_log_are_told_of_tl
 async fn the_listener_is_the_most_specific_one_for_the_name_and_shows_its_own_certificate() {
     let (authority, pod) = (Authority::new(), Pod::echo().await);
     let listeners = [
-        ("exact", "a.b.example", &["exact"][..]),
-        ("near", "*.b.example", &["near"]),
-        ("far", "*.example", &["far"]),
+        ("exact", "a.b.shop.example", &["exact"][..]),
+        ("near", "*.b.shop.example", &["near"]),
+        ("far", "*.shop.example", &["far"]),
     ];
-    let names = [("exact", "a.b.example"), ("near", "*.b.example"), ("far", "*.example")];
+    let names = [("exact", "a.b.shop.example"), ("near", "*.b.shop.example"), ("far", "*.shop.example")];
     let issued = names.map(|(name, host)| (name, authority.issue(host)));
     let wanted = Wanted::default().clear_text("b", &[pod.address]);
     let wanted = https(wanted, listeners.map(tls_listener).to_vec());
     let wanted = issued.iter().fold(wanted, |wanted, (name, issued)| certificate(wanted, name, issued));
     let world = World::serving(&wanted);
-    for (asked, listener) in [("a.b.example", "exact"), ("c.b.example", "near"), ("c.example", "far")] {
+    for (asked, listener) in
+        [("a.b.shop.example", "exact"), ("c.b.shop.example", "near"), ("c.shop.example", "far")]
+    {
         let stream = TlsClient::new(&authority, asked).connect(world.address(PORT)).await.unwrap();
         let expected = &issued.iter().find(|(name, _)| *name == listener).unwrap().1;
         assert_eq!(shown(&stream), expected.chain_der[0], "{asked}");
     }
     let nobodys = TlsClient { server_name: None, ..TlsClient::new(&authority, "") };
-    for client in [TlsClient::new(&authority, "example"), TlsClient::new(&authority, "other.test"), nobodys] {
+    for client in
+        [TlsClient::new(&authority, "shop.example"), TlsClient::new(&authority, "other.test"), nobodys]
+    {
         let error = client.connect(world.address(PORT)).await.unwrap_err();
         assert_eq!(alert(&error), Some(AlertDescription::UnrecognisedName), "{:?}", client.server_name);
     }

@@ -78,14 +78,17 @@ async fn call(client: &TlsClient<'_>, world: &World) -> std::io::Result<String> 
 #[tokio::test]
 async fn tls_that_ends_at_a_pod_goes_where_its_name_leads() {
     let authority = Authority::new();
-    let (a, b) = (authority.issue("a.example"), authority.issue("*.example"));
+    let (a, b) = (authority.issue("a.shop.example"), authority.issue("*.shop.example"));
     let (first, second) = (tls_caller(&a, "first").await, tls_caller(&b, "second").await);
-    let routes = [("a.example", 2, "first"), ("*.example", 1, "second"), ("a.example", 3, "second")];
-    let wanted = streams(TlsMode::Passthrough, "*.example", &routes)
+    let routes =
+        [("a.shop.example", 2, "first"), ("*.shop.example", 1, "second"), ("a.shop.example", 3, "second")];
+    let wanted = streams(TlsMode::Passthrough, "*.shop.example", &routes)
         .clear_text("first", &[first.address])
         .clear_text("second", &[second.address]);
     let mut world = World::serving(&wanted);
-    for (name, expected, route) in [("a.example", "first", "ns/tls-0"), ("b.example", "second", "ns/tls-1")] {
+    for (name, expected, route) in
+        [("a.shop.example", "first", "ns/tls-0"), ("b.shop.example", "second", "ns/tls-1")]
+    {
         let client = TlsClient::new(&authority, name);
         assert_eq!(call(&client, &world).await.unwrap(), expected, "the older of two for one name");
         let line = serde_json::to_value(world.logged().await).unwrap();
@@ -100,7 +103,7 @@ async fn tls_that_ends_at_a_pod_goes_where_its_name_leads() {
         );
     }
     // The pod's certificate, not one of ours.
-    let stream = TlsClient::new(&authority, "a.example").connect(world.address(PORT)).await.unwrap();
+    let stream = TlsClient::new(&authority, "a.shop.example").connect(world.address(PORT)).await.unwrap();
     assert_eq!(shown(&stream), a.chain_der[0]);
     for name in ["example", "a.test"] {
         let error = TlsClient::new(&authority, name).connect(world.address(PORT)).await.unwrap_err();

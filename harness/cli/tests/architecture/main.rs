@@ -85,7 +85,18 @@ const KNOWN: &[(&str, &str, &[&str], &str)] = &[
     (
         "alb-proxy",
         "",
-        &["accept", "config", "faults", "matching", "pipeline", "proxy", "upstream"],
+        &[
+            "accept",
+            "config",
+            "faults",
+            "filters",
+            "matching",
+            "mirrors",
+            "pipeline",
+            "proxy",
+            "termination",
+            "upstream",
+        ],
         "the row of stages and what it is built from are handed over in one place; faults on purpose reach into several stages",
     ),
     (

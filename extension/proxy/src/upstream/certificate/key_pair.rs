@@ -1,7 +1,7 @@
 //! A certificate with its key, to be shown to whoever asks for one.
 
 use super::{dns_sans, not_after, subject, uri_sans};
-use crate::upstream::{SecretError, certificates, provider};
+use crate::upstream::secret::{SecretError, certificates, provider};
 use alb_config::proto;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
