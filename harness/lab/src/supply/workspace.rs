@@ -1,5 +1,7 @@
 //! The images of this workspace: static musl programs FROM scratch, tagged with their content.
 
+mod checkout;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -228,6 +230,8 @@ async fn made(
 async fn compile(cache: &Cache, root: &Path, flavour: Flavour) -> Result<PathBuf, SupplyError> {
     ensure_target().await?;
     let target_dir = cache.dir("cargo-target")?;
+    let out = target_dir.join(target());
+    checkout::forget_another(&out, root).map_err(io("look at what was compiled before in", &out))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     for programs in flavour.programs().chunk_by(|one, next| one.profile == next.profile) {
         let profile = programs.first().map_or("release", |program| program.profile);
@@ -249,7 +253,8 @@ async fn compile(cache: &Cache, root: &Path, flavour: Flavour) -> Result<PathBuf
             .run()
             .await?;
     }
-    Ok(target_dir.join(target()))
+    checkout::remember(&out, root).map_err(io("remember what was compiled in", &out))?;
+    Ok(out)
 }
 
 fn package(programs: &Path, out: &Path, flavour: Flavour) -> Result<(), SupplyError> {
