@@ -217,7 +217,7 @@ fn listed() -> serde_json::Value {
 fn requirements_are_listed_for_programs() {
     let listed = listed();
     let requirements = listed["requirements"].as_array().unwrap();
-    assert_eq!(requirements.len(), 48);
+    assert_eq!(requirements.len(), 54);
     for requirement in requirements {
         assert!(
             requirement["id"].is_string()

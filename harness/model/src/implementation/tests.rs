@@ -210,7 +210,7 @@ fn a_chart_that_is_not_there_is_told_where_it_is_named() {
     let file = folder.path().join("alb.yaml");
     std::fs::write(&file, ALB).unwrap();
     let problem = Implementation::load(&file).unwrap_err().to_string();
-    assert!(problem.contains("alb.yaml:13:10: there is no chart in "), "{problem}");
+    assert!(problem.contains("alb.yaml:14:10: there is no chart in "), "{problem}");
     let missing = Implementation::load(&folder.path().join("none.yaml")).unwrap_err().to_string();
     assert!(missing.contains("none.yaml:1:1: cannot be read"), "{missing}");
 }
