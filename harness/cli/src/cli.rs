@@ -57,7 +57,7 @@ enum Command {
     /// Say what is running, and how to curl it
     Status(status::StatusArgs),
     /// Prove scenarios
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// List scenarios, and what proves each requirement
     List(list::ListArgs),
     /// Put gateways that are wrong on purpose to the test: each must turn a scenario red, for the right reason
