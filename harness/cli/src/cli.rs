@@ -59,7 +59,7 @@ enum Command {
     /// Say what is running, and how to curl it
     Status(status::StatusArgs),
     /// Prove scenarios
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Run the Gateway API's own conformance suite against the gateway
     Conformance(conformance::ConformanceArgs),
     /// List scenarios, and what proves each requirement
