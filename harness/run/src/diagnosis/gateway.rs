@@ -92,7 +92,12 @@ pub(super) fn listener_name_differs(facts: &Facts) -> Option<Diagnosis> {
         items(listeners).iter().map(|listener| text(&listener["name"]).to_owned()).collect()
     };
     let about = |gateway: &&Value| facts.claim.expected.contains(text(&gateway["metadata"]["name"]));
-    let gateway = facts.of("gateways", &facts.claim.namespace).find(about)?;
+    // A step may name another namespace than its scenario's. Where two have a Gateway of that name nothing singles one out.
+    let elsewhere = || {
+        let mut named = facts.list("gateways").iter().filter(about);
+        named.next().filter(|_| named.next().is_none())
+    };
+    let gateway = facts.of("gateways", &facts.claim.namespace).find(about).or_else(elsewhere)?;
     let (spec, status) = (named(&gateway["spec"]["listeners"]), named(&gateway["status"]["listeners"]));
     if spec.iter().any(|name| name == asked) {
         let other = status
@@ -261,6 +266,19 @@ pub(super) mod tests {
         let diagnosis = diagnose(&facts);
         assert_eq!(diagnosis.id, "listener-name-differs");
         assert!(diagnosis.title.contains("gateway-01-http") && diagnosis.title.contains("calls it http"));
+    }
+
+    #[test]
+    fn a_step_may_name_another_namespace_than_its_scenarios() {
+        let mut facts = listener("http");
+        facts.claim.namespace = "elsewhere".into();
+        assert_eq!(diagnose(&facts).id, "listener-name-differs");
+        let one = facts.list("gateways").first().cloned().unwrap();
+        let mut other = one.clone();
+        other["metadata"]["namespace"] = "third".into();
+        let mut facts = facts.with("gateways", json!([one, other]));
+        facts.claim.namespace = "elsewhere".into();
+        assert_ne!(diagnose(&facts).id, "listener-name-differs", "nothing singles one out");
     }
 
     #[test]
