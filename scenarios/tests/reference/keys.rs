@@ -237,7 +237,11 @@ fn the_keys_of_a_scenario_are_those_that_are_read() -> Result<()> {
 fn the_keys_of_an_implementation_file_are_those_that_are_read() -> Result<()> {
     let read = |value: &Value| {
         let text = meshproof_model::yaml::to_string(value).unwrap_or_default();
-        Implementation::parse(Path::new("nowhere/x.yaml"), text).map(drop)
+        match Implementation::parse(Path::new("nowhere/x.yaml"), text) {
+            // What two keys have to say together is another matter.
+            Err(problem) if problem.message.ends_with("which is not heard, and is not waived") => Ok(()),
+            read => read.map(drop),
+        }
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../implementations");
     let mut files = Vec::new();

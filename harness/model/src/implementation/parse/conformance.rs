@@ -14,9 +14,11 @@ pub(super) fn part(node: &Node, releases: &[Release]) -> Result<ConformanceOf, P
         url: text_of(&mut fields, "url")?,
         contact: list(&mut fields, "contact", text)?,
         features: list(&mut fields, "features", text)?,
-        values: map(fields.take("values"), |key, node| match releases.is_empty() || releases.iter().any(|r| r.name == key.name) {
-            true => image_values(node),
-            false => Err(key.span.problem(format!("there is no release `{}`", key.name))),
+        values: map(fields.take("values"), |key, node| {
+            match releases.is_empty() || releases.iter().any(|r| r.name == key.name) {
+                true => image_values(node),
+                false => Err(key.span.problem(format!("there is no release `{}`", key.name))),
+            }
         })?,
         manifests: list(&mut fields, "manifests", |node| {
             let file = seen_from_its_file(node, node.text()?);
