@@ -110,14 +110,7 @@ pub(super) fn gateway(object: &Object<Gateway>, desired: &GatewayStatus, now: Ti
     // Absent means none.
     let sets = object.status.get("attachedListenerSets").and_then(Value::as_u64).unwrap_or_default();
     if addresses == array(&object.status, "addresses") && sets == desired.attached_listener_sets as u64 {
-        if merged == own && listeners == current {
-            return None;
-        }
-        if merged == own && differ_in_attached_routes_only(&listeners, current) {
-            settling = settling.max(Settling::AttachedRoutes);
-        } else if steadied(own, &merged) == own && steadied_entries(current, &listeners) == current {
-            settling = Settling::Connection;
-        }
+        settling = settled((own, &merged), (current, &listeners), settling)?;
     }
     // A merge patch takes null as "remove": an empty list would be kept as such.
     let addresses = if addresses.is_empty() { Value::Null } else { Value::Array(addresses) };
@@ -134,20 +127,30 @@ pub(super) fn listener_set(
     desired: &ListenerSetStatus,
     now: Timestamp,
 ) -> Option<Merged> {
-    let (generation, mut settling) = (object.meta.generation, desired.settling);
+    let generation = object.meta.generation;
     let own = array(&object.status, "conditions");
     let merged = conditions(own, &desired.conditions, generation, now);
     let current = array(&object.status, "listeners");
     let listeners = of_listeners(current, &desired.listeners, generation, now);
+    let settling = settled((own, &merged), (current, &listeners), desired.settling)?;
+    Some(Merged { status: json!({"conditions": merged, "listeners": listeners}), settling })
+}
+
+/// What to wait for before conditions and listeners, each as they stand and as they should be, are written: `settling`, or
+/// something that is told by how they differ. `None` when they do not.
+fn settled(
+    (own, merged): (&[Value], &[Value]),
+    (current, listeners): (&[Value], &[Value]),
+    settling: Settling,
+) -> Option<Settling> {
     if merged == own && listeners == current {
         return None;
     }
-    if merged == own && differ_in_attached_routes_only(&listeners, current) {
-        settling = settling.max(Settling::AttachedRoutes);
-    } else if steadied(own, &merged) == own && steadied_entries(current, &listeners) == current {
-        settling = Settling::Connection;
+    if merged == own && differ_in_attached_routes_only(listeners, current) {
+        return Some(settling.max(Settling::AttachedRoutes));
     }
-    Some(Merged { status: json!({"conditions": merged, "listeners": listeners}), settling })
+    let passes = steadied(own, merged) == own && steadied_entries(current, listeners) == current;
+    Some(if passes { Settling::Connection } else { settling })
 }
 
 /// Status of listeners, in their order.
