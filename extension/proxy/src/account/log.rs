@@ -86,19 +86,19 @@ impl Waiting {
             self.append(&mut buffer, &record);
             // Meanwhile nobody has to wake this thread, and what has come is written at once.
             std::thread::sleep(GATHERING);
-            let mut is_more = true;
-            while is_more {
-                is_more = false;
-                while let Ok(record) = self.lines.try_recv() {
+            loop {
+                while buffer.len() < BUFFER
+                    && let Ok(record) = self.lines.try_recv()
+                {
                     self.append(&mut buffer, &record);
-                    if buffer.len() >= BUFFER {
-                        is_more = true;
-                        break;
-                    }
                 }
+                let is_full = buffer.len() >= BUFFER;
                 // Nobody reads it any more: nothing to tell, and nobody to tell it to.
                 let _ = out().write_all(&buffer);
                 buffer.clear();
+                if !is_full {
+                    break;
+                }
             }
         }
     }
