@@ -1,4 +1,4 @@
-//! Two gateways side by side with the same backends in the mesh, for benchmarks of traffic.
+//! Two gateways side by side, and the cluster they are on; for benchmarks of traffic with the same backends in the mesh.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,13 +12,18 @@ use kube::{Client, ResourceExt};
 use meshproof_cluster::probe::Prober;
 use meshproof_lab::cluster::api::{ApiError, apply, objects, request, wait, wait_for_deployment};
 use meshproof_lab::cluster::usage::{self, Usage};
-use meshproof_lab::cluster::{Cluster, ClusterError, Implementation, InstallError, addons, owner};
+use meshproof_lab::cluster::{
+    Cluster, ClusterError, ClusterSpec, Implementation, InstallError, addons,
+    ensure_cluster_with_implementation, owner,
+};
+use meshproof_model::progress::Progress;
 
 use super::load::{Connection, Target};
 
 const MANIFEST: &str = include_str!("../../../../../fixtures/manifests/bench-traffic.yaml");
-const NAMESPACE: &str = "meshproof-bench";
-/// Of both gateways' objects in the manifest, ours first.
+/// Of everything that a benchmark makes.
+pub(super) const NAMESPACE: &str = "meshproof-bench";
+/// Classes of both Gateways: the one under test first, then the one it is held against.
 pub(super) const CLASSES: [&str; 2] = ["azure-alb-external", "istio"];
 /// A gateway with a running data plane, and backends with their sidecars.
 const PROGRAMMED: Duration = Duration::from_secs(120);
@@ -80,6 +85,14 @@ impl Side {
     }
 }
 
+/// The cluster of a benchmark, with our gateway and Istio's; made if it is not there.
+pub(super) async fn cluster(name: &str, progress: &dyn Progress) -> Result<(Cluster, Client), ClusterError> {
+    let spec = ClusterSpec { name: name.to_owned(), ..ClusterSpec::default() };
+    let (cluster, _) = ensure_cluster_with_implementation(&spec, progress).await?;
+    let client = cluster.client().await?;
+    Ok((cluster, client))
+}
+
 /// Makes both, and waits until they answer.
 pub(super) async fn make(cluster: &Cluster, client: &Client) -> Result<[Side; 2], ClusterError> {
     let echo = addons::image(&cluster.artifacts.images, "echo")
@@ -95,15 +108,15 @@ pub(super) async fn make(cluster: &Cluster, client: &Client) -> Result<[Side; 2]
     let proxies = &implementation.proxies;
     let ours = Side {
         class: ours,
-        address: programmed(client, &prober, ours, 80).await?,
-        hung: programmed(client, &prober, &format!("{ours}-hung"), 80).await?,
+        address: programmed(client, &prober, (ours, 80), PROGRAMMED).await?,
+        hung: programmed(client, &prober, (&format!("{ours}-hung"), 80), PROGRAMMED).await?,
         pods: pods(client, &proxies.namespace, &proxies.selector).await?,
     };
     let selector = format!("gateway.networking.k8s.io/gateway-name={theirs}");
     let theirs = Side {
         class: theirs,
-        address: programmed(client, &prober, theirs, 80).await?,
-        hung: programmed(client, &prober, theirs, 81).await?,
+        address: programmed(client, &prober, (theirs, 80), PROGRAMMED).await?,
+        hung: programmed(client, &prober, (theirs, 81), PROGRAMMED).await?,
         pods: pods(client, NAMESPACE, &selector).await?,
     };
     let sides = [ours, theirs];
@@ -113,16 +126,17 @@ pub(super) async fn make(cluster: &Cluster, client: &Client) -> Result<[Side; 2]
     Ok(sides)
 }
 
-/// Waits until a Gateway is Programmed; where it answers on a port.
-async fn programmed(
+/// Waits until a Gateway is Programmed; where it answers on a port. Its name is resolved as a client inside the cluster would: by
+/// the Service of the frontend.
+pub(super) async fn programmed(
     client: &Client,
     prober: &Prober,
-    name: &str,
-    port: u16,
+    (name, port): (&str, u16),
+    within: Duration,
 ) -> Result<SocketAddr, ClusterError> {
     let late = |seen: String| ApiError::Late {
         doing: format!("waiting for the Gateway {NAMESPACE}/{name}"),
-        limit: PROGRAMMED,
+        limit: within,
         seen,
     };
     let api: Api<Gateway> = Api::namespaced(client.clone(), NAMESPACE);
@@ -130,7 +144,7 @@ async fn programmed(
         let conditions = gateway.and_then(|gateway| gateway.status.as_ref()?.conditions.clone());
         conditions.unwrap_or_default().iter().any(|c| c.type_ == "Programmed" && c.status == "True")
     };
-    if !wait(api.clone(), name, is_programmed, PROGRAMMED).await? {
+    if !wait(api.clone(), name, is_programmed, within).await? {
         return Err(late("it is not Programmed; `kubectl describe gateway` says why".to_owned()).into());
     }
     let gateway = api.get(name).await.map_err(request(format!("reading the Gateway {name}")))?;

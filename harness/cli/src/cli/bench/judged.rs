@@ -1,10 +1,27 @@
 //! How a benchmark ends.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use meshproof_lab::cluster::{ApiError, ClusterError};
+use clap::Args;
 
-use super::compare::Line;
+use meshproof_lab::cluster::{ApiError, ClusterError, default_name};
+
+use super::compare::{Line, table};
+use super::gateways::CLASSES;
+
+/// Where two gateways are measured, and what becomes of the figures.
+#[derive(Debug, Clone, Args)]
+pub struct FiguresArgs {
+    /// Also write the figures there, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// End with 1 when a goal is missed
+    #[arg(long)]
+    pub check: bool,
+    /// Name of the cluster; it is made if it is not there, and kept
+    #[arg(long, value_name = "NAME", default_value_t = default_name())]
+    pub cluster: String,
+}
 
 /// A benchmark could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -43,13 +60,15 @@ pub enum Judged {
     Missed,
 }
 
-/// Writes the figures where they are wanted, and says whether the goals are reached as far as that is asked.
-pub(super) fn finish(lines: &[Line], json: Option<&Path>, check: bool) -> Result<Judged, BenchError> {
-    if let Some(file) = json {
+/// Tells the figures, writes them where they are wanted, and says whether the goals are reached as far as that is asked.
+pub(super) fn finish(lines: &[Line], args: &FiguresArgs) -> Result<Judged, BenchError> {
+    let [ours, theirs] = CLASSES;
+    print!("{}", table(ours, theirs, lines));
+    if let Some(file) = &args.json {
         let doing = format!("writing the figures to {}", file.display());
         let text = serde_json::to_vec_pretty(lines).map_err(std::io::Error::from);
         text.and_then(|text| std::fs::write(file, text)).map_err(host(doing))?;
     }
     let missed = lines.iter().any(|line| line.reached == Some(false));
-    Ok(if check && missed { Judged::Missed } else { Judged::Reached })
+    Ok(if args.check && missed { Judged::Missed } else { Judged::Reached })
 }

@@ -5,37 +5,28 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gateway_api::apis::standard::gateways::Gateway;
 use gateway_api::apis::standard::httproutes::HttpRoute;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::time::MissedTickBehavior;
 
 use super::calm;
 use super::compare::percentile;
+use super::gateways::{self, CLASSES, NAMESPACE};
 use meshproof_cluster::probe::Prober;
-use meshproof_lab::cluster::api::{ApiError, apply, objects, wait, wait_for_deployment};
-use meshproof_lab::cluster::{
-    ClusterError, ClusterSpec, Implementation, InstallError, addons, default_name,
-    ensure_cluster_with_implementation, owner,
-};
+use meshproof_lab::cluster::api::{ApiError, apply, objects, wait_for_deployment};
+use meshproof_lab::cluster::{ClusterError, Implementation, InstallError, addons, default_name, owner};
 use meshproof_model::progress::{Phase, Progress};
 use meshproof_model::vantage::Vantage;
 use meshproof_run::probe::Ask;
 
 const MANIFEST: &str = include_str!("../../../../../fixtures/manifests/bench-routes.yaml");
-const NAMESPACE: &str = "meshproof-bench";
-/// The gateway under test first, then the one it is held against.
-const CLASSES: [&str; 2] = ["azure-alb-external", "istio"];
 /// How often a new route is asked for.
 const POLL: Duration = Duration::from_millis(5);
 /// A gateway with a running data plane.
 const PROGRAMMED: Duration = Duration::from_secs(60);
 /// One route.
 const ANSWERED: Duration = Duration::from_secs(10);
-/// Everything in the namespace.
-const GONE: Duration = Duration::from_secs(120);
 
 /// Arguments of `meshproof bench routes`.
 #[derive(Debug, Clone, Args)]
@@ -58,13 +49,11 @@ struct Measured {
 }
 
 pub(super) async fn run(args: &RoutesArgs, progress: &dyn Progress) -> Result<(), ClusterError> {
-    let spec = ClusterSpec { name: args.cluster.clone(), ..ClusterSpec::default() };
-    let (cluster, _) = ensure_cluster_with_implementation(&spec, progress).await?;
-    let client = cluster.client().await?;
+    let (cluster, client) = gateways::cluster(&args.cluster, progress).await?;
     let echo = addons::image(&cluster.artifacts.images, "echo")
         .ok_or_else(|| InstallError::ImageMissing("echo".into()))?;
     let result = measure_all(&client, &echo.reference, args.routes, progress).await;
-    remove(&client).await?;
+    gateways::remove(&client).await?;
     print!("{}", report(&result?));
     Ok(())
 }
@@ -81,38 +70,13 @@ async fn measure_all(
         let manifest = MANIFEST.replace("${CLASS}", class).replace("${IMAGE}", image);
         apply(client, objects("bench-routes.yaml", &manifest)?).await?;
         wait_for_deployment(client, NAMESPACE, "backend", PROGRAMMED).await?;
-        let address = programmed(client, image, class).await?;
+        let prober = prober(client, image)?;
+        let address = gateways::programmed(client, &prober, (class, 80), PROGRAMMED).await?;
         calm::wait(client).await?;
         all.push(measure(client, class, address, routes).await?);
         phase.done();
     }
     Ok(all)
-}
-
-/// Waits until the gateway is Programmed; where it answers.
-async fn programmed(client: &Client, image: &str, class: &str) -> Result<SocketAddr, ClusterError> {
-    let late = |seen: String| ApiError::Late {
-        doing: format!("waiting for the gateway of class {class}"),
-        limit: PROGRAMMED,
-        seen,
-    };
-    let api: Api<Gateway> = Api::namespaced(client.clone(), NAMESPACE);
-    let is_programmed = |gateway: Option<&Gateway>| {
-        let conditions = gateway.and_then(|gateway| gateway.status.as_ref()?.conditions.clone());
-        conditions.unwrap_or_default().iter().any(|c| c.type_ == "Programmed" && c.status == "True")
-    };
-    if !wait(api.clone(), class, is_programmed, PROGRAMMED).await? {
-        return Err(late("it is not Programmed; `kubectl describe gateway` says why".to_owned()).into());
-    }
-    let doing = format!("reading the gateway {class}");
-    let gateway =
-        api.get(class).await.map_err(|source| ApiError::Request { doing, source: Box::new(source) })?;
-    let addresses = gateway.status.and_then(|status| status.addresses).unwrap_or_default();
-    let name = addresses.first().map(|address| address.value.clone()).unwrap_or_default();
-    // A name is resolved as a client inside the cluster would: by the Service of the frontend.
-    let prober = prober(client, image)?;
-    let frontend = prober.frontend(&name, Some(80)).await.map_err(|error| late(error.to_string()))?;
-    Ok(frontend.address)
 }
 
 async fn measure(
@@ -200,21 +164,6 @@ fn route(class: &str, index: u16, path: &str) -> Result<HttpRoute, ApiError> {
         },
     }))
     .map_err(|error| ApiError::Manifest { name, reason: error.to_string() })
-}
-
-/// Whatever happened, nothing stays.
-async fn remove(client: &Client) -> Result<(), ApiError> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let doing = || format!("removing namespace {NAMESPACE}");
-    match api.delete(NAMESPACE, &DeleteParams::default()).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
-        Err(source) => return Err(ApiError::Request { doing: doing(), source: Box::new(source) }),
-    }
-    match wait(api, NAMESPACE, |object: Option<&Namespace>| object.is_none(), GONE).await? {
-        true => Ok(()),
-        false => Err(ApiError::Late { doing: doing(), limit: GONE, seen: "it is still there".to_owned() }),
-    }
 }
 
 /// A row per gateway, and the ratio of the medians.

@@ -3,19 +3,18 @@
 //! Both forward to the same backend over mutual TLS, one after the other, again and again, so that whatever else the machine does
 //! meets both alike. The medians of all rounds are compared.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use kube::Client;
 
-use meshproof_lab::cluster::{Cluster, ClusterSpec, default_name, ensure_cluster_with_implementation};
+use meshproof_lab::cluster::Cluster;
 use meshproof_model::progress::{Phase, Progress};
 
 use super::calm;
-use super::compare::{Goal, Line, percentile, table};
-use super::gateways::{self, CLASSES, Side};
-use super::judged::{BenchError, Judged, finish, host};
+use super::compare::{Goal, Line, percentile};
+use super::gateways::{self, Side};
+use super::judged::{BenchError, FiguresArgs, Judged, finish, host};
 use super::load::{Load, Outcome, ask};
 
 /// Bytes of every answer's body.
@@ -40,15 +39,9 @@ pub struct TrafficArgs {
     /// Seconds of each load
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=60))]
     pub seconds: u8,
-    /// Also write the figures there, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// End with 1 when a goal is missed
-    #[arg(long)]
-    pub check: bool,
-    /// Name of the cluster; it is made if it is not there, and kept
-    #[arg(long, value_name = "NAME", default_value_t = default_name())]
-    pub cluster: String,
+    /// Where, and what becomes of the figures
+    #[command(flatten)]
+    pub figures: FiguresArgs,
 }
 
 /// One gateway under one load, once.
@@ -69,14 +62,10 @@ struct Measured {
 type Rounds = [Vec<Measured>; LOADS.len()];
 
 pub(super) async fn run(args: &TrafficArgs, progress: &dyn Progress) -> Result<Judged, BenchError> {
-    let spec = ClusterSpec { name: args.cluster.clone(), ..ClusterSpec::default() };
-    let (cluster, _) = ensure_cluster_with_implementation(&spec, progress).await?;
-    let client = cluster.client().await?;
+    let (cluster, client) = gateways::cluster(&args.figures.cluster, progress).await?;
     let result = measure_all(&cluster, &client, args, progress).await;
     gateways::remove(&client).await?;
-    let lines = result?;
-    print!("{}", table(CLASSES[0], CLASSES[1], &lines));
-    finish(&lines, args.json.as_deref(), args.check)
+    finish(&result?, &args.figures)
 }
 
 async fn measure_all(
