@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::run::{basis, lock, run_name, stop};
+use super::run::{Opening, basis, lock, stop};
 use super::up::{ClusterSpecArgs, not_enforced};
 use super::{ImplementationArgs, RootArgs, exit};
 use meshproof_cluster::conformance::{self, Conforming, Pace, planned};
@@ -20,14 +19,12 @@ use meshproof_lab::cluster::{ClusterError, InstallOptions, Target, ensure_cluste
 use meshproof_lab::supply::ImageSource;
 use meshproof_lab::supply::conformance::{Suite, suite};
 use meshproof_model::event::{
-    ClusterInfo, Conformance, Event, EventSink, Fanout, ImplementationInfo, PhaseEvents, Recorder, Verdict,
+    ClusterInfo, Conformance, Event, EventSink, ImplementationInfo, PhaseEvents, Verdict,
 };
 use meshproof_model::implementation::Implementation;
 use meshproof_model::progress::{Phase, Progress};
 use meshproof_model::verdict;
-use meshproof_report as report;
 use meshproof_run::conformance::{Asked, Plan};
-use meshproof_run::context::millis;
 
 /// Arguments of `meshproof conformance`.
 #[derive(Debug, Clone, Args)]
@@ -107,25 +104,19 @@ pub async fn run(args: &ConformanceArgs) -> u8 {
         );
         return exit::USAGE;
     }
-    let recorder = Arc::new(Recorder::default());
-    let sink: Arc<dyn EventSink> =
-        Arc::new(Fanout::new().with(report::terminal(args.verbose)).with(recorder.clone()));
-    let begun = Instant::now();
-    let name = run_name();
-    let results = args.results.join(&name);
-    sink.emit(&Event::RunStarted {
-        run: name.clone(),
-        started: jiff::Timestamp::now().to_string(),
-        results: results.clone(),
-        scenarios: Vec::new(),
-        partition: None,
-    });
+    let opening = Opening::new(&args.results, args.verbose, Vec::new(), None);
+    let sink = &opening.sink;
     if let Ok(basis) = basis::of_files(&args.implementation, &implementation, &[]) {
         sink.emit(&Event::RestsOn { basis: Box::new(basis) });
     }
-    let work =
-        Work { args, run: name, results: results.clone(), stop: stop::on_signal(), sink: sink.clone() };
-    let (verdict, mut code) = match work.all(&implementation).await {
+    let work = Work {
+        args,
+        run: opening.name.clone(),
+        results: opening.results.clone(),
+        stop: stop::on_signal(),
+        sink: sink.clone(),
+    };
+    let (verdict, code) = match work.all(&implementation).await {
         Ok(result) => {
             let verdict = result.verdict();
             sink.emit(&Event::ConformanceFinished { result: Box::new(result) });
@@ -142,12 +133,7 @@ pub async fn run(args: &ConformanceArgs) -> u8 {
             (Verdict::Error, code)
         }
     };
-    sink.emit(&Event::RunFinished { verdict, exit_code: code, total_ms: millis(begun.elapsed()) });
-    if let Err(error) = report::write_all(&results, &recorder.events()) {
-        eprintln!("writing the results below {}: {error}", results.display());
-        code = code.max(exit::SETUP);
-    }
-    code
+    opening.end(verdict, code)
 }
 
 /// One run.

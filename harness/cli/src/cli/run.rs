@@ -3,6 +3,7 @@
 mod again;
 pub(super) mod basis;
 mod choose;
+mod opening;
 mod plan;
 mod selection;
 mod session;
@@ -10,7 +11,8 @@ pub(super) mod stop;
 mod watch;
 
 pub(super) use choose::about;
-pub(super) use session::{lock, run_name};
+pub(super) use opening::{Opening, run_name};
+pub(super) use session::lock;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,14 +1,13 @@
 //! One run: clusters, the scenarios on them, the results.
 
-use std::path::{Path, PathBuf};
-use std::process;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::again::{self, Parent};
+use super::opening::Opening;
 use super::{RunArgs, basis};
 use crate::cli::exit;
 use crate::cli::up::not_enforced;
@@ -24,14 +23,13 @@ use meshproof_lab::groups::{Group, groups};
 use meshproof_lab::supply::LoadImage;
 use meshproof_lab::supply::peers::{self, Provided};
 use meshproof_model::event::{
-    Attempt, Event, EventSink, Fanout, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict,
+    Attempt, Event, EventSink, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict,
 };
 use meshproof_model::implementation::Implementation;
 use meshproof_model::pack::Pack;
 use meshproof_model::progress::{Phase, Progress};
 use meshproof_model::verdict;
 use meshproof_report as report;
-use meshproof_run::context::millis;
 use meshproof_run::runner::Runner;
 use meshproof_run::scenario::Scenario;
 
@@ -61,19 +59,9 @@ pub(super) async fn prove(
     about: About<'_>,
     stop: CancellationToken,
 ) -> Ended {
-    let recorder = Arc::new(Recorder::default());
-    let sink: Arc<dyn EventSink> =
-        Arc::new(Fanout::new().with(report::terminal(args.verbose)).with(recorder.clone()));
-    let begun = Instant::now();
-    let name = run_name();
-    let results = args.results.join(&name);
-    sink.emit(&Event::RunStarted {
-        run: name.clone(),
-        started: jiff::Timestamp::now().to_string(),
-        results: results.clone(),
-        scenarios: scenarios.iter().map(Scenario::info).collect(),
-        partition: about.partition,
-    });
+    let infos = scenarios.iter().map(Scenario::info).collect();
+    let opening = Opening::new(&args.results, args.verbose, infos, about.partition);
+    let sink = &opening.sink;
     let rerun_of = about.parent.map(|parent| parent.run().to_owned());
     sink.emit(&Event::Proves { pack: Box::new(about.pack.info(implementation.edition.as_deref())) });
     sink.emit(&Event::Asked { arguments: Box::new(again::arguments(args, &about.pack.scenarios)), rerun_of });
@@ -83,8 +71,8 @@ pub(super) async fn prove(
     let provided = match provide(implementation, &PhaseEvents(sink.as_ref())).await {
         Ok(provided) => provided,
         Err(error) => {
-            let code = failed(&error, &sink);
-            return end(&sink, &recorder, &results, begun, (Verdict::Error, code), scenarios, &[]);
+            let code = failed(&error, sink);
+            return end(&opening, (Verdict::Error, code), scenarios, &[]);
         }
     };
     let implementation = &Arc::new(provided.implementation);
@@ -96,16 +84,15 @@ pub(super) async fn prove(
         }
     }
     let mut done = Vec::new();
-    let recorded = recorder.clone();
     let runs = Runs {
-        run: name,
-        results: results.clone(),
+        run: opening.name.clone(),
+        results: opening.results.clone(),
         stop,
         again,
-        recorder: recorded,
+        recorder: opening.recorder.clone(),
         images: provided.images,
     };
-    let ran = on_clusters(args, implementation, scenarios, &sink, &runs, &mut done).await;
+    let ran = on_clusters(args, implementation, scenarios, sink, &runs, &mut done).await;
     let (verdict, code) = match ran {
         Ok(()) => {
             let wanted = scenarios.len() * args.repeat as usize;
@@ -116,7 +103,7 @@ pub(super) async fn prove(
         }
         Err(code) => (Verdict::Error, code),
     };
-    end(&sink, &recorder, &results, begun, (verdict, code), scenarios, &done)
+    end(&opening, (verdict, code), scenarios, &done)
 }
 
 /// What an implementation needs of gateways that are built here only when they are asked for.
@@ -126,19 +113,12 @@ async fn provide(implementation: &Implementation, progress: &dyn Progress) -> Re
 
 /// Tells how a run ended, and writes what came of it.
 fn end(
-    sink: &Arc<dyn EventSink>,
-    recorder: &Recorder,
-    results: &Path,
-    begun: Instant,
-    (verdict, mut code): (Verdict, u8),
+    opening: &Opening,
+    (verdict, code): (Verdict, u8),
     scenarios: &[Scenario],
     done: &[ScenarioResult],
 ) -> Ended {
-    sink.emit(&Event::RunFinished { verdict, exit_code: code, total_ms: millis(begun.elapsed()) });
-    if let Err(error) = report::write_all(results, &recorder.events()) {
-        eprintln!("writing the results below {}: {error}", results.display());
-        code = code.max(exit::SETUP);
-    }
+    let code = opening.end(verdict, code);
     let settled = |id: &str| done.iter().any(|result| result.id == id && result.kept.is_empty());
     let unsettled = scenarios.iter().map(|scenario| scenario.id.clone()).filter(|id| !settled(id)).collect();
     Ended { code, unsettled }
@@ -417,10 +397,4 @@ async fn attach(
     let (info, implementation) = (live.cluster.clone(), live.implementation.clone());
     sink.emit(&Event::ClusterReady { cluster: info, implementation });
     Ok(live)
-}
-
-/// Name of a run: sorts by time, and two that start together differ.
-pub(in crate::cli) fn run_name() -> String {
-    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    format!("{now}-{}", process::id())
 }
