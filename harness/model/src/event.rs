@@ -198,6 +198,18 @@ pub struct StepResult {
     pub failure: Option<Failure>,
 }
 
+impl StepResult {
+    /// The answers by which two runs can be compared: those since the claim held, for how many came before depends on the day,
+    /// and all of them if it never held. None of a claim that holds whichever answers there are.
+    #[must_use]
+    pub fn telling_answers(&self) -> &[AnswerGroup] {
+        match self.failure {
+            Some(_) if self.observed.settled.is_empty() => &self.observed.answers,
+            _ => &self.observed.settled,
+        }
+    }
+}
+
 /// A requirement, after a scenario ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequirementResult {

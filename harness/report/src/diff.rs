@@ -377,9 +377,8 @@ fn diagnosis(step: &StepResult) -> Option<String> {
 }
 
 fn answers(step: &StepResult) -> Option<String> {
-    let seen = &step.observed;
-    let groups = if seen.settled.is_empty() { &seen.answers } else { &seen.settled };
-    let each: BTreeSet<String> = groups.iter().map(|group| normalise(&words::answer(group))).collect();
+    let each: BTreeSet<String> =
+        step.telling_answers().iter().map(|group| normalise(&words::answer(group))).collect();
     (!each.is_empty()).then(|| each.into_iter().collect::<Vec<_>>().join(", "))
 }
 

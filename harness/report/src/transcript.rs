@@ -142,8 +142,7 @@ fn step(result: &StepResult) -> Step<'_> {
         StepKind::Action => (name, None),
         StepKind::Claim => (None, name),
     };
-    // The answers since the claim held; how many came before depends on the day.
-    let settled = if observed.settled.is_empty() { &observed.answers } else { &observed.settled };
+    let settled = result.telling_answers();
     Step {
         action,
         claim,
@@ -228,6 +227,26 @@ mod tests {
             step.observed.answers.iter_mut().for_each(|group| group.count += 3);
         }
         assert_eq!(transcript(&first), transcript(&second));
+    }
+
+    #[test]
+    fn a_claim_that_holds_whichever_answers_there_are_tells_none_of_them() {
+        let told = |failed: bool| {
+            let mut result = sample::proved();
+            let step = result.steps.iter_mut().find(|step| !step.observed.settled.is_empty()).unwrap();
+            step.observed.answers = std::mem::take(&mut step.observed.settled);
+            step.observed.summary = "anything but 404".to_owned();
+            if failed {
+                step.failure = sample::failed().steps.into_iter().find_map(|step| step.failure);
+            }
+            transcript(&result)
+        };
+        let held = told(false);
+        assert!(held.contains("saw: anything but 404"), "{held}");
+        assert!(
+            !told(true).contains("saw: anything but 404"),
+            "what was answered instead is what a reader needs"
+        );
     }
 
     #[test]

@@ -181,8 +181,7 @@ fn policies<'a>(summary: &'a str, there: &mut BTreeSet<&'a str>) -> bool {
 
 /// What a claim about answers came to, in words that two runs have in common.
 fn answered((scenario, step): At<'_>) -> Found {
-    let groups =
-        if step.observed.settled.is_empty() { &step.observed.answers } else { &step.observed.settled };
+    let groups = step.telling_answers();
     let mut kinds: Vec<String> = Vec::new();
     // Of an answer without a body (HEAD) nobody knows whose it is.
     let is_bodiless = |group: &AnswerGroup| {
