@@ -1,7 +1,7 @@
 //! What the gateway offers of the Gateway API, by the names of its conformance suite (`GatewayClass.status.supportedFeatures`).
 
 /// Features, in the order of the alphabet (Gateway API, `GatewayClassStatus.supportedFeatures`).
-pub const SUPPORTED: [&str; 38] = [
+pub const SUPPORTED: [&str; 39] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "GRPCRoute",
@@ -24,6 +24,7 @@ pub const SUPPORTED: [&str; 38] = [
     "HTTPRouteBackendRequestHeaderModification",
     "HTTPRouteBackendTimeout",
     "HTTPRouteCORS",
+    "HTTPRouteDestinationPortMatching",
     "HTTPRouteHostRewrite",
     "HTTPRouteMethodMatching",
     "HTTPRouteNamedRouteRule",

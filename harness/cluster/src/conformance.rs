@@ -3,6 +3,7 @@
 mod arguments;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use kube::api::DynamicObject;
@@ -149,8 +150,12 @@ impl Conforming<'_> {
         let client = self.target.client().await?;
         let whole = self.asked.names.is_empty();
         let report = whole.then(|| self.results.join(REPORT));
-        let whence =
-            Whence { run: &self.target.run, istio: self.target.istio.as_deref(), report: report.as_deref() };
+        let whence = Whence {
+            run: &self.target.run,
+            istio: self.target.istio.as_deref(),
+            report: report.as_deref(),
+            spare: self.target.own.as_ref().and_then(|cluster| cluster.spare_address()).map(IpAddr::from),
+        };
         let arguments = arguments::of(self.implementation, self.asked, &self.pace, &whence);
         let (tests, why, interrupted) = self.follow(&arguments, sink, stop).await?;
         let mut result = Conformance {

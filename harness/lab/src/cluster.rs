@@ -6,6 +6,7 @@
 //! machine, are removed and made again, as is one with another definition; but none in which anything was seen that meshproof had
 //! not made, unless somebody agrees. A cluster that is merely silent is waited for, then told of, and never touched.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -99,6 +100,14 @@ pub struct Cluster {
     /// Why it was made or made again in this run; nothing if it was found as it should be.
     pub made: Option<String>,
     state: StateDir,
+}
+
+impl Cluster {
+    /// An address of its load balancer that nobody has unless all others are taken: they are handed out from the first on.
+    #[must_use]
+    pub fn spare_address(&self) -> Option<Ipv4Addr> {
+        self.state.read()?.pool.map(|pool| pool.last)
+    }
 }
 
 /// Makes sure that the cluster is there and answers: Kubernetes, Istio, DNS with the gateways' zone, load-balancer

@@ -29,7 +29,7 @@ use crate::scenario::node::{self, Key, Problem};
 use crate::scenario::placeholder::substitute_by;
 use crate::vars::{Declarations, Vars};
 use crate::{digest, pack, workspace};
-pub use conformance::{ConformanceOf, merge};
+pub use conformance::{ConformanceOf, NOBODYS_ADDRESS, merge};
 pub use election::LeaderElection;
 pub use expectation::{Expectation, Waived, WaivedWitness};
 pub use installation::{EditionValue, Installed, Manifests, Release};

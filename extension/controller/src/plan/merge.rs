@@ -221,8 +221,8 @@ pub(super) fn route(
     namespace: &str,
     now: Timestamp,
 ) -> Option<(Merged, bool)> {
-    let entries = entries(object, "parents", "parentRef", &desired.parents, namespace, now)?;
-    let current = array(&object.status, "parents");
+    let entries = entries(object, PARENTS, &desired.parents, namespace, now)?;
+    let current = array(&object.status, PARENTS.name);
     let is_new = !current.iter().any(|entry| entry["controllerName"] == controller_name());
     let settling = match steadied_entries(current, &entries) == current {
         true => Settling::Connection,
@@ -238,21 +238,34 @@ pub(super) fn policy(
     namespace: &str,
     now: Timestamp,
 ) -> Option<Merged> {
-    let ancestors = entries(object, "ancestors", "ancestorRef", &desired.ancestors, namespace, now)?;
+    let ancestors = entries(object, ANCESTORS, &desired.ancestors, namespace, now)?;
     Some(Merged { status: json!({"ancestors": ancestors}), settling: Settling::No })
 }
 
-/// The entries of a list, each of which is some controller's word on the object at one Gateway. `reference` is the
-/// field that names the Gateway.
+/// A list of a status, each entry of which is some controller's word on the object at one Gateway.
+#[derive(Clone, Copy)]
+struct List {
+    name: &'static str,
+    /// The field that names the Gateway.
+    reference: &'static str,
+    /// Whether entries of ours that are new stand ahead of what is there.
+    new_first: bool,
+}
+
+const PARENTS: List = List { name: "parents", reference: "parentRef", new_first: false };
+/// Other controllers write of policies at Gateways that are not theirs (Istio's does), and who asks about a Gateway alone, as the
+/// conformance suite does, takes the first entry that names it.
+const ANCESTORS: List = List { name: "ancestors", reference: "ancestorRef", new_first: true };
+
+/// A list with our entries as they should be among those of others; `None` when they are.
 fn entries<T>(
     object: &Object<T>,
-    list: &str,
-    reference: &str,
+    List { name, reference, new_first }: List,
     desired: &[ParentStatus],
     namespace: &str,
     now: Timestamp,
 ) -> Option<Vec<Value>> {
-    let current = array(&object.status, list);
+    let current = array(&object.status, name);
     if stands(current, reference, desired, object.meta.generation) {
         return None;
     }
@@ -276,7 +289,8 @@ fn entries<T>(
         let Some(position) = missing.iter().position(|wanted| wanted.parent == known) else { continue };
         entries.push(entry(missing.remove(position), array(existing, "conditions")));
     }
-    entries.extend(missing.into_iter().map(|wanted| entry(wanted, &[])));
+    let place = if new_first { 0 } else { entries.len() };
+    entries.splice(place..place, missing.into_iter().map(|wanted| entry(wanted, &[])));
     (entries != current).then_some(entries)
 }
 

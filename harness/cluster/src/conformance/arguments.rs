@@ -1,9 +1,10 @@
 //! How the suite is started: its own flags, and those of `kind-config/go/gateway-api-conformance/suite`.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::ROOT;
-use meshproof_model::implementation::{ConformanceOf, Implementation, Resolution};
+use meshproof_model::implementation::{ConformanceOf, Implementation, NOBODYS_ADDRESS, Resolution};
 use meshproof_model::scenario::object::LABEL;
 use meshproof_run::conformance::Asked;
 
@@ -27,13 +28,15 @@ pub(super) struct Whence<'a> {
     pub(super) istio: Option<&'a str>,
     /// Where the suite writes its own report, if it does.
     pub(super) report: Option<&'a Path>,
+    /// An address of the cluster's own load balancer, which nobody has.
+    pub(super) spare: Option<IpAddr>,
 }
 
 pub(super) fn of(
     implementation: &Implementation,
     asked: &Asked,
     pace: &Pace,
-    Whence { run, istio, report }: &Whence<'_>,
+    Whence { run, istio, report, spare }: &Whence<'_>,
 ) -> Vec<String> {
     let part = implementation.conformance.clone().unwrap_or_default();
     let mut arguments = vec![
@@ -64,6 +67,11 @@ pub(super) fn of(
     if let Resolution::Zone { zone, namespace } = &implementation.address.resolution {
         arguments.extend([format!("-zone={zone}"), format!("-zone-namespace={namespace}")]);
     }
+    if let Some(usable) = part.usable_address.or(*spare) {
+        arguments.push(format!("-usable-address={usable}"));
+        let unusable = part.unusable_address.unwrap_or(NOBODYS_ADDRESS);
+        arguments.push(format!("-unusable-address={unusable}"));
+    }
     arguments.extend(report.map(|file| format!("-report-output={}", file.display())));
     arguments
 }
@@ -85,7 +93,8 @@ mod tests {
 
     fn arguments(asked: &Asked, implementation: &Implementation, report: Option<&Path>) -> Vec<String> {
         let pace = Pace { parallel: 4, limits: vec![("GetTimeout".to_owned(), 5)] };
-        of(implementation, asked, &pace, &Whence { run: "r-1", istio: Some("1.31"), report })
+        let spare = Some(IpAddr::from([172, 18, 255, 231]));
+        of(implementation, asked, &pace, &Whence { run: "r-1", istio: Some("1.31"), report, spare })
     }
 
     #[test]
@@ -105,6 +114,8 @@ mod tests {
             "-test.parallel=4",
             "-timeout-config-overrides=GetTimeout:5",
             "-report-output=/r/report.yaml",
+            "-usable-address=172.18.255.231",
+            "-unusable-address=192.0.2.1",
         ] {
             assert!(told.iter().any(|argument| argument == said), "{said}: {told:?}");
         }

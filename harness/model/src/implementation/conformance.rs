@@ -1,6 +1,7 @@
 //! What the Gateway API's own conformance suite is told of a gateway.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -24,7 +25,14 @@ pub struct ConformanceOf {
     pub values: BTreeMap<String, Value>,
     /// Manifests that are applied before, and removed afterwards.
     pub manifests: Vec<PathBuf>,
+    /// An address that a Gateway may ask for; without it, one of the cluster's own load balancer.
+    pub usable_address: Option<IpAddr>,
+    /// An address that no Gateway can have; without it, [`NOBODYS_ADDRESS`].
+    pub unusable_address: Option<IpAddr>,
 }
+
+/// An address that no load balancer hands out: it is for documentation (RFC 5737, section 3).
+pub const NOBODYS_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 impl Implementation {
     /// The same with the values that the suite needs.

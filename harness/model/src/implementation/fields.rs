@@ -309,6 +309,10 @@ const CONFORMANCE: &[Field] = &[
         "Files, seen from this one, that are applied before the suite runs and removed afterwards.",
     )
     .or("none"),
+    Field::optional("usable-address", Type::Text, "IP address that a Gateway may ask for.")
+        .or("one of the cluster's own load balancer, where meshproof made the cluster"),
+    Field::optional("unusable-address", Type::Text, "IP address that no Gateway can have.")
+        .or("one for documentation (RFC 5737)"),
 ];
 
 const MESSAGES: &[Field] = &[

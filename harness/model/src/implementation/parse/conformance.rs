@@ -8,6 +8,9 @@ use crate::scenario::node::{Node, Problem};
 pub(super) fn part(node: &Node, releases: &[Release]) -> Result<ConformanceOf, Problem> {
     let mut fields = node.fields()?;
     let text = |node: &Node| node.text().map(str::to_owned);
+    let address = |node: &Node| {
+        node.text()?.parse().map_err(|_| node.problem("this is not an IP address").help("such as 192.0.2.1"))
+    };
     let part = ConformanceOf {
         profiles: list(&mut fields, "profiles", text)?,
         organization: text_of(&mut fields, "organization")?,
@@ -28,6 +31,8 @@ pub(super) fn part(node: &Node, releases: &[Release]) -> Result<ConformanceOf, P
                 false => Ok(file),
             }
         })?,
+        usable_address: fields.take("usable-address").map(address).transpose()?,
+        unusable_address: fields.take("unusable-address").map(address).transpose()?,
     };
     fields.finish()?;
     if part.profiles.is_empty() {
