@@ -151,7 +151,9 @@ impl LogForm {
             time: get("START_TIME"),
             downstream_peer_serial: get("DOWNSTREAM_PEER_SERIAL"),
             downstream_peer_uri_san: get("DOWNSTREAM_PEER_URI_SAN"),
-            downstream_remote_address: get("DOWNSTREAM_REMOTE_ADDRESS"),
+            // Of a request the other operator is what `x-forwarded-for` says, which the client may have written.
+            downstream_remote_address: of("DOWNSTREAM_DIRECT_REMOTE_ADDRESS")
+                .or_else(|| of("DOWNSTREAM_REMOTE_ADDRESS")),
             downstream_tls_version: get("DOWNSTREAM_TLS_VERSION"),
             filter_chain: get("FILTER_CHAIN_NAME"),
             upstream_cluster: get("UPSTREAM_CLUSTER_RAW"),
@@ -333,6 +335,14 @@ mod tests {
         let recorded = include_str!("../../../../fixtures/recorded/sidecar-access-log.txt");
         assert_eq!(recorded.lines().filter_map(|line| form.parse(line)).count(), 4);
         assert!(form.has("DOWNSTREAM_PEER_URI_SAN") && form.has("DOWNSTREAM_PEER_SERIAL"));
+    }
+
+    #[test]
+    fn the_peer_itself_counts_and_not_who_is_said_to_be_the_client() {
+        let format = "%START_TIME% %DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS%";
+        let form = LogForm::new("/dev/stdout", "TEXT", format).unwrap();
+        let entry = form.parse("2026-11-23T18:24:45.459Z 192.0.2.1:0 10.244.2.22:36638").unwrap();
+        assert_eq!(entry.client(), Some("10.244.2.22".parse().unwrap()));
     }
 
     #[test]

@@ -62,6 +62,11 @@ fn pods(facts: &Facts) -> impl Iterator<Item = &Value> {
     })
 }
 
+/// Whether this is a pod of the extension.
+pub(super) fn has(facts: &Facts, pod: &Value) -> bool {
+    pods(facts).any(|of_extension| name_of(of_extension) == name_of(pod))
+}
+
 /// The latest Event in which a pod of the extension says how things stand.
 fn last_word<'a>(facts: &'a Facts, pod: &'a Value) -> Option<&'a Value> {
     let says = |event: &&Value| {

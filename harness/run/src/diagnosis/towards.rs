@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     Facts,
     account::{account, failed},
-    backend, diagnosis,
+    backend, diagnosis, extension,
     facts::{items, name_of, text},
     held,
     inbound::{self, Bare, Membership},
@@ -179,7 +179,7 @@ fn without_sidecar(facts: &Facts, pod: &Value, seen: String) -> Diagnosis {
         ),
     };
     diagnosis(
-        "backend-without-sidecar",
+        if extension::has(facts, pod) { "extension-without-sidecar" } else { "backend-without-sidecar" },
         format!("pod {} has no sidecar, which it should have to take part in the mesh", name_of(pod)),
         [seen, why],
         next,

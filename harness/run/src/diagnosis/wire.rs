@@ -52,7 +52,10 @@ fn came(facts: &Facts, pod: &Value, entry: &Value) -> Option<Came> {
     let time = text(&entry["time"]);
     let client = text(&entry["downstream_remote_address"]);
     let address = client.rsplit_once(':').map(|(address, _)| address)?;
-    if time < facts.claim.since.as_str() || !facts.proxies.iter().any(|proxy| proxy == address) {
+    // Some logs name who is said to be the client (`x-forwarded-for`) and not the gateway, which passed the request on.
+    let is_asked_for = facts.claim.last_request.as_deref().is_some_and(|id| entry["request_id"] == id);
+    let is_of_gateway = is_asked_for || facts.proxies.iter().any(|proxy| proxy == address);
+    if time < facts.claim.since.as_str() || !is_of_gateway {
         return None;
     }
     let tls = text(&entry["downstream_tls_version"]);
@@ -200,6 +203,22 @@ mod tests {
             None,
             "the gateway's log says mutual TLS"
         );
+    }
+
+    /// HTTP chains of Envoy name who is said to be the client, where the log's form has no better operator.
+    #[test]
+    fn a_request_of_the_claim_is_the_gateways_whoever_is_named_as_its_client() {
+        let named = |id: &str| {
+            let mut entry = clear("2026-11-23T16:00:03Z", "192.0.2.1:0");
+            entry["request_id"] = id.into();
+            entry
+        };
+        let mut facts = with(&[named("7")]);
+        assert_eq!(clear_text(&facts), None, "it is not known whose it is");
+        facts.claim.last_request = Some("8".into());
+        assert_eq!(clear_text(&facts), None);
+        facts.claim.last_request = Some("7".into());
+        assert!(clear_text(&facts).unwrap().said.contains("GET / in clear text"));
     }
 
     #[test]

@@ -154,6 +154,15 @@ fn a_claim_about_pods_that_lack_their_sidecar_is_explained_as_well() {
         facts.claim.detail = json!({"namespace": "isto-example-namespace", "differing": [bare]});
         diagnose(&facts).id
     };
+    let own = json!({"namespace": "azure-alb-system", "name": "alb-controller-istio-extension-7cdd476d4b-4gl2f",
+        "labels": {"sidecar.istio.io/inject": "false"}});
+    let mut of_extension = Facts::sample().with("pods", pod(false, own, json!({})));
+    of_extension.claim.word = "pods".into();
+    let bare =
+        json!({"name": "alb-controller-istio-extension-7cdd476d4b-4gl2f", "ready": "1/1", "wanted": "2/2"});
+    of_extension.claim.detail = json!({"namespace": "azure-alb-system", "differing": [bare]});
+    let of_extension = of_extension.with("namespaces", json!([{"metadata": {"name": "azure-alb-system"}}]));
+    assert_eq!(diagnose(&of_extension).id, "extension-without-sidecar");
     let host = pod(false, json!({}), json!({"hostNetwork": true}));
     assert_eq!(of(Facts::sample().with("pods", host)), "host-network");
     assert_eq!(of(Facts::sample().with("pods", pod(false, json!({}), json!({})))), "backend-without-sidecar");
