@@ -22,7 +22,7 @@ mutants: ## gateways that are wrong on purpose: each must turn a scenario red, f
 	@$(MESHPROOF) mutants
 
 peers: ## gateways that nobody here wrote (Envoy Gateway, Traefik), built from pinned modules, against the scenarios
-	cargo test --package meshproof-scenarios --features peers --test e2e --locked proved_by_a_peer -- --test-threads 1
+	cargo test --workspace --features peers --locked --test e2e -- --nocapture --test-threads=1 proved_by_a_peer
 
 meshes: ## meshes as strangers have them: scenarios are proved there, or refused by the setting's name (KEEP=1 leaves the cluster)
 	@$(MESHPROOF) meshes $(if $(KEEP),--keep)
