@@ -1,5 +1,6 @@
 //! [`Objects`] over the real API server.
 
+mod kinds;
 mod offer;
 mod refusal;
 
@@ -9,7 +10,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, future};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
@@ -27,25 +28,17 @@ pub struct KubeObjects {
     client: Client,
     provider: Provider,
     run: String,
+    told: kinds::Told,
 }
 
 impl KubeObjects {
     /// Over this client, of a cluster of this provider, for the run of this id.
     pub fn new(client: Client, provider: Provider, run: &str) -> Self {
-        Self { client, provider, run: run.to_owned() }
+        Self { client, provider, run: run.to_owned(), told: kinds::Told::default() }
     }
 
     fn api(&self, kind: &Kind, namespace: Option<&str>, version: Option<&str>) -> Api<DynamicObject> {
-        let version = version.unwrap_or(kind.version);
-        let api_version =
-            if kind.group.is_empty() { version.to_owned() } else { format!("{}/{version}", kind.group) };
-        let resource = ApiResource {
-            group: kind.group.to_owned(),
-            version: version.to_owned(),
-            api_version,
-            kind: kind.kind.to_owned(),
-            plural: kind.plural.to_owned(),
-        };
+        let resource = self.told.resource(kind, version);
         match namespace.filter(|_| kind.namespaced) {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
@@ -54,6 +47,11 @@ impl KubeObjects {
 
     /// What there is of such an object. There is none of a kind that is not defined.
     pub(crate) async fn metadata(&self, id: &ObjectRef) -> kube::Result<Option<ObjectMeta>> {
+        if self.told.ask(&self.client, id.kind).await.is_err()
+            && self.told.is_unknown(&self.client, id.kind).await
+        {
+            return Ok(None);
+        }
         match self.of(id).get_metadata(&id.name).await {
             Ok(found) => Ok(Some(found.metadata)),
             // Of the object, or of its kind: then the answer is no status that could be read, but for its code.
@@ -132,6 +130,7 @@ impl Objects for KubeObjects {
 
     fn patch<'a>(&'a self, id: &'a ObjectRef, patch: &'a Value) -> PortFuture<'a, Value> {
         async move {
+            self.told.ask(&self.client, id.kind).await?;
             let api = self.of(id);
             let before = api.get(&id.name).await.map_err(|error| port_error("reading", id, &error))?;
             if self.provider == Provider::Existing {
@@ -153,6 +152,10 @@ impl Objects for KubeObjects {
     fn delete<'a>(&'a self, id: &'a ObjectRef, whose: Whose<'a>) -> PortFuture<'a, Deleted> {
         async move {
             let reading = |error| port_error("reading", id, &error);
+            if self.told.is_unknown(&self.client, id.kind).await {
+                return Ok(Deleted::NotThere);
+            }
+            self.told.ask(&self.client, id.kind).await?;
             let Some(found) = self.metadata(id).await.map_err(reading)? else { return Ok(Deleted::NotThere) };
             let reading = |error| port_error("reading", id, &error);
             if let Some(why) = self.other(id, &found, whose).await.map_err(reading)? {
@@ -204,6 +207,9 @@ impl Objects for KubeObjects {
     }
 
     fn observe(&self, query: &Query) -> BoxStream<'static, Result<Vec<Value>, PortError>> {
+        if query.kind.assumed && !self.told.has(query.kind) {
+            return self.once_told(query.clone());
+        }
         let api = self.api(query.kind, query.namespace.as_deref(), None);
         let config = match &query.name {
             Some(name) => watcher::Config::default().fields(&format!("metadata.name={name}")),

@@ -3,6 +3,7 @@
 //! An unreachable target is an answer with a [`Failure`](meshproof_run::probe::Failure); a [`ProbeError`] means that the question
 //! could not be asked at all.
 
+mod direct;
 pub mod envoy;
 mod error;
 pub(crate) mod forwarded;

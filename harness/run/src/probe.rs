@@ -12,6 +12,7 @@ pub mod continuity;
 pub(crate) mod replayed;
 pub mod request_id;
 pub mod strip;
+pub mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -55,7 +56,27 @@ pub struct Ask {
     pub http: Http,
     /// What to send along.
     pub body: Option<Body>,
+    /// Over TLS, if it is. Only `outside` speaks it.
+    pub tls: Option<tls::Tls>,
+    /// What is exchanged.
+    pub exchange: Exchange,
 }
+
+/// What a client and the other side say to each other. Only `outside` knows more than the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Exchange {
+    /// A request and its answer.
+    #[default]
+    Http,
+    /// The connection becomes a WebSocket (RFC 6455); this message is sent, and one awaited, which is the answer's body.
+    WebSocket(String),
+    /// The health of a gRPC service (`grpc.health.v1.Health/Check`), or with an empty name of the whole server. The answer's body
+    /// is what the check says, `SERVING` say, and its headers are those at its end as well: `grpc-status`.
+    GrpcHealth(String),
+}
+
+/// Path of the method that tells the health of a gRPC service.
+pub const GRPC_HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// A version of HTTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,7 +84,7 @@ pub enum Http {
     /// HTTP/1.1.
     #[default]
     One,
-    /// HTTP/2 in clear text, begun without asking (RFC 9113, 3.3).
+    /// HTTP/2: in clear text begun without asking (RFC 9113, 3.3), over TLS agreed on with ALPN.
     Two,
 }
 
@@ -83,6 +104,8 @@ impl Ask {
             connection: Connection::Fresh,
             http: Http::One,
             body: None,
+            tls: None,
+            exchange: Exchange::Http,
         }
     }
 

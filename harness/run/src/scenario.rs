@@ -2,7 +2,9 @@
 //! anything is created.
 
 mod broken;
+mod fields;
 mod file;
+mod kinds;
 mod must_fail;
 mod rules;
 pub mod vocabulary;
@@ -13,12 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::fields::{document, erratum_info, ids, stays};
+use crate::word::kinds::{Kinds, Needed};
 use crate::word::{Definition, Reader, Scope, Staying, Word};
 use meshproof_model::event::{
     Broken, ErratumInfo, Instead, MustFail, RequirementInfo, ScenarioInfo, StepInfo, StepKind,
 };
 use meshproof_model::implementation::{Expectation, Implementation};
-use meshproof_model::requirement::{Catalogue, Document, Editions, Erratum};
+use meshproof_model::requirement::{Catalogue, Document, Editions};
 use meshproof_model::scenario::limits::{self, Stays};
 use meshproof_model::scenario::needs::Needs;
 use meshproof_model::scenario::node::{self, Fields, Node, Problem, Source};
@@ -80,6 +84,8 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     requirements: Vec<RequirementInfo>,
     errata: Vec<ErratumInfo>,
+    /// Kinds that the cluster has to know, for neither the list nor a manifest of its own does.
+    pub kinds: Vec<Needed>,
     /// Digest of all files of its folder, and of all others it was read from.
     pub digest: String,
 }
@@ -159,6 +165,7 @@ impl Scenario {
         let steps = breaking.as_ref().unwrap_or(steps);
 
         let backend = file::first_backend(steps.list()?);
+        let spoken_of = RefCell::new(Kinds::default());
         let scope = Scope {
             namespace: &namespace,
             backend,
@@ -167,6 +174,7 @@ impl Scenario {
             implementation,
             vars: &vars,
             read,
+            kinds: &spoken_of,
         };
         let mut problems = labels::twice(steps.list()?);
         problems.extend(rules::unjudged(steps.list()?));
@@ -177,6 +185,9 @@ impl Scenario {
                     if expects.is_some() {
                         // That something fails in a broken world proves nothing of the gateway.
                         step.info.breaks = std::mem::take(&mut step.info.proves);
+                    }
+                    if kinds::may_define(&step.info.word) {
+                        spoken_of.borrow_mut().may_come();
                     }
                     parsed.push(step);
                 }
@@ -217,6 +228,7 @@ impl Scenario {
             namespace,
             expects,
             steps: parsed,
+            kinds: spoken_of.take().needed(),
             digest: file::digest_of(directory, texts.take(), &vars),
         })
     }
@@ -317,25 +329,6 @@ impl Scenario {
     }
 }
 
-fn erratum_info(erratum: &Erratum) -> ErratumInfo {
-    ErratumInfo {
-        id: erratum.id.clone(),
-        problem: erratum.problem.clone(),
-        correction: erratum.correction.clone(),
-    }
-}
-
-/// A document with the edition that is cited, and the first and the last that are proved, if they are said.
-fn document(node: &Node) -> Result<(Document, Option<String>, Option<String>), Problem> {
-    let mut fields = node.fields()?;
-    let name = fields.need("name")?.text()?.to_owned();
-    let edition = fields.need("edition")?.text()?.to_owned();
-    let mut end = |key| fields.take(key).map(|node| node.text().map(str::to_owned)).transpose();
-    let (since, until) = (end("since")?, end("until")?);
-    fields.finish()?;
-    Ok((Document { name, edition }, since, until))
-}
-
 /// Reads a step, with what the implementation expects instead if it has a word on it.
 fn expected_step(node: &Node, index: usize, scope: &Scope<'_>) -> Result<Step, Problem> {
     let label = node.get("as").map(Node::text).transpose()?;
@@ -396,6 +389,7 @@ fn step(
     };
     let word = (definition.parse)(subject, &mut fields, scope)?;
     fields.finish()?;
+    kinds::spoken_of(definition, subject, scope);
     if measured {
         rules::may_measure(node, &proves, &errata, scope.catalogue)?;
     }
@@ -491,25 +485,6 @@ fn which<'a>(node: &Node, fields: &mut Fields<'a>) -> Result<(&'static Definitio
             None => problem.help(format!("known words: {}", words.join(", "))),
         }
     })
-}
-
-fn stays(node: &Node, definition: &Definition) -> Result<Stays, Problem> {
-    match (limits::stays(node)?, definition.stays) {
-        (Stays::Requests(_) | Stays::Drains(_), Staying::Time) => Err(node
-            .problem(format!("`{}` sends no requests", definition.word))
-            .help("write a duration, e.g. `5s`")),
-        (stays, _) => Ok(stays),
-    }
-}
-
-/// Reads one id or a list of them, each of which must be known.
-fn ids(node: Option<&Node>, what: &str, known: &dyn Fn(&str) -> bool) -> Result<Vec<String>, Problem> {
-    let nodes = node.map(Node::one_or_more).unwrap_or_default();
-    let each = nodes.iter().map(|node| {
-        let id = node.text()?;
-        if known(id) { Ok(id.to_owned()) } else { Err(node.problem(format!("there is no {what} `{id}`"))) }
-    });
-    each.collect()
 }
 
 #[cfg(test)]

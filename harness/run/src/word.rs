@@ -1,14 +1,17 @@
 //! What a word of the vocabulary is. Each word is one file with a [`Definition`]; a new one is listed in
 //! [`crate::scenario::vocabulary::WORDS`].
 
+pub mod kinds;
 pub mod substitution;
 
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 
+use self::kinds::Kinds;
 use crate::context::{Context, Trouble};
 use meshproof_model::event::{Observed, StepKind};
 use meshproof_model::implementation::{Implementation, PLACEHOLDERS};
@@ -39,6 +42,8 @@ pub struct Scope<'a> {
     pub vars: &'a Vars,
     /// Reads a file.
     pub read: Reader<'a>,
+    /// The kinds that are spoken of, beyond those of the list.
+    pub kinds: &'a RefCell<Kinds>,
 }
 
 impl Scope<'_> {
@@ -68,7 +73,14 @@ impl Scope<'_> {
     /// It cannot be read (told at the place that names it), or is not well formed (told at its own place).
     pub fn manifest(&self, node: &Node) -> Result<Manifest, Problem> {
         let (name, path, text) = self.file(node)?;
-        manifest::read(&name, &path, text, self.namespace, &|node| self.fill(node))
+        let manifest = manifest::read(&name, &path, text, self.namespace, &|node| self.fill(node))?;
+        let mut kinds = self.kinds.borrow_mut();
+        for object in &manifest.objects {
+            kinds.spoken_of(object.id.kind, &object.place);
+            kinds.defined(&object.value);
+        }
+        drop(kinds);
+        Ok(manifest)
     }
 
     /// Reads the file that `node` names, seen from the file it stands in: its name, its path and its text.

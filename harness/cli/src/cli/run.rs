@@ -3,6 +3,7 @@
 mod again;
 pub(super) mod basis;
 mod choose;
+mod kinds;
 mod opening;
 mod plan;
 mod selection;

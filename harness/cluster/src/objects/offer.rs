@@ -40,10 +40,17 @@ impl From<kube::Error> for Trouble {
 impl KubeObjects {
     pub(super) async fn offer(&self, id: &ObjectRef, object: &Value) -> Result<Applied, PortError> {
         let version = object["apiVersion"].as_str().map(|v| v.rsplit('/').next().unwrap_or(v));
-        let api = self.api(id.kind, id.namespace.as_deref(), version);
         let object = owner::labelled(object, &self.run);
         let deadline = Instant::now() + PATIENCE;
         let mut pace = interval(PACE);
+        // What brings its kind may have been installed a moment ago.
+        while let Err(unknown) = self.told.ask(&self.client, id.kind).await {
+            if Instant::now() >= deadline {
+                return Err(unknown);
+            }
+            pace.tick().await;
+        }
+        let api = self.api(id.kind, id.namespace.as_deref(), version);
         let mut refused = None;
         loop {
             pace.tick().await;

@@ -1,5 +1,7 @@
 //! The objects of a watch.
 
+use kube::api::ApiResource;
+
 use super::*;
 use watcher::Event;
 

@@ -16,6 +16,14 @@ pub enum ProbeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What TLS needs cannot be used.
+    #[error("{what} cannot be used: {reason}")]
+    Tls {
+        /// What it is.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The pod of a vantage is not what requests from it are taken for.
     #[error("pod {pod} of the vantage `{vantage}` is not what it is taken for: {why}")]
     NoControl {

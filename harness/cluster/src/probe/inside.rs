@@ -365,6 +365,7 @@ fn parse(vantage: Vantage, printed: &str) -> Result<Answer, String> {
         failure: line.error,
         duration: Duration::try_from_secs_f64(line.duration_ms / 1000.0).unwrap_or_default(),
         peer: line.peer.and_then(|peer| peer.parse::<SocketAddr>().ok()),
+        certificate: None,
     })
 }
 

@@ -9,11 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::HeaderMap;
-
+use super::direct::{self, joined};
 use super::{ProbeError, route};
 use meshproof_model::vantage::Vantage;
-use meshproof_run::probe::{Answer, Ask, Connection, Echo, Failure, FailureKind, Http, MAX_BODY};
+use meshproof_run::probe::{Answer, Ask, Connection, Echo, Exchange, Failure, FailureKind, Http, MAX_BODY};
 
 /// One client for each name and address, as reqwest ties a name to an address per client, and for each way of treating
 /// connections: making one costs as much as many requests.
@@ -37,6 +36,9 @@ impl Outside {
     /// # Errors
     /// When the URL cannot be requested, or the address is not this host's to reach.
     pub async fn send(&self, ask: &Ask) -> Result<Answer, ProbeError> {
+        if ask.tls.is_some() || ask.exchange != Exchange::Http {
+            return direct::send(ask, self.local_only).await;
+        }
         let bad = |reason: String| ProbeError::Url { url: ask.url.clone(), reason };
         let mut url = reqwest::Url::parse(&ask.url).map_err(|error| bad(error.to_string()))?;
         let host = url.host_str().ok_or_else(|| bad("it names no host".into()))?.to_string();
@@ -64,7 +66,11 @@ impl Outside {
             request = request.header(name, value);
         }
         if let Some(body) = &ask.body {
-            request = request.header(http::header::CONTENT_TYPE, body.content_type()).body(body.bytes());
+            let said = ask.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+            if !said {
+                request = request.header(http::header::CONTENT_TYPE, body.content_type());
+            }
+            request = request.body(body.bytes());
         }
         let started = Instant::now();
         Ok(exchange(request, started).await)
@@ -133,22 +139,8 @@ async fn exchange(request: reqwest::RequestBuilder, started: Instant) -> Answer 
         failure,
         duration,
         peer,
+        certificate: None,
     }
-}
-
-/// Header values by lower-case name; repeated names joined as RFC 9110, 5.3 allows.
-fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let mut map: BTreeMap<String, String> = BTreeMap::new();
-    for (name, value) in headers {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        map.entry(name.as_str().to_string())
-            .and_modify(|all| {
-                all.push_str(", ");
-                all.push_str(&value);
-            })
-            .or_insert_with(|| value.into_owned());
-    }
-    map
 }
 
 fn failed(error: &reqwest::Error, elapsed: Duration) -> Answer {

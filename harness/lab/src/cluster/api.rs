@@ -23,7 +23,7 @@ pub mod proxy;
 mod readiness;
 pub mod trouble;
 
-pub use kinds::kinds;
+pub use kinds::{all as all_kinds, kinds};
 use proxy::{Proxy, Unusable};
 pub use readiness::{deployment_shortfall, node_is_ready, pod_is_ready, pod_troubles, pods_shortfall};
 

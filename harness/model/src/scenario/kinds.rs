@@ -1,5 +1,6 @@
 //! The kinds of objects that scenarios speak of, and how they call them: as kubectl does.
 
+pub mod learned;
 mod shipped;
 
 use super::node::{Node, Problem, Span, closest};
@@ -20,6 +21,8 @@ pub struct Kind {
     pub plural: &'static str,
     /// Whether it lives in a namespace.
     pub namespaced: bool,
+    /// Whether all this is taken for granted, until a cluster tells: scenarios may speak of what nobody here knows.
+    pub assumed: bool,
 }
 
 impl Kind {
@@ -27,7 +30,13 @@ impl Kind {
     /// one name apart: `gateways.networking.istio.io`.
     pub fn by_word(word: &str) -> Option<&'static Self> {
         let called = |kind: &&Self| kind.word.eq_ignore_ascii_case(word);
-        KINDS.iter().find(called).or_else(|| KINDS.iter().find(|kind| kind.is_called(word)))
+        let listed = KINDS.iter().find(called).or_else(|| KINDS.iter().find(|kind| kind.is_called(word)));
+        listed.or_else(|| learned::find(|kind| called(&kind) || kind.is_called(word)))
+    }
+
+    /// Whether it is one of the list, which every cluster that this program is for has, or may be given.
+    pub fn is_listed(&self) -> bool {
+        KINDS.iter().any(|kind| kind == self)
     }
 
     /// Whether a longer word than its own means it.
@@ -38,10 +47,45 @@ impl Kind {
             && group.map_or_else(|| !self.word.contains('.'), |group| group.eq_ignore_ascii_case(self.group))
     }
 
+    /// The kind that is called by this word, for which a cluster may stand if it has a group: `widget.example.com`.
+    fn by_word_or_assumed(word: &str) -> Option<&'static Self> {
+        let assumed = || {
+            let (name, group) = word.split_once('.')?;
+            let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+            let sound = is_name(name)
+                && group.contains('.')
+                && group.split('.').all(|part| !part.is_empty() && is_name(part));
+            let sound = sound && !name.is_empty() && !Self::is_misspelt(group, name);
+            sound.then(|| learned::assume(&group.to_ascii_lowercase(), "", name))
+        };
+        Self::by_word(word).or_else(assumed)
+    }
+
+    /// The kind of a manifest, for which a cluster may stand if it has a group of its own.
+    pub fn of_or_assumed(api_version: &str, kind: &str) -> Option<&'static Self> {
+        let assumed = || {
+            let (group, version) = api_version.split_once('/')?;
+            // Kubernetes' own groups without a dot are all in the list.
+            let sound = group.contains('.') && !Self::is_misspelt(group, kind);
+            sound.then(|| learned::assume(group, version, kind))
+        };
+        Self::of(api_version, kind).or_else(assumed)
+    }
+
+    /// Whether a name is all but that of a kind in the list, in its group: a slip, not a kind that only a cluster knows.
+    fn is_misspelt(group: &str, name: &str) -> bool {
+        let of_group = KINDS.iter().filter(|kind| kind.group.eq_ignore_ascii_case(group));
+        let names: Vec<String> =
+            of_group.flat_map(|kind| [kind.kind.to_lowercase(), kind.plural.to_owned()]).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        closest(&name.to_lowercase(), &names).is_some()
+    }
+
     /// The kind that kubectl means by what stands before the slash in `gateway.gateway.networking.k8s.io/gateway-01 created`.
     pub fn of_kubectl(resource: &str) -> Option<&'static Self> {
         let (name, group) = resource.split_once('.').unwrap_or((resource, ""));
-        KINDS.iter().find(|kind| kind.group == group && kind.kind.eq_ignore_ascii_case(name))
+        let is_it = |kind: &Self| kind.group == group && kind.kind.eq_ignore_ascii_case(name);
+        KINDS.iter().find(|kind| is_it(kind)).or_else(|| learned::find(is_it))
     }
 
     /// What is wrong with a word or a kind that is not known, with the nearest that is.
@@ -50,14 +94,18 @@ impl Kind {
         let problem = place.problem(what);
         match closest(&word.to_ascii_lowercase(), &words) {
             Some(close) => problem.help(format!("did you mean `{close}`?")),
-            None => problem.help(format!("known kinds: {}", words.join(", "))),
+            None => problem.help(format!(
+                "known kinds: {}; others with their group, e.g. widget.example.com/a",
+                words.join(", ")
+            )),
         }
     }
 
     /// The kind of a manifest.
     pub fn of(api_version: &str, kind: &str) -> Option<&'static Self> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        KINDS.iter().find(|known| known.group == group && known.kind == kind)
+        let is_it = |known: &Self| known.group == group && known.kind == kind;
+        KINDS.iter().find(|known| is_it(known)).or_else(|| learned::find(is_it))
     }
 
     /// Reads `kind/name`.
@@ -71,7 +119,7 @@ impl Kind {
                 .problem(format!("expected kind/name, found `{text}`"))
                 .help("e.g. gateway/gateway-01"));
         };
-        let kind = Self::by_word(word)
+        let kind = Self::by_word_or_assumed(word)
             .ok_or_else(|| Self::unknown(&node.span, format!("unknown kind `{word}`"), word))?;
         Ok((kind, name.to_owned()))
     }
@@ -107,6 +155,27 @@ mod tests {
                 assert_eq!(Kind::by_word(word), Some(kind), "{word}");
             }
         }
+    }
+
+    #[test]
+    fn what_only_a_cluster_may_know_has_a_group_and_is_no_slip() {
+        let word = |word: &str| Kind::by_word_or_assumed(word).map(|kind| kind.assumed);
+        assert_eq!(word("widgets.only.example"), Some(true));
+        assert_eq!(word("deployments.apps"), Some(false));
+        for none in [
+            "widget",
+            "widget.",
+            ".only.example",
+            "a b.only.example",
+            "widget.apps",
+            "gatewys.networking.istio.io",
+        ] {
+            assert_eq!(word(none), None, "{none}");
+        }
+        let of = |version: &str, kind: &str| Kind::of_or_assumed(version, kind).map(|kind| kind.word);
+        assert_eq!(of("only.example/v1", "Gadget"), Some("gadget.only.example"));
+        assert_eq!(of("gateway.networking.k8s.io/v1", "HTTPRout"), None);
+        assert_eq!((of("v1", "Gadget"), of("apps/v1", "Gadget")), (None, None));
     }
 
     #[test]

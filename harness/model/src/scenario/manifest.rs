@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::kinds::Kind;
-use super::node::{Node, Problem, Source};
+use super::kinds::learned::{Told, learn};
+use super::node::{Node, Problem, Source, Span};
 use super::parse;
 use crate::scenario::object::ObjectRef;
 
@@ -21,6 +22,8 @@ pub struct Object {
     pub id: ObjectRef,
     /// The object as the file has it.
     pub value: Value,
+    /// Where its kind stands.
+    pub place: Span,
 }
 
 /// The objects of one file.
@@ -65,15 +68,19 @@ pub fn object(node: &Node, namespace: &str) -> Result<Object, Problem> {
         None => Err(outer.problem(format!("the object has no `{name}`"))),
     };
     let (version, kind) = (text(node, "apiVersion")?, text(node, "kind")?);
-    let known = Kind::of(&version, &kind).ok_or_else(|| {
-        let place = node.get("kind").unwrap_or(node);
-        Kind::unknown(&place.span, format!("unknown kind {kind} of {version}"), &kind)
-    })?;
+    let place = node.get("kind").unwrap_or(node).span.clone();
+    let known = Kind::of_or_assumed(&version, &kind)
+        .ok_or_else(|| Kind::unknown(&place, format!("unknown kind {kind} of {version}"), &kind))?;
     let metadata = node.get("metadata").ok_or_else(|| node.problem("the object has no `metadata`"))?;
     let name = text(metadata, "name")?;
     let own = metadata.get("namespace").map(Node::text).transpose()?;
     let namespace = known.namespaced.then(|| own.unwrap_or(namespace).to_owned());
-    Ok(Object { id: ObjectRef { kind: known, namespace, name }, value: node.value() })
+    let value = node.value();
+    // What it defines may be spoken of from here on.
+    if let Some(told) = Told::by_definition(&value) {
+        learn(&told);
+    }
+    Ok(Object { id: ObjectRef { kind: known, namespace, name }, value, place })
 }
 
 #[cfg(test)]

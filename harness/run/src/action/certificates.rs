@@ -1,6 +1,7 @@
 //! `certificates: backend-ca` with `servers: [{secret: backend-tls, names: [backend.example]}]`: a certificate authority and
 //! server certificates, made at run time. The authority's certificate is stored as ConfigMap, key `ca.crt`; each server's
-//! chain and key as Secret of type kubernetes.io/tls. The authority's own key is never stored: it issues nothing else.
+//! chain and key as Secret of type kubernetes.io/tls. The authority's own key is never stored: it issues nothing else. `clients`
+//! are the same for those who have to show who they are.
 //!
 //! With `issuer: {secret: istio-ca-secret, namespace: istio-system}` an authority that exists issues them: what its mesh would
 //! never issue by itself, to see who takes it. A server's `valid: expired` or `valid: not-yet` makes a certificate whose time
@@ -31,15 +32,17 @@ use meshproof_model::schema::{Field, Type};
 
 /// The word.
 pub const WORD: Definition = Definition::action("certificates", limits::ACTION, parse).says(Reference {
-    summary: "Makes a certificate authority and server certificates at run time: the authority's certificate becomes a ConfigMap (key `ca.crt`), each server's chain and key a Secret of type kubernetes.io/tls.",
+    summary: "Makes a certificate authority and certificates of servers and clients at run time: the authority's certificate becomes a ConfigMap (key `ca.crt`), each server's or client's chain and key a Secret of type kubernetes.io/tls.",
     subject: Type::Form("\\S", "name of the authority's ConfigMap"),
     fields: &[
         NAMESPACE,
         Field::optional("issuer", Type::Map(ISSUER), "An authority that exists issues them, as Istio keeps its own: Secret with `ca-cert.pem` and `ca-key.pem`.").or("a new authority"),
         Field::optional("servers", Type::OneOrMore(&Type::Map(SERVER)), "Servers to make certificates for.").or("none"),
+        Field::optional("clients", Type::OneOrMore(&Type::Map(SERVER)), "Clients to make certificates for.").or("none"),
     ],
     examples: &[
         "certificates: backend-ca\nservers: [{secret: backend-tls, names: [backend.example, spiffe://cluster.local/ns/a/sa/b]}]",
+        "certificates: clients-ca\nclients: {secret: client, names: client.example, valid: expired}",
         "certificates: from-istio\nnamespace: isto-example-namespace\nissuer: {secret: istio-ca-secret, namespace: istio-system}\nservers: {secret: old, names: backend.example, valid: expired}",
     ],
 });
@@ -64,16 +67,19 @@ struct Certificates {
     authority: ObjectRef,
     /// Secret of an authority that exists, as Istio keeps its own.
     issuer: Option<ObjectRef>,
-    servers: Vec<Server>,
+    /// Servers and clients.
+    leaves: Vec<Leaf>,
 }
 
 /// Keys of Istio's `istio-ca-secret` and `cacerts`.
 const ISTIO_CERTIFICATE: &str = "ca-cert.pem";
 const ISTIO_KEY: &str = "ca-key.pem";
 
+/// A server or a client.
 #[derive(Debug)]
-struct Server {
+struct Leaf {
     secret: ObjectRef,
+    usage: ExtendedKeyUsagePurpose,
     names: Vec<SanType>,
     valid: Valid,
 }
@@ -121,20 +127,24 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
     };
     let authority = object("configmap", subject)?;
     let issuer = fields.take("issuer").map(issuer).transpose()?;
-    let mut servers = Vec::new();
-    for node in fields.take("servers").map(Node::one_or_more).unwrap_or_default() {
-        let mut server = node.fields()?;
-        let secret = object("secret", server.need("secret")?)?;
-        let names = server.need("names")?;
-        let valid = server.take("valid").map_or(Ok(Valid::Now), Valid::parse)?;
-        server.finish()?;
-        let names: Vec<_> = names.one_or_more().iter().map(name).collect::<Result<_, Problem>>()?;
-        if names.is_empty() {
-            return Err(node.problem("a server certificate needs a name"));
+    let mut leaves = Vec::new();
+    for (key, usage) in
+        [("servers", ExtendedKeyUsagePurpose::ServerAuth), ("clients", ExtendedKeyUsagePurpose::ClientAuth)]
+    {
+        for node in fields.take(key).map(Node::one_or_more).unwrap_or_default() {
+            let mut leaf = node.fields()?;
+            let secret = object("secret", leaf.need("secret")?)?;
+            let names = leaf.need("names")?;
+            let valid = leaf.take("valid").map_or(Ok(Valid::Now), Valid::parse)?;
+            leaf.finish()?;
+            let names: Vec<_> = names.one_or_more().iter().map(name).collect::<Result<_, Problem>>()?;
+            if names.is_empty() {
+                return Err(node.problem("a certificate needs a name"));
+            }
+            leaves.push(Leaf { secret, usage: usage.clone(), names, valid });
         }
-        servers.push(Server { secret, names, valid });
     }
-    Ok(Box::new(Certificates { authority, issuer, servers }))
+    Ok(Box::new(Certificates { authority, issuer, leaves }))
 }
 
 fn issuer(node: &Node) -> Result<ObjectRef, Problem> {
@@ -201,7 +211,7 @@ impl Certificates {
             self.authority.clone(),
             object("ConfigMap", &self.authority, json!({"data": {"ca.crt": certificate}})),
         )];
-        for server in &self.servers {
+        for server in &self.leaves {
             let key = KeyPair::generate()?;
             // An authority that is plugged into Istio may be no root itself: whoever verifies needs its certificate.
             let certificate = leaf(server, now).signed_by(&key, issuer)?.pem() + certificate;
@@ -234,11 +244,11 @@ fn authority(name: &str, now: SystemTime) -> CertificateParams {
     params
 }
 
-fn leaf(server: &Server, now: SystemTime) -> CertificateParams {
+fn leaf(server: &Leaf, now: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = common_name(&server.secret.name);
     params.subject_alt_names.clone_from(&server.names);
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.extended_key_usages = vec![server.usage.clone()];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
     let (from, until) = server.valid.span(now);
@@ -254,7 +264,7 @@ fn common_name(text: &str) -> DistinguishedName {
 
 impl Word for Certificates {
     fn name(&self) -> String {
-        let servers = self.servers.iter().map(|server| {
+        let servers = self.leaves.iter().map(|server| {
             format!("; {} for {}{}", server.secret.name, in_words(&server.names), server.valid.in_words())
         });
         let servers: String = servers.collect();
@@ -270,7 +280,7 @@ impl Word for Certificates {
     }
 
     fn creates(&self) -> Vec<ObjectRef> {
-        let secrets = self.servers.iter().map(|server| server.secret.clone());
+        let secrets = self.leaves.iter().map(|server| server.secret.clone());
         std::iter::once(self.authority.clone()).chain(secrets).collect()
     }
 
@@ -318,8 +328,10 @@ mod tests {
             SanType::DnsName("backend.example".try_into().unwrap()),
             SanType::URI("spiffe://mesh.example/a".try_into().unwrap()),
         ];
-        let servers = vec![Server { secret: reference("secret", "backend-tls"), names, valid: Valid::Now }];
-        Certificates { authority: reference("configmap", "backend-ca"), issuer: None, servers }
+        let usage = ExtendedKeyUsagePurpose::ServerAuth;
+        let leaves =
+            vec![Leaf { secret: reference("secret", "backend-tls"), usage, names, valid: Valid::Now }];
+        Certificates { authority: reference("configmap", "backend-ca"), issuer: None, leaves }
     }
 
     fn made() -> Vec<(ObjectRef, Value)> {
@@ -361,7 +373,7 @@ mod tests {
         let now = SystemTime::now();
         for (valid, good) in [(Valid::Now, true), (Valid::Expired, false), (Valid::NotYet, false)] {
             let mut certificates = certificates();
-            certificates.servers[0].valid = valid;
+            certificates.leaves[0].valid = valid;
             let (certificate, issuer) = certificates.own(now).unwrap();
             let made = certificates.make(&certificate, &issuer, now).unwrap();
             let root = CertificateDer::from_pem_slice(&pem(&made[0].1, "ca.crt")).unwrap();

@@ -136,7 +136,7 @@ impl Word for Start {
             let asks = match &self.through {
                 None => self.connections.asks(ask),
                 Some(through) => {
-                    let addresses = through.addresses(context, &fqdn, self.target.port).await?;
+                    let addresses = through.addresses(context, &fqdn, self.target.port()).await?;
                     let each = addresses.into_iter().map(|address| ask.clone().connecting_to(address));
                     each.flat_map(|ask| self.connections.asks(ask)).collect()
                 }

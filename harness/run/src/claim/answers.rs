@@ -5,7 +5,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use super::request::{Request, Wanted, gives_reasons};
+use super::request::{Content, Request, Wanted, Way, gives_reasons};
 use super::target::{self, STATUS, Target};
 use crate::context::{Context, Trouble};
 use crate::word::{Definition, Reference, Scope, Staying, Word};
@@ -95,7 +95,8 @@ fn cell(
     let mut target = Target::parse(&mut subject.fields()?, scope)?;
     target.path = format!("/{row}/{column}");
     let wanted = Wanted {
-        status,
+        status: Some(status),
+        failure: None,
         backend: (status == 200).then(|| row.to_owned()),
         backend_namespace: None,
         reason: reason.map(str::to_owned),
@@ -107,6 +108,8 @@ fn cell(
         may_waver: false,
         never: None,
         manners: Vec::new(),
+        way: Way::default(),
+        content: Content::default(),
         gives_reasons: gives_reasons(scope),
     })
 }

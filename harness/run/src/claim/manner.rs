@@ -1,7 +1,7 @@
 //! How a request is made: `with: [GET, HEAD, POST 64 B, POST 1 MiB, GET over HTTP/2]`. Each request of a claim is made in the
 //! next of these ways.
 
-use crate::probe::{Answer, Ask, Body, Http};
+use crate::probe::{Answer, Ask, Body, Exchange, Http};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::node::{Node, Problem};
 use meshproof_model::schema::Type;
@@ -90,7 +90,9 @@ impl std::fmt::Display for Manner {
 impl Manner {
     /// The same request, made in this way.
     fn of(&self, ask: &Ask, seed: u64) -> Ask {
-        let body = self.body.map(|length| Body::of(length, seed));
+        let bodiless = matches!(self.method.as_str(), "GET" | "HEAD");
+        let own = || ask.body.clone().filter(|_| !bodiless);
+        let body = self.body.map(|length| Body::of(length, seed)).or_else(own);
         Ask { method: self.method.clone(), http: self.http, body, ..ask.clone() }
     }
 }
@@ -117,6 +119,8 @@ pub(crate) fn differs(ask: &Ask, answer: &Answer) -> Option<String> {
     }
     match &ask.body {
         Some(body) => body.differs(echo.body.as_ref()),
+        // What a gRPC call sends is its message.
+        None if ask.exchange != Exchange::Http => None,
         None => echo
             .body
             .as_ref()

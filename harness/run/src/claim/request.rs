@@ -12,9 +12,14 @@
 //!
 //! `never: {backend: backend-v2}` is an answer that must not be given at all, by no request of the claim, those before the
 //! wanted ones included. `with: [GET, POST 1 MiB]` makes the requests in these ways in turn, see [`super::manner`].
+//!
+//! Requests have `headers` and a `body`; with `tls` they are HTTPS, with `websocket` the connection becomes a WebSocket, with
+//! `grpc-health` a gRPC service is asked for its health, see [`way`]. `becomes` says of the answer what [`content`] can read.
 
+mod content;
 mod so_far;
 mod wanted;
+mod way;
 
 use futures::future::{BoxFuture, join_all};
 use futures::{FutureExt, StreamExt, stream};
@@ -26,7 +31,7 @@ use super::drain;
 use super::manner::{self, Manner};
 use super::never::{self, Never};
 use super::tally::Tally;
-use super::target::{self, STATUS, Target};
+use super::target::Target;
 use crate::context::{Context, Trouble, millis};
 use crate::ports::{Account, PortError, Requests, WitnessContext};
 use crate::probe::replayed::REPLAYED;
@@ -39,15 +44,17 @@ use meshproof_model::scenario::node::{Fields, Node, Problem};
 use meshproof_model::schema::{Field, Type};
 use meshproof_model::vantage::Vantage;
 
+pub(super) use content::Content;
 use so_far::{Against, Answers, Run};
-pub(super) use wanted::Wanted;
+pub(super) use wanted::{WANTED, Wanted};
+pub(super) use way::Way;
 
 /// The word.
 pub const WORD: Definition = Definition::claim("request", Staying::Requests, parse).with_witnesses().says(Reference {
     summary: "What a client of the gateway is answered: several equal answers in a row, every one counted, the ones before too.",
-    subject: Type::Map(&target::FIELDS),
+    subject: Type::Map(&way::SUBJECT),
     fields: &[
-        Field::needed("becomes", Type::Map(&WANTED), "The answer."),
+        Field::needed("becomes", Type::Map(&content::ANSWER), "The answer."),
         Field::optional("may-waver", Type::Bool, "Other answers between those wanted do not end the claim; it goes on until they have stayed away.").or("false"),
         Field::optional("never", Type::Map(never::FIELDS), "An answer that no request of the claim may be given.").or("nothing"),
         Field::optional("with", Type::OneOrMore(&manner::MANNER), "Ways to make the requests, in turn; from `outside` only.").or("GET"),
@@ -55,26 +62,22 @@ pub const WORD: Definition = Definition::claim("request", Staying::Requests, par
     examples: &[
         "request: {gateway: gateway-01, path: /, from: outside}\nbecomes: {status: 200, backend: backend-v1, reason: ok}\nnever: {backend: backend-v2}\nwith: [GET, POST 1 MiB, GET over HTTP/2]\nwithin: answers\nstays: 20 requests\nwitness: [mtls-from-extension, clear-text-refused]",
         "request: {gateway: gateway-01, namespace: ns, host: a.example, port: 8080}\nbecomes: {status: 503}\nmay-waver: true\nwithin: drain\nstays: 2x drain",
+        "request: {gateway: gateway-01, host: a.example, headers: {x-version: two}, tls: {ca: configmap/our-ca, client: secret/client, server-name: a.example, namespace: ns}}\nbecomes: {status: 200, headers: {x-added: \"*\", server: ~}, certificate: {names: a.example, issuer: our-ca}, received: {path: /new, host: b.example, headers: {x-version: two}}}\nwithin: answers",
+        "request: {gateway: gateway-01, host: a.example, body: hello}\nbecomes: {status: 301, redirect: \"https://a.example/\", body: moved}\nwith: POST\nwithin: answers",
+        "request: {gateway: gateway-01, host: a.example, tls: {ca: any}}\nbecomes: {failure: tls}\nwithin: answers",
+        "request: {gateway: gateway-01, path: /chat, websocket: hello}\nbecomes: {status: 101, backend: backend-v1}\nwithin: answers",
+        "request: {gateway: gateway-01, grpc-health: shop.Cart}\nbecomes: {status: 200, health: SERVING, grpc-status: OK}\nwithin: answers",
     ],
 });
-
-/// An answer.
-pub(super) const WANTED: [Field; 3] = [
-    Field::needed("status", STATUS, "Status of HTTP."),
-    Field::optional(
-        "backend",
-        Type::Text,
-        "The workload that answers; in another namespace than the Gateway's, `namespace/name`.",
-    )
-    .or("any"),
-    Field::optional("reason", Type::Text, "The gateway's word for it, in the answer and in its log.")
-        .or("any"),
-];
 
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) target: Target,
+    /// What requests carry, and how they are sent.
+    pub(super) way: Way,
     pub(super) wanted: Wanted,
+    /// What the answer has to say.
+    pub(super) content: Content,
     /// Workload that witnesses ask about, if that is not the one that is to answer.
     pub(super) about: Option<String>,
     /// Until the time limit the answer may go back and forth; what counts is the last change. For changes that pooled
@@ -90,15 +93,30 @@ pub(super) struct Request {
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
     let mut request = subject.fields()?;
-    let target = Target::parse(&mut request, scope)?;
+    let mut target = Target::parse(&mut request, scope)?;
+    let mut way = Way::parse(&mut request, &mut target, scope)?;
     request.finish()?;
-    let wanted = Wanted::parse(fields.need("becomes")?)?;
+    let place = fields.need("becomes")?;
+    let mut becomes = place.fields()?;
+    let wanted = Wanted::read_with_failure(place, &mut becomes)?;
+    let content = Content::parse(&mut becomes, wanted.status)?;
+    becomes.finish()?;
+    if wanted.failure.is_some() && content.needs_an_answer() {
+        return Err(place
+            .problem("a request that fails is not answered")
+            .help("leave out what the answer says"));
+    }
+    way.imply(&mut target, content.is_about_tls(), content.is_about_grpc());
     let may_waver = fields.take("may-waver").map_or(Ok(false), Node::bool)?;
     let never = fields.take("never").map(Never::parse).transpose()?;
-    let manners = manner::parse(fields.take("with"), target.from)?;
+    let with = fields.take("with");
+    if let Some(with) = with.filter(|_| way.is_fixed()) {
+        return Err(with.problem("a WebSocket and gRPC are begun in one way only").help("leave `with` out"));
+    }
+    let manners = manner::parse(with, target.from)?;
     let about = scope.backend.filter(|_| wanted.backend.is_none()).map(str::to_owned);
     let gives_reasons = gives_reasons(scope);
-    Ok(Box::new(Request { target, wanted, about, may_waver, never, manners, gives_reasons }))
+    Ok(Box::new(Request { target, way, wanted, content, about, may_waver, never, manners, gives_reasons }))
 }
 
 /// Whether the gateway under test has words for why it answers so.
@@ -121,6 +139,11 @@ impl Request {
         }
     }
 
+    /// What is wanted, in words.
+    fn in_words(&self) -> String {
+        self.wanted.in_words() + &self.content.in_words()
+    }
+
     fn doing(&self) -> String {
         let Target { gateway, path, from, .. } = &self.target;
         format!("asking {gateway} for {path} from {from}")
@@ -137,7 +160,7 @@ impl Request {
     ) -> Trouble {
         let mut trouble = Trouble::failed(self.doing(), expected, seen);
         trouble.witness = Some(self.witness_context(context, fqdn, &answers.latest));
-        trouble.expected_status = Some(self.wanted.status);
+        trouble.expected_status = self.wanted.status;
         trouble.expected_reason = self.wanted.reason.clone();
         trouble.observed.answers = answers.all.groups();
         trouble.observed.stretches = answers.over_time.stretches();
@@ -146,7 +169,8 @@ impl Request {
 
     pub(super) async fn prove(&self, context: &mut Context<'_>) -> Result<Observed, Trouble> {
         let fqdn = self.target.fqdn(context).await?;
-        let asks = manner::asks(&self.manners, self.target.ask(context, &fqdn).await?);
+        let ask = self.target.ask(context, &fqdn).await?;
+        let asks = manner::asks(&self.manners, self.way.ask(context, ask).await?);
         if let Some(Stays::Drains(times)) = context.stays {
             context.stays = Some(Stays::Time(drain::time(context).await? * times));
         }
@@ -162,7 +186,7 @@ impl Request {
             pace.tick().await;
             let sent = Instant::now();
             if run.is_none() && sent >= deadline {
-                let expected = format!("{} within {:?}", self.wanted.in_words(), context.within);
+                let expected = format!("{} within {:?}", self.in_words(), context.within);
                 return Err(self.failed(context, &fqdn, answers, expected, last));
             }
             let Some(ask) = asks.get(answers.count % asks.len().max(1)) else {
@@ -171,13 +195,13 @@ impl Request {
             let answer = context.outside.requests.send(self.target.from, ask).await?;
             let again = answers.add(millis(sent.duration_since(context.started)), ask, answer.clone());
             if let Some(again) = again {
-                let expected = format!("{}, each request answered for itself", self.wanted.in_words());
+                let expected = format!("{}, each request answered for itself", self.in_words());
                 let mut trouble = self.failed(context, &fqdn, answers, expected, again);
                 trouble.against = Some(REPLAYED.to_owned());
                 return Err(trouble);
             }
             if let Some(given) = self.given_although_never(&answer) {
-                let expected = format!("{}, and never an answer {}", self.wanted.in_words(), given.0);
+                let expected = format!("{}, and never an answer {}", self.in_words(), given.0);
                 return Err(self.failed(context, &fqdn, answers, expected, given.1));
             }
             let (because, may_waver) = self.against(ask, &answer);
@@ -197,10 +221,8 @@ impl Request {
                                 continue;
                             }
                             Some(Against { because, by, .. }) => {
-                                let expected = format!(
-                                    "{}, and to stay so for {count} requests",
-                                    self.wanted.in_words()
-                                );
+                                let expected =
+                                    format!("{}, and to stay so for {count} requests", self.in_words());
                                 let seen = format!("after {} such answers {because}", so_far.answers.len());
                                 let mut trouble = self.failed(context, &fqdn, answers, expected, seen);
                                 trouble.against = by.map(str::to_owned);
@@ -226,7 +248,7 @@ impl Request {
                 }
                 (Some(because), Some(so_far)) if so_far.became() && !(may_waver && sent < deadline) => {
                     let stays = context.stays.map(|stays| stays.to_string()).unwrap_or_default();
-                    let expected = format!("{}, and to stay so for {stays}", self.wanted.in_words());
+                    let expected = format!("{}, and to stay so for {stays}", self.in_words());
                     let seen = format!("after {} such answers {because}", so_far.answers.len());
                     return Err(self.failed(context, &fqdn, answers, expected, seen));
                 }
@@ -308,7 +330,8 @@ impl Request {
 
     /// Why the answer to this request is not as wanted, and whether that may pass.
     fn against(&self, ask: &Ask, answer: &Answer) -> (Option<String>, bool) {
-        match self.wanted.differs_for(ask, answer) {
+        let differs = self.wanted.differs_for(ask, answer);
+        match differs.or_else(|| self.content.differs(ask, answer)) {
             Some(because) => (Some(because), self.may_waver),
             // Right by chance, before the gateway has heard of a policy, say: it may have no endpoint yet.
             None => (self.wanted.differs_in_reason(answer).filter(|_| self.gives_reasons), true),
@@ -433,7 +456,8 @@ impl Word for Request {
         let manners: Vec<_> = self.manners.iter().map(ToString::to_string).collect();
         let with =
             if manners.is_empty() { String::new() } else { format!(", asked with {}", manners.join(", ")) };
-        format!("{} from {from} becomes {}{never}{with}", target.in_words(), self.wanted.in_words())
+        let (way, wanted) = (self.way.in_words(), self.in_words());
+        format!("{}{way} from {from} becomes {wanted}{never}{with}", target.in_words())
     }
 
     fn forgives(&self) -> Option<String> {

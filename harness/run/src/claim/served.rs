@@ -70,7 +70,9 @@ impl Wants {
     fn parse(subject: &Node, fields: &mut Fields<'_>) -> Result<Self, Problem> {
         match (fields.take("becomes"), fields.take("never")) {
             (Some(becomes), None) => {
-                let wanted = Wanted::parse(becomes)?;
+                let mut fields = becomes.fields()?;
+                let wanted = Wanted::read(&mut fields)?;
+                fields.finish()?;
                 match wanted.reason.is_some() {
                     true => {
                         Err(becomes.problem("a reason is found in a log, later").help("leave it out here"))
@@ -167,7 +169,7 @@ impl Served {
                 let expected = format!("{} from the first request on", self.wants.in_words());
                 let mut trouble = Trouble::failed(self.name(), expected, seen.clone());
                 if let Wants::Becomes(wanted) = &self.wants {
-                    trouble.expected_status = Some(wanted.status);
+                    trouble.expected_status = wanted.status;
                 }
                 trouble.observed = Observed { summary: seen, ..observed };
                 Err(trouble)
@@ -224,7 +226,7 @@ impl Served {
             return Ok(Each::NotOutside);
         }
         let requests = &context.outside.requests;
-        let replicas = match requests.replicas(fqdn, self.target.port).await? {
+        let replicas = match requests.replicas(fqdn, self.target.port()).await? {
             Replicas::Each(replicas) => replicas,
             Replicas::Unknown(why) => return Ok(Each::Unknown(why)),
         };

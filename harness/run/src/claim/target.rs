@@ -22,7 +22,10 @@ pub(crate) struct Target {
     pub(crate) from: Vantage,
     /// Asked for instead of the Gateway's FQDN.
     pub(crate) host: Option<String>,
-    pub(crate) port: u16,
+    /// Port of the listener, if it is said.
+    pub(crate) port: Option<u16>,
+    /// Whether it is asked over TLS.
+    pub(crate) tls: bool,
 }
 
 /// A status of HTTP.
@@ -59,17 +62,38 @@ impl Target {
             path: request.take("path").map_or(Ok("/"), Node::text)?.to_owned(),
             from: request.take("from").map_or(Ok(Vantage::Outside), vantage)?,
             host: request.take("host").map(Node::text).transpose()?.map(str::to_owned),
-            port: request.take("port").map_or(Ok(80), Node::number)?,
+            port: request.take("port").map(Node::number).transpose()?,
+            tls: false,
         })
+    }
+
+    /// Port of the listener.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.unwrap_or(self.usual_port())
+    }
+
+    /// The port that URLs leave out.
+    fn usual_port(&self) -> u16 {
+        if self.tls { 443 } else { 80 }
+    }
+
+    /// The port as URLs have it.
+    fn port_in_url(&self) -> String {
+        let port = self.port();
+        if port == self.usual_port() { String::new() } else { format!(":{port}") }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
     }
 
     /// What is asked for: `http://<gateway-01>/`, or `http://web.example:8080/ of <gateway-01>`.
     pub(crate) fn in_words(&self) -> String {
-        let Self { gateway, path, host, port, .. } = self;
-        let port = if *port == 80 { String::new() } else { format!(":{port}") };
+        let Self { gateway, path, host, .. } = self;
+        let (scheme, port) = (self.scheme(), self.port_in_url());
         match host {
-            None => format!("http://<{}>{port}{path}", gateway.name),
-            Some(host) => format!("http://{host}{port}{path} of <{}>", gateway.name),
+            None => format!("{scheme}://<{}>{port}{path}", gateway.name),
+            Some(host) => format!("{scheme}://{host}{port}{path} of <{}>", gateway.name),
         }
     }
 
@@ -102,8 +126,7 @@ impl Target {
     /// It cannot in time.
     pub(crate) async fn ask(&self, context: &mut Context<'_>, fqdn: &str) -> Result<Ask, Trouble> {
         let host = self.host.as_deref().unwrap_or(fqdn);
-        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
-        let url = format!("http://{host}{port}{}", self.path);
+        let url = format!("{}://{host}{}{}", self.scheme(), self.port_in_url(), self.path);
         let deadline = context.deadline();
         let mut pace = interval(PACE * 4);
         let mut last = String::new();
@@ -118,7 +141,7 @@ impl Target {
             }
             match context.outside.requests.frontend(fqdn).await {
                 Ok(mut address) => {
-                    address.set_port(self.port);
+                    address.set_port(self.port());
                     return Ok(Ask::get(url).connecting_to(address));
                 }
                 Err(error) => {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::Received;
 use super::request_id::untraced;
+use super::tls::Shown;
 use meshproof_model::vantage::Vantage;
 
 /// What the echo backend says about itself and about the request it saw.
@@ -107,7 +108,7 @@ pub enum FailureKind {
     Timeout,
     /// The name does not resolve.
     Dns,
-    /// The TLS handshake failed.
+    /// The TLS handshake failed, or a side ended it after that: because of the client's certificate, say.
     Tls,
     /// Anything else; the message says what.
     #[serde(other)]
@@ -158,6 +159,9 @@ pub struct Answer {
     pub duration: Duration,
     /// Address of the other end, when a connection was made.
     pub peer: Option<SocketAddr>,
+    /// The certificate that the other end has shown, over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Shown>,
 }
 
 /// Bodies are kept up to this many bytes; an echo answer has about one thousand.
@@ -181,6 +185,7 @@ impl Answer {
             failure: Some(Failure { kind, message: message.into() }),
             duration,
             peer: None,
+            certificate: None,
         }
     }
 

@@ -47,6 +47,11 @@ impl Body {
         Self { bytes: bytes.into(), sha256 }
     }
 
+    /// This text.
+    pub fn text(text: &str) -> Self {
+        Self { bytes: Bytes::copy_from_slice(text.as_bytes()), sha256: format!("{:x}", Sha256::digest(text)) }
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> Bytes {
         self.bytes.clone()

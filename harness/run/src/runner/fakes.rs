@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) controller: Controller,
     /// Answers to give, in order; the last one is given again and again.
     pub(crate) answers: Mutex<VecDeque<Answer>>,
+    /// What was asked, in order.
+    pub(crate) asked: Mutex<Vec<Ask>>,
     /// How long each answer takes.
     pub(crate) latency: Duration,
     pub(crate) account: Option<Account>,
@@ -92,6 +94,7 @@ impl Default for World {
                 }
             }),
             answers: Mutex::new(VecDeque::from([answer(200, "backend-v1")])),
+            asked: Mutex::default(),
             latency: Duration::from_millis(5),
             account: Some(Account { reason: "ok".into(), upstream_pod: None }),
             reasons: Mutex::default(),
@@ -268,8 +271,9 @@ impl Requests for World {
     fn send<'a>(&'a self, _: Vantage, ask: &'a Ask) -> PortFuture<'a, Answer> {
         async move {
             tokio::time::sleep(self.latency).await;
+            self.asked.lock().unwrap().push(ask.clone());
             let port = ask.connect_to.map_or(80, |address| address.port());
-            self.call(if port == 80 { "send".into() } else { format!("send to {port}") })?;
+            self.call(if [80, 443].contains(&port) { "send".into() } else { format!("send to {port}") })?;
             if *self.unplugged.lock().unwrap() {
                 return Err(PortError::new("send", "it is unplugged"));
             }

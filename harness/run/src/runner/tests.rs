@@ -15,8 +15,10 @@ use crate::probe::Answer;
 use meshproof_model::event::{Recorder, StepKind};
 use meshproof_model::implementation::Implementation;
 use meshproof_model::requirement::Catalogue;
+use meshproof_model::scenario::Problems;
 
 mod answers;
+mod content;
 mod elsewhere;
 mod event;
 mod istio;
@@ -58,6 +60,15 @@ fn scenario_of(head: &str, steps: &str) -> Scenario {
 }
 
 fn scenario_for(head: &str, steps: &str, implementation: &Implementation) -> Scenario {
+    load(head, steps, implementation).unwrap()
+}
+
+/// Why a scenario cannot be read.
+fn refused(head: &str, steps: &str) -> String {
+    load(head, steps, &implementation()).unwrap_err().0.remove(0).message
+}
+
+fn load(head: &str, steps: &str, implementation: &Implementation) -> Result<Scenario, Problems> {
     let text = format!("{head}{steps}");
     let read = move |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
         Some("scenario.yaml") => Ok(text.clone()),
@@ -77,7 +88,7 @@ fn scenario_for(head: &str, steps: &str, implementation: &Implementation) -> Sce
         _ => Err(Error::from(ErrorKind::NotFound)),
     };
     let catalogue = Catalogue::built_in().unwrap();
-    Scenario::load_with(Path::new("s"), "s", &catalogue, implementation, &read).unwrap()
+    Scenario::load_with(Path::new("s"), "s", &catalogue, implementation, &read)
 }
 
 fn given(answers: impl IntoIterator<Item = Answer>) -> Mutex<VecDeque<Answer>> {

@@ -144,6 +144,7 @@ mod tests {
         };
         let (catalogue, implementation) =
             (Catalogue::built_in().unwrap(), Implementation::built_in().unwrap());
+        let kinds = std::cell::RefCell::default();
         let scope = Scope {
             namespace: "ns",
             backend: None,
@@ -152,6 +153,7 @@ mod tests {
             implementation: &implementation,
             vars: &implementation.vars,
             read: &read,
+            kinds: &kinds,
         };
         let source = Source { path: "s/s.yaml".into(), text: "t.yaml".into() };
         Substitutions::read(&parse::document(&Arc::new(source))?, &scope)

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use super::again::{self, Parent};
+use super::kinds::{self, Asked};
 use super::opening::Opening;
 use super::{RunArgs, basis};
-use crate::cli::exit;
 use crate::cli::up::not_enforced;
+use crate::cli::{exit, tell};
 use meshproof_cluster::existing::refusal::Plan;
 use meshproof_cluster::existing::{self, ExistingSpec};
 use meshproof_cluster::live::Live;
@@ -91,6 +92,7 @@ pub(super) async fn prove(
         again,
         recorder: opening.recorder.clone(),
         images: provided.images,
+        pack: about.pack,
     };
     let ran = on_clusters(args, implementation, scenarios, sink, &runs, &mut done).await;
     let (verdict, code) = match ran {
@@ -208,6 +210,18 @@ async fn on_cluster(
     runs: &Runs<'_>,
     done: &mut Vec<ScenarioResult>,
 ) -> Result<(), u8> {
+    let asked = kinds::ask(target, runs.pack, implementation, scenarios).await;
+    let anew = match asked.map_err(|error| failed(&error, sink))? {
+        Asked::Nothing => Vec::new(),
+        Asked::Anew(anew) => anew,
+        Asked::Unknown(problems) => {
+            tell(&problems);
+            let problems: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
+            return Err(not_set_up(&problems.join("; "), exit::USAGE, sink));
+        }
+    };
+    let read: Vec<&Scenario> = anew.iter().collect();
+    let scenarios = if read.is_empty() { scenarios } else { read.as_slice() };
     let plan = Plan::new(scenarios.iter().copied(), implementation);
     target.lacks(implementation).await.map_err(|error| failed(&error, sink))?;
     target.will_make(plan.namespaces).map_err(|error| failed(&error, sink))?;
@@ -328,6 +342,8 @@ struct Runs<'a> {
     recorder: Arc<Recorder>,
     /// Images of gateways that were built because they were asked for.
     images: Vec<LoadImage>,
+    /// What is proved.
+    pack: &'a Pack,
 }
 
 /// The run that is followed, what of it runs again, and whether what it proved was told already.

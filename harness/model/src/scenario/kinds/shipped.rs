@@ -7,7 +7,7 @@ use super::Kind;
 
 macro_rules! kinds {
     ($($word:literal $group:literal $version:literal $kind:literal $plural:literal $namespaced:literal;)*) => {
-        &[$(Kind { word: $word, group: $group, version: $version, kind: $kind, plural: $plural, namespaced: $namespaced }),*]
+        &[$(Kind { word: $word, group: $group, version: $version, kind: $kind, plural: $plural, namespaced: $namespaced, assumed: false }),*]
     };
 }
 

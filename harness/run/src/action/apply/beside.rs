@@ -32,7 +32,7 @@ pub(super) fn all<'a>(
     objects: impl Iterator<Item = &'a Object> + Clone,
 ) -> Result<Vec<Beside>, Problem> {
     let mut all = Vec::new();
-    for Object { id, value } in objects.clone() {
+    for Object { id, value, .. } in objects.clone() {
         let (occasion, namespace, of_mesh) = match (id.kind.word, &id.namespace) {
             ("namespace", _) => (Occasion::Namespace(&id.name), &id.name, None),
             // One that selects no pods leads to nobody whose identity is known.
