@@ -8,11 +8,11 @@ mod socket;
 mod stream;
 mod tls;
 
-use crate::client::{Activity, Client, Place};
+use crate::activity::Activity;
+use crate::client::{Client, Place};
 use crate::error::{Reason, chain};
 use crate::limits::FrontendLimits;
 use crate::pipeline::Pipeline;
-use crate::settings::Settings;
 use crate::termination::TlsPort;
 use preface::Protocol;
 use socket::ClientSocket;
@@ -43,7 +43,8 @@ pub(crate) async fn accept(
             () = stop.cancelled() => return,
             permit = limits.connection() => permit,
         };
-        let Some(permit) = limits.of_peer(permit, peer.ip()) else {
+        let activity = Arc::<Activity>::default();
+        let Some(permit) = limits.of_peer(permit, peer.ip(), activity.clone()) else {
             pipeline.reporter.metrics.client_connections_refused.inc();
             limits.refuse(stream);
             continue;
@@ -51,7 +52,7 @@ pub(crate) async fn accept(
         // One that speaks TLS may have to end before its port does.
         let stop = if tls.is_some() { stop.child_token() } else { stop.clone() };
         let place = Arc::new(Place { permit, stop });
-        let client = Client { port, peer, activity: Arc::default(), place, tls: None };
+        let client = Client { port, peer, activity, place, tls: None };
         let shared = pipeline.clone();
         let serve = |stream| async move {
             shared.reporter.metrics.client_connections.inc();
@@ -104,7 +105,7 @@ async fn serve(mut stream: TcpStream, client: Client, tls: Option<Arc<TlsPort>>,
     }
     let sniffed = tokio::select! {
         () = client.place.stop.cancelled() => return,
-        () = in_the_way(&client.place, &client.activity, settings) => return,
+        () = client.place.permit.in_the_way() => return,
         sniffed = tokio::time::timeout(settings.client_idle_timeout, preface::sniff(&mut stream)) => sniffed,
     };
     let Ok(Ok((protocol, read))) = sniffed else { return };
@@ -126,16 +127,6 @@ where
         // With HTTP/2 only the stream of such a request ends, and nobody is told.
         if protocol == Protocol::Http1 {
             http1::report_refusal(client, pipeline, &error);
-        }
-    }
-}
-
-/// Waits until others wait for this connection's place while it does nothing.
-async fn in_the_way(place: &Place, activity: &Activity, settings: &Settings) {
-    loop {
-        place.permit.frontend().crowded().await;
-        if activity.idle().is_some_and(|idle| idle >= settings.crowded_idle_timeout) {
-            return;
         }
     }
 }

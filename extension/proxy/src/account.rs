@@ -7,7 +7,7 @@ pub use log::{AccessLog, Stdout};
 pub(crate) use record::cut;
 pub use record::{DownstreamTls, Record, UpstreamTls};
 
-use crate::client::Activity;
+use crate::activity::Activity;
 use crate::error::Reason;
 use crate::limits::Permit;
 use crate::metrics::Metrics;

@@ -5,6 +5,7 @@
 
 mod accept;
 mod account;
+mod activity;
 mod body;
 mod client;
 mod config;

@@ -5,14 +5,15 @@
 //! while there are others. A backend may leave only so many requests without an answer, and one client's address may hold
 //! only so many connections of a frontend.
 
-mod peers;
 mod pool;
+mod seats;
 
 pub(crate) use pool::{Permit, Pool, Share};
 
+use crate::activity::Activity;
 use crate::error::{ProxyError, Reason};
 use crate::settings::Settings;
-use peers::Peers;
+use seats::{Seat, Seats};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,7 @@ pub(crate) struct Limits {
     connections: Arc<Pool>,
     requests: Arc<Pool>,
     per_peer: usize,
+    crowded_idle: Duration,
     per_backend: usize,
     refusals: Arc<Refusals>,
 }
@@ -42,6 +44,7 @@ impl Limits {
             connections: Arc::new(Pool::new(settings.max_connections)),
             requests: Arc::new(Pool::new(settings.max_requests)),
             per_peer: settings.max_connections_per_peer,
+            crowded_idle: settings.crowded_idle_timeout,
             per_backend: settings.max_waiting_per_backend,
             refusals: Arc::new(Refusals {
                 delay: settings.refusal_delay,
@@ -55,8 +58,7 @@ impl Limits {
         Arc::new(FrontendLimits {
             connections: Share::new(self.connections.clone()),
             requests: Share::new(self.requests.clone()),
-            peers: Peers::new(self.per_peer),
-            crowded: Notify::new(),
+            seats: Seats::new(self.per_peer, self.crowded_idle),
             freed: Notify::new(),
             refusals: self.refusals.clone(),
         })
@@ -79,9 +81,7 @@ impl Limits {
 pub(crate) struct FrontendLimits {
     connections: Arc<Share>,
     requests: Arc<Share>,
-    peers: Peers,
-    /// Tells connections that have nothing to do that others wait for their place.
-    crowded: Notify,
+    seats: Seats,
     /// Tells whoever waits that a place may be free.
     freed: Notify,
     refusals: Arc<Refusals>,
@@ -107,7 +107,7 @@ impl FrontendLimits {
             if let Some(permit) = self.connections.take(1) {
                 return permit;
             }
-            self.crowded.notify_waiters();
+            self.seats.ask_one();
             tokio::select! {
                 () = self.freed.notified() => {}
                 () = tokio::time::sleep(LOOK) => {}
@@ -115,13 +115,16 @@ impl FrontendLimits {
         }
     }
 
-    /// The connection has turned out to be this client's; none when the client's address holds too many.
-    pub(crate) fn of_peer(self: &Arc<Self>, permit: Permit, peer: IpAddr) -> Option<ConnectionPermit> {
-        if self.peers.add(peer) {
-            return Some(ConnectionPermit { units: Mutex::new(Some(permit)), peer, frontend: self.clone() });
-        }
-        self.crowded.notify_waiters();
-        None
+    /// The connection has turned out to be this client's, whose activity tells when it does nothing; none when the client's address
+    /// holds too many.
+    pub(crate) fn of_peer(
+        self: &Arc<Self>,
+        permit: Permit,
+        peer: IpAddr,
+        activity: Arc<Activity>,
+    ) -> Option<ConnectionPermit> {
+        let seat = self.seats.take(peer, activity)?;
+        Some(ConnectionPermit { units: Mutex::new(Some(permit)), seat, frontend: self.clone() })
     }
 
     /// Lets go of a connection that is one too many, after a moment.
@@ -133,11 +136,6 @@ impl FrontendLimits {
                 drop((stream, slot));
             });
         }
-    }
-
-    /// Waits until somebody waits for a place.
-    pub(crate) async fn crowded(&self) {
-        self.crowded.notified().await;
     }
 
     /// Admits one more request, of so many units.
@@ -156,7 +154,7 @@ impl FrontendLimits {
 pub(crate) struct ConnectionPermit {
     /// None only while it is dropped.
     units: Mutex<Option<Permit>>,
-    peer: IpAddr,
+    seat: Arc<Seat>,
     frontend: Arc<FrontendLimits>,
 }
 
@@ -167,15 +165,15 @@ impl ConnectionPermit {
         permit.as_mut().is_some_and(|permit| permit.grow(units))
     }
 
-    /// Limits of the frontend whose connection it is.
-    pub(crate) fn frontend(&self) -> &Arc<FrontendLimits> {
-        &self.frontend
+    /// Waits until others wait for this connection's place while it does nothing.
+    pub(crate) async fn in_the_way(&self) {
+        self.seat.wanted(self.frontend.seats.idle()).await;
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.frontend.peers.remove(self.peer);
+        self.frontend.seats.leave(&self.seat);
         self.units.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         self.frontend.freed.notify_one();
     }
@@ -244,23 +242,35 @@ mod tests {
         let limits = limits(|settings| settings.max_connections = 16);
         let (full, other) = (limits.frontend(), limits.frontend());
         limits.divide(2);
+        let resting = || {
+            let activity = Arc::<Activity>::default();
+            activity.begin_rest();
+            activity
+        };
         let mut held = Vec::new();
         while let Ok(permit) = tokio::time::timeout(LOOK / 2, full.connection()).await {
-            held.push(full.of_peer(permit, [192, 0, 2, 1].into()).unwrap());
+            held.push(full.of_peer(permit, [192, 0, 2, 1].into(), resting()).unwrap());
         }
         assert_eq!(held.len(), 8, "its own four, and half of the eight that are for everybody");
         for _ in 0..8 {
-            held.push(other.of_peer(other.connection().await, [192, 0, 2, 1].into()).unwrap());
+            held.push(other.of_peer(other.connection().await, [192, 0, 2, 1].into(), resting()).unwrap());
         }
-        let crowded = full.crowded();
+        tokio::time::advance(Settings::default().crowded_idle_timeout).await;
         let next = full.connection();
-        tokio::pin!(crowded, next);
-        tokio::select! {
-            biased;
-            () = &mut crowded => {}
-            _ = &mut next => panic!("there is no place"),
-        }
-        held.remove(0);
+        tokio::pin!(next);
+        let asked = {
+            let mut waiting: Vec<_> = held.iter().map(|permit| Box::pin(permit.in_the_way())).collect();
+            let first = std::future::poll_fn(|cx| {
+                let asked = waiting.iter_mut().position(|waiting| waiting.as_mut().poll(cx).is_ready());
+                asked.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+            });
+            tokio::select! {
+                _ = &mut next => panic!("there is no place"),
+                index = first => index,
+            }
+        };
+        assert!(asked < 8, "one of its own");
+        held.remove(asked);
         let started = tokio::time::Instant::now();
         next.await;
         assert!(started.elapsed() < LOOK, "it is told");
@@ -271,14 +281,16 @@ mod tests {
         let limits = limits(|settings| settings.max_connections_per_peer = 2);
         let frontend = limits.frontend();
         limits.divide(1);
-        let peer = |last| IpAddr::from([192, 0, 2, last]);
+        let of_peer = async |last| {
+            frontend.of_peer(frontend.connection().await, [192, 0, 2, last].into(), Arc::default())
+        };
         let mut held = Vec::new();
         for _ in 0..2 {
-            held.push(frontend.of_peer(frontend.connection().await, peer(1)).unwrap());
+            held.push(of_peer(1).await.unwrap());
         }
-        assert!(frontend.of_peer(frontend.connection().await, peer(1)).is_none());
-        assert!(frontend.of_peer(frontend.connection().await, peer(2)).is_some());
+        assert!(of_peer(1).await.is_none());
+        assert!(of_peer(2).await.is_some());
         held.pop();
-        assert!(frontend.of_peer(frontend.connection().await, peer(1)).is_some());
+        assert!(of_peer(1).await.is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP/1 connections.
 
-use super::{in_the_way, refused};
+use super::refused;
 use crate::client::Client;
 use crate::error::{Reason, chain};
 use crate::pipeline::Pipeline;
@@ -44,7 +44,7 @@ pub(super) async fn serve(
         }
         // An idle connection is closed, one that serves a request afterwards.
         () = client.place.stop.cancelled() => {}
-        () = in_the_way(&client.place, &client.activity, settings) => {
+        () = client.place.permit.in_the_way() => {
             // Whoever sends its header a byte at a time is not told to finish it first.
             if client.activity.has_begun() {
                 late();

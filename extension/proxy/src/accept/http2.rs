@@ -1,6 +1,7 @@
 //! HTTP/2: connections without an open stream end, and so do streams whose client takes nothing of the response.
 
-use crate::client::{Activity, Client};
+use crate::activity::Activity;
+use crate::client::Client;
 use crate::idle::Since;
 use crate::limits::HTTP2_CONNECTION;
 use crate::pipeline::Pipeline;
@@ -39,7 +40,9 @@ pub(super) async fn serve(
         pipeline.reporter.metrics.client_connections_refused.inc();
         return Ok(());
     }
-    let streams = Streams::new(settings.stream_idle_timeout);
+    // Frames may come at any time.
+    client.activity.cut_short();
+    let streams = Streams::new(settings.stream_idle_timeout, client.activity.clone());
     let service = service_fn(|request: Request<Incoming>| {
         let (pipeline, client) = (pipeline.clone(), client.clone());
         async move {
@@ -65,7 +68,7 @@ pub(super) async fn serve(
         // GOAWAY loses no request, so it is sent as soon as the end is announced.
         () = pipeline.ending.draining.cancelled() => {}
         () = streams.idle(settings.client_idle_timeout) => {}
-        () = streams.in_the_way(client, settings.crowded_idle_timeout) => {}
+        () = client.place.permit.in_the_way() => {}
     }
     connection.as_mut().graceful_shutdown();
     let ignored = async {
@@ -94,16 +97,18 @@ struct Streams {
     stall: Duration,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
     count: Mutex<usize>,
+    /// What the client does with the connection as a whole.
+    activity: Arc<Activity>,
     /// Since when there has been none.
     none: Since,
 }
 
 impl Streams {
-    fn new(stall: Duration) -> Self {
-        let open = Open::default();
+    fn new(stall: Duration, activity: Arc<Activity>) -> Self {
+        let open = Open { count: Mutex::default(), activity, none: Since::default() };
         open.none.begin();
         Self { open: Arc::new(open), stall }
     }
@@ -111,16 +116,6 @@ impl Streams {
     /// Waits until no stream has been open for `limit`.
     async fn idle(&self, limit: Duration) {
         self.open.none.lasted(limit).await;
-    }
-
-    /// Waits until others wait for the connection's place while no stream has been open for `limit`.
-    async fn in_the_way(&self, client: &Client, limit: Duration) {
-        loop {
-            client.place.permit.frontend().crowded().await;
-            if self.open.none.lasting().is_some_and(|idle| idle >= limit) {
-                return;
-            }
-        }
     }
 }
 
@@ -147,6 +142,7 @@ impl OpenStream {
         let mut count = open.count.lock().unwrap_or_else(PoisonError::into_inner);
         *count += 1;
         open.none.end();
+        open.activity.begin_exchange();
         drop(count);
         Self(open)
     }
@@ -158,6 +154,7 @@ impl Drop for OpenStream {
         *count -= 1;
         if *count == 0 {
             self.0.none.begin();
+            self.0.activity.end_exchange();
         }
     }
 }
@@ -171,7 +168,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_when_its_last_stream_has_ended() {
-        let streams = Streams::new(LIMIT);
+        let streams = Streams::new(LIMIT, Arc::default());
         for seconds in [1, 30] {
             streams.execute(tokio::time::sleep(Duration::from_secs(seconds)));
         }
@@ -182,7 +179,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_whose_client_takes_nothing_ends_and_one_that_waits_for_the_pod_does_not() {
-        let streams = Streams::new(LIMIT);
+        let streams = Streams::new(LIMIT, Arc::default());
         let started = Instant::now();
         let (ended, mut end) = tokio::sync::oneshot::channel::<()>();
         streams.execute(async move {

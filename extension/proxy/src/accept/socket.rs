@@ -2,7 +2,7 @@
 //! what it is sent is taken, and lingers at its end.
 
 use super::preface::Read;
-use crate::client::Activity;
+use crate::activity::Activity;
 use crate::idle::Timer;
 use crate::settings::Settings;
 use std::io;

@@ -4,7 +4,7 @@
 use super::preface::{Protocol, Read};
 use super::replay::Replay;
 use super::socket::ClientSocket;
-use super::{http, in_the_way, stream};
+use super::{http, stream};
 use crate::client::Client;
 use crate::config::StreamRule;
 use crate::limits::TLS_CONNECTION;
@@ -42,7 +42,7 @@ pub(super) async fn serve(stream: TcpStream, client: Client, port: &TlsPort, pip
     let greeting = greet(stream, port, client.port, pipeline);
     let greeted = tokio::select! {
         () = client.place.stop.cancelled() => return,
-        () = in_the_way(&client.place, &client.activity, settings) => return,
+        () = client.place.permit.in_the_way() => return,
         greeted = tokio::time::timeout(settings.handshake_timeout, greeting) => greeted,
     };
     let (result, greeted) = match greeted {

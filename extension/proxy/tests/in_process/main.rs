@@ -16,6 +16,7 @@ mod limits;
 mod messages;
 mod mirrors;
 mod mtls;
+mod neighbours;
 mod pods;
 mod pool;
 mod server_tls;
