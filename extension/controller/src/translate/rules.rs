@@ -162,6 +162,7 @@ pub(super) fn resources(
                 backend_request_ms: limit(timeouts.backend_request),
             }),
             filtered,
+            session_affinity: None,
         };
         Some((name(id, index), content))
     });
