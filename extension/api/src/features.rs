@@ -1,7 +1,7 @@
 //! What the gateway offers of the Gateway API, by the names of its conformance suite (`GatewayClass.status.supportedFeatures`).
 
 /// Features, in the order of the alphabet (Gateway API, `GatewayClassStatus.supportedFeatures`).
-pub const SUPPORTED: [&str; 39] = [
+pub const SUPPORTED: [&str; 42] = [
     "BackendTLSPolicy",
     "BackendTLSPolicySANValidation",
     "GRPCRoute",
@@ -41,6 +41,9 @@ pub const SUPPORTED: [&str; 39] = [
     "HTTPRouteSchemeRedirect",
     "ListenerSet",
     "ReferenceGrant",
+    "TLSRoute",
+    "TLSRouteModeMixed",
+    "TLSRouteModeTerminate",
 ];
 
 #[cfg(test)]

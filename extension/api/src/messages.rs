@@ -43,6 +43,15 @@ pub fn load_balancer_in_progress(name: &str) -> String {
 /// `BackendTLSPolicy`, condition `Accepted`.
 pub const BACKEND_TLS_POLICY_ACCEPTED: &str = "Valid BackendTLSPolicy";
 
+/// `RoutePolicy`, condition `Accepted`.
+pub const ROUTE_POLICY_ACCEPTED: &str = "Valid RoutePolicy";
+
+/// `FrontendTLSPolicy`, condition `Accepted`.
+pub const FRONTEND_TLS_POLICY_ACCEPTED: &str = "Valid FrontendTLSPolicy";
+
+/// `WebApplicationFirewallPolicy`, condition `Accepted`, which is never true.
+pub const NO_FIREWALL: &str = "Web application firewalls are not supported: requests are served without one";
+
 /// Condition types.
 pub mod condition {
     /// The object's specification is valid and will be acted upon.
@@ -135,6 +144,28 @@ pub mod reason {
     pub const INVALID_CA_CERTIFICATE_REF: &str = "InvalidCACertificateRef";
     /// BackendTLSPolicy: its status has no room for more ancestors.
     pub const TOO_MANY_ANCESTORS: &str = "TooManyAncestors";
+    /// RoutePolicy: some of the route's rules have a time limit of their own, which takes precedence.
+    pub const ACCEPTED_WITH_TIMEOUT_CONFLICT: &str = "AcceptedWithTimeoutConflict";
+    /// RoutePolicy: it is wrong, or so is what it is about.
+    pub const INVALID_ROUTE_POLICY: &str = "InvalidRoutePolicy";
+    /// RoutePolicy: the HTTPRoute does not exist.
+    pub const INVALID_HTTP_ROUTE: &str = "InvalidHTTPRoute";
+    /// RoutePolicy: the GRPCRoute does not exist.
+    pub const INVALID_GRPC_ROUTE: &str = "InvalidGRPCRoute";
+    /// FrontendTLSPolicy: it is wrong, or so is what it is about.
+    pub const INVALID_FRONTEND_TLS_POLICY: &str = "InvalidFrontendTLSPolicy";
+    /// FrontendTLSPolicy: the Gateway, or its listener, does not exist.
+    pub const INVALID_GATEWAY: &str = "InvalidGateway";
+    /// WebApplicationFirewallPolicy: there is no such thing here.
+    pub const INVALID_FIREWALL_POLICY: &str = "InvalidWebApplicationFirewallPolicy";
+    /// Policies of our group: what they are about is of a group that is not supported.
+    pub const INVALID_GROUP: &str = "InvalidGroup";
+    /// Policies of our group: they name nothing that they are about.
+    pub const NO_TARGET_REFERENCE: &str = "NoTargetReference";
+    /// Policies of our group: they are about the whole of something.
+    pub const SECTION_NAMES_NOT_PERMITTED: &str = "SectionNamesNotPermitted";
+    /// Policies of our group: `override` is not supported.
+    pub const OVERRIDE_NOT_SUPPORTED: &str = "OverrideNotSupported";
     /// `ApplicationLoadBalancer`: the data plane runs.
     pub const READY: &str = "Ready";
     /// `ApplicationLoadBalancer`: the data plane starts or changes.

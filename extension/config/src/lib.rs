@@ -35,6 +35,10 @@ pub mod capability {
     pub const ROUTE_FILTERS: &str = "route-filters";
     /// It serves rules of GRPCRoutes.
     pub const GRPC_ROUTES: &str = "grpc-routes";
+    /// It acts on `TlsListener.policy`.
+    pub const TLS_POLICIES: &str = "tls-policies";
+    /// It acts on `RouteRule.session_affinity`.
+    pub const SESSION_AFFINITY: &str = "session-affinity";
 }
 
 /// Audience of the service-account token with which a proxy authenticates.

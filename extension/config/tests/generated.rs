@@ -45,8 +45,10 @@ fn generate(package: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
         .field_attribute(".alb.config.v1.ClientValidation.ca_certificates", PEM)
         // Most have none: dumps need not say so.
         .field_attribute(".alb.config.v1.RouteRule.filtered", UNLESS_NONE)
+        .field_attribute(".alb.config.v1.RouteRule.session_affinity", UNLESS_NONE)
         .field_attribute(".alb.config.v1.Frontend.backend_client_certificate", UNLESS_EMPTY)
         .field_attribute(".alb.config.v1.TlsListener.client_validation", UNLESS_NONE)
+        .field_attribute(".alb.config.v1.TlsListener.policy", UNLESS_EMPTY)
         .field_attribute(".alb.config.v1.TlsListener.mode", TLS_MODE)
         // Written by hand in secret.rs: key material never reaches a log.
         .skip_debug([".alb.config.v1.Secret", ".alb.config.v1.Certificate"])

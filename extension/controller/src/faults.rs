@@ -95,6 +95,7 @@ pub(crate) fn gateway(mut gateway: GatewayStatus, others: &Statuses) -> GatewayS
         if acts("no-supported-kinds") {
             listener.serves_http_routes = false;
             listener.serves_grpc_routes = false;
+            listener.serves_tls_routes = false;
         }
     }
     gateway

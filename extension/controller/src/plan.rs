@@ -3,7 +3,7 @@
 
 mod merge;
 
-use crate::translate::{Settling, Translation};
+use crate::translate::{Settling, Statuses, Translation};
 use crate::world::{Key, Object, Watched, World};
 use alb_api::names::{self, annotation, label};
 use jiff::Timestamp;
@@ -83,6 +83,13 @@ pub fn targets(world: &World, translation: &Translation) -> BTreeSet<Target> {
         .chain(of(Watched::ListenerSet, statuses.listener_sets.keys()))
         .chain(of(Watched::HttpRoute, statuses.routes.keys()))
         .chain(of(Watched::GrpcRoute, statuses.grpc_routes.keys()))
+        .chain(of(Watched::TlsRoute, statuses.tls_routes.keys()))
+        .chain(
+            statuses
+                .own_policies
+                .iter()
+                .flat_map(|(kind, of_kind)| of_kind.keys().map(move |key| (*kind, key.clone()))),
+        )
         .chain(of(Watched::BackendTlsPolicy, statuses.backend_tls_policies.keys()))
         .collect()
 }
@@ -115,7 +122,7 @@ pub fn write(world: &World, translation: &Translation, target: &Target, now: Tim
         }
         Watched::LoadBalancer => {
             let (object, desired) = (world.load_balancers.get(key)?, statuses.load_balancers.get(key)?);
-            let status = merge::load_balancer(object, desired, now)?;
+            let status = merge::of_conditions(object, desired, now)?;
             Some(patch_status(target, object, status, desired, Urgency::Parent))
         }
         Watched::Gateway => {
@@ -128,15 +135,18 @@ pub fn write(world: &World, translation: &Translation, target: &Target, now: Tim
             let status = merge::listener_set(object, desired, now)?;
             Some(patch_status(target, object, status, desired, Urgency::Parent))
         }
-        Watched::HttpRoute | Watched::GrpcRoute => {
-            let (object, desired) = match kind {
-                Watched::GrpcRoute => (world.grpc_routes.get(key)?, statuses.grpc_routes.get(key)?),
-                _ => (world.routes.get(key)?, statuses.routes.get(key)?),
-            };
+        Watched::HttpRoute | Watched::GrpcRoute | Watched::TlsRoute => {
+            let object = world.routes_of_kind(*kind).get(key)?;
+            let desired = statuses.of_routes(*kind).get(key)?;
             let (status, is_new) = merge::route(object, desired, &key.namespace, now)?;
             let urgency = if is_new { Urgency::New } else { Urgency::Change };
             Some(patch_status(target, object, status, desired, urgency))
         }
+        Watched::RoutePolicy => own_policy(target, world.route_policies.get(key)?, statuses, now),
+        Watched::FrontendTlsPolicy => {
+            own_policy(target, world.frontend_tls_policies.get(key)?, statuses, now)
+        }
+        Watched::FirewallPolicy => own_policy(target, world.firewall_policies.get(key)?, statuses, now),
         Watched::BackendTlsPolicy => {
             let desired = statuses.backend_tls_policies.get(key)?;
             let object = world.backend_tls_policies.get(key)?;
@@ -145,6 +155,13 @@ pub fn write(world: &World, translation: &Translation, target: &Target, now: Tim
         }
         _ => None,
     }
+}
+
+/// Status of a policy of our own group.
+fn own_policy<T>(target: &Target, object: &Object<T>, statuses: &Statuses, now: Timestamp) -> Option<Write> {
+    let desired = statuses.own_policies.get(&target.0)?.get(&target.1)?;
+    let status = merge::of_conditions(object, desired, now)?;
+    Some(patch_status(target, object, status, desired, Urgency::Change))
 }
 
 fn patch_status<T>(

@@ -38,7 +38,7 @@ pub use kind::{Scope, Watched};
 pub use policy::{BackendTlsPolicy, CaCertificateRef, PolicyTargetRef, SubjectAltName, Validation};
 pub use route::{HttpRoute, NamedMatch, ParentRef, PathMatch, RouteMatch, Rule, Timeouts};
 
-use alb_api::Edition;
+use alb_api::{Edition, FrontendTlsPolicySpec, RoutePolicySpec};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -140,12 +140,24 @@ pub struct World {
     /// GRPCRoutes, as HTTPRoutes with the same meaning.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub grpc_routes: Objects<HttpRoute>,
+    /// TLSRoutes, which look like HTTPRoutes of which the rules hold backends and nothing else.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub tls_routes: Objects<HttpRoute>,
     /// ReferenceGrants.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub grants: Objects<ReferenceGrant>,
     /// BackendTLSPolicies.
     #[serde(serialize_with = "ingest::serialize_objects")]
     pub backend_tls_policies: Objects<BackendTlsPolicy>,
+    /// RoutePolicies.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub route_policies: Objects<RoutePolicySpec>,
+    /// FrontendTLSPolicies.
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub frontend_tls_policies: Objects<FrontendTlsPolicySpec>,
+    /// WebApplicationFirewallPolicies (only to say that there is no such thing).
+    #[serde(serialize_with = "ingest::serialize_objects")]
+    pub firewall_policies: Objects<()>,
     /// CA certificates of the ConfigMaps that policies refer to; nothing while the API server has not answered for one.
     pub ca_bundles: BTreeMap<Key, CaBundle>,
     /// Certificates of the Secrets that listeners refer to; nothing while the API server has not answered for one.
@@ -233,6 +245,15 @@ impl World {
     /// ReferenceGrants of a namespace.
     pub fn grants_of<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a ReferenceGrant> {
         of_namespace(&self.grants, namespace).map(|(_, grant)| &grant.spec)
+    }
+
+    /// Routes of a kind: HTTPRoutes, unless it is another.
+    pub fn routes_of_kind(&self, kind: Watched) -> &Objects<HttpRoute> {
+        match kind {
+            Watched::GrpcRoute => &self.grpc_routes,
+            Watched::TlsRoute => &self.tls_routes,
+            _ => &self.routes,
+        }
     }
 
     /// Whether a namespace is going away, with everything in it: nothing new can be made there.

@@ -156,6 +156,14 @@ fn render(translation: &Translation) -> Value {
     if !translation.statuses.grpc_routes.is_empty() {
         rendered["statuses"]["grpcRoutes"] = named(&translation.statuses.grpc_routes);
     }
+    if !translation.statuses.tls_routes.is_empty() {
+        rendered["statuses"]["tlsRoutes"] = named(&translation.statuses.tls_routes);
+    }
+    for (kind, statuses) in
+        translation.statuses.own_policies.iter().filter(|(_, of_kind)| !of_kind.is_empty())
+    {
+        rendered["statuses"][kind.resource().plural] = named(statuses);
+    }
     let policies = &translation.statuses.backend_tls_policies;
     if !policies.is_empty() {
         rendered["statuses"]["backendTlsPolicies"] = named(policies);

@@ -5,6 +5,7 @@ mod parse;
 
 pub(crate) use build::build;
 
+use crate::affinity::Affinity;
 use crate::filters::Filters;
 use crate::limits::{BackendLimit, FrontendLimits};
 use crate::termination::{TlsListener, TlsPort};
@@ -72,6 +73,7 @@ pub(crate) struct Rule {
     pub(crate) destinations: Weighted<Destination>,
     pub(crate) timeouts: Timeouts,
     pub(crate) filters: Option<Arc<Filters>>,
+    pub(crate) affinity: Option<Affinity>,
 }
 
 /// One of the places that a rule sends requests to.

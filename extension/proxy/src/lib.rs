@@ -6,6 +6,7 @@
 mod accept;
 mod account;
 mod activity;
+mod affinity;
 mod body;
 mod client;
 mod config;

@@ -5,7 +5,7 @@ use crate::config::{Destination, Port, Rule, Target};
 use crate::error::{ProxyError, Reason};
 use crate::filters::Arrival;
 use crate::tls_info::ClientTls;
-use crate::upstream::Backend;
+use crate::upstream::{Backend, PodToken};
 use alb_route::{Lookup, RequestParts, Weighted};
 use http::{HeaderValue, request};
 use std::sync::Arc;
@@ -70,11 +70,20 @@ fn misdirected(detail: impl Into<String>) -> ProxyError {
     ProxyError::new(Reason::Misdirected, detail)
 }
 
-/// Picks among a rule's weighted backends.
+/// Picks among a rule's weighted backends: the one with the pod that is wanted, if any has it.
 ///
 /// # Errors
 /// `backend_invalid`: there is none.
-pub(crate) fn destination(rule: &Rule) -> Result<&Destination, ProxyError> {
+pub(crate) fn destination(rule: &Rule, wanted: Option<PodToken>) -> Result<&Destination, ProxyError> {
+    let has = |token| {
+        move |destination: &&Destination| match &destination.target {
+            Target::Backend(backend) => backend.has(token),
+            Target::Invalid(_) => false,
+        }
+    };
+    if let Some(found) = wanted.and_then(|token| rule.destinations.iter().find(has(token))) {
+        return Ok(found);
+    }
     let picked = rule.destinations.pick(rand::random());
     picked.ok_or_else(|| ProxyError::new(Reason::BackendInvalid, "the rule has no backend of weight above 0"))
 }
@@ -118,16 +127,17 @@ mod tests {
             destinations: Weighted::new(destinations),
             timeouts: Timeouts::default(),
             filters: None,
+            affinity: None,
         }
     }
 
     #[test]
     fn a_share_that_goes_nowhere_is_an_error_and_so_is_having_none() {
         let invalid = || Target::Invalid("BackendNotFound".into());
-        let error = backend(destination(&rule(vec![(1, invalid())])).unwrap()).unwrap_err();
+        let error = backend(destination(&rule(vec![(1, invalid())]), None).unwrap()).unwrap_err();
         assert_eq!((error.reason, &*error.detail), (Reason::BackendInvalid, "BackendNotFound"));
         for targets in [vec![], vec![(0, invalid())]] {
-            assert_eq!(destination(&rule(targets)).unwrap_err().reason, Reason::BackendInvalid);
+            assert_eq!(destination(&rule(targets), None).unwrap_err().reason, Reason::BackendInvalid);
         }
     }
 }

@@ -120,7 +120,7 @@ async fn send(exchange: &Exchange, request: Mirrored, body: Bytes) -> bool {
     *request.headers_mut() = headers;
     let Ok(waiting) = mirror.backend.limit.wait() else { return false };
     let upload = Arc::new(Upload::default());
-    let outcome = exchange.send(&mirror.backend, request, Timeouts::default(), &upload).await;
+    let outcome = exchange.send(&mirror.backend, request, Timeouts::default(), &upload, None).await;
     drop(waiting);
     match outcome.result {
         Ok(response) => {

@@ -118,9 +118,15 @@ impl Options {
                 id: self.node_id.clone(),
                 load_balancer: self.load_balancer.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                capabilities: [capability::ROUTE_FILTERS, capability::GRPC_ROUTES, capability::TLS_LISTENERS]
-                    .map(str::to_owned)
-                    .into(),
+                capabilities: [
+                    capability::ROUTE_FILTERS,
+                    capability::GRPC_ROUTES,
+                    capability::TLS_LISTENERS,
+                    capability::SESSION_AFFINITY,
+                    capability::TLS_POLICIES,
+                ]
+                .map(str::to_owned)
+                .into(),
             },
         }
     }

@@ -154,7 +154,8 @@ impl Pipeline {
                 return Ok(Reply::Filter(answer));
             }
         }
-        let destination = matching::destination(&rule)?;
+        let wanted = rule.affinity.as_ref().and_then(|affinity| affinity.wanted(&parts.headers));
+        let destination = matching::destination(&rule, wanted)?;
         if let Some(filters) = &destination.filters {
             finish.backend(filters, &parts);
             if let Some(answer) = filters.answer(&parts, &arrival, account.frontend()) {
@@ -207,8 +208,9 @@ impl Pipeline {
             });
         }
         let Outcome { result, asked, deadline } =
-            self.exchange.send(backend, request, rule.timeouts, upload).await;
+            self.exchange.send(backend, request, rule.timeouts, upload, wanted).await;
         drop((waiting, permit));
+        let served = asked.as_ref().map(|asked| asked.upstream.token);
         if let Some(asked) = asked {
             account.asked(&asked.upstream.pod, asked.upstream.address, &asked.tls, asked.reused);
         }
@@ -222,6 +224,11 @@ impl Pipeline {
         };
         let (mut parts, body) = response.into_parts();
         filters::incoming(&mut parts, websocket.is_some())?;
+        if let (Some(affinity), Some(served)) = (&rule.affinity, served)
+            && wanted != Some(served)
+        {
+            affinity.keep(&mut parts.headers, served);
+        }
         account.answer(parts.status.as_u16(), Reason::Ok, None);
         Ok(Reply::Pod(Forwarded { response: Response::from_parts(parts, body), deadline, websocket }))
     }

@@ -2,10 +2,11 @@
 //! configuration, used when connections are accepted.
 
 mod clients;
+mod policy;
 mod shown;
 
 use crate::tls_info::ClientTls;
-use crate::upstream::{Certificate, identity, provider};
+use crate::upstream::{Certificate, identity};
 use alb_config::proto::{ClientValidation, TlsMode};
 use alb_route::HostMap;
 use clients::Clients;
@@ -68,6 +69,8 @@ pub(crate) struct Handshake {
 pub(crate) struct Standing {
     validation: Option<ClientValidation>,
     mode: TlsMode,
+    /// Of versions, cipher suites and curves.
+    policy: String,
     clients: Option<Arc<Clients>>,
     /// Tickets let a client in without its certificate's being looked at again (RFC 8446 section 4.6.1), and so are good for
     /// this listener, under this rule, only.
@@ -81,7 +84,11 @@ impl Standing {
     ///
     /// # Errors
     /// When the authorities cannot be read.
-    pub(crate) fn new(validation: Option<&ClientValidation>, mode: TlsMode) -> Result<Self, String> {
+    pub(crate) fn new(
+        validation: Option<&ClientValidation>,
+        mode: TlsMode,
+        policy: &str,
+    ) -> Result<Self, String> {
         let clients = validation.map(Clients::new).transpose()?.map(Arc::new);
         // Without tickets every connection is a whole handshake: slower, not wrong.
         let tickets = rustls::crypto::aws_lc_rs::Ticketer::new()
@@ -90,6 +97,7 @@ impl Standing {
         Ok(Self {
             validation: validation.cloned(),
             mode,
+            policy: policy.to_owned(),
             clients,
             tickets,
             retired: CancellationToken::new(),
@@ -97,8 +105,8 @@ impl Standing {
     }
 
     /// Whether it is this rule.
-    pub(crate) fn is_for(&self, validation: Option<&ClientValidation>, mode: TlsMode) -> bool {
-        self.validation.as_ref() == validation && self.mode == mode
+    pub(crate) fn is_for(&self, validation: Option<&ClientValidation>, mode: TlsMode, policy: &str) -> bool {
+        self.validation.as_ref() == validation && self.mode == mode && self.policy == policy
     }
 }
 
@@ -106,9 +114,9 @@ impl Handshake {
     /// A handshake that shows one of these certificates. With none of them, and where nobody can be let in, it fails.
     ///
     /// # Errors
-    /// When the library refuses the versions of TLS.
+    /// When the library refuses the versions of TLS, or nobody knows the policy.
     pub(crate) fn new(certificates: Vec<Arc<Certificate>>, standing: &Standing) -> Result<Self, String> {
-        let builder = ServerConfig::builder_with_provider(provider())
+        let builder = ServerConfig::builder_with_provider(policy::provider(&standing.policy)?)
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("TLS versions: {error}"))?;
         let builder = match &standing.clients {

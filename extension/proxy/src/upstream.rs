@@ -18,7 +18,7 @@ pub(crate) use certificate::{Certificate, identity};
 #[cfg(feature = "faults")]
 pub(crate) use connect::{Connection, clear_text};
 pub(crate) use exchange::{Exchange, Outcome, Timeouts};
-pub(crate) use pool::Upstream;
+pub(crate) use pool::{PodToken, Upstream};
 pub(crate) use protocol::Protocol;
 pub(crate) use secret::{provider, roots};
 pub(crate) use security::{Identity, Security, server_tls};

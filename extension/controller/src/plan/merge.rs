@@ -8,9 +8,7 @@ use crate::translate::{
     Condition, GatewayStatus, ListenerSetStatus, ListenerStatus, ParentStatus, PolicyStatus, RouteStatus,
     Settling, complete,
 };
-use crate::world::{
-    BackendTlsPolicy, Gateway, GatewayClass, HttpRoute, ListenerSet, LoadBalancer, Object, ParentRef,
-};
+use crate::world::{BackendTlsPolicy, Gateway, GatewayClass, HttpRoute, ListenerSet, Object, ParentRef};
 use alb_api::features;
 use alb_api::messages::{condition, reason};
 #[cfg(not(feature = "faults"))]
@@ -77,12 +75,8 @@ pub(super) fn gateway_class(
     Some(Merged { status, settling: Settling::No })
 }
 
-/// Status of an ApplicationLoadBalancer. `None` when it is as it should be.
-pub(super) fn load_balancer(
-    object: &Object<LoadBalancer>,
-    desired: &[Condition],
-    now: Timestamp,
-) -> Option<Merged> {
+/// Status of an ApplicationLoadBalancer, or of whatever else has conditions and nothing more. `None` when it is as it should be.
+pub(super) fn of_conditions<T>(object: &Object<T>, desired: &[Condition], now: Timestamp) -> Option<Merged> {
     let current = array(&object.status, "conditions");
     let merged = conditions(current, desired, object.meta.generation, now);
     let settling = match steadied(current, &merged) == current {
@@ -163,7 +157,11 @@ fn of_listeners(
     let of_listener = |listener: &ListenerStatus| {
         let current = current.iter().find(|other| other["name"] == listener.name.as_str());
         let current = current.map(|current| array(current, "conditions")).unwrap_or_default();
-        let kinds = [(listener.serves_http_routes, "HTTPRoute"), (listener.serves_grpc_routes, "GRPCRoute")];
+        let kinds = [
+            (listener.serves_http_routes, "HTTPRoute"),
+            (listener.serves_grpc_routes, "GRPCRoute"),
+            (listener.serves_tls_routes, "TLSRoute"),
+        ];
         let kinds: Vec<Value> = kinds
             .into_iter()
             .filter(|(serves, _)| *serves)
@@ -513,10 +511,10 @@ mod tests {
         assert_eq!(settling(of_gateway(&invalid, 1)), Settling::No);
 
         let deployment = |reason| Condition { r#type: "Deployment", ..programmed("True", reason) };
-        let first = Object { meta: meta(1), ..Object::default() };
-        let status = load_balancer(&first, &[deployment(reason::READY)], at(0)).unwrap().status;
-        let object = Object::<LoadBalancer> { meta: meta(1), status, ..Object::default() };
-        let merged = load_balancer(&object, &[deployment(reason::IN_PROGRESS)], at(60)).unwrap();
+        let first = Object::<()> { meta: meta(1), ..Object::default() };
+        let status = of_conditions(&first, &[deployment(reason::READY)], at(0)).unwrap().status;
+        let object = Object::<crate::world::LoadBalancer> { meta: meta(1), status, ..Object::default() };
+        let merged = of_conditions(&object, &[deployment(reason::IN_PROGRESS)], at(60)).unwrap();
         assert_eq!(merged.settling, Settling::Connection);
     }
 }

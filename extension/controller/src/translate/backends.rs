@@ -52,6 +52,8 @@ pub(super) fn service(world: &World, route: &RouteId, reference: &BackendRef) ->
 pub(super) fn resolve(world: &World, route: &RouteId, reference: &BackendRef) -> Verdict<String> {
     let target = service(world, route, reference)?;
     let is_grpc = route.0 == Watched::GrpcRoute;
+    // What is not looked into may be anything.
+    let is_http = route.0 != Watched::TlsRoute;
     let not_found = |message: String| Refusal::new(reason::BACKEND_NOT_FOUND, message);
     let Some(service) = world.services.get(&target) else {
         return Err(not_found(format!("Service {target} does not exist")));
@@ -70,7 +72,7 @@ pub(super) fn resolve(world: &World, route: &RouteId, reference: &BackendRef) ->
             let message = format!("Port {number} of Service {target} speaks {protocol}, which is not gRPC");
             Err(Refusal::new(reason::UNSUPPORTED_BACKEND_PROTOCOL, message))
         }
-        (None | Some("TCP"), Some(protocol @ "kubernetes.io/wss")) => {
+        (None | Some("TCP"), Some(protocol @ "kubernetes.io/wss")) if is_http => {
             let message =
                 format!("Port {number} of Service {target} speaks {protocol}, which is not supported");
             Err(Refusal::new(reason::UNSUPPORTED_BACKEND_PROTOCOL, message))

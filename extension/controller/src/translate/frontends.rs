@@ -146,17 +146,21 @@ fn resource(world: &World, gateway: &GatewayPlan, frontend: &Frontend) -> proto:
             port: u32::from(plan.listener.port),
             hostname: plan.listener.hostname.clone().unwrap_or_default(),
         };
-        match &plan.certificates {
+        match plan.tls {
             None => listeners.push(listener),
-            Some(certificates) => tls_listeners.push(proto::TlsListener {
-                listener: Some(listener),
-                certificates: certificates.secrets.iter().map(Certificates::resource_name).collect(),
-                client_validation: plan
-                    .client_validation
-                    .as_ref()
-                    .map(|validation| client_validation::resource(world, validation)),
-                ..proto::TlsListener::default()
-            }),
+            Some(mode) => {
+                let certificates = plan.certificates.iter().flat_map(|all| &all.secrets);
+                tls_listeners.push(proto::TlsListener {
+                    listener: Some(listener),
+                    certificates: certificates.map(Certificates::resource_name).collect(),
+                    client_validation: plan
+                        .client_validation
+                        .as_ref()
+                        .map(|validation| client_validation::resource(world, validation)),
+                    mode: mode.into(),
+                    policy: plan.tls_policy.clone(),
+                })
+            }
         }
     }
     let backend_client_certificate = client_certificate::resource_name(gateway.client_certificate.as_ref());
@@ -171,7 +175,11 @@ pub(super) fn services(gateways: &Gateways, world: &World) -> BTreeMap<Key, Valu
         let frontend = gateway.frontend.as_ref().ok()?;
         let ports: BTreeMap<u16, (u16, &str)> = served(gateway)
             .map(|plan| {
-                let scheme = if plan.certificates.is_some() { "https" } else { "http" };
+                let scheme = match plan.tls {
+                    None => "http",
+                    Some(proto::TlsMode::TerminateHttp) => "https",
+                    Some(_) => "tls",
+                };
                 (plan.listener.port, (plan.bind_port, scheme))
             })
             .collect();

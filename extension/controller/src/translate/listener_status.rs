@@ -28,8 +28,15 @@ pub struct ListenerStatus {
     /// Whether `supportedKinds` holds GRPCRoute. Most do: dumps say so only of the others.
     #[serde(skip_serializing_if = "is_true")]
     pub serves_grpc_routes: bool,
+    /// Whether `supportedKinds` holds TLSRoute, and nothing else then.
+    #[serde(skip_serializing_if = "is_false")]
+    pub serves_tls_routes: bool,
 }
 
 fn is_true(value: &bool) -> bool {
     *value
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }

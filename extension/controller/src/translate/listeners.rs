@@ -6,10 +6,12 @@ use super::condition::{Refusal, Verdict};
 use super::model::{ClientValidation, GROUP, GatewayPlan, ListenerPlan, ListenerSetPlan};
 use crate::world::{Gateway, Key, Listener, ListenerTls, RouteKind, World};
 use alb_api::messages::reason;
+use alb_config::proto::TlsMode;
 use std::collections::BTreeMap;
 
 const HTTP_ROUTE: &str = "HTTPRoute";
 const GRPC_ROUTE: &str = "GRPCRoute";
+const TLS_ROUTE: &str = "TLSRoute";
 
 /// The listeners of a Gateway: its own, and after them those of the ListenerSets that it takes, in their order.
 pub(super) fn plan(
@@ -67,11 +69,13 @@ fn plan_of(
             .and_then(|()| validation.map_or(Ok(()), |validation| validation.accepted.clone())),
     };
     let (serves, kinds) = kinds(listener);
-    let tls = (listener.protocol == "HTTPS").then(|| certificates::of_listener(world, from, listener));
-    let (certificates, of_certificates) = match tls {
-        Some((certificates, verdict)) => (Some(certificates), verdict),
-        None => (None, Ok(())),
-    };
+    let tls = tls_mode(listener);
+    let ends_here = tls.is_some_and(|mode| mode != TlsMode::Passthrough);
+    let (certificates, of_certificates) =
+        match ends_here.then(|| certificates::of_listener(world, from, listener)) {
+            Some((certificates, verdict)) => (Some(certificates), verdict),
+            None => (None, Ok(())),
+        };
     let of_clients = validation.map_or(Ok(()), |validation| validation.resolved_refs.clone());
     ListenerPlan {
         listener: listener.clone(),
@@ -80,6 +84,9 @@ fn plan_of(
         resolved_refs: kinds.and(of_certificates).and(of_clients),
         serves_http_routes: serves.contains(&HTTP_ROUTE),
         serves_grpc_routes: serves.contains(&GRPC_ROUTE),
+        serves_tls_routes: serves.contains(&TLS_ROUTE),
+        tls,
+        tls_policy: String::new(),
         bind_port: 0,
         certificates,
         client_validation,
@@ -89,8 +96,8 @@ fn plan_of(
 
 /// The Secrets that listeners of a Gateway refer to and may: they are to be watched.
 pub(super) fn secrets<'a>(world: &'a World, gateway: &'a GatewayPlan) -> impl Iterator<Item = Key> + 'a {
-    let https = gateway.listeners.iter().filter(|plan| plan.listener.protocol == "HTTPS");
-    https.flat_map(move |plan| {
+    let terminating = gateway.listeners.iter().filter(|plan| plan.certificates.is_some());
+    terminating.flat_map(move |plan| {
         let kind = if plan.set.is_some() { "ListenerSet" } else { "Gateway" };
         let from = (kind, plan.namespace(&gateway.key));
         let refs = plan.listener.tls.iter().flat_map(|tls| &tls.certificate_refs);
@@ -98,21 +105,39 @@ pub(super) fn secrets<'a>(world: &'a World, gateway: &'a GatewayPlan) -> impl It
     })
 }
 
-/// Whether routes of some kind can attach to listeners of its protocol.
-fn is_protocol_offered(listener: &Listener) -> bool {
-    matches!(listener.protocol.as_str(), "HTTP" | "HTTPS")
+/// The kinds of routes that can attach to listeners of its protocol: none where it is not offered.
+fn kinds_of_protocol(listener: &Listener) -> &'static [&'static str] {
+    match listener.protocol.as_str() {
+        "HTTP" | "HTTPS" => &[HTTP_ROUTE, GRPC_ROUTE],
+        "TLS" => &[TLS_ROUTE],
+        _ => &[],
+    }
+}
+
+/// What becomes of TLS at a listener; none where clients speak clear text.
+fn tls_mode(listener: &Listener) -> Option<TlsMode> {
+    let mode = listener.tls.as_ref().and_then(|tls| tls.mode.as_deref());
+    match (listener.protocol.as_str(), mode) {
+        ("HTTPS", _) => Some(TlsMode::TerminateHttp),
+        ("TLS", Some("Passthrough")) => Some(TlsMode::Passthrough),
+        ("TLS", _) => Some(TlsMode::TerminateStream),
+        _ => None,
+    }
 }
 
 /// Whether proxies can do what a listener asks for.
 fn offered(listener: &Listener) -> Verdict {
-    if !is_protocol_offered(listener) {
-        let message = format!("Protocol {} is not supported: only HTTP and HTTPS are", listener.protocol);
+    if kinds_of_protocol(listener).is_empty() {
+        let message =
+            format!("Protocol {} is not supported: only HTTP, HTTPS and TLS are", listener.protocol);
         return Err(Refusal::new(reason::UNSUPPORTED_PROTOCOL, message));
     }
     let unsupported =
         |what: String| Err(Refusal::new(reason::UNSUPPORTED_VALUE, format!("{what} is not supported")));
     match &listener.tls {
-        Some(ListenerTls { mode: Some(mode), .. }) if mode != "Terminate" => {
+        Some(ListenerTls { mode: Some(mode), .. })
+            if mode != "Terminate" && tls_mode(listener) != Some(TlsMode::Passthrough) =>
+        {
             unsupported(format!("TLS mode {mode}"))
         }
         Some(ListenerTls { options, .. }) if !options.is_empty() => {
@@ -127,7 +152,12 @@ fn offered(listener: &Listener) -> Verdict {
 fn conflict(listener: &Listener, on_same_port: &[&Listener]) -> Option<Refusal> {
     let hostname = |listener: &Listener| listener.hostname.clone().unwrap_or_default().to_ascii_lowercase();
     let others = || on_same_port.iter().filter(|other| !std::ptr::eq(**other, listener));
-    if let Some(other) = others().find(|other| other.protocol != listener.protocol) {
+    // HTTPS and TLS are told apart by the name that a client asks for, as listeners of one of them are.
+    let family = |listener: &Listener| match listener.protocol.as_str() {
+        "HTTPS" | "TLS" => "TLS".to_owned(),
+        other => other.to_owned(),
+    };
+    if let Some(other) = others().find(|other| family(other) != family(listener)) {
         let message = format!("Listener {} uses port {} with another protocol", other.name, listener.port);
         return Some(Refusal::new(reason::PROTOCOL_CONFLICT, message));
     }
@@ -139,20 +169,23 @@ fn conflict(listener: &Listener, on_same_port: &[&Listener]) -> Option<Refusal> 
 /// The kinds of routes that may attach, and whether all kinds that are named are offered for that protocol.
 fn kinds(listener: &Listener) -> (Vec<&'static str>, Verdict) {
     let kinds = listener.allowed_routes.as_ref().map(|allowed| allowed.kinds.as_slice()).unwrap_or_default();
-    if !is_protocol_offered(listener) {
+    let offered = kinds_of_protocol(listener);
+    if offered.is_empty() {
         return (Vec::new(), Ok(()));
     }
-    let offered = [HTTP_ROUTE, GRPC_ROUTE];
     let is =
         |kind: &RouteKind, name: &str| kind.kind == name && kind.group.as_deref().unwrap_or(GROUP) == GROUP;
     let serves =
-        offered.into_iter().filter(|name| kinds.is_empty() || kinds.iter().any(|kind| is(kind, name)));
+        offered.iter().copied().filter(|name| kinds.is_empty() || kinds.iter().any(|kind| is(kind, name)));
     let serves: Vec<&'static str> = serves.collect();
     match kinds.iter().find(|kind| !offered.iter().any(|name| is(kind, name))) {
         None => (serves, Ok(())),
         Some(other) => {
-            let message =
-                format!("Routes of kind {} are not supported: only HTTPRoute and GRPCRoute are", other.kind);
+            let only = match offered {
+                [one] => format!("{one} is"),
+                all => format!("{} are", all.join(" and ")),
+            };
+            let message = format!("Routes of kind {} are not supported: only {only}", other.kind);
             (serves, Err(Refusal::new(reason::INVALID_ROUTE_KINDS, message)))
         }
     }

@@ -4,6 +4,7 @@ use super::addresses::Wanted;
 use super::condition::{Refusal, Verdict};
 use crate::world::{Gateway, HttpRoute, Key, Listener, ListenerSet, Object, ParentRef, Watched, World};
 use alb_api::messages::reason;
+use alb_config::proto::TlsMode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -99,9 +100,15 @@ pub(super) struct ListenerPlan {
     pub(super) serves_http_routes: bool,
     /// Whether GRPCRoutes may attach.
     pub(super) serves_grpc_routes: bool,
+    /// Whether TLSRoutes may attach.
+    pub(super) serves_tls_routes: bool,
+    /// What becomes of TLS; none where clients speak clear text.
+    pub(super) tls: Option<TlsMode>,
     /// Port on the proxies; 0 until assigned.
     pub(super) bind_port: u16,
-    /// For HTTPS.
+    /// Which TLS is spoken, by the name of a policy; empty for whatever there is.
+    pub(super) tls_policy: String,
+    /// Where TLS ends at the gateway.
     pub(super) certificates: Option<Certificates>,
     /// How clients prove who they are, if they are asked.
     pub(super) client_validation: Option<ClientValidation>,
@@ -160,7 +167,11 @@ impl ListenerPlan {
 
     /// Whether routes of a kind may attach.
     pub(super) fn serves(&self, kind: Watched) -> bool {
-        if kind == Watched::GrpcRoute { self.serves_grpc_routes } else { self.serves_http_routes }
+        match kind {
+            Watched::GrpcRoute => self.serves_grpc_routes,
+            Watched::TlsRoute => self.serves_tls_routes,
+            _ => self.serves_http_routes,
+        }
     }
 
     /// Whether clients can be answered there: accepted, and with a certificate if it needs one.
@@ -179,7 +190,7 @@ impl GatewayPlan {
     /// Whether it answers only clients that speak TLS.
     pub(super) fn is_for_tls_only(&self) -> bool {
         let mut served = self.listeners.iter().filter(|listener| self.is_served(listener)).peekable();
-        served.peek().is_some() && served.all(|listener| listener.certificates.is_some())
+        served.peek().is_some() && served.all(|listener| listener.tls.is_some())
     }
 
     /// Whether all that it refers to is known.
@@ -267,18 +278,21 @@ impl Gateways {
     }
 }
 
-/// A route: its kind (HTTPRoute or GRPCRoute) and its name.
+/// A route: its kind (HTTPRoute, GRPCRoute or TLSRoute) and its name.
 pub(super) type RouteId = (Watched, Key);
 
 /// A route, if it exists and is to go on existing.
 pub(super) fn route<'a>(world: &'a World, (kind, key): &RouteId) -> Option<&'a Arc<Object<HttpRoute>>> {
-    let routes = if *kind == Watched::GrpcRoute { &world.grpc_routes } else { &world.routes };
-    routes.get(key).filter(|object| !object.meta.deleting)
+    world.routes_of_kind(*kind).get(key).filter(|object| !object.meta.deleting)
 }
 
 /// What its kind is called.
 pub(super) fn kind_of_route((kind, _): &RouteId) -> &'static str {
-    if *kind == Watched::GrpcRoute { "GRPCRoute" } else { "HTTPRoute" }
+    match kind {
+        Watched::GrpcRoute => "GRPCRoute",
+        Watched::TlsRoute => "TLSRoute",
+        _ => "HTTPRoute",
+    }
 }
 
 /// A route and what becomes of it.

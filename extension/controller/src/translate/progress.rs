@@ -79,6 +79,8 @@ impl Evidence<'_> {
     pub(super) fn lacks(&self, load_balancer: &str, need: &str) -> Option<Provisional> {
         let what = match need {
             capability::GRPC_ROUTES => "GRPCRoutes",
+            capability::SESSION_AFFINITY => "session affinity",
+            capability::TLS_POLICIES => "policies of TLS",
             _ => "filters",
         };
         let message = format!("The proxies are of a version that knows no {what}");

@@ -1,4 +1,4 @@
-//! Attachment of HTTPRoutes and GRPCRoutes to listeners (Gateway API, `ParentReference` and `AllowedRoutes`).
+//! Attachment of HTTPRoutes, GRPCRoutes and TLSRoutes to listeners (Gateway API, `ParentReference` and `AllowedRoutes`).
 
 use super::backends;
 use super::condition::{Refusal, Verdict};
@@ -8,6 +8,7 @@ use super::model::{
     GatewayPlan, Gateways, ParentPlan, RouteId, RoutePlan, complete, kind_of_route, parent, parent_set, route,
 };
 use super::namespaces;
+use super::route_policies::Given;
 use super::rules;
 use crate::world::{HttpRoute, Key, Listener, Object, ParentRef, Watched, World};
 use alb_api::messages::reason;
@@ -22,6 +23,7 @@ pub(super) fn plan(
     world: &World,
     gateways: &Gateways,
     contention: &Contention,
+    given: &Given,
     id: &RouteId,
     object: &Object<HttpRoute>,
 ) -> (RoutePlan, Vec<Resource>) {
@@ -86,12 +88,13 @@ pub(super) fn plan(
         }
         resolved
     };
-    let rules = rules::resources(id, object, &support, &mut resolve);
+    let rules = rules::resources(id, object, &support, given, &mut resolve);
     plan.rules = rules.iter().map(|(name, _)| name.clone()).collect();
     let is_grpc = id.0 == Watched::GrpcRoute;
     plan.needs.extend(is_grpc.then_some(capability::GRPC_ROUTES));
     let is_filtered = rules.iter().any(|(_, rule)| rule.filtered.is_some());
     plan.needs.extend(is_filtered.then_some(capability::ROUTE_FILTERS));
+    plan.needs.extend(given.affinity.as_ref().map(|_| capability::SESSION_AFFINITY));
     let mut resources = Vec::new();
     for (load_balancer, listeners) in served_listeners(&plan.parents, gateways) {
         for (name, rule) in &rules {
@@ -99,12 +102,22 @@ pub(super) fn plan(
             #[cfg(feature = "faults")]
             let rule = crate::faults::rule(rule, world);
             plan.backends.extend(rules::backends(&rule).cloned());
-            let rule = if is_grpc { Kind::GrpcRouteRule(rule) } else { Kind::RouteRule(rule) };
+            let rule = match id.0 {
+                Watched::GrpcRoute => Kind::GrpcRouteRule(rule),
+                Watched::TlsRoute => Kind::TlsRoute(stream(rule)),
+                _ => Kind::RouteRule(rule),
+            };
             resources.push((load_balancer.clone(), name.clone(), rule));
         }
         plan.load_balancers.insert(load_balancer);
     }
     (plan, resources)
+}
+
+/// The rule of a TLSRoute as the proxies see it.
+fn stream(rule: proto::RouteRule) -> proto::TlsRoute {
+    let proto::RouteRule { route, created, listeners, hostnames, backends, .. } = rule;
+    proto::TlsRoute { route, created, listeners, hostnames, backends }
 }
 
 /// The listeners that carry a route's traffic, by load balancer.

@@ -3,6 +3,7 @@
 use super::condition::{Refusal, Verdict};
 use super::filters;
 use super::model::RouteId;
+use super::route_policies::Given;
 use crate::world::{
     BackendRef, GRPC_METHOD, HttpRoute, Key, NamedMatch, Object, RouteMatch, Rule, Timeouts, Watched,
 };
@@ -115,6 +116,7 @@ pub(super) fn resources(
     id: &RouteId,
     route: &Object<HttpRoute>,
     support: &Support,
+    given: &Given,
     resolve: &mut impl FnMut(&BackendRef) -> Verdict<String>,
 ) -> Vec<(String, proto::RouteRule)> {
     let rules = route.spec.rules.iter().zip(&support.rules).enumerate();
@@ -148,7 +150,6 @@ pub(super) fn resources(
         } else {
             (weighted.collect(), None)
         };
-        let limit = |text: Option<String>| text.and_then(|text| milliseconds(&text)).unwrap_or_default();
         let content = proto::RouteRule {
             route: id.1.to_string(),
             index: u32::try_from(index).unwrap_or(u32::MAX),
@@ -157,19 +158,31 @@ pub(super) fn resources(
             hostnames: route.spec.hostnames.clone(),
             matches: rule.matches.iter().map(matches).collect(),
             backends,
-            timeouts: rule.timeouts.clone().map(|timeouts| proto::Timeouts {
-                request_ms: limit(timeouts.request),
-                backend_request_ms: limit(timeouts.backend_request),
-            }),
+            timeouts: timeouts(rule.timeouts.clone(), given),
             filtered,
+            session_affinity: given.affinity.clone(),
         };
         Some((name(id, index), content))
     });
     rules.flatten().collect()
 }
 
+/// Time limits of a rule: its own, and where it has none that of a RoutePolicy.
+fn timeouts(own: Option<Timeouts>, given: &Given) -> Option<proto::Timeouts> {
+    if own.is_none() && given.request_ms.is_none() {
+        return None;
+    }
+    let limit = |text: Option<String>| text.and_then(|text| milliseconds(&text));
+    let Timeouts { request, backend_request } = own.unwrap_or_default();
+    Some(proto::Timeouts {
+        request_ms: limit(request).or(given.request_ms).unwrap_or_default(),
+        backend_request_ms: limit(backend_request).unwrap_or_default(),
+    })
+}
+
 /// Kinds of routes, and what the names of their rules' resources begin with.
-const PREFIXES: [(Watched, &str); 2] = [(Watched::HttpRoute, "route/"), (Watched::GrpcRoute, "grpc-route/")];
+const PREFIXES: [(Watched, &str); 3] =
+    [(Watched::HttpRoute, "route/"), (Watched::GrpcRoute, "grpc-route/"), (Watched::TlsRoute, "tls-route/")];
 
 /// Name of a rule's resource.
 fn name((kind, route): &RouteId, index: usize) -> String {
@@ -247,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_rules_name_tells_its_route() {
-        for kind in [Watched::HttpRoute, Watched::GrpcRoute] {
+        for kind in Watched::ROUTES {
             let id = (kind, Key::new("ns", "a.b"));
             assert_eq!(route_of(&name(&id, 12)), Some(id));
         }

@@ -8,9 +8,10 @@ use super::model::{
 };
 use super::progress::{Evidence, Provisional};
 use super::{classes, client_certificate, client_validation, listener_sets};
-use crate::world::{Key, ParentRef, World};
+use crate::world::{Key, ParentRef, Watched, World};
 use alb_api::messages::{self, condition, reason};
 use alb_api::{frontend, names};
+use alb_config::capability;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -32,8 +33,32 @@ pub struct Statuses {
     pub routes: BTreeMap<Key, RouteStatus>,
     /// GRPCRoutes, likewise.
     pub grpc_routes: BTreeMap<Key, RouteStatus>,
-    /// BackendTLSPolicies, likewise.
+    /// TLSRoutes, likewise.
+    pub tls_routes: BTreeMap<Key, RouteStatus>,
+    /// Policies of our own group, by kind.
+    pub own_policies: BTreeMap<Watched, BTreeMap<Key, Vec<Condition>>>,
+    /// BackendTLSPolicies. One that concerns none of our Gateways loses our entries.
     pub backend_tls_policies: BTreeMap<Key, PolicyStatus>,
+}
+
+impl Statuses {
+    /// Of routes of a kind: HTTPRoutes, unless it is another.
+    pub fn of_routes(&self, kind: Watched) -> &BTreeMap<Key, RouteStatus> {
+        match kind {
+            Watched::GrpcRoute => &self.grpc_routes,
+            Watched::TlsRoute => &self.tls_routes,
+            _ => &self.routes,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn of_routes_mut(&mut self, kind: Watched) -> &mut BTreeMap<Key, RouteStatus> {
+        match kind {
+            Watched::GrpcRoute => &mut self.grpc_routes,
+            Watched::TlsRoute => &mut self.tls_routes,
+            _ => &mut self.routes,
+        }
+    }
 }
 
 /// Status of a Gateway.
@@ -108,6 +133,12 @@ pub(super) fn load_balancer(lb: &LoadBalancer, evidence: &Evidence<'_>) -> Optio
     Some((key.clone(), vec![accepted, deployment]))
 }
 
+/// Conditions of a WebApplicationFirewallPolicy: there is no such thing here.
+pub(super) fn firewall_policy() -> Vec<Condition> {
+    let refusal = Refusal::new(reason::INVALID_FIREWALL_POLICY, messages::NO_FIREWALL);
+    vec![Condition::unmet(condition::ACCEPTED, &refusal)]
+}
+
 /// Whether a Gateway works as it should.
 pub(super) fn gateway_programmed(gateway: &GatewayPlan, evidence: &Evidence<'_>) -> Provisional {
     let refuse = |reason, message: String| (Err(Refusal::new(reason, message)), Settling::No);
@@ -161,8 +192,8 @@ pub(super) fn gateway(
             Condition::met(condition::ACCEPTED, reason::LISTENERS_NOT_VALID, message)
         }
     };
-    let tls = |certificates: &Certificates| match &gateway.association {
-        Ok(association) => tls_programmed(&association.load_balancer.id, certificates, evidence).0,
+    let tls = |plan: &ListenerPlan| match &gateway.association {
+        Ok(association) => tls_programmed(&association.load_balancer.id, plan, evidence).0,
         Err(_) => Ok(()),
     };
     let addresses = gateway.frontend.as_ref().ok().and_then(|frontend| frontend.addresses.as_ref().ok());
@@ -198,16 +229,27 @@ fn programmed_condition(verdict: &Verdict) -> Condition {
     Condition::of(condition::PROGRAMMED, verdict, reason::PROGRAMMED, messages::PROGRAMMED)
 }
 
-/// Whether the proxies have the certificates of a listener, and use them.
-fn tls_programmed(load_balancer: &str, certificates: &Certificates, evidence: &Evidence<'_>) -> Provisional {
+/// Whether the proxies have the certificates of a listener, if it needs any, and use them.
+fn tls_programmed(load_balancer: &str, plan: &ListenerPlan, evidence: &Evidence<'_>) -> Provisional {
+    if plan.tls.is_none() {
+        return (Ok(()), Settling::No);
+    }
     let behind = |secret| {
         let provisional = evidence.programmed(load_balancer, &Certificates::resource_name(secret));
         provisional.0.is_err().then_some(provisional)
     };
+    if !plan.tls_policy.is_empty()
+        && let Some(provisional) = evidence.lacks(load_balancer, capability::TLS_POLICIES)
+    {
+        return provisional;
+    }
     let able = evidence.terminates_tls(load_balancer);
     match able.0 {
         Err(_) => able,
-        Ok(()) => certificates.secrets.iter().find_map(behind).unwrap_or(able),
+        Ok(()) => {
+            let certificates = plan.certificates.iter();
+            certificates.flat_map(|all| &all.secrets).find_map(behind).unwrap_or(able)
+        }
     }
 }
 
@@ -215,7 +257,7 @@ fn listener(
     plan: &ListenerPlan,
     attached_routes: u32,
     gateway: &Verdict,
-    tls: impl Fn(&Certificates) -> Verdict,
+    tls: impl Fn(&ListenerPlan) -> Verdict,
 ) -> ListenerStatus {
     let (resolved, accepted) = (&plan.resolved_refs, &plan.accepted);
     let programmed = match accepted {
@@ -229,10 +271,7 @@ fn listener(
             ..refusal
         }),
     };
-    let programmed = match &plan.certificates {
-        Some(certificates) => programmed.and_then(|()| tls(certificates)),
-        None => programmed,
-    };
+    let programmed = programmed.and_then(|()| tls(plan));
     let mut conditions = vec![
         Condition::of(condition::RESOLVED_REFS, resolved, reason::RESOLVED_REFS, messages::RESOLVED_REFS),
         Condition::of(condition::ACCEPTED, accepted, reason::ACCEPTED, messages::LISTENER_ACCEPTED),
@@ -247,6 +286,7 @@ fn listener(
         conditions,
         serves_http_routes: plan.serves_http_routes,
         serves_grpc_routes: plan.serves_grpc_routes,
+        serves_tls_routes: plan.serves_tls_routes,
     }
 }
 
@@ -312,10 +352,7 @@ fn route_programmed(
     };
     let load_balancer = load_balancer.id.as_str();
     // One listener that answers is enough.
-    let of_tls = served.iter().map(|plan| match &plan.certificates {
-        Some(certificates) => tls_programmed(load_balancer, certificates, evidence),
-        None => (Ok(()), Settling::No),
-    });
+    let of_tls = served.iter().map(|plan| tls_programmed(load_balancer, plan, evidence));
     let of_tls: Vec<Provisional> = of_tls.collect();
     if let Some((Err(refusal), settling)) = of_tls.first()
         && of_tls.iter().all(|(verdict, _)| verdict.is_err())

@@ -1,35 +1,27 @@
 //! From what has changed to what should be different. What one change costs grows with what it concerns, not with what
 //! there is; the outcome is that of translating everything anew.
 
+mod look;
+mod statuses;
+
 use super::contention::Contention;
+use super::frontend_tls::FrontendTlsPolicies;
 use super::index::Index;
 use super::model::{Gateways, LoadBalancer, RouteId, RoutePlan, route};
 use super::pool::Pool;
-use super::progress::{Evidence, Progress, Provisional};
+use super::progress::{Progress, Provisional};
+use super::route_policies::{Given, RoutePolicies};
 use super::settings::Settings;
 use super::slices::Slices;
 use super::update::{Concerned, Edits, Update, replace};
 use super::{Delta, Translation, backend_tls, backends, client_certificate, contenders, data_plane};
-use super::{frontends, gateways, listeners, load_balancers, routes, rules, status};
+use super::{frontends, gateways, listeners, load_balancers, routes, rules};
 use crate::references::Reference;
-use crate::world::{Changes, Key, Watched, World, of_namespace};
-use alb_api::names;
+use crate::world::{Changes, Key, Watched, World};
 use alb_config::Snapshot;
 use alb_config::server::AckChanges;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Kinds that load balancers, Gateways and their frontends are made of. There are few of them, and they are looked at together.
-const FRAME: [Watched; 8] = [
-    Watched::GatewayClass,
-    Watched::Gateway,
-    Watched::ListenerSet,
-    Watched::LoadBalancer,
-    Watched::TrafficController,
-    Watched::Deployment,
-    Watched::Owner,
-    Watched::Certificate,
-];
 
 /// Remembers how things stand, so that the next change can be told apart from them.
 #[derive(Debug, Default)]
@@ -38,6 +30,8 @@ pub struct Translator {
     load_balancers: Vec<Arc<LoadBalancer>>,
     gateways: Gateways,
     policies: backend_tls::Policies,
+    route_policies: RoutePolicies,
+    frontend_tls_policies: FrontendTlsPolicies,
     routes: BTreeMap<RouteId, RoutePlan>,
     contention: Contention,
     index: Index,
@@ -102,88 +96,6 @@ impl Translator {
         delta
     }
 
-    /// What the changes concern.
-    fn look(&mut self, now: &mut Update<'_>, changes: &Changes) {
-        let (world, concerned) = (now.world, &mut now.concerned);
-        let mut services = self.slices.update(world, changes);
-        let of_policies = changes.any(&[Watched::BackendTlsPolicy, Watched::ConfigMap])
-            || changes.of(Watched::Service).any(|service| self.policies.of(service).next().is_some());
-        for key in changes.of(Watched::Service) {
-            services.insert(key.clone());
-            concerned.routes.extend(self.index.of_service(key).cloned());
-            concerned.frame |= key.namespace == names::DATA_PLANE_NAMESPACE;
-        }
-        for key in changes.of(Watched::Pod) {
-            match key.name.as_str() {
-                "" => concerned.backends.extend(self.pool.of_namespace(&key.namespace).cloned()),
-                _ => services.extend(self.slices.services_of_pod(key).cloned()),
-            }
-        }
-        if of_policies {
-            let before = std::mem::replace(&mut self.policies, backend_tls::Policies::new(world));
-            for policies in [&before, &self.policies] {
-                services.extend(policies.services().cloned());
-                concerned.policies.extend(policies.keys().cloned());
-            }
-        }
-        // A status that others have filled has no room for ours.
-        let filled = changes.status.iter().filter(|(kind, _)| *kind == Watched::BackendTlsPolicy);
-        concerned.policies.extend(filled.map(|(_, key)| key.clone()));
-        for service in &services {
-            concerned.backends.extend(self.pool.of_service(service).cloned());
-        }
-        concerned.frame |= changes.any(&FRAME);
-        let mut config_maps = changes.of(Watched::ConfigMap);
-        concerned.frame |= config_maps.any(|key| self.gateways.config_maps.contains(key));
-        for key in changes.of(Watched::ReferenceGrant) {
-            concerned.frame = true;
-            concerned.routes.extend(self.index.of_namespace(&key.namespace).cloned());
-        }
-        for kind in [Watched::HttpRoute, Watched::GrpcRoute] {
-            concerned.routes.extend(changes.of(kind).map(|key| (kind, key.clone())));
-        }
-        for key in changes.of(Watched::Namespace) {
-            concerned.mesh = true;
-            let namespace = key.name.as_str();
-            let keys = |kind, keys: &mut dyn Iterator<Item = &Key>| -> Vec<(Watched, Key)> {
-                keys.map(|key| (kind, key.clone())).collect()
-            };
-            // Its labels say whether a Gateway takes them.
-            concerned.frame |= of_namespace(&world.listener_sets, namespace).next().is_some();
-            for (kind, all) in [(Watched::HttpRoute, &world.routes), (Watched::GrpcRoute, &world.grpc_routes)]
-            {
-                let routes = of_namespace(all, namespace).map(|(key, _)| (kind, key.clone()));
-                concerned.routes.extend(routes);
-            }
-            concerned.routes.extend(self.index.of_namespace(namespace).cloned());
-            concerned.backends.extend(self.pool.of_namespace(namespace).cloned());
-            let policies = of_namespace(&world.backend_tls_policies, namespace).map(|(key, _)| key);
-            concerned.policies.extend(policies.cloned());
-            let ingresses = &mut of_namespace(&world.ingresses, namespace).map(|(key, _)| key);
-            concerned.warnings.extend(keys(Watched::Ingress, ingresses));
-            let gateways = &mut of_namespace(&world.gateways, namespace).map(|(key, _)| key);
-            concerned.warnings.extend(keys(Watched::Gateway, gateways));
-            let unreadable = world.unreadable.keys().filter(|(_, key)| key.namespace == namespace);
-            concerned.warnings.extend(unreadable.cloned());
-        }
-        if changes.any(&[Watched::Identity]) {
-            concerned.identity = true;
-            // Another certificate is no other identity, and is replaced often.
-            let identity = world.identity.as_ref();
-            let trust_domain = identity.map(|identity| identity.trust_domain().map(str::to_owned));
-            if std::mem::replace(&mut self.trust_domain, trust_domain.clone()) != trust_domain {
-                concerned.backends.extend(self.pool.names().cloned());
-            }
-        }
-        concerned.warnings.extend(changes.content.iter().cloned());
-        #[cfg(feature = "faults")]
-        if alb_runtime::faults::is("other-backend") && changes.any(&[Watched::Service]) {
-            concerned.routes.extend(world.routes.keys().map(|key| (Watched::HttpRoute, key.clone())));
-        }
-        let written = changes.content.iter().chain(&changes.status);
-        now.delta.targets.extend(written.cloned());
-    }
-
     /// Load balancers, Gateways, frontends.
     fn frame(&mut self, now: &mut Update<'_>) {
         if !now.concerned.frame {
@@ -192,6 +104,10 @@ impl Translator {
         let world = now.world;
         self.load_balancers = load_balancers::collect(world);
         let mut gateways = gateways::collect(world, &self.load_balancers);
+        self.frontend_tls_policies = FrontendTlsPolicies::new(world);
+        for gateway in &mut gateways.all {
+            self.frontend_tls_policies.assign(&gateway.key, &mut gateway.listeners);
+        }
         frontends::assign(world, &self.settings, &mut gateways);
         let before = std::mem::replace(&mut self.gateways, gateways);
         let all: BTreeSet<&Key> =
@@ -252,7 +168,7 @@ impl Translator {
         let plans = contenders::Plans { routes: &self.routes, index: &self.index, gateways: &self.gateways };
         let changed = plans.decide(&mut self.contention, now.world, &now.concerned.routes);
         now.concerned.routes.extend(changed);
-        let concerned = now.concerned.routes.clone();
+        let (concerned, nothing) = (now.concerned.routes.clone(), Given::default());
         for key in &concerned {
             if let Some(before) = self.routes.remove(key) {
                 self.index.leave(&before);
@@ -277,8 +193,12 @@ impl Translator {
                 }
             }
             now.concerned.statuses.insert(key.clone());
+            now.concerned.route_policies.extend(self.route_policies.about(key).cloned());
             let Some(object) = route(now.world, key) else { continue };
-            let (plan, resources) = routes::plan(now.world, &self.gateways, &self.contention, key, object);
+            let (plan, resources) = {
+                let given = self.route_policies.of(key).unwrap_or(&nothing);
+                routes::plan(now.world, &self.gateways, &self.contention, given, key, object)
+            };
             for (load_balancer, name, rule) in resources {
                 now.edit(&load_balancer).insert(name, Some(rule.into()));
             }
@@ -370,130 +290,6 @@ impl Translator {
             let routes =
                 self.routes.values().filter(|route| !route.load_balancers.is_disjoint(&acks.everything));
             concerned.statuses.extend(routes.map(|route| route.id.clone()));
-        }
-    }
-
-    fn statuses(&mut self, now: &mut Update<'_>) {
-        let (world, progress) = (now.world, now.progress);
-        let snapshots = std::mem::take(&mut now.translation.snapshots);
-        let evidence = Evidence { world, snapshots: &snapshots, progress };
-        if now.concerned.frame {
-            self.frame_statuses(now, &evidence);
-        }
-        for key in std::mem::take(&mut now.concerned.gateways) {
-            let status = self.gateway_status(now, &key, &evidence);
-            now.put(Watched::Gateway, &key, status, |statuses| &mut statuses.gateways);
-        }
-        for key in std::mem::take(&mut now.concerned.statuses) {
-            let plan = self.routes.get(&key);
-            let status = plan
-                .map(|plan| status::route(plan, &self.gateways, |key| self.programmed.get(key), &evidence));
-            let conditions = status.iter().flat_map(|status| &status.parents).flat_map(|p| &p.conditions);
-            let programmed = |c: &&super::Condition| c.r#type == alb_api::messages::condition::PROGRAMMED;
-            match conditions.into_iter().filter(programmed).all(|condition| condition.status == "True") {
-                true => drop(self.unprogrammed.remove(&key)),
-                false => drop(self.unprogrammed.insert(key.clone())),
-            }
-            // Of what goes away with its namespace there is nothing more to be said.
-            let (kind, key) = key;
-            let status = status.filter(|_| !world.is_terminating(&key.namespace));
-            #[cfg(feature = "faults")]
-            let status = status.map(crate::faults::route);
-            now.put(kind, &key, status, |statuses| match kind {
-                Watched::GrpcRoute => &mut statuses.grpc_routes,
-                _ => &mut statuses.routes,
-            });
-        }
-        for key in now.concerned.policies.clone() {
-            let concerned = self.concerned();
-            let status = self.policies.status(world, &self.gateways, &key, &concerned);
-            now.put(Watched::BackendTlsPolicy, &key, status, |statuses| &mut statuses.backend_tls_policies);
-        }
-        now.translation.snapshots = snapshots;
-    }
-
-    fn frame_statuses(&self, now: &mut Update<'_>, evidence: &Evidence<'_>) {
-        let world = now.world;
-        let classes: BTreeSet<Key> = world
-            .gateway_classes
-            .keys()
-            .chain(now.translation.statuses.gateway_classes.keys())
-            .cloned()
-            .collect();
-        for key in classes {
-            let status = status::gateway_class(world, &key);
-            now.put(Watched::GatewayClass, &key, status, |statuses| &mut statuses.gateway_classes);
-        }
-        let load_balancers: BTreeMap<Key, Vec<super::Condition>> =
-            self.load_balancers.iter().filter_map(|lb| status::load_balancer(lb, evidence)).collect();
-        let gone = now.translation.statuses.load_balancers.keys();
-        let all: BTreeSet<Key> = gone.chain(load_balancers.keys()).cloned().collect();
-        for key in all {
-            let status = load_balancers.get(&key).cloned();
-            now.put(Watched::LoadBalancer, &key, status, |statuses| &mut statuses.load_balancers);
-        }
-    }
-
-    /// Status of a Gateway. Its routes follow when it comes to work, or ceases to.
-    fn gateway_status(
-        &mut self,
-        now: &mut Update<'_>,
-        key: &Key,
-        evidence: &Evidence<'_>,
-    ) -> Option<super::GatewayStatus> {
-        let gateway = self.gateways.get(key);
-        let programmed = gateway.map(|gateway| status::gateway_programmed(gateway, evidence));
-        if self.programmed.get(key) != programmed.as_ref() {
-            now.concerned.statuses.extend(self.index.of_gateway(key).cloned());
-            for set in gateway.iter().flat_map(|gateway| &gateway.sets) {
-                now.concerned.statuses.extend(self.index.of_listener_set(&set.key).cloned());
-            }
-        }
-        let (Some(gateway), Some(programmed)) = (gateway, programmed) else {
-            self.programmed.remove(key);
-            self.say_of_listener_sets(now, key, BTreeMap::new());
-            return None;
-        };
-        let attached = |listener: &str| {
-            self.attached.get(&(key.clone(), listener.to_owned())).copied().unwrap_or_default()
-        };
-        let (status, sets) = status::gateway(gateway, &programmed, attached, evidence);
-        #[cfg(feature = "faults")]
-        let status = crate::faults::gateway(status, &now.translation.statuses);
-        self.programmed.insert(key.clone(), programmed);
-        // While it is not known what a listener refers to, there is nothing to be said.
-        let is_known = gateway.is_known();
-        self.say_of_listener_sets(now, key, if is_known { sets } else { BTreeMap::new() });
-        is_known.then_some(status)
-    }
-
-    /// Statuses of the ListenerSets of a Gateway. Of one that has gone over to another, that one has the last word.
-    fn say_of_listener_sets(
-        &mut self,
-        now: &mut Update<'_>,
-        gateway: &Key,
-        statuses: BTreeMap<Key, super::ListenerSetStatus>,
-    ) {
-        let before = self.listener_sets.remove(gateway).unwrap_or_default();
-        let others: BTreeSet<&Key> = self.listener_sets.values().flatten().collect();
-        for key in before.iter().filter(|key| !statuses.contains_key(*key) && !others.contains(*key)) {
-            now.put(Watched::ListenerSet, key, None, |statuses| &mut statuses.listener_sets);
-        }
-        if !statuses.is_empty() {
-            self.listener_sets.insert(gateway.clone(), statuses.keys().cloned().collect());
-        }
-        for (key, status) in statuses {
-            // Of what goes away with its namespace there is nothing more to be said.
-            let status = Some(status).filter(|_| !now.world.is_terminating(&key.namespace));
-            now.put(Watched::ListenerSet, &key, status, |statuses| &mut statuses.listener_sets);
-        }
-    }
-
-    /// The Gateways, by place, from which routes lead to a Service.
-    fn concerned(&self) -> impl Fn(&Key) -> BTreeSet<usize> {
-        |service: &Key| {
-            let routes = self.index.of_service(service).filter_map(|key| self.routes.get(key));
-            routes.flat_map(|route| backend_tls::gateways_of(route, &self.gateways)).collect()
         }
     }
 

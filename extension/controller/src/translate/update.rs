@@ -1,5 +1,6 @@
 //! One update of the translation on its way: what is to be looked at, what has come out.
 
+use super::condition::Condition;
 use super::model::RouteId;
 use super::progress::Progress;
 use super::{Delta, Statuses, Translation, warnings};
@@ -19,6 +20,8 @@ pub(super) struct Concerned {
     /// Names of Backend resources.
     pub(super) backends: BTreeSet<String>,
     pub(super) policies: BTreeSet<Key>,
+    pub(super) route_policies: BTreeSet<Key>,
+    pub(super) firewall_policies: BTreeSet<Key>,
     /// Statuses.
     pub(super) gateways: BTreeSet<Key>,
     pub(super) statuses: BTreeSet<RouteId>,
@@ -64,6 +67,15 @@ impl Update<'_> {
         }
         self.delta.targets.insert((kind, key.clone()));
         self.concerned.warnings.insert((kind, key.clone()));
+    }
+
+    /// The same for a policy of our own group.
+    pub(super) fn put_policy(&mut self, kind: Watched, key: &Key, status: Option<Vec<Condition>>) {
+        self.put(kind, key, status, |statuses| statuses.own_policies.entry(kind).or_default());
+        let all = &mut self.translation.statuses.own_policies;
+        if all.get(&kind).is_some_and(BTreeMap::is_empty) {
+            all.remove(&kind);
+        }
     }
 
     /// Warnings about everything of which something else is said.

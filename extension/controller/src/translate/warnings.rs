@@ -54,11 +54,8 @@ pub(super) fn of(world: &World, statuses: &Statuses, kind: Watched, key: &Key) -
                 .map(|status| of_listeners(&subject, &status.conditions, &status.listeners))
                 .unwrap_or_default()
         }
-        Watched::HttpRoute | Watched::GrpcRoute => {
-            let (routes, statuses) = match kind {
-                Watched::GrpcRoute => (&world.grpc_routes, &statuses.grpc_routes),
-                _ => (&world.routes, &statuses.routes),
-            };
+        Watched::HttpRoute | Watched::GrpcRoute | Watched::TlsRoute => {
+            let (routes, statuses) = (world.routes_of_kind(kind), statuses.of_routes(kind));
             let subject = subject(routes.get(key).map(|object| &object.meta.uid));
             let parents = statuses.get(key).into_iter().flat_map(|status| &status.parents);
             let conditions = parents.flat_map(|parent| &parent.conditions);
@@ -71,6 +68,19 @@ pub(super) fn of(world: &World, statuses: &Statuses, kind: Watched, key: &Key) -
                 .get(key)
                 .map(|status| of_policy(&subject, status))
                 .unwrap_or_default()
+        }
+        Watched::RoutePolicy | Watched::FrontendTlsPolicy | Watched::FirewallPolicy => {
+            let subject = subject(match kind {
+                Watched::RoutePolicy => world.route_policies.get(key).map(|object| &object.meta.uid),
+                Watched::FirewallPolicy => world.firewall_policies.get(key).map(|object| &object.meta.uid),
+                _ => world.frontend_tls_policies.get(key).map(|object| &object.meta.uid),
+            });
+            let conditions = statuses.own_policies.get(&kind).and_then(|of_kind| of_kind.get(key));
+            conditions
+                .into_iter()
+                .flatten()
+                .filter_map(|condition| warning(&subject, "", condition))
+                .collect()
         }
         Watched::Ingress => of_ingress(world, key).into_iter().collect(),
         _ => Vec::new(),

@@ -130,10 +130,16 @@ impl World {
                 let route: super::grpc_route::GrpcRoute = spec(&mut data)?;
                 put(&mut self.grpc_routes, key, meta, route.into(), status)
             }
+            Watched::TlsRoute => put(&mut self.tls_routes, key, meta, spec(&mut data)?, status),
             Watched::ReferenceGrant => put(&mut self.grants, key, meta, spec(&mut data)?, status),
             Watched::BackendTlsPolicy => {
                 put(&mut self.backend_tls_policies, key, meta, spec(&mut data)?, status)
             }
+            Watched::RoutePolicy => put(&mut self.route_policies, key, meta, spec(&mut data)?, status),
+            Watched::FrontendTlsPolicy => {
+                put(&mut self.frontend_tls_policies, key, meta, spec(&mut data)?, status)
+            }
+            Watched::FirewallPolicy => put(&mut self.firewall_policies, key, meta, (), status),
             Watched::ConfigMap => self.set_ca_bundle(key, CaBundle::of_config_map(&data)).into(),
             Watched::Certificate => self.set_tls_secret(key, TlsSecret::of_secret(&data)).into(),
             Watched::LoadBalancer => put(&mut self.load_balancers, key, meta, spec(&mut data)?, status),
@@ -217,8 +223,12 @@ impl World {
                 Watched::ListenerSet => self.listener_sets.remove(key).is_some(),
                 Watched::HttpRoute => self.routes.remove(key).is_some(),
                 Watched::GrpcRoute => self.grpc_routes.remove(key).is_some(),
+                Watched::TlsRoute => self.tls_routes.remove(key).is_some(),
                 Watched::ReferenceGrant => self.grants.remove(key).is_some(),
                 Watched::BackendTlsPolicy => self.backend_tls_policies.remove(key).is_some(),
+                Watched::RoutePolicy => self.route_policies.remove(key).is_some(),
+                Watched::FrontendTlsPolicy => self.frontend_tls_policies.remove(key).is_some(),
+                Watched::FirewallPolicy => self.firewall_policies.remove(key).is_some(),
                 Watched::ConfigMap => self.ca_bundles.remove(key).is_some(),
                 Watched::Certificate => self.tls_secrets.remove(key).is_some(),
                 Watched::LoadBalancer => self.load_balancers.remove(key).is_some(),
@@ -243,8 +253,12 @@ impl World {
             Watched::ListenerSet => self.listener_sets.keys().cloned().collect(),
             Watched::HttpRoute => self.routes.keys().cloned().collect(),
             Watched::GrpcRoute => self.grpc_routes.keys().cloned().collect(),
+            Watched::TlsRoute => self.tls_routes.keys().cloned().collect(),
             Watched::ReferenceGrant => self.grants.keys().cloned().collect(),
             Watched::BackendTlsPolicy => self.backend_tls_policies.keys().cloned().collect(),
+            Watched::RoutePolicy => self.route_policies.keys().cloned().collect(),
+            Watched::FrontendTlsPolicy => self.frontend_tls_policies.keys().cloned().collect(),
+            Watched::FirewallPolicy => self.firewall_policies.keys().cloned().collect(),
             Watched::ConfigMap => self.ca_bundles.keys().cloned().collect(),
             Watched::Certificate => self.tls_secrets.keys().cloned().collect(),
             Watched::LoadBalancer => self.load_balancers.keys().cloned().collect(),
@@ -451,10 +465,12 @@ mod tests {
         for kind in [
             Watched::HttpRoute,
             Watched::GrpcRoute,
+            Watched::TlsRoute,
             Watched::Gateway,
             Watched::GatewayClass,
             Watched::LoadBalancer,
             Watched::BackendTlsPolicy,
+            Watched::RoutePolicy,
         ] {
             assert_eq!(difference(kind, &json!({}), &written), Difference::Status, "{kind:?}");
             let touched = json!({"resourceVersion": "2"});

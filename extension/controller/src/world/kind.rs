@@ -12,9 +12,13 @@ pub enum Watched {
     Gateway,
     HttpRoute,
     GrpcRoute,
+    TlsRoute,
     ListenerSet,
     ReferenceGrant,
     BackendTlsPolicy,
+    RoutePolicy,
+    FrontendTlsPolicy,
+    FirewallPolicy,
     ConfigMap,
     Certificate,
     LoadBalancer,
@@ -45,8 +49,11 @@ pub enum Scope {
 }
 
 impl Watched {
+    /// Kinds of routes.
+    pub const ROUTES: [Self; 3] = [Self::HttpRoute, Self::GrpcRoute, Self::TlsRoute];
+
     /// All of them. Kinds that change least come first, so that a first translation finds them complete.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Owner,
         Self::Namespace,
         Self::GatewayClass,
@@ -56,8 +63,12 @@ impl Watched {
         Self::ListenerSet,
         Self::HttpRoute,
         Self::GrpcRoute,
+        Self::TlsRoute,
         Self::ReferenceGrant,
         Self::BackendTlsPolicy,
+        Self::RoutePolicy,
+        Self::FrontendTlsPolicy,
+        Self::FirewallPolicy,
         Self::ConfigMap,
         Self::Certificate,
         Self::Service,
@@ -88,10 +99,16 @@ impl Watched {
             Self::Gateway => ("gateway.networking.k8s.io", "v1", "Gateway", "gateways"),
             Self::HttpRoute => ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes"),
             Self::GrpcRoute => ("gateway.networking.k8s.io", "v1", "GRPCRoute", "grpcroutes"),
+            Self::TlsRoute => ("gateway.networking.k8s.io", "v1", "TLSRoute", "tlsroutes"),
             Self::ReferenceGrant => ("gateway.networking.k8s.io", "v1", "ReferenceGrant", "referencegrants"),
             Self::ListenerSet => ("gateway.networking.k8s.io", "v1", "ListenerSet", "listenersets"),
             Self::BackendTlsPolicy => {
                 ("gateway.networking.k8s.io", "v1", "BackendTLSPolicy", "backendtlspolicies")
+            }
+            Self::RoutePolicy => (names::GROUP, "v1", "RoutePolicy", "routepolicies"),
+            Self::FrontendTlsPolicy => (names::GROUP, "v1", "FrontendTLSPolicy", "frontendtlspolicies"),
+            Self::FirewallPolicy => {
+                (names::GROUP, "v1", "WebApplicationFirewallPolicy", "webapplicationfirewallpolicy")
             }
             Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::LoadBalancer => (names::GROUP, "v1", "ApplicationLoadBalancer", "applicationloadbalancers"),
@@ -123,8 +140,18 @@ impl Watched {
 
     /// Whether a cluster may lack the kind, which then means that there are none.
     pub fn is_optional(self) -> bool {
-        // Part of the Gateway API's standard channel since 1.4, 1.1 and 1.5 only.
-        matches!(self, Self::BackendTlsPolicy | Self::GrpcRoute | Self::ListenerSet)
+        // Part of the Gateway API's standard channel since 1.4, 1.1, 1.5 and 1.5 only.
+        // Definitions of our own that have come later: helm does not add them to a release that is upgraded.
+        matches!(
+            self,
+            Self::BackendTlsPolicy
+                | Self::GrpcRoute
+                | Self::ListenerSet
+                | Self::TlsRoute
+                | Self::RoutePolicy
+                | Self::FrontendTlsPolicy
+                | Self::FirewallPolicy
+        )
     }
 
     /// Whether the controller writes objects of this kind, or their status: then their version is needed.
@@ -145,8 +172,12 @@ impl Watched {
                 | Self::Gateway
                 | Self::HttpRoute
                 | Self::GrpcRoute
+                | Self::TlsRoute
                 | Self::ListenerSet
                 | Self::BackendTlsPolicy
+                | Self::RoutePolicy
+                | Self::FrontendTlsPolicy
+                | Self::FirewallPolicy
                 | Self::LoadBalancer
         )
     }

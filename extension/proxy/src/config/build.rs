@@ -6,6 +6,7 @@ mod tls;
 
 use super::parse::{hostname, hostnames, only_grpc, preflight, route_match};
 use super::{ClientCertificate, Config, Destination, Port, Rule, SecurityKey, Target, TlsKey, UpstreamKey};
+use crate::affinity::Affinity;
 use crate::error::{ProxyError, Reason};
 use crate::filters::Filters;
 use crate::limits::Limits;
@@ -268,6 +269,10 @@ impl Builder<'_> {
         if rules.iter().any(|(_, (filters, _))| filters.as_ref().is_some_and(|filters| filters.has_cors())) {
             preflight(&mut matches);
         }
+        let affinity = match rule.session_affinity.as_ref().map(Affinity::new).transpose() {
+            Ok(affinity) => affinity,
+            Err(message) => return self.fault(name, message),
+        };
         let (names, matches): (Arc<[_]>, Arc<[_]>) = (names.into(), matches.into());
         let route: Arc<str> = rule.route.as_str().into();
         for (listeners, (filters, destinations)) in rules {
@@ -276,6 +281,7 @@ impl Builder<'_> {
                 destinations,
                 timeouts: timeouts(rule.timeouts.as_ref()),
                 filters,
+                affinity: affinity.clone(),
             });
             let rule_of_route = alb_route::Rule {
                 order: Order { created: rule.created, route: route.clone(), rule: rule.index },

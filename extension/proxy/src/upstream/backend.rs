@@ -1,6 +1,6 @@
 //! The stage that chooses an endpoint.
 
-use super::pool::Upstream;
+use super::pool::{PodToken, Upstream};
 use super::protocol::Protocol;
 use crate::limits::BackendLimit;
 use std::sync::Arc;
@@ -24,9 +24,17 @@ impl Backend {
         Self { endpoints, next, protocol, limit }
     }
 
-    /// All endpoints, starting with the next in turn; those that could not be reached a moment ago last.
-    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Arc<Upstream>> {
-        let start = self.next.fetch_add(1, Ordering::Relaxed) % self.endpoints.len().max(1);
+    /// Whether this pod is one of them.
+    pub(crate) fn has(&self, pod: PodToken) -> bool {
+        self.endpoints.iter().any(|upstream| upstream.token == pod)
+    }
+
+    /// All endpoints, starting with the one that is wanted, or else with the next in turn; those that could not be reached a
+    /// moment ago last.
+    pub(crate) fn endpoints(&self, wanted: Option<PodToken>) -> impl Iterator<Item = &Arc<Upstream>> {
+        let wanted = wanted.and_then(|pod| self.endpoints.iter().position(|upstream| upstream.token == pod));
+        let start =
+            wanted.unwrap_or_else(|| self.next.fetch_add(1, Ordering::Relaxed) % self.endpoints.len().max(1));
         let (before, from) = self.endpoints.split_at(start.min(self.endpoints.len()));
         let now = Instant::now();
         let all = from.iter().chain(before);
@@ -59,7 +67,7 @@ mod tests {
     }
 
     fn order(backend: &Backend) -> Vec<u16> {
-        backend.endpoints().map(|upstream| upstream.address.port()).collect()
+        backend.endpoints(None).map(|upstream| upstream.address.port()).collect()
     }
 
     #[test]
@@ -77,6 +85,20 @@ mod tests {
         first.sort_unstable();
         assert_eq!(first, [1, 2, 3]);
         assert!(order(&super::tests::backend(0)).is_empty());
+    }
+
+    #[test]
+    fn the_one_that_is_wanted_comes_first_and_has_no_turn() {
+        let backend = backend(3);
+        let wanted = backend.endpoints[1].token;
+        let before = order(&backend)[0];
+        for _ in 0..3 {
+            assert_eq!(backend.endpoints(Some(wanted)).next().map(|upstream| upstream.token), Some(wanted));
+        }
+        assert_eq!(order(&backend)[0], before % 3 + 1);
+        backend.endpoints[1].connected(Some(Instant::now()));
+        assert_ne!(backend.endpoints(Some(wanted)).next().map(|upstream| upstream.token), Some(wanted));
+        assert!(backend.has(wanted) && !backend.has(wanted.wrapping_add(1)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::backend::Backend;
 use super::connect::{Connection, connect};
-use super::pool::Upstream;
+use super::pool::{PodToken, Upstream};
 use super::protocol::{Protocol, to_http2};
 use crate::body::RequestBody;
 use crate::deadline::Deadline;
@@ -89,6 +89,7 @@ impl Exchange {
         request: Request<RequestBody>,
         timeouts: Timeouts,
         upload: &Arc<Upload>,
+        wanted: Option<PodToken>,
     ) -> Outcome {
         let mut asked = None;
         let request = match backend.protocol {
@@ -109,7 +110,14 @@ impl Exchange {
         let limit = limit.map(|limit| Deadline::new(limit, upload.clone()));
         // Only one attempt goes on at a time: its limit begins anew with each.
         let mut attempt_limit = None;
-        let attempt = self.attempt(backend, request, &mut asked, &mut attempt_limit, timeouts, upload);
+        let attempt = self.attempt(
+            backend.endpoints(wanted),
+            request,
+            &mut asked,
+            &mut attempt_limit,
+            timeouts,
+            upload,
+        );
         let result = tokio::select! {
             biased;
             result = attempt => result,
@@ -123,9 +131,9 @@ impl Exchange {
         Outcome { result, asked, deadline: earlier(whole, attempt_limit) }
     }
 
-    async fn attempt(
+    async fn attempt<'a>(
         &self,
-        backend: &Backend,
+        endpoints: impl Iterator<Item = &'a Arc<Upstream>>,
         request: Request<RequestBody>,
         asked: &mut Option<Asked>,
         limit: &mut Option<Deadline>,
@@ -134,7 +142,7 @@ impl Exchange {
     ) -> Result<Response<Incoming>, ProxyError> {
         let mut outgoing = Outgoing::new(request);
         let mut last = ProxyError::new(Reason::NoEndpoint, "the backend has no ready endpoint");
-        for upstream in backend.endpoints().take(MAX_ENDPOINTS) {
+        for upstream in endpoints.take(MAX_ENDPOINTS) {
             *limit = timeouts.backend_request.map(|limit| Deadline::new(limit, upload.clone()));
             let answer = tokio::select! {
                 biased;

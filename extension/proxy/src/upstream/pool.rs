@@ -22,9 +22,20 @@ pub(crate) struct Upstream {
     pub(crate) pod: String,
     pub(crate) security: Arc<Security>,
     pub(super) protocol: Protocol,
+    pub(crate) token: PodToken,
     pool: Mutex<Pool>,
     /// When a connection last failed.
     failed: Mutex<Option<Instant>>,
+}
+
+/// By what a cookie refers to an endpoint: the same in every proxy, for as long as the endpoint's address is.
+pub(crate) type PodToken = u64;
+
+/// FNV-1a: clients are not meant to read the address in it, and that is all.
+fn token(address: SocketAddr) -> PodToken {
+    address.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +53,8 @@ impl Pool {
 
 impl Upstream {
     pub(crate) fn new(address: SocketAddr, pod: String, security: Arc<Security>, protocol: Protocol) -> Self {
-        Self { address, pod, security, protocol, pool: Mutex::default(), failed: Mutex::default() }
+        let token = token(address);
+        Self { address, pod, security, protocol, token, pool: Mutex::default(), failed: Mutex::default() }
     }
 
     /// Whether a connection failed a moment ago: others are asked first, so that a pod which has just died costs few

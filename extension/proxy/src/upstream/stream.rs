@@ -30,7 +30,7 @@ pub(crate) async fn stream_to(
     asked: &mut Option<Asked>,
 ) -> Result<Box<dyn Stream>, ProxyError> {
     let mut last = ProxyError::new(Reason::NoEndpoint, "the backend has no ready endpoint");
-    for upstream in backend.endpoints().take(MAX_ENDPOINTS) {
+    for upstream in backend.endpoints(None).take(MAX_ENDPOINTS) {
         let opening = tokio::time::timeout(settings.connect_timeout, open(upstream, passthrough, settings));
         let opened = opening.await.unwrap_or_else(|_| {
             let detail =

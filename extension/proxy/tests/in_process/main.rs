@@ -2,6 +2,7 @@
 //! pods. Milliseconds each, no sleeps.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failed helper is a failed test
 
+mod affinity;
 mod client_certificates;
 mod damaged;
 mod early;
@@ -24,6 +25,7 @@ mod support;
 mod tenants;
 mod timeouts;
 mod tls_client;
+mod tls_policies;
 mod tls_routes;
 mod uploads;
 mod websocket;

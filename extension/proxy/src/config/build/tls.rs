@@ -118,13 +118,14 @@ impl Builder<'_> {
         let key: (Arc<str>, Arc<str>) = (frontend.into(), listener.name.as_str().into());
         let known = self.previous.tls_listeners.get(&key);
         let validation = given.client_validation.as_ref();
-        let standing = known.map(|known| &known.standing).filter(|known| known.is_for(validation, mode));
+        let standing =
+            known.map(|known| &known.standing).filter(|known| known.is_for(validation, mode, &given.policy));
         let made = match (known, standing) {
             (Some(known), Some(_)) if known.shows(&certificates) => known.clone(),
             (_, standing) => {
                 let standing = match standing {
                     Some(standing) => standing.clone(),
-                    None => Arc::new(Standing::new(validation, mode)?),
+                    None => Arc::new(Standing::new(validation, mode, &given.policy)?),
                 };
                 let handshake = match mode {
                     TlsMode::Passthrough => None,
