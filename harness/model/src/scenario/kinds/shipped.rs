@@ -56,9 +56,9 @@ pub static KINDS: &[Kind] = kinds! {
     "gateway"                           "gateway.networking.k8s.io"      "v1"       "Gateway"                        "gateways"                          true;
     "httproute"                         "gateway.networking.k8s.io"      "v1"       "HTTPRoute"                      "httproutes"                        true;
     "grpcroute"                         "gateway.networking.k8s.io"      "v1"       "GRPCRoute"                      "grpcroutes"                        true;
-    "tlsroute"                          "gateway.networking.k8s.io"      "v1alpha2" "TLSRoute"                       "tlsroutes"                         true;
-    "tcproute"                          "gateway.networking.k8s.io"      "v1alpha2" "TCPRoute"                       "tcproutes"                         true;
-    "udproute"                          "gateway.networking.k8s.io"      "v1alpha2" "UDPRoute"                       "udproutes"                         true;
+    "tlsroute"                          "gateway.networking.k8s.io"      "v1"       "TLSRoute"                       "tlsroutes"                         true;
+    "tcproute"                          "gateway.networking.k8s.io"      "v1"       "TCPRoute"                       "tcproutes"                         true;
+    "udproute"                          "gateway.networking.k8s.io"      "v1"       "UDPRoute"                       "udproutes"                         true;
     "referencegrant"                    "gateway.networking.k8s.io"      "v1beta1"  "ReferenceGrant"                 "referencegrants"                   true;
     "backendtlspolicy"                  "gateway.networking.k8s.io"      "v1"       "BackendTLSPolicy"               "backendtlspolicies"                true;
     "peerauthentication"                "security.istio.io"              "v1"       "PeerAuthentication"             "peerauthentications"               true;
