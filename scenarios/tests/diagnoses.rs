@@ -44,7 +44,6 @@ const BY_FACTS_ALONE: &[(&str, &[&str])] = &[
             "reference-not-permitted",
             "backend-kind-unsupported",
             "backend-protocol-unsupported",
-            "route-not-allowed",
             "route-hostname-mismatch",
             "route-without-listener",
             "route-not-supported",

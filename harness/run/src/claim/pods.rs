@@ -1,5 +1,5 @@
 //! `pods: azure-alb-system` with `become:` a table as `kubectl get pods` prints it. The namespace must hold these pods and
-//! no others. A row that gives `containers` says which the READY column counts; an `istio-proxy` among them is a sidecar only
+//! no others, but for those of a gateway that runs beside its Gateway. A row that gives `containers` says which the READY column counts; an `istio-proxy` among them is a sidecar only
 //! if Istio has injected it.
 //!
 //! `pods: implementation` with `become: ready`: every pod of the gateway under test, its data plane's too, whichever
@@ -8,6 +8,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
+use wildmatch::WildMatch;
 
 use super::becomes::{Held, Judgement, becomes};
 use super::of_implementation;
@@ -17,6 +18,7 @@ use crate::context::{Context, Trouble};
 use crate::ports::Query;
 use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
+use meshproof_model::implementation::Implementation;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Data, Fields, Node, Problem};
 use meshproof_model::scenario::stated;
@@ -66,6 +68,24 @@ struct Row {
 struct Pods {
     namespace: String,
     rows: Vec<Row>,
+    /// Labels of the gateway's own pods where those stand beside each Gateway, among the sample's: a scenario that speaks of
+    /// the sample need not know of them. Names of labels with what their values look like.
+    beside: Option<Vec<(String, String)>>,
+}
+
+/// Labels of the data plane's pods, if they are in the Gateway's namespace.
+fn beside(implementation: &Implementation) -> Option<Vec<(String, String)>> {
+    let proxies = &implementation.proxies;
+    let label = |text: &str| {
+        let (name, value) = text.split_once('=')?;
+        let value = value.trim_start_matches('=');
+        let any = value.split("${").map(|part| part.split_once('}').map_or(part, |(_, rest)| rest));
+        Some((name.trim().to_owned(), any.collect::<Vec<_>>().join("*").trim().to_owned()))
+    };
+    match proxies.namespace.contains("${gateway.namespace}") {
+        true => proxies.selector.split(',').map(label).collect(),
+        false => None,
+    }
 }
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
@@ -79,7 +99,7 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
         Data::Text(text) if text == "none" => Vec::new(),
         _ => become_.list()?.iter().map(row).collect::<Result<_, _>>()?,
     };
-    Ok(Box::new(Pods { namespace, rows }))
+    Ok(Box::new(Pods { namespace, rows, beside: beside(scope.implementation) }))
 }
 
 fn row(node: &Node) -> Result<Row, Problem> {
@@ -135,7 +155,8 @@ impl Word for Pods {
             let mut differing = Value::Null;
             let held: Result<Held<Vec<Pod>>, Trouble> =
                 becomes(context, &query, &doing, &expected, |objects| {
-                    let mut pods: Vec<_> = objects.iter().map(Pod::of).collect();
+                    let mut pods: Vec<_> =
+                        objects.iter().filter(|pod| self.concerns(pod)).map(Pod::of).collect();
                     pods.sort_by(|one, other| one.place().cmp(&other.place()));
                     match judge(&self.rows, &pods) {
                         None => Judgement::Holds(pods),
@@ -184,6 +205,15 @@ impl Pods {
             Some(json!({"name": pod.name, "ready": pod.ready, "wanted": row.ready}))
         });
         json!({"namespace": self.namespace, "differing": differing.collect::<Vec<_>>()})
+    }
+
+    /// Whether this pod is spoken of: each one, but for the gateway's own beside the sample's that no row names.
+    fn concerns(&self, object: &Value) -> bool {
+        let Some(labels) = &self.beside else { return true };
+        let has = |(name, value): &(String, String)| {
+            object["metadata"]["labels"][name].as_str().is_some_and(|is| WildMatch::new(value).matches(is))
+        };
+        !labels.iter().all(has) || home(&self.rows, &Pod::of(object)).is_some()
     }
 
     /// Whether a row about this pod names a sidecar.
@@ -279,6 +309,19 @@ mod tests {
         pods.sort_by(|one, other| one.place().cmp(&other.place()));
         let names = pods.map(|pod| pod.name);
         assert_eq!(names, ["web-5c8f9d7b54-q2w8z", "web-z6c8f9d7b5-q2w8z", "web-two-5d4f8c7b9d-x2k4q"]);
+    }
+
+    #[test]
+    fn the_gateways_own_pods_beside_the_samples_need_not_be_named() {
+        let mut theirs = Implementation::built_in().unwrap();
+        assert_eq!(beside(&theirs), None, "its pods are elsewhere");
+        theirs.proxies.namespace = "${gateway.namespace}".into();
+        theirs.proxies.selector = "app=gateway, of==${gateway.name}-x".into();
+        let pods = |rows| Pods { namespace: "ns".into(), rows, beside: beside(&theirs) };
+        let pod = |name: &str, of: &str| json!({"metadata": {"name": name, "labels": {"app": "gateway", "of": of}}});
+        assert!(!pods(rows()).concerns(&pod("gateway-01-5d4f", "gateway-01-x")));
+        assert!(pods(rows()).concerns(&pod("gateway-01-5d4f", "gateway-01-y")), "another label");
+        assert!(pods(rows()).concerns(&pod("alb-controller-5d4f", "gateway-01-x")), "a row names it");
     }
 
     #[test]
