@@ -61,7 +61,10 @@ pub(super) fn parse<'a>(node: &'a Node, own: &[KnownCause]) -> Result<MustFail<'
 fn diagnosis_of(node: &Node, own: &[KnownCause]) -> Result<String, Problem> {
     let id = node.text()?;
     let mut known: Vec<&str> = own.iter().map(|cause| cause.id.as_str()).collect();
-    known.extend(diagnosis::causes());
+    // One by one, for these live longer.
+    for id in diagnosis::causes() {
+        known.push(id);
+    }
     if known.contains(&id) {
         return Ok(id.to_owned());
     }
