@@ -162,13 +162,29 @@ impl ImplementationArgs {
         self.file()?.parent().map(std::path::Path::to_owned)
     }
 
+    /// The implementation, for commands that run no scenario: one that is named, or is given values, is put to the pack; the built-in
+    /// one needs none. Says what is wrong.
+    fn alone(&self, root: &RootArgs) -> Option<Implementation> {
+        if self.implementation.is_some() || !self.vars.set.is_empty() || self.vars.vars.is_some() {
+            return self.load(&root.load()?);
+        }
+        Implementation::built_in().map_err(|problem| tell(&problem.into())).ok()
+    }
+
+    /// What its file, which was found, the pack and the scenarios leave to whoever runs them; says what is wrong with it.
+    fn declared(&self, pack: &Pack) -> Option<Declarations> {
+        let file = self.implementation.as_deref();
+        let mut declared = Implementation::declares(file).map_err(|problem| tell(&problem.into())).ok()?;
+        declared.extend(pack.vars.declared.clone());
+        declared.extend(vars::of_scenarios(&pack.scenarios));
+        Some(declared)
+    }
+
     /// The implementation, as it is put to a pack; says what is wrong with its file.
     fn load(&self, pack: &Pack) -> Option<Implementation> {
         let found = self.found(pack)?;
         let file = found.implementation.as_deref();
-        let mut declared = Implementation::declares(file).map_err(|problem| tell(&problem.into())).ok()?;
-        declared.extend(pack.vars.declared.clone());
-        declared.extend(vars::of_scenarios(&pack.scenarios));
+        let declared = found.declared(pack)?;
         let given = self.vars.given(&declared).map_err(|why| eprintln!("{why}")).ok()?;
         let mut pack = pack.clone();
         pack.vars.given = given;
@@ -212,6 +228,22 @@ impl VarsArgs {
         Ok((self.set.iter().cloned().collect(), file))
     }
 
+    /// For each of several gateways what was given for the variables that it has: one that another has alone is not its.
+    ///
+    /// # Errors
+    /// As [`Self::given`], for a name that none of them declares.
+    fn shared_out(&self, declared: &[Declarations]) -> Result<Vec<Self>, String> {
+        let all: Declarations = declared.iter().cloned().flatten().collect();
+        self.given(&all)?;
+        let (arguments, file) = self.values()?;
+        let given: Values = file.into_iter().chain(arguments).collect();
+        let own = |of: &Declarations| {
+            let own = given.iter().filter(|(name, _)| of.contains_key(*name));
+            own.map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        Ok(declared.iter().map(|of| Self { set: own(of), vars: None }).collect())
+    }
+
     /// What was given for these variables.
     ///
     /// # Errors
@@ -241,9 +273,9 @@ pub async fn main(cli: Cli) -> u8 {
     let progress = terminal.as_ref();
     match &cli.command {
         Command::Up(args) => up::run(args, progress).await,
-        Command::Down(args) => ended(down::run(args, progress).await),
+        Command::Down(args) => down::run(args, progress).await,
         Command::Clean(args) => ended(clean::run(args).await),
-        Command::Status(args) => ended(status::run(args).await),
+        Command::Status(args) => status::run(args).await,
         Command::Doctor(args) => diagnosed(doctor::run(args).await),
         Command::Bench(args) => benched(bench::run(args, progress).await),
         Command::Run(args) => run::run(args).await,
@@ -273,6 +305,7 @@ fn benched(result: Result<bench::Judged, bench::BenchError>) -> u8 {
     match result {
         Ok(bench::Judged::Reached) => exit::PROVED,
         Ok(bench::Judged::Missed) => exit::FAILED,
+        Ok(bench::Judged::NotUnderstood) => exit::USAGE,
         Err(error) => {
             eprintln!("{error}");
             match error {
@@ -297,5 +330,34 @@ fn ended(result: Result<(), ClusterError>) -> u8 {
 fn tell(problems: &Problems) {
     for problem in &problems.0 {
         eprintln!("{}", problem.show());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_gateway_is_given_the_variables_that_it_has() {
+        let declares = |names: &[&str]| -> Declarations {
+            names.iter().map(|name| ((*name).to_owned(), vars::Declaration::default())).collect()
+        };
+        let declared = [declares(&["class", "zone"]), declares(&["zone"]), declares(&[])];
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "zone: of the file\nclass: of the file\n").unwrap();
+        let set = vec![("class".to_owned(), "a".to_owned())];
+        let given = VarsArgs { set, vars: Some(file.path().to_owned()) };
+        let own: Vec<_> = given.shared_out(&declared).unwrap().into_iter().map(|args| args.set).collect();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            own,
+            [
+                vec![pair("class", "a"), pair("zone", "of the file")],
+                vec![pair("zone", "of the file")],
+                vec![]
+            ]
+        );
+        let nobodys = VarsArgs { set: vec![pair("clas", "a")], vars: None };
+        assert!(nobodys.shared_out(&declared).unwrap_err().ends_with("did you mean `class`?"));
     }
 }

@@ -44,6 +44,51 @@ fn a_new_pack_is_in_order_and_its_scenario_is_what_would_run() {
 }
 
 #[test]
+fn the_scenario_of_a_new_pack_can_be_put_to_every_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    told(&meshproof(folder.path(), &["pack", "new", "shop"]));
+    for gateway in ["alb", "istio", "envoy-gateway-mtls", "envoy-gateway-plain", "traefik"] {
+        let plan = ["run", "--plan", "--json", "--pack", "shop", "--implementation", gateway];
+        let output = meshproof(folder.path(), &plan);
+        assert_eq!(output.status.code(), Some(0), "{gateway}: {}", told(&output).1);
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let text = plan.to_string();
+        assert!(text.contains("httproute/route") && text.contains("R1"), "{gateway}: {plan:#}");
+    }
+}
+
+#[test]
+fn a_diagnosis_of_a_pack_may_be_asked_for_and_what_is_wrong_with_it_has_a_place() {
+    let folder = tempfile::tempdir().unwrap();
+    told(&meshproof(folder.path(), &["pack", "new", "shop"]));
+    let file = folder.path().join("shop/pack.yaml");
+    // The example of a new pack is one that can be read.
+    let text = fs::read_to_string(&file).unwrap();
+    let example =
+        text.replace("# diagnoses:", "diagnoses:").replace("\n# - id", "\n- id").replace("\n#   ", "\n  ");
+    assert!(example.contains("\n- id: backend-out-of-memory"), "{example}");
+    fs::write(&file, &example).unwrap();
+    let scenario = folder.path().join("shop/scenarios/answers/scenario.yaml");
+    let steps = fs::read_to_string(&scenario).unwrap();
+    let fails = "  must-fail: {diagnosis: backend-out-of-memory, sees: {status: 503}}\n";
+    fs::write(&scenario, format!("{steps}{fails}")).unwrap();
+    let (code, said) = told(&meshproof(folder.path(), &["run", "--list", "--pack", "shop"]));
+    assert_eq!(code, 0, "{said}");
+    fs::write(&file, example.replace("is: OOMKilled", "matches: '('")).unwrap();
+    let (code, said) = told(&meshproof(folder.path(), &["pack", "check", "shop"]));
+    assert!(code == 2 && said.contains("pack.yaml:") && said.contains("no regular expression"), "{said}");
+    // They may stand in a file of their own.
+    let (at, end) = (example.find("diagnoses:").unwrap(), example.len());
+    fs::write(folder.path().join("shop/causes.yaml"), &example[at..end]).unwrap();
+    fs::write(&file, format!("{}diagnoses: causes.yaml\n", &example[..at])).unwrap();
+    let (code, said) = told(&meshproof(folder.path(), &["run", "--list", "--pack", "shop"]));
+    assert_eq!(code, 0, "{said}");
+    fs::remove_file(folder.path().join("shop/causes.yaml")).unwrap();
+    let (code, said) = told(&meshproof(folder.path(), &["run", "--list", "--pack", "shop"]));
+    assert!(code == 2 && said.contains("causes.yaml"), "{said}");
+}
+
+#[test]
 fn another_gateways_file_can_be_put_to_a_pack_that_it_says_nothing_of() {
     let folder = tempfile::tempdir().unwrap();
     told(&meshproof(folder.path(), &["pack", "new", "shop"]));

@@ -29,12 +29,15 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream
 use kube::Client;
 
 use self::folder::Folder;
+use self::kinds::Kind;
 use crate::mesh::Mesh;
 use crate::probe::ProxyLogs;
 use meshproof_lab::cluster::Keeping;
+use meshproof_model::diagnoses::Condition;
 use meshproof_model::implementation::{Implementation, about_gateway};
+use meshproof_model::scenario::object::ObjectRef;
 use meshproof_run::diagnosis::{Answerer, Claim, Facts, Names, diagnose};
-use meshproof_run::ports::{Evidence, EvidenceCollector, EvidenceRequest, WitnessContext};
+use meshproof_run::ports::{Evidence, EvidenceCollector, EvidenceRequest};
 use meshproof_run::probe::Answer;
 
 /// Where Istio is unless somebody has put it elsewhere: looked into if nobody says where it is.
@@ -94,22 +97,45 @@ impl Collector {
         let witness = request.witness.as_ref();
         let about =
             witness.into_iter().flat_map(|about| [about.namespace.as_str(), about.namespace_of_backend()]);
-        let all = request.namespaces.iter().chain(own).map(String::as_str).chain(about).map(str::to_owned);
+        let object = request.about.as_ref().map(namespace_of).unwrap_or_default();
+        let all = request.namespaces.iter().chain(own).map(String::as_str).chain(about).chain([object]);
+        let all = all.map(str::to_owned);
+        let all = all.chain(self.conditions().filter_map(Condition::namespace).map(str::to_owned));
         // Where kind's load-balancer addresses come from, next to Istio.
         let others = std::iter::once("meshproof-system".to_owned()).chain(istio.iter().cloned());
         all.chain(others).filter(|namespace| !namespace.is_empty()).collect()
     }
 
+    /// What the causes that the pack and the gateway's file know are recognised by.
+    fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.implementation.diagnoses.iter().flat_map(|cause| &cause.when)
+    }
+
+    /// Kinds that only they look at.
+    fn kinds(&self) -> Vec<Kind> {
+        let mut kinds = Vec::new();
+        for condition in self.conditions() {
+            if let Condition::Object { kind, .. } = condition {
+                let kind = Kind::of(*kind);
+                if !kind.is_collected() && !kinds.contains(&kind) {
+                    kinds.push(kind);
+                }
+            }
+        }
+        kinds
+    }
+
     async fn collect(&self, request: &EvidenceRequest) -> Evidence {
         let mut facts = Facts {
-            claim: claim(request),
-            identity: self.identity(request),
+            claim: claim(request, &self.implementation.namespaces),
             names: Names::of(&self.implementation),
             implementation: self.implementation.namespaces.clone(),
+            known: self.implementation.diagnoses.clone(),
             ..Facts::default()
         };
+        facts.identity = self.identity(&facts.claim);
         let until = tokio::time::Instant::now() + LIMIT;
-        let (istio, mesh) = tokio::join!(self.istio(), self.mesh(request));
+        let (istio, mesh) = tokio::join!(self.istio(), self.mesh(request, &facts.claim));
         let namespaces = self.namespaces(request, &istio);
         let mut folder = Folder::new(&request.directory, self.kept(&namespaces, &istio));
         if !request.detail.is_null() {
@@ -117,10 +143,11 @@ impl Collector {
         }
         // What the diagnosis needs comes first, what is bulky last: time may run out.
         let gathering = async {
-            objects::collect(&self.client, &namespaces, &mut facts.objects, &mut folder).await;
+            objects::collect(&self.client, &namespaces, &self.kinds(), &mut facts.objects, &mut folder).await;
             facts.mesh = mesh.map_or_else(|| mesh::settings(facts.list("configmaps")), mesh::of);
-            facts.proxies = self.proxies(request, &facts);
-            self.access_log(request, &mut facts, &mut folder).await;
+            facts.look_for_backend();
+            facts.proxies = self.proxies(&facts);
+            self.access_log(&mut facts, &mut folder).await;
             logs::collect(&self.client, &mut facts, &mut folder).await;
             let own: Vec<_> =
                 self.implementation.namespaces.iter().filter(|ns| folder.keeps(ns)).cloned().collect();
@@ -142,25 +169,24 @@ impl Collector {
     }
 
     /// The control plane that is responsible for the backend, wherever it is; nothing if it cannot be asked for in time.
-    async fn mesh(&self, request: &EvidenceRequest) -> Option<Mesh> {
-        let about = request.witness.as_ref().map(WitnessContext::namespace_of_backend);
+    async fn mesh(&self, request: &EvidenceRequest, claim: &Claim) -> Option<Mesh> {
+        let about =
+            (request.witness.is_some() || request.about.is_some()).then(|| claim.namespace_of_backend());
         let namespace = about.or(request.namespaces.first().map(String::as_str)).unwrap_or_default();
         let asked = crate::mesh::of_namespace(&self.client, namespace);
         tokio::time::timeout(WHERE, asked).await.ok()?.ok()?
     }
 
     /// Who the gateway concerned is to be.
-    fn identity(&self, request: &EvidenceRequest) -> String {
-        let about = request.witness.as_ref();
-        let (namespace, name) = about.map_or(("", ""), |about| (&about.namespace, &about.gateway));
+    fn identity(&self, claim: &Claim) -> String {
+        let (namespace, name) = gateway_of(claim);
         self.implementation.identity_of(namespace, name).unwrap_or_default()
     }
 
     /// Addresses of the pods of the data plane of the gateway concerned.
-    fn proxies(&self, request: &EvidenceRequest, facts: &Facts) -> Vec<String> {
+    fn proxies(&self, facts: &Facts) -> Vec<String> {
         let proxies = &self.implementation.proxies;
-        let about = request.witness.as_ref();
-        let (namespace, name) = about.map_or(("", ""), |about| (&about.namespace, &about.gateway));
+        let (namespace, name) = gateway_of(&facts.claim);
         let selector = about_gateway(&proxies.selector, namespace, name);
         let wanted: Vec<_> = selector.split(',').filter_map(|label| label.split_once('=')).collect();
         let own = about_gateway(&proxies.namespace, namespace, name);
@@ -171,13 +197,12 @@ impl Collector {
             .collect()
     }
 
-    async fn access_log(&self, request: &EvidenceRequest, facts: &mut Facts, folder: &mut Folder) {
+    async fn access_log(&self, facts: &mut Facts, folder: &mut Folder) {
         let proxies = &self.implementation.proxies;
-        let (namespace, gateway) = match &request.witness {
-            Some(about) => (about.namespace.as_str(), about.gateway.as_str()),
-            None if proxies.differ_by_gateway() => return,
-            None => ("", ""),
-        };
+        let (namespace, gateway) = gateway_of(&facts.claim);
+        if gateway.is_empty() && proxies.differ_by_gateway() {
+            return;
+        }
         let Some(logs) = ProxyLogs::of(&self.client, proxies, namespace, gateway) else { return };
         match tokio::time::timeout(QUESTION, logs.recent(RECENT)).await {
             Ok(Ok(entries)) => {
@@ -206,18 +231,40 @@ fn in_parallel<'a, T: Send + 'a>(questions: Vec<BoxFuture<'a, T>>) -> BoxStream<
     stream::iter(questions).buffered(PARALLEL).boxed()
 }
 
-/// What the diagnosis must know of the claim.
-fn claim(request: &EvidenceRequest) -> Claim {
+/// Namespace of an object; of a namespace, itself.
+fn namespace_of(object: &ObjectRef) -> &str {
+    object.namespace.as_deref().unwrap_or(if object.kind.word == "namespace" { &object.name } else { "" })
+}
+
+/// Namespace and name of the Gateway that the claim was about; nothing where it was not about one.
+fn gateway_of(claim: &Claim) -> (&str, &str) {
+    if claim.gateway.is_empty() { ("", "") } else { (&claim.namespace, &claim.gateway) }
+}
+
+/// What the diagnosis must know of the claim, and where: at its Gateway, or at the object that it is about. What is in the
+/// implementation's own namespaces depends on what the scenario has made in its own.
+fn claim(request: &EvidenceRequest, own: &[String]) -> Claim {
     let about = request.witness.as_ref();
     let last = about.and_then(|about| about.answers.last());
+    let object = request.about.as_ref().filter(|_| about.is_none());
+    let elsewhere = object.map(namespace_of);
+    let elsewhere =
+        elsewhere.filter(|namespace| !namespace.is_empty() && !own.iter().any(|known| known == namespace));
+    let namespace = about.map(|about| about.namespace.as_str()).or(elsewhere);
+    let named = |plural: &str| {
+        let object = object.filter(|object| object.kind.plural == plural && elsewhere.is_some());
+        object.map(|object| object.name.clone()).unwrap_or_default()
+    };
     Claim {
         word: request.word.clone(),
         expected: request.expected.clone(),
         seen: request.seen.clone(),
         expected_status: request.expected_status,
-        namespace: about.map_or_else(|| request.namespace.clone(), |about| about.namespace.clone()),
+        scenario_namespace: request.namespace.clone(),
+        namespace: namespace.unwrap_or(&request.namespace).to_owned(),
         backend_namespace: about.and_then(|about| about.backend_namespace.clone()),
-        gateway: about.map(|about| about.gateway.clone()).unwrap_or_default(),
+        gateway: about.map_or_else(|| named("gateways"), |about| about.gateway.clone()),
+        route: named("httproutes"),
         backend: about.map(|about| about.backend.clone()).unwrap_or_default(),
         fqdn: about.map(|about| about.fqdn.clone()).unwrap_or_default(),
         last_status: last.and_then(|answer| answer.status),

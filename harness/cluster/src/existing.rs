@@ -20,7 +20,7 @@ use meshproof_lab::cluster::lease::{self, Held};
 use meshproof_lab::cluster::state::{StateDir, StateError};
 use meshproof_lab::cluster::target::Target;
 use meshproof_lab::cluster::{ClusterError, InstallError, Keeping, beside};
-use meshproof_lab::supply::{self, ImageSource, LoadImage};
+use meshproof_lab::supply::{self, ImageSource, LoadImage, Wanted};
 use meshproof_model::progress::{Phase, Progress};
 use meshproof_model::provider::Provider;
 use refusal::{Plan, reasons};
@@ -164,7 +164,7 @@ async fn look(
 
     let kind = images::kind_nodes(cache, &spec.context, server).await?;
     let programs = supply::clients(cache, spec.image_source, progress).await?;
-    let mut built = supply::workspace::images(cache, &supply::workspace::root()?, progress).await?;
+    let mut built = supply::workspace::images(cache, &Wanted::on_existing(implementation), progress).await?;
     built.extend(spec.images.iter().cloned());
     let needed = images::needed(implementation, built)?;
     let images = match (&spec.images_from, &kind) {

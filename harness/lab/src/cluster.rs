@@ -31,6 +31,7 @@ pub mod docker;
 pub mod error;
 pub mod exec;
 mod foreign;
+mod found;
 mod health;
 pub mod holdings;
 mod host;
@@ -58,6 +59,7 @@ pub mod usage;
 pub use crate::cluster::error::InstallError;
 pub use api::ApiError;
 pub use error::ClusterError;
+pub use found::found;
 pub use implementation::{Implementation, InstallOptions};
 pub use remove::{Removed, remove_cluster};
 pub use spec::{ClusterSpec, DEFAULT_NAME, IstioChoice, default_name};
@@ -116,24 +118,34 @@ impl Cluster {
 /// # Errors
 /// See [`ClusterError`]. Whatever was made by then stays for a look; the next call or [`remove_cluster`] removes it.
 pub async fn ensure_cluster(spec: &ClusterSpec, progress: &dyn Progress) -> Result<Cluster, ClusterError> {
-    ensure(spec, false, progress).await
+    ensure(spec, None, progress).await
 }
 
-/// The same, and the built-in implementation with it; when the cluster has to be made, its charts are installed while
-/// the rest still comes up.
+/// The same, and a gateway with it; `images` are those of it that are not of this workspace. Where helm releases are all there
+/// is of it and the cluster has to be made, they are installed while the rest still comes up.
 ///
 /// # Errors
-/// See [`ensure_cluster`].
-pub async fn ensure_cluster_with_implementation(
+/// See [`ensure_cluster`], and what keeps the gateway from being installed.
+pub async fn ensure_cluster_with(
     spec: &ClusterSpec,
+    implementation: &Implementation,
+    images: &[supply::LoadImage],
     progress: &dyn Progress,
-) -> Result<(Cluster, Implementation), ClusterError> {
-    let cluster = ensure(spec, true, progress).await?;
-    let implementation = Implementation::built_in().map_err(Box::new)?;
-    if cluster.made.is_none() {
-        cluster.target().install(&implementation, &cluster.options(), progress).await?;
+) -> Result<Cluster, ClusterError> {
+    let meanwhile = images.is_empty() && is_releases_alone(implementation);
+    let cluster = ensure(spec, meanwhile.then_some(implementation), progress).await?;
+    if !meanwhile || cluster.made.is_none() {
+        cluster.load_missing(images, progress).await?;
+        let mut target = cluster.target();
+        target.images.extend_from_slice(images);
+        target.install(implementation, &cluster.options(), progress).await?;
     }
-    Ok((cluster, implementation))
+    Ok(cluster)
+}
+
+/// Whether helm releases are all there is of a gateway.
+fn is_releases_alone(of: &Implementation) -> bool {
+    of.installed.is_none() && !of.releases.is_empty() && of.manifests.is_empty() && of.objects.is_empty()
 }
 
 /// Number of nodes of the cluster of this name; nothing if there is none, as far as is written down.
@@ -163,13 +175,17 @@ async fn prepare_in(
     if let IstioChoice::Version(version) = &spec.istio {
         supply::istio::refuse_too_old(version)?;
     }
+    if !spec.images.is_empty() {
+        // What cannot be had is said before an engine is started.
+        supply::workspace::root()?;
+    }
     let engine = {
         let _engine = cache.lock(ENGINE_LOCK, || {}).await?;
         // From here on `down` of another cluster leaves the engine running.
         state.create()?;
         engine::ensure_engine(cache, progress).await?
     };
-    let supply = SupplyOptions { source: spec.image_source, ..SupplyOptions::default() };
+    let supply = SupplyOptions { source: spec.image_source, images: spec.images.clone() };
     let artifacts = supply::prepare(cache, &engine, &supply, progress).await?;
     let IstioChoice::Version(asked) = &spec.istio else { return Ok((engine, artifacts)) };
     let matrix = supply::istio::matrix(artifacts.source).await?;
@@ -183,7 +199,7 @@ async fn prepare_in(
 
 async fn ensure(
     spec: &ClusterSpec,
-    with_implementation: bool,
+    implementation: Option<&Implementation>,
     progress: &dyn Progress,
 ) -> Result<Cluster, ClusterError> {
     let cache = Cache::open_default()?;
@@ -270,7 +286,7 @@ async fn ensure(
     {
         progress.note("cluster", &note);
     }
-    Box::pin(cluster.create(&cache, definition, &kind_config, with_implementation, progress)).await?;
+    Box::pin(cluster.create(&cache, definition, &kind_config, implementation, progress)).await?;
     cluster.have_istio(!spec.without_istio, progress).await?;
     Ok(cluster)
 }
@@ -441,7 +457,7 @@ impl Cluster {
         cache: &Cache,
         definition: Definition,
         kind_config: &str,
-        with_implementation: bool,
+        implementation: Option<&Implementation>,
         progress: &dyn Progress,
     ) -> Result<(), ClusterError> {
         let istio = self.istio.clone();
@@ -459,8 +475,6 @@ impl Cluster {
         Holdings::forget(&self.state)?;
         let subnet = docker::ensure_network(&self.engine, &self.name).await?;
         let pool: Pool = subnet.parse::<Subnet>()?.pool()?;
-        let implementation =
-            with_implementation.then(Implementation::built_in).transpose().map_err(Box::new)?;
         let creation = Creation {
             name: &self.name,
             cache,
@@ -473,7 +487,7 @@ impl Cluster {
             kind_config,
             keep_in: self.open.is_none(),
             pool,
-            implementation: implementation.as_ref(),
+            implementation,
         };
         Box::pin(creation.run()).await?;
         record.stage = Stage::Ready;

@@ -43,6 +43,29 @@ pub struct Failure {
     pub advice: String,
 }
 
+/// What programs say that wanted to download something and could reach nobody: Go, cargo, git, pip, apt, debootstrap, docker.
+const NOBODY_ANSWERED: [&str; 12] = [
+    "no such host",
+    "server misbehaving",
+    "network is unreachable",
+    "Network is unreachable",
+    "connect: connection refused",
+    "i/o timeout",
+    "module lookup disabled",
+    "Could not resolve host",
+    "Could not connect to server",
+    "Temporary failure in name resolution",
+    "Temporary failure resolving",
+    "Failed to establish a new connection",
+];
+
+impl Failure {
+    /// Whether it failed because nothing answers from this host.
+    pub fn lacks_network(&self) -> bool {
+        NOBODY_ANSWERED.iter().any(|words| self.tail.contains(words))
+    }
+}
+
 /// One run of an external program.
 #[derive(Debug, Clone)]
 pub struct Tool {
@@ -307,6 +330,18 @@ mod tests {
         assert!(text.contains("try: `sh -c"), "{text}");
         assert!(text.contains("exit status: 3"), "{text}");
         assert!(text.contains("broken"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn that_nobody_answered_is_told_from_other_failures() {
+        let failed = async |said: &str| {
+            let tool = Tool::new("download", "sh").args(["-c", &format!("echo '{said}' >&2; exit 1")]);
+            crate::supply::SupplyError::from(tool.run().await.unwrap_err())
+        };
+        let offline = failed("dial tcp: lookup proxy.example on [::1]:53: no such host").await;
+        assert!(offline.is_unfit_host() && offline.to_string().contains("MESHPROOF_CACHE"), "{offline}");
+        let broken = failed("main.go:3:1: syntax error").await;
+        assert!(!broken.is_unfit_host() && !broken.to_string().contains("MESHPROOF_CACHE"), "{broken}");
     }
 
     #[tokio::test]

@@ -20,7 +20,10 @@ pub mod peers;
 pub mod pins;
 pub mod registry;
 pub mod source;
+pub mod wanted;
 pub mod workspace;
+
+pub use wanted::Wanted;
 
 /// Where programs and images come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -63,8 +66,8 @@ impl std::fmt::Display for ImageSource {
 pub struct SupplyOptions {
     /// Where from.
     pub source: ImageSource,
-    /// Leave out the images of this workspace.
-    pub without_workspace_images: bool,
+    /// Which images of this workspace.
+    pub images: Wanted,
 }
 
 /// Everything a cluster needs.
@@ -161,7 +164,7 @@ pub struct LoadImage {
 #[derive(Debug, thiserror::Error)]
 pub enum SupplyError {
     /// An external program failed.
-    #[error(transparent)]
+    #[error("{failed}{advice}", failed = .0, advice = if .0.lacks_network() { OFFLINE } else { "" })]
     Command(#[from] crate::command::CommandError),
     /// The cache failed.
     #[error(transparent)]
@@ -180,10 +183,19 @@ pub enum SupplyError {
     },
 }
 
+/// What to do where nothing can be downloaded.
+const OFFLINE: &str = "\nWhat is built here is downloaded first (Go modules, crates, Debian packages), and nobody answered. Open the \
+                       way there (a proxy: HTTPS_PROXY, GOPROXY), use --image-source registry where a registry answers, or \
+                       bring a cache that was filled elsewhere (MESHPROOF_CACHE)";
+
 impl SupplyError {
     /// Whether the host is not fit (exit code 3), as opposed to something having failed on it.
     pub fn is_unfit_host(&self) -> bool {
-        matches!(self, Self::Host(error) if error.is_unfit_host())
+        match self {
+            Self::Host(error) => error.is_unfit_host(),
+            Self::Command(error) => error.lacks_network(),
+            _ => false,
+        }
     }
 }
 

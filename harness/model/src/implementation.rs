@@ -15,6 +15,7 @@ mod placeholders;
 mod reach;
 mod resolution;
 mod templates;
+mod words;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::diagnoses::KnownCause;
 use crate::pack::Pack;
 use crate::scenario::labels::Labels;
 use crate::scenario::node::{self, Key, Problem};
@@ -38,6 +40,7 @@ pub use placeholders::{PLACEHOLDERS, about_gateway};
 pub use reach::Reach;
 pub use resolution::Resolution;
 pub use templates::{Occasion, Templates};
+pub use words::{Finding, Words};
 
 /// The gateway of this workspace, as it was when this program was built.
 const ALB: &str = include_str!("../../../implementations/alb.yaml");
@@ -87,6 +90,10 @@ pub struct Implementation {
     pub leader_election: Vec<LeaderElection>,
     /// Messages of its conditions, by `<kind of object>.<type of condition>`. They may hold `*` and `?`.
     pub messages: BTreeMap<String, String>,
+    /// Causes that its file, and the pack that it is put to, know.
+    pub diagnoses: Vec<KnownCause>,
+    /// Its own words, by which a diagnosis knows what it says.
+    pub words: Words,
     /// What it does not promise; of requirements and steps nothing, if its file is about those of another pack.
     pub waived: Waived,
     /// What its file, and the pack that it is put to, leave to whoever runs it.

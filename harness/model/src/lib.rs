@@ -2,6 +2,7 @@
 //! verdicts. Pure: nothing here knows an async runtime or a cluster.
 
 pub mod coverage;
+pub mod diagnoses;
 pub mod digest;
 pub mod event;
 pub mod foreign;

@@ -12,9 +12,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::diagnoses::{self, KnownCause};
 use crate::event::PackInfo;
 use crate::requirement::{Catalogue, Editions, Requirement};
-use crate::scenario::node::{Fields, Node, Problem, Source, Span, closest};
+use crate::scenario::node::{Data, Fields, Node, Problem, Source, Span, closest};
 use crate::scenario::{Problems, parse};
 use crate::vars::{self, Vars};
 
@@ -42,6 +43,8 @@ pub struct Pack {
     pub catalogue: Catalogue,
     /// What it leaves to whoever runs it.
     pub vars: Vars,
+    /// Causes that it knows.
+    pub diagnoses: Vec<KnownCause>,
     /// Where each of them stands, by id.
     places: BTreeMap<String, Span>,
 }
@@ -76,7 +79,9 @@ impl Pack {
         let scenarios = inside(&mut fields, "scenarios", "scenarios", folder)?;
         let documents = inside(&mut fields, "documents", "documents", folder)?;
         let declared = vars::declarations(fields.take("vars"))?;
+        let causes = fields.take(diagnoses::KEY);
         fields.finish()?;
+        let diagnoses = causes_of(causes, folder, read)?;
         let file = requirements.map_or(Ok("requirements.yaml"), Node::text)?;
         let source = source(&folder.join(file), read).map_err(|problem| match requirements {
             // Where the file is named, the name can be mended.
@@ -94,6 +99,7 @@ impl Pack {
             editions,
             catalogue,
             vars: Vars { declared, ..Vars::default() },
+            diagnoses,
             places,
         };
         match pack.undated(&source) {
@@ -177,6 +183,20 @@ fn source(path: &Path, read: Read<'_>) -> Result<Arc<Source>, Problem> {
             Err(problem.help("`meshproof pack new NAME` makes a pack that runs"))
         }
     }
+}
+
+/// The diagnoses of a pack: a list, or the name of a file that has one.
+fn causes_of(node: Option<&Node>, folder: &Path, read: Read<'_>) -> Result<Vec<KnownCause>, Problem> {
+    let Some(name) = node.filter(|node| matches!(node.data, Data::Text(_))) else {
+        return diagnoses::all(node);
+    };
+    let source =
+        source(&folder.join(name.text()?), read).map_err(|problem| name.problem(problem.to_string()))?;
+    let root = parse::document(&source)?;
+    let mut fields = root.fields()?;
+    let list = fields.need(diagnoses::KEY)?;
+    fields.finish()?;
+    diagnoses::all(Some(list))
 }
 
 /// A name that can stand in paths, labels and links.

@@ -17,6 +17,7 @@ mod gateway;
 mod held;
 mod inbound;
 mod istio;
+mod known;
 mod mesh;
 mod names;
 mod other_backend;
@@ -116,13 +117,17 @@ const RULES: &[Rule] = &[
     rule(&["pod-not-ready"], pods::pod_not_ready),
 ];
 
-/// Ids of every cause that can be recognised.
+/// Ids of every cause that can be recognised without a pack's own.
 pub fn causes() -> impl Iterator<Item = &'static str> {
     RULES.iter().flat_map(|rule| rule.ids.iter().copied())
 }
 
 /// The cause that the facts name. Never silent: without one, `unknown` says where to look.
 pub fn diagnose(facts: &Facts) -> Diagnosis {
+    // Who knows this world better is asked first.
+    if let Some(known) = known::recognise(facts) {
+        return known;
+    }
     let mut rules = RULES.iter().filter(|rule| !rule.of_answers || facts.claim.is_about_answers());
     rules.find_map(|rule| (rule.recognise)(facts)).unwrap_or_else(|| unknown(facts))
 }
@@ -249,8 +254,16 @@ mod tests {
 
     /// The facts of a claim about something else, made while requests of others are answered so.
     fn of_another_claim(word: &str, mut facts: Facts) -> Facts {
-        let Claim { namespace, scenario_since, since, .. } = std::mem::take(&mut facts.claim);
-        facts.claim = Claim { word: word.into(), namespace, scenario_since, since, ..Claim::default() };
+        let Claim { namespace, scenario_namespace, scenario_since, since, .. } =
+            std::mem::take(&mut facts.claim);
+        facts.claim = Claim {
+            word: word.into(),
+            namespace,
+            scenario_namespace,
+            scenario_since,
+            since,
+            ..Claim::default()
+        };
         facts
     }
 

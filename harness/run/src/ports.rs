@@ -230,6 +230,8 @@ pub struct EvidenceRequest {
     pub seen: String,
     /// The scenario's own namespace.
     pub namespace: String,
+    /// The object that the claim is about, if it is about one; of a claim about pods, their namespace.
+    pub about: Option<ObjectRef>,
     /// Namespaces the scenario touched.
     pub namespaces: Vec<String>,
     /// The gateway claim concerned, if it was one (its answers are those before the failure).

@@ -297,6 +297,7 @@ impl Runner {
             expected: trouble.failure.expected.clone(),
             seen: trouble.failure.seen.clone(),
             namespace: scenario.namespace.clone(),
+            about: step.word.about(),
             namespaces,
             witness: trouble.witness.take(),
             expected_status: trouble.expected_status,

@@ -397,7 +397,7 @@ fn step(
     let (must_fail, sees) = match must_fail {
         None => (None, None),
         Some(said) => {
-            let must_fail = must_fail::parse(said)?;
+            let must_fail = must_fail::parse(said, &scope.implementation.diagnoses)?;
             let sees = must_fail::instead(node, must_fail.sees)?;
             let word = seen_instead(&sees, scope)?;
             (Some(MustFail { diagnosis: must_fail.diagnosis, sees: word.name() }), Some(word))

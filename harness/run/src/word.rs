@@ -105,6 +105,11 @@ pub trait Word: Debug + Send + Sync {
     fn creates(&self) -> Vec<ObjectRef> {
         Vec::new()
     }
+    /// The objects it changes or removes, as far as it names them: one that is made by nobody here is somebody else's. A namespace
+    /// stands for everything in it.
+    fn changes(&self) -> Vec<ObjectRef> {
+        Vec::new()
+    }
     /// The objects it applies, as its manifests have them.
     fn applies(&self) -> Vec<&serde_json::Value> {
         Vec::new()
@@ -124,6 +129,10 @@ pub trait Word: Debug + Send + Sync {
     }
     /// The version of Istio that it installs, if it is not that of the cluster: it is provided before the scenario begins.
     fn istio(&self) -> Option<&str> {
+        None
+    }
+    /// What it is about, where that is one object; for pods, their namespace. A diagnosis begins there.
+    fn about(&self) -> Option<ObjectRef> {
         None
     }
     /// What it lets pass although requests fail by it, in words; nothing for a claim that forgives no failure.

@@ -265,6 +265,14 @@ fn the_keys_of_an_implementation_file_are_those_that_are_read() -> Result<()> {
         "time": "a", "request-id": "b", "traceparent": "c", "path": "d", "status": "e", "reason": "f",
         "upstream-address": "g", "client-identity": "h", "server-identity": "i",
     }});
+    files[1]["diagnoses"] = serde_json::json!([{
+        "id": "cache-full", "title": "It is full.", "because": "It is small.", "next": "raise it", "when": [
+            {"claim": "request"},
+            {"answer": {"status": 503, "reason": "no_*"}},
+            {"log": {"namespace": "a", "pod": "b-*", "container": "c", "matches": "full"}},
+            {"object": {"of": "configmap/a", "namespace": "a", "field": "data.a", "there": true}},
+        ],
+    }]);
     let mut installed = files[1].clone();
     installed["installed"] = true.into();
     installed["requires"] =

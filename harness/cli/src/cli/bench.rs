@@ -16,7 +16,7 @@ use clap::{Args, Subcommand};
 
 use meshproof_lab::cluster::phases::{PhaseRecorder, PhaseTime, median, table};
 use meshproof_lab::cluster::{
-    Cluster, ClusterError, ClusterSpec, ensure_cluster_with_implementation, plain, remove_cluster,
+    Cluster, ClusterError, ClusterSpec, Implementation, ensure_cluster_with, plain, remove_cluster,
 };
 use meshproof_lab::supply::ImageSource;
 use meshproof_model::progress::Progress;
@@ -72,7 +72,7 @@ struct Measured {
 /// Those of bringing up and removing clusters, and of this host.
 pub async fn run(args: &BenchArgs, progress: &dyn Progress) -> Result<Judged, BenchError> {
     match &args.what {
-        Bench::Routes(args) => Ok(routes::run(args, progress).await.map(|()| Judged::Reached)?),
+        Bench::Routes(args) => routes::run(args, progress).await,
         Bench::Traffic(args) => traffic::run(args, progress).await,
         Bench::Isolation(args) => isolation::run(args, progress).await,
         Bench::Startup(args) => {
@@ -110,7 +110,8 @@ async fn startup(args: &StartupArgs, progress: &dyn Progress) -> Result<(), Clus
 
 async fn ours_once(spec: &ClusterSpec, progress: &dyn Progress) -> Result<(Measured, Cluster), ClusterError> {
     let (recorder, since) = (PhaseRecorder::new(progress), Instant::now());
-    let (cluster, _) = ensure_cluster_with_implementation(spec, &recorder).await?;
+    let implementation = Implementation::built_in().map_err(Box::new)?;
+    let cluster = ensure_cluster_with(spec, &implementation, &[], &recorder).await?;
     Ok((Measured { phases: recorder.phases(), total: since.elapsed() }, cluster))
 }
 

@@ -16,8 +16,8 @@ use meshproof_lab::cache::{Cache, Lock};
 use meshproof_lab::cluster::implementation::{claimed_features, installed_in};
 use meshproof_lab::cluster::lease::{self, Held};
 use meshproof_lab::cluster::{ClusterError, InstallOptions, Target, ensure_cluster};
-use meshproof_lab::supply::ImageSource;
 use meshproof_lab::supply::conformance::{Suite, suite};
+use meshproof_lab::supply::{ImageSource, Wanted};
 use meshproof_model::event::{
     ClusterInfo, Conformance, Event, EventSink, ImplementationInfo, PhaseEvents, Verdict,
 };
@@ -190,7 +190,8 @@ impl Work<'_> {
     ) -> Result<(Target, Held, Lock), ClusterError> {
         let progress = PhaseEvents(self.sink.as_ref());
         let Some(context) = &self.args.context else {
-            let spec = self.args.spec.spec();
+            let mut spec = self.args.spec.spec();
+            spec.images = Wanted::on_ours(implementation);
             let lock = lock(&spec.name, &spec.name).await?;
             let cluster = ensure_cluster(&spec, &progress).await?;
             if let Some(why) = &cluster.open {

@@ -1,27 +1,26 @@
 //! `meshproof status`: what is running, and how to send it a request.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::Args;
 use gateway_api::apis::standard::gateways::Gateway;
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use serde::Serialize;
 
 use super::up::ClusterArgs;
+use super::{ImplementationArgs, RootArgs, ended, exit};
+use meshproof_cluster::probe::Prober;
 use meshproof_lab::cache::Cache;
 use meshproof_lab::cluster::holdings::Holdings;
 use meshproof_lab::cluster::state::{Because, Recorded, Stage, StateDir, Verdict};
-use meshproof_lab::cluster::{Cluster, ClusterError, api};
+use meshproof_lab::cluster::{Cluster, ClusterError, api, beside, owner};
 use meshproof_model::implementation::Implementation;
 
 /// `status` is asked by people who wait: a cluster that says nothing for so long is `unknown`.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Label on a frontend's Service: the frontend's name.
-const FRONTEND_LABEL: &str = "alb.networking.azure.io/frontend";
 
 /// Arguments of `meshproof status`.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +28,12 @@ pub struct StatusArgs {
     /// Which cluster
     #[command(flatten)]
     pub cluster: ClusterArgs,
+    /// Which pack has the gateway's file
+    #[command(flatten)]
+    pub root: RootArgs,
+    /// The gateway: what of it is installed, and how its Gateways' names lead to addresses
+    #[command(flatten)]
+    pub implementation: ImplementationArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -76,6 +81,8 @@ pub struct Installed {
     pub name: String,
     /// Those of its helm releases that are there: name and state.
     pub releases: Vec<String>,
+    /// Its GatewayClass, if that is there and accepted.
+    pub class: Option<String>,
 }
 
 /// One Gateway.
@@ -111,25 +118,21 @@ impl GatewayStatus {
     }
 }
 
-/// Runs `meshproof status`. Looks only; nothing is started.
-///
-/// # Errors
-/// The API server answers, but not to a question asked here.
-pub async fn run(args: &StatusArgs) -> Result<(), ClusterError> {
-    let status = status(&args.cluster.cluster).await?;
-    if args.json {
-        println!("{}", meshproof_model::visible::pretty(&status).unwrap_or_default());
-    } else {
-        print!("{}", text(&status));
-    }
-    Ok(())
+/// Runs `meshproof status`. Looks only; nothing is started. The exit code.
+pub async fn run(args: &StatusArgs) -> u8 {
+    let Some(implementation) = args.implementation.alone(&args.root) else { return exit::USAGE };
+    let shown = status(&args.cluster.cluster, &implementation).await.map(|status| match args.json {
+        true => println!("{}", meshproof_model::visible::pretty(&status).unwrap_or_default()),
+        false => print!("{}", text(&status)),
+    });
+    ended(shown)
 }
 
 /// Looks at a cluster.
 ///
 /// # Errors
-/// See [`run`].
-pub async fn status(name: &str) -> Result<Status, ClusterError> {
+/// The API server answers, but not to a question asked here.
+pub async fn status(name: &str, of: &Implementation) -> Result<Status, ClusterError> {
     let cache = Cache::open_default()?;
     let state = StateDir::new(cache.root(), name);
     let mut status = Status {
@@ -171,8 +174,8 @@ pub async fn status(name: &str) -> Result<Status, ClusterError> {
     };
     let holdings = Holdings::look(&client, &state).await?;
     status.foreign_namespaces = holdings.foreign.into_iter().collect();
-    status.implementation = installed(&client).await?;
-    status.gateways = gateways(&client).await?;
+    status.implementation = installed(&client, of).await?;
+    status.gateways = gateways(&client, of).await?;
     Ok(status)
 }
 
@@ -235,16 +238,20 @@ fn asking(doing: &str) -> impl FnOnce(kube::Error) -> api::ApiError {
     move |source| api::ApiError::Request { doing, source: Box::new(source) }
 }
 
-/// The gateway of this workspace, if any of its releases is there.
-async fn installed(client: &Client) -> Result<Option<Installed>, ClusterError> {
-    let implementation = Implementation::built_in().map_err(Box::new)?;
-    let known: Vec<_> = implementation.releases.iter().map(|release| release.name.as_str()).collect();
-    let secrets: Api<Secret> = Api::all(client.clone());
-    let params = ListParams::default().labels(&format!("owner=helm,name in ({})", known.join(",")));
-    let list = secrets.list_metadata(&params).await.map_err(asking("listing helm releases"))?;
-    let records: Vec<_> = list.items.iter().map(ResourceExt::labels).collect();
-    let releases = newest(&records);
-    Ok((!releases.is_empty()).then_some(Installed { name: implementation.name, releases }))
+/// What of a gateway is there, if anything is.
+async fn installed(client: &Client, of: &Implementation) -> Result<Option<Installed>, ClusterError> {
+    let known: Vec<_> = of.releases.iter().map(|release| release.name.as_str()).collect();
+    let mut releases = Vec::new();
+    if !known.is_empty() {
+        let secrets: Api<Secret> = Api::all(client.clone());
+        let params = ListParams::default().labels(&format!("owner=helm,name in ({})", known.join(",")));
+        let list = secrets.list_metadata(&params).await.map_err(asking("listing helm releases"))?;
+        let records: Vec<_> = list.items.iter().map(ResourceExt::labels).collect();
+        releases = newest(&records);
+    }
+    let class = beside::has_class(client, of).await?.then(|| of.gateway_class.clone());
+    let there = !releases.is_empty() || (class.is_some() && of.releases.is_empty());
+    Ok(there.then(|| Installed { name: of.name.clone(), releases, class }))
 }
 
 /// Name and state of each release, told by the labels of its newest record.
@@ -261,43 +268,50 @@ fn newest(records: &[&BTreeMap<String, String>]) -> Vec<String> {
     newest.into_iter().map(|(name, (_, state))| format!("{name} ({state})")).collect()
 }
 
-async fn gateways(client: &Client) -> Result<Vec<GatewayStatus>, ClusterError> {
+async fn gateways(client: &Client, of: &Implementation) -> Result<Vec<GatewayStatus>, ClusterError> {
     let api: Api<Gateway> = Api::all(client.clone());
     let list = match api.list(&ListParams::default()).await {
         Ok(list) => list.items,
         Err(kube::Error::Api(error)) if error.is_not_found() => Vec::new(),
         Err(error) => return Err(asking("listing gateways")(error).into()),
     };
-    let services: Api<Service> = Api::all(client.clone());
-    let services = services
-        .list(&ListParams::default().labels(FRONTEND_LABEL))
-        .await
-        .map_err(asking("listing the services of frontends"))?
-        .items;
-    let mut all: Vec<GatewayStatus> = list.iter().map(|gateway| gateway_status(gateway, &services)).collect();
+    let prober = Prober::new(client.clone(), "", true, of.address.resolution.clone(), owner::UP);
+    let mut all: Vec<GatewayStatus> = Vec::new();
+    for gateway in &list {
+        let mut status = gateway_status(gateway);
+        if let Some(fqdn) = &status.fqdn {
+            // One that has no address yet says so.
+            let found = prober.frontend(fqdn, None).await.ok();
+            status.address = found.map(|frontend| frontend.address.ip().to_string());
+        }
+        all.push(status);
+    }
     all.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     Ok(all)
 }
 
-fn gateway_status(gateway: &Gateway, services: &[Service]) -> GatewayStatus {
+/// What its object says of a Gateway; not where its name leads.
+fn gateway_status(gateway: &Gateway) -> GatewayStatus {
     let addresses = gateway.status.as_ref().and_then(|status| status.addresses.as_ref());
     let first = addresses.and_then(|addresses| addresses.first());
-    let fqdn = first.map(|address| address.value.clone());
-    // The frontend's Service is named by the first label of its name in DNS.
-    let frontend = fqdn.as_deref().and_then(|fqdn| fqdn.split('.').next());
-    let service = services.iter().find(|service| Some(service.name_any().as_str()) == frontend);
-    let balanced = service.and_then(|service| {
-        service.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?.first()?.ip.clone()
-    });
-    // Other gateways have an address instead of a name.
-    let address = balanced.or_else(|| fqdn.clone().filter(|value| value.parse::<IpAddr>().is_ok()));
     GatewayStatus {
         namespace: gateway.namespace().unwrap_or_default(),
         name: gateway.name_any(),
         class: gateway.spec.gateway_class_name.clone(),
-        fqdn,
-        address,
+        fqdn: first.map(|address| address.value.clone()),
+        address: None,
         ports: gateway.spec.listeners.iter().map(|listener| listener.port).collect(),
+    }
+}
+
+/// What is installed, in a line.
+fn in_words(installed: &Installed) -> String {
+    let releases = installed.releases.join(", ");
+    match &installed.class {
+        // Which releases are whose is known of the gateway of this workspace.
+        _ if !releases.is_empty() => releases,
+        Some(class) => format!("{}, GatewayClass {class} is accepted", installed.name),
+        None => installed.name.clone(),
     }
 }
 
@@ -328,7 +342,7 @@ fn text(status: &Status) -> String {
     line("istio", &status.versions.istio);
     line("nodes", &status.nodes.map(|nodes| nodes.to_string()));
     line("not meshproof's", &foreign);
-    line("implementation", &status.implementation.as_ref().map(|installed| installed.releases.join(", ")));
+    line("implementation", &status.implementation.as_ref().map(in_words));
     for gateway in &status.gateways {
         text += &format!("  gateway {}/{} ({})\n", gateway.namespace, gateway.name, gateway.class);
         text += &match (gateway.curl(), &gateway.fqdn) {
@@ -354,29 +368,30 @@ mod tests {
         .unwrap()
     }
 
-    fn service(name: &str) -> Service {
-        serde_json::from_value(json!({
-            "metadata": {"name": name},
-            "status": {"loadBalancer": {"ingress": [{"ip": "172.18.255.200"}]}},
-        }))
-        .unwrap()
-    }
-
     #[test]
     fn a_gateway_that_can_be_reached_comes_with_a_command() {
-        let status = json!({"addresses": [{"type": "Hostname", "value": "fe-1.alb.internal"}]});
-        let status = gateway_status(&gateway(status), &[service("fe-0"), service("fe-1")]);
+        let named = json!({"addresses": [{"type": "Hostname", "value": "fe-1.alb.internal"}]});
+        let mut status = gateway_status(&gateway(named));
+        assert_eq!(status.curl(), None);
+        status.address = Some("172.18.255.200".into());
         assert_eq!(
             status.curl().as_deref(),
             Some("curl --resolve fe-1.alb.internal:80:172.18.255.200 http://fe-1.alb.internal/")
         );
+        let mut status = gateway_status(&gateway(
+            json!({"addresses": [{"type": "IPAddress", "value": "172.18.255.201"}]}),
+        ));
+        status.address.clone_from(&status.fqdn);
+        assert_eq!(status.curl().as_deref(), Some("curl http://172.18.255.201/"));
     }
 
     #[test]
-    fn a_gateway_with_an_address_instead_of_a_name_is_asked_there() {
-        let status = json!({"addresses": [{"type": "IPAddress", "value": "172.18.255.201"}]});
-        let status = gateway_status(&gateway(status), &[]);
-        assert_eq!(status.curl().as_deref(), Some("curl http://172.18.255.201/"));
+    fn what_comes_with_istio_has_a_class_and_no_releases() {
+        let class = Some("istio".to_owned());
+        let mut installed = Installed { name: "istio".into(), releases: Vec::new(), class };
+        assert_eq!(in_words(&installed), "istio, GatewayClass istio is accepted");
+        installed.releases = vec!["a (deployed)".into(), "b (deployed)".into()];
+        assert_eq!(in_words(&installed), "a (deployed), b (deployed)");
     }
 
     #[test]
@@ -392,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_gateway_without_an_address_has_no_command() {
-        let status = gateway_status(&gateway(json!({})), &[service("fe-1")]);
+        let status = gateway_status(&gateway(json!({})));
         assert_eq!((status.fqdn.clone(), status.address.clone(), status.curl()), (None, None, None));
     }
 

@@ -4,15 +4,16 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{RootArgs, VarsArgs, ended, exit, tell};
+use super::{ImplementationArgs, RootArgs, ended, exit, tell};
 use meshproof_lab::cache::Cache;
 use meshproof_lab::cluster::phases::{PhaseRecorder, table};
 use meshproof_lab::cluster::{
-    Cluster, ClusterError, ClusterSpec, IstioChoice, default_name, ensure_cluster,
-    ensure_cluster_with_implementation, nodes_of, run_lock,
+    Cluster, ClusterError, ClusterSpec, IstioChoice, default_name, ensure_cluster, ensure_cluster_with,
+    nodes_of, run_lock,
 };
 use meshproof_lab::groups::Asked;
-use meshproof_lab::supply::ImageSource;
+use meshproof_lab::supply::{ImageSource, Wanted, peers};
+use meshproof_model::implementation::Implementation;
 use meshproof_model::progress::Progress;
 use meshproof_run::scenario::Scenario;
 
@@ -59,6 +60,7 @@ impl ClusterSpecArgs {
             without_istio: false,
             recreate: false,
             image_source: self.image_source,
+            images: Wanted::all(),
         };
         Asked { spec, may_grow: nodes.is_none() }
     }
@@ -82,9 +84,9 @@ pub struct UpArgs {
     /// Which scenarios
     #[command(flatten)]
     pub root: RootArgs,
-    /// What the pack, its scenarios and the gateway leave to whoever runs them
+    /// The gateway to install
     #[command(flatten)]
-    pub vars: VarsArgs,
+    pub implementation: ImplementationArgs,
     /// Print what took how long
     #[arg(long)]
     pub timings: bool,
@@ -92,18 +94,25 @@ pub struct UpArgs {
 
 /// Runs `meshproof up`: prints to standard output what is there and what to do next; the exit code.
 pub async fn run(args: &UpArgs, progress: &dyn Progress) -> u8 {
+    let Some(implementation) = args.implementation.alone(&args.root) else { return exit::USAGE };
     let mut spec = args.spec.spec();
     spec.recreate = args.recreate;
+    spec.images = Wanted::on_ours(&implementation);
     if args.for_scenarios {
-        match most_nodes(&args.root, &args.vars) {
+        match most_nodes(args) {
             Some(nodes) => spec.nodes = spec.nodes.max(nodes),
             None => return exit::USAGE,
         }
     }
-    ended(up(args, &spec, progress).await)
+    ended(up(args, &spec, &implementation, progress).await)
 }
 
-async fn up(args: &UpArgs, spec: &ClusterSpec, progress: &dyn Progress) -> Result<(), ClusterError> {
+async fn up(
+    args: &UpArgs,
+    spec: &ClusterSpec,
+    implementation: &Implementation,
+    progress: &dyn Progress,
+) -> Result<(), ClusterError> {
     // A cluster on which scenarios run is neither made again nor given a gateway meanwhile.
     let waiting = || eprintln!("waiting for a run on cluster {}", spec.name);
     let _run = Cache::open_default()?.lock(&run_lock(&spec.name), waiting).await?;
@@ -112,26 +121,28 @@ async fn up(args: &UpArgs, spec: &ClusterSpec, progress: &dyn Progress) -> Resul
     let cluster = if args.without_implementation {
         ensure_cluster(spec, &recorder).await?
     } else {
-        ensure_cluster_with_implementation(spec, &recorder).await?.0
+        let provided = peers::provide(&Cache::open_default()?, implementation, &recorder).await?;
+        ensure_cluster_with(spec, &provided.implementation, &provided.images, &recorder).await?
     };
     let took = since.elapsed();
     if args.timings {
         println!("{}", table("phase", &recorder.phases(), took));
     }
-    print!("{}", summary(&cluster, took.as_secs_f64(), !args.without_implementation));
+    let named = args.implementation.implementation.as_ref().map(|named| named.display().to_string());
+    print!("{}", summary(&cluster, took.as_secs_f64(), !args.without_implementation, named.as_deref()));
     Ok(())
 }
 
 /// The most nodes that any scenario needs; says so if the scenarios cannot be read.
-fn most_nodes(root: &RootArgs, vars: &VarsArgs) -> Option<u8> {
-    let pack = root.load()?;
-    let implementation = vars.built_in(&pack)?;
+fn most_nodes(args: &UpArgs) -> Option<u8> {
+    let pack = args.root.load()?;
+    let implementation = args.implementation.load(&pack)?;
     let scenarios = Scenario::load_all(&pack.scenarios, &pack.catalogue, &implementation);
     let scenarios = scenarios.map_err(|problems| tell(&problems));
     Some(scenarios.ok()?.iter().map(|scenario| scenario.needs.nodes).max().unwrap_or(1))
 }
 
-fn summary(cluster: &Cluster, seconds: f64, implementation: bool) -> String {
+fn summary(cluster: &Cluster, seconds: f64, implementation: bool, named: Option<&str>) -> String {
     let what = match &cluster.made {
         Some(reason) => format!("is up after {seconds:.1} s (made because {reason})"),
         None => format!("was up already (checked in {seconds:.1} s)"),
@@ -148,12 +159,24 @@ fn summary(cluster: &Cluster, seconds: f64, implementation: bool) -> String {
     let name =
         if cluster.name == default_name() { String::new() } else { format!(" --cluster {}", cluster.name) };
     text += "  kubectl get pods --all-namespaces\n";
+    text + &commands(&name, implementation, named)
+}
+
+/// What to do next with a cluster (`--cluster NAME`, with a space before it, unless it is the usual one) and the gateway that was
+/// named for it.
+fn commands(cluster: &str, implementation: bool, named: Option<&str>) -> String {
+    let gateway = named.map(|named| format!(" --implementation {named}")).unwrap_or_default();
+    let mut rows = Vec::new();
     if implementation {
-        text += &format!("  meshproof run{name}       # prove the document's promises on it\n");
+        rows.push((format!("meshproof run{cluster}{gateway}"), "prove the document's promises on it"));
     }
-    text += &format!("  meshproof status{name}    # versions, gateways, how to curl them\n");
-    text += &format!("  meshproof down{name}      # remove it\n");
-    text
+    rows.push((format!("meshproof status{cluster}{gateway}"), "versions, gateways, how to curl them"));
+    if implementation && named.is_some() {
+        rows.push((format!("meshproof down{cluster}{gateway}"), "remove this gateway from it"));
+    }
+    rows.push((format!("meshproof down{cluster}"), "remove it"));
+    let width = rows.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    rows.iter().map(|(command, what)| format!("  {command:<width$}    # {what}\n")).collect()
 }
 
 /// What is not enforced for a cluster whose pods are not kept on this host, and why.
@@ -181,5 +204,19 @@ mod tests {
         for name in ["", "-a", "a-", "A", "a_b", "a.b", &"a".repeat(41)] {
             assert!(cluster_name(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_to_do_next_names_the_gateway_that_was_installed() {
+        insta::assert_snapshot!(commands(" --cluster m", true, Some("traefik")), @r"
+          meshproof run --cluster m --implementation traefik       # prove the document's promises on it
+          meshproof status --cluster m --implementation traefik    # versions, gateways, how to curl them
+          meshproof down --cluster m --implementation traefik      # remove this gateway from it
+          meshproof down --cluster m                               # remove it
+        ");
+        insta::assert_snapshot!(commands("", false, None), @r"
+          meshproof status    # versions, gateways, how to curl them
+          meshproof down      # remove it
+        ");
     }
 }

@@ -1,7 +1,7 @@
 //! Kinds whose objects are kept.
 
 /// A kind: group, version, kind, plural.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind(
     pub(super) &'static str,
     pub(super) &'static str,
@@ -10,6 +10,17 @@ pub(super) struct Kind(
 );
 
 impl Kind {
+    /// The one of scenarios.
+    pub(super) fn of(kind: &'static meshproof_model::scenario::kinds::Kind) -> Self {
+        Self(kind.group, kind.version, kind.kind, kind.plural)
+    }
+
+    /// Whether its objects are kept in any case.
+    pub(super) fn is_collected(self) -> bool {
+        let Self(group, _, _, plural) = self;
+        NAMESPACED.iter().chain(CLUSTER_WIDE).any(|known| known.0 == group && known.3 == plural)
+    }
+
     pub(super) fn resource(self) -> kube::api::ApiResource {
         let Self(group, version, kind, plural) = self;
         let api_version = if group.is_empty() { version.to_string() } else { format!("{group}/{version}") };

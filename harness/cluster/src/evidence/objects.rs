@@ -16,6 +16,7 @@ use super::{
     kinds::{CLUSTER_WIDE, Kind, NAMESPACED},
     redact,
 };
+use meshproof_model::scenario::kinds::KINDS;
 use meshproof_model::yaml;
 
 /// Objects of one kind are asked for up to this number.
@@ -24,19 +25,25 @@ const MOST: u32 = 500;
 /// A kind, a namespace (if it is one of those), and what was listed.
 type Listed<'a> = (Kind, Option<&'a str>, Result<Vec<Value>, String>);
 
-/// Lists every kind in every namespace, writes what there is and adds it, by plural, to `all`: answer by answer, for time may
+/// Lists every kind in every namespace, and `more` of them, writes what there is and adds it, by plural, to `all`: answer by answer, for time may
 /// run out.
 pub(super) async fn collect(
     client: &Client,
     namespaces: &BTreeSet<String>,
+    more: &[Kind],
     all: &mut BTreeMap<String, Vec<Value>>,
     folder: &mut Folder,
 ) {
     let mut questions: Vec<BoxFuture<'_, Listed<'_>>> = Vec::new();
-    for kind in CLUSTER_WIDE {
+    let is_namespaced = |kind: &&Kind| {
+        let known = KINDS.iter().find(|known| known.group == kind.0 && known.plural == kind.3);
+        known.is_some_and(|known| known.namespaced)
+    };
+    let (namespaced, cluster_wide): (Vec<&Kind>, Vec<&Kind>) = more.iter().partition(is_namespaced);
+    for kind in CLUSTER_WIDE.iter().chain(cluster_wide) {
         questions.push(async { (*kind, None, list(client, *kind, None).await) }.boxed());
     }
-    for kind in NAMESPACED {
+    for kind in NAMESPACED.iter().chain(namespaced) {
         for namespace in namespaces {
             questions.push(
                 async move { (*kind, Some(namespace.as_str()), list(client, *kind, Some(namespace)).await) }

@@ -5,6 +5,8 @@ use kube::client::Body;
 use serde_json::json;
 
 use super::*;
+use meshproof_model::scenario::kinds::Kind;
+use meshproof_run::ports::WitnessContext;
 
 /// An API server that lists the pods of one namespace, and never answers anything else.
 fn half_dead(namespace: &'static str, pod: serde_json::Value) -> Client {
@@ -51,4 +53,36 @@ async fn what_came_in_time_names_the_cause_although_the_rest_did_not() {
         evidence.missing
     );
     assert!(evidence.files.contains(&"objects/shop/pods.yaml".into()), "{:?}", evidence.files);
+}
+
+#[test]
+fn a_claim_is_looked_into_where_its_object_is() {
+    let of = |kind: &str, namespace: Option<&str>, name: &str| {
+        let kind = Kind::by_word(kind).unwrap();
+        let about = ObjectRef { kind, namespace: namespace.map(str::to_owned), name: name.into() };
+        let request =
+            EvidenceRequest { namespace: "routes".into(), about: Some(about), ..EvidenceRequest::default() };
+        let claim = claim(&request, &["gateway-system".into()]);
+        (claim.scenario_namespace, claim.namespace, claim.gateway, claim.route)
+    };
+    let wanted = |namespace: &str, gateway: &str, route: &str| {
+        ("routes".to_owned(), namespace.to_owned(), gateway.to_owned(), route.to_owned())
+    };
+    assert_eq!(of("gateway", Some("infra"), "g"), wanted("infra", "g", ""));
+    assert_eq!(of("httproute", Some("routes"), "r"), wanted("routes", "", "r"));
+    assert_eq!(of("namespace", None, "infra"), wanted("infra", "", ""), "pods of a namespace");
+    assert_eq!(of("gatewayclass", None, "c"), wanted("routes", "", ""));
+    let own = of("deployment", Some("gateway-system"), "controller");
+    assert_eq!(own, wanted("routes", "", ""), "what serves the scenario depends on what is in it");
+}
+
+#[test]
+fn a_request_is_looked_into_where_its_gateway_is() {
+    let witness =
+        WitnessContext { namespace: "infra".into(), gateway: "g".into(), ..WitnessContext::default() };
+    let request =
+        EvidenceRequest { namespace: "routes".into(), witness: Some(witness), ..EvidenceRequest::default() };
+    let claim = claim(&request, &[]);
+    assert_eq!((claim.namespace.as_str(), claim.gateway.as_str()), ("infra", "g"));
+    assert_eq!(gateway_of(&claim), ("infra", "g"));
 }

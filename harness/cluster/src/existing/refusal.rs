@@ -23,6 +23,8 @@ pub struct Plan {
     pub namespaces: BTreeSet<String>,
     /// Objects the scenarios apply, with the scenario: those in no namespace, and those in a namespace that nobody here makes.
     pub objects: Vec<(String, ObjectRef)>,
+    /// Objects that steps would change or remove and nobody here makes, with the scenario.
+    pub changed: Vec<(String, ObjectRef)>,
     /// helm releases, by name.
     pub releases: Vec<String>,
     /// Steps that take nodes or Istio apart, read its key, or change what is not known beforehand, with the scenario.
@@ -65,6 +67,7 @@ impl Plan {
             [Vantage::Plain, Vantage::Mesh].into_iter().filter_map(Vantage::namespace).map(String::from),
         );
         let (mut all, mut unsuitable, mut witnesses) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut changed = Vec::new();
         let (mut made, mut drains, mut versions) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         let (mut http, mut ports, mut traffic) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for scenario in scenarios {
@@ -103,6 +106,11 @@ impl Plan {
             let own = taken.clone().filter(|step| step.word.needs_own_cluster());
             unsuitable.extend(own.map(|step| (scenario.id.clone(), step.info.name.clone())));
             namespaces.extend(taken.clone().filter_map(|step| step.word.installs_into()).map(str::to_owned));
+            for id in taken.clone().flat_map(|step| step.word.changes()) {
+                if !changed.iter().any(|(_, known)| *known == id) {
+                    changed.push((scenario.id.clone(), id));
+                }
+            }
             for id in taken.flat_map(|step| step.word.creates()) {
                 if id.kind.word == "namespace" {
                     namespaces.insert(id.name);
@@ -111,6 +119,11 @@ impl Plan {
                 }
             }
         }
+        changed.retain(|(_, id)| {
+            let namespace = if id.kind.word == "namespace" { Some(&id.name) } else { id.namespace.as_ref() };
+            let own = namespace.is_some_and(|namespace| namespaces.contains(namespace));
+            !own && !all.iter().any(|(_, made)| made == id)
+        });
         all.retain(|(_, id)| id.namespace.as_ref().is_none_or(|namespace| !namespaces.contains(namespace)));
         let class = installed.then(|| implementation.gateway_class.clone());
         let identity = implementation.identity_of("namespace", "gateway").unwrap_or_default();
@@ -121,6 +134,7 @@ impl Plan {
         Self {
             namespaces,
             objects: all,
+            changed,
             releases,
             unsuitable,
             class,
@@ -229,6 +243,10 @@ pub fn reasons(plan: &Plan, found: &Found) -> Vec<String> {
         });
     }
     reasons.extend(plan.in_foreign_namespaces());
+    for (scenario, id) in &plan.changed {
+        reasons
+            .push(format!("{scenario} would change {id}, which nobody here makes: leave this scenario out"));
+    }
     for (scenario, step) in &plan.unsuitable {
         reasons.push(format!(
             "{scenario} takes nodes or Istio apart, signs with its key, or changes what is not known beforehand (`{step}`): leave --context out"
@@ -386,5 +404,40 @@ pub(super) mod tests {
     fn a_namespace_to_install_into_must_not_be_there() {
         let plan = plan_with(OWN, "- install: implementation\n  namespace: theirs\n");
         assert!(plan.must_not_exist().iter().any(|id| id.to_string() == "namespace/theirs"));
+    }
+
+    #[test]
+    fn what_nobody_here_makes_is_not_changed_either() {
+        let steps = "- restart: deployment/gateway\n  namespace: theirs\n- restart: deployments\n  namespace: theirs\n- scale: \
+                     deployment/a\n  to: 2\n- delete: peerauthentication/default\n  namespace: istio-system\n- patch: \
+                     namespace/shop\n  with: {metadata: {labels: {a: b}}}\n- delete: service/a\n";
+        let plan = plan_with(OWN, steps);
+        let changed: Vec<_> = plan.changed.iter().map(|(_, id)| id.to_string()).collect();
+        assert_eq!(
+            changed,
+            [
+                "deployment/gateway in theirs",
+                "namespace/theirs",
+                "peerauthentication/default in istio-system"
+            ]
+        );
+        let reasons = reasons(&plan, &Found::default());
+        assert_eq!(
+            reasons[0],
+            "s would change deployment/gateway in theirs, which nobody here makes: leave this scenario out"
+        );
+        let own = plan_with(OWN, "- restart: deployment/alb-controller\n  namespace: azure-alb-system\n");
+        assert!(own.changed.is_empty(), "the gateway under test is made here");
+    }
+
+    #[test]
+    fn a_gateway_that_is_installed_already_is_not_restarted() {
+        let text = "name: g\ngateway-class: c\ncontroller: example/c\naddress: {type: IPAddress, value: '*', resolve: itself}\n\
+                    proxies: {namespace: p, selector: a=b, access-log: none}\nidentity: none\ninstalled: true\n";
+        let there = Implementation::parse(Path::new("g.yaml"), text.to_owned()).unwrap();
+        let steps = "- restart: deployment/alb-controller\n  namespace: azure-alb-system\n";
+        let plan = Plan::new(&[scenario(OWN, steps)], &there);
+        assert_eq!(plan.changed.len(), 1, "{:?}", plan.changed);
+        assert!(plan.class.is_none() && plan.releases.is_empty());
     }
 }

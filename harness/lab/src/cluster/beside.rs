@@ -240,6 +240,14 @@ pub async fn lacks(client: &Client, of: &Implementation) -> Result<Vec<String>, 
     Ok(lacks.into_iter().map(told).collect())
 }
 
+/// Whether its GatewayClass is there, and accepted.
+///
+/// # Errors
+/// The API server refuses.
+pub async fn has_class(client: &Client, of: &Implementation) -> Result<bool, ApiError> {
+    class_is_accepted(client, of).await
+}
+
 /// Whether its GatewayClass is among the objects that are applied for it.
 pub fn brings_class(of: &Implementation) -> bool {
     of.objects.values().any(|object| object.get("kind").is_some_and(|kind| kind.text() == Ok("GatewayClass")))
@@ -279,5 +287,67 @@ mod tests {
         assert_eq!(all[1].object.data["spec"]["image"], "localhost/traefik:1");
         let missing = wanted(&of, &|_| None).unwrap_err().to_string();
         assert!(missing.contains("traefik"), "{missing}");
+    }
+
+    /// An API server that has these objects, by the end of their paths, and no others.
+    fn server(there: Vec<(&'static str, serde_json::Value)>) -> Client {
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let path = request.uri().path().to_owned();
+            assert_eq!(request.method(), http::Method::GET, "nothing of it is touched: {path}");
+            let found = there.iter().find(|(end, _)| path.ends_with(end)).map(|(_, object)| object.clone());
+            let missing = serde_json::json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": "not found", "reason": "NotFound", "code": 404});
+            let code = if found.is_some() { 200 } else { 404 };
+            let body = serde_json::to_vec(&found.unwrap_or(missing)).unwrap();
+            let answer = http::Response::builder().status(code).body(kube::client::Body::from(body)).unwrap();
+            async move { Ok::<_, std::convert::Infallible>(answer) }
+        });
+        Client::new(service, "default")
+    }
+
+    const THERE: &str = "installed: true\nrequires:\n  namespaces: [gateways]\n  deployments: [gateways/controller]\n  \
+                         definitions: [proxies.example.com]\n";
+
+    #[tokio::test]
+    async fn everything_that_is_missing_of_an_installed_gateway_is_told() {
+        let lines = lacks(&server(Vec::new()), &implementation(THERE)).await.unwrap();
+        let told = |line: &str| format!("g is said to be installed (`installed: true`): {line}");
+        let wanted = [
+            "namespace gateways is not there",
+            "the definition proxies.example.com is not there",
+            "deployment controller in gateways is not there",
+            "GatewayClass c of example/c is not there, or not accepted",
+        ];
+        assert_eq!(lines, wanted.map(told));
+        let nobody_said_so = lacks(&server(Vec::new()), &implementation("")).await.unwrap();
+        assert!(nobody_said_so.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_installed_gateway_that_is_ready_lacks_nothing() {
+        let deployment = |ready: u32| {
+            serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "controller", "namespace": "gateways", "generation": 1},
+                "spec": {"replicas": 1, "selector": {}, "template": {}},
+                "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": ready,
+                    "availableReplicas": ready}})
+        };
+        let metadata = |name: &str| serde_json::json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": name}});
+        let class = serde_json::json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass",
+            "metadata": {"name": "c"}, "spec": {"controllerName": "example/c"}, "status": {"conditions": [{
+                "type": "Accepted", "status": "True", "reason": "Accepted", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+        let all = |ready: u32| {
+            server(vec![
+                ("/namespaces/gateways", metadata("gateways")),
+                ("/customresourcedefinitions/proxies.example.com", metadata("proxies.example.com")),
+                ("/deployments/controller", deployment(ready)),
+                ("/gatewayclasses/c", class.clone()),
+            ])
+        };
+        let lines = lacks(&all(1), &implementation(THERE)).await.unwrap();
+        assert!(lines.is_empty(), "{lines:?}");
+        let lines = lacks(&all(0), &implementation(THERE)).await.unwrap();
+        assert!(lines[0].contains("deployment controller in gateways is not ready"), "{lines:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Which cluster is wanted.
 
-use crate::supply::ImageSource;
+use crate::supply::{ImageSource, Wanted};
 
 /// Name of the cluster when none is given.
 pub const DEFAULT_NAME: &str = "meshproof";
@@ -60,6 +60,8 @@ pub struct ClusterSpec {
     pub recreate: bool,
     /// Where images and programs come from.
     pub image_source: ImageSource,
+    /// Which images of this workspace its nodes get.
+    pub images: Wanted,
 }
 
 impl ClusterSpec {
@@ -90,6 +92,7 @@ impl Default for ClusterSpec {
             without_istio: false,
             recreate: false,
             image_source: ImageSource::default(),
+            images: Wanted::default(),
         }
     }
 }

@@ -351,7 +351,8 @@ impl Target {
         let client = self.client().await?;
         let helm = self.releases();
         let everything = InstallOptions { without_extension: false, ..options.clone() };
-        let releases = everything.selected(implementation, &self.image_values())?;
+        // Which image it has is nothing to its removal.
+        let releases = everything.selected(implementation, &|_| Some(String::new()))?;
         for release in &releases {
             helm.refuse_foreign(&client, &release.name).await?;
         }

@@ -210,9 +210,7 @@ pub async fn prepare(
         .run()
         .await?;
     let (istio, mut images) = released(cache, engine, &programs.istioctl, progress).await?;
-    if !options.without_workspace_images {
-        images.extend(workspace::images(cache, &workspace::root()?, progress).await?);
-    }
+    images.extend(workspace::images(cache, &options.images, progress).await?);
     Ok(Artifacts {
         kubectl: kubectl(cache, engine, &node, progress).await?,
         kind: programs.kind,

@@ -149,12 +149,7 @@ pub async fn prepare(
     };
     let load = node::load(cache, engine, &node_image, archive, progress);
     // Putting the node together keeps the disk busy, compiling the extension the processors.
-    let images = async {
-        match options.without_workspace_images {
-            true => Ok(Vec::new()),
-            false => workspace::images(cache, &workspace::root()?, progress).await,
-        }
-    };
+    let images = workspace::images(cache, &options.images, progress);
     let ((), images) = futures::try_join!(load, images)?;
 
     Ok(Artifacts {

@@ -1,6 +1,7 @@
 //! The images of this workspace: static musl programs FROM scratch, tagged with their content.
 
 mod checkout;
+mod inputs;
 
 use std::path::{Path, PathBuf};
 
@@ -9,15 +10,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::archive::{self, Image};
 use super::node::OWN_IMAGES;
-use super::{LoadImage, SupplyError};
-use crate::cache::{Cache, CacheError, Inputs, Key, blocking, hex, io};
+use super::{LoadImage, SupplyError, Wanted};
+use crate::cache::{Cache, CacheError, Key, blocking, hex, io};
 use crate::command::{Tool, on_path};
 use crate::host::HostError;
 use meshproof_model::progress::Progress;
-use meshproof_model::workspace::SOURCES;
 
 /// The phase in which the images are made.
 pub const PHASE: &str = "build the extension's images";
+/// The phase in which only those are made that every run needs.
+pub const FIXTURES_PHASE: &str = "build the backend's image";
 /// The phase in which those with faults on purpose are made.
 pub const FAULTS_PHASE: &str = "build the extension's images with faults";
 /// What only programs with faults on purpose hold: the environment variable that names one.
@@ -34,11 +36,17 @@ struct Program {
     name: &'static str,
     /// Of the workspace's profiles; cargo builds in a directory of this name.
     profile: &'static str,
+    /// Folders of what it is made of, if that is not the whole gateway.
+    sources: Option<&'static [&'static str]>,
 }
 
 impl Program {
     const fn released(package: &'static str, name: &'static str) -> Self {
-        Self { package, name, profile: "release" }
+        Self { package, name, profile: "release", sources: None }
+    }
+
+    const fn made_of(self, sources: &'static [&'static str]) -> Self {
+        Self { sources: Some(sources), ..self }
     }
 }
 
@@ -46,10 +54,11 @@ impl Program {
 const PROGRAMS: [Program; 5] = [
     Program::released("alb-controller", "alb-controller"),
     Program::released("alb-controller-istio-extension", "alb-controller-istio-extension"),
-    Program::released("echo-backend", "echo"),
-    Program::released("load-balancer", "load-balancer"),
+    Program::released("echo-backend", "echo").made_of(&["fixtures/echo"]),
+    Program::released("load-balancer", "load-balancer")
+        .made_of(&["fixtures/load-balancer", "extension/runtime"]),
     // Every request goes through it: what makes it faster is worth minutes of building.
-    Program { package: "alb-proxy", name: "alb-proxy", profile: "dataplane" },
+    Program { profile: "dataplane", ..Program::released("alb-proxy", "alb-proxy") },
 ];
 
 /// The programs that can be built with faults on purpose (their feature `faults`).
@@ -98,9 +107,6 @@ impl Flavour {
     }
 }
 
-/// Directories below them that no program is made of.
-const NOT_SOURCES: [&str; 5] = ["tests", "benches", "examples", "charts", "target"];
-
 /// The images of an entry, for its readers.
 #[derive(Debug, Serialize, Deserialize)]
 struct Index {
@@ -113,10 +119,19 @@ struct Index {
 /// # Errors
 /// There is none.
 pub fn root() -> Result<PathBuf, SupplyError> {
-    meshproof_model::workspace::root().ok_or_else(|| SupplyError::Unexpected {
-        what: "the extension's images are built from this project's workspace, which is neither here nor \
-               where this program was compiled; run it inside the workspace"
-            .to_owned(),
+    here(meshproof_model::workspace::root())
+}
+
+fn here(root: Option<PathBuf>) -> Result<PathBuf, SupplyError> {
+    root.ok_or_else(|| {
+        SupplyError::Host(HostError::Missing {
+            missing: "this project's sources, of which the backend of the scenarios (and the gateway of this workspace, if \
+                      it is the one under test) is compiled: no registry has these images"
+                .to_owned(),
+            advice: "Run meshproof inside a checkout of this project. `meshproof run --plan` and `meshproof pack check` \
+                     need neither images nor a cluster"
+                .to_owned(),
+        })
     })
 }
 
@@ -125,52 +140,32 @@ pub fn root() -> Result<PathBuf, SupplyError> {
 /// # Errors
 /// A source cannot be read.
 pub fn key(root: &Path) -> Result<Key, CacheError> {
-    key_of(root, Flavour::Shipped)
+    inputs::key(root, Flavour::Shipped, Flavour::Shipped.programs())
 }
 
-fn key_of(root: &Path, flavour: Flavour) -> Result<Key, CacheError> {
-    let mut files = vec![root.join("Cargo.toml"), root.join("Cargo.lock"), root.join(".cargo/config.toml")];
-    for source in SOURCES {
-        list(&root.join(source), &mut files)?;
-    }
-    files.sort();
-    let kind = match flavour {
-        Flavour::Shipped => "workspace-images",
-        Flavour::Faulty => "workspace-images-with-faults",
-    };
-    let mut inputs = Inputs::new(kind).with("target", target());
-    for file in files {
-        let content = std::fs::read(&file).map_err(io("read", &file))?;
-        let name = file.strip_prefix(root).unwrap_or(&file);
-        inputs = inputs.with(&name.to_string_lossy(), content);
-    }
-    Ok(inputs.key())
-}
-
-fn list(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), CacheError> {
-    for found in std::fs::read_dir(dir).map_err(io("list", dir))? {
-        let found = found.map_err(io("list", dir))?;
-        let kind = found.file_type().map_err(io("list", dir))?;
-        let name = found.file_name();
-        if kind.is_dir() && !NOT_SOURCES.iter().any(|not| name == *not) {
-            list(&found.path(), files)?;
-        } else if kind.is_file() {
-            files.push(found.path());
-        }
-    }
-    Ok(())
-}
-
-/// Builds the images, or takes them from the cache.
+/// Builds those of the images that are wanted, or takes them from the cache.
 ///
 /// # Errors
-/// Rust's musl target cannot be had, the build failed, or an image is too large.
+/// There is no workspace, Rust's musl target cannot be had, the build failed, or an image is too large.
 pub async fn images(
     cache: &Cache,
-    root: &Path,
+    wanted: &Wanted,
     progress: &dyn Progress,
 ) -> Result<Vec<LoadImage>, SupplyError> {
-    made(cache, root, Flavour::Shipped, progress).await
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let root = root()?;
+    let programs: Vec<_> = PROGRAMS.into_iter().filter(|program| wanted.has(program.name)).collect();
+    // Where all of them are, nothing is compiled for some.
+    if programs.len() < PROGRAMS.len() && cache.find(&key(&root)?).is_none() {
+        return made(cache, &root, Flavour::Shipped, &programs, progress).await;
+    }
+    let all = made(cache, &root, Flavour::Shipped, &PROGRAMS, progress).await?;
+    let is_of = |image: &LoadImage, program: &Program| {
+        image.reference.starts_with(&format!("{OWN_IMAGES}/{}:", program.name))
+    };
+    Ok(all.into_iter().filter(|image| programs.iter().any(|program| is_of(image, program))).collect())
 }
 
 /// The same for the images with faults on purpose, which only mutants use: `alb-proxy-faults` and so on.
@@ -182,17 +177,19 @@ pub async fn faulty_images(
     root: &Path,
     progress: &dyn Progress,
 ) -> Result<Vec<LoadImage>, SupplyError> {
-    made(cache, root, Flavour::Faulty, progress).await
+    made(cache, root, Flavour::Faulty, Flavour::Faulty.programs(), progress).await
 }
 
 async fn made(
     cache: &Cache,
     root: &Path,
     flavour: Flavour,
+    programs: &[Program],
     progress: &dyn Progress,
 ) -> Result<Vec<LoadImage>, SupplyError> {
-    let key = key_of(root, flavour)?;
+    let key = inputs::key(root, flavour, programs)?;
     let phase = match flavour {
+        Flavour::Shipped if programs.iter().all(|program| program.sources.is_some()) => FIXTURES_PHASE,
         Flavour::Shipped => PHASE,
         Flavour::Faulty => FAULTS_PHASE,
     };
@@ -204,14 +201,15 @@ async fn made(
                 // those just made.
                 let waiting = || tracing::debug!("another meshproof compiles this workspace");
                 let _lock = cache.lock("cargo-target", waiting).await?;
-                let programs = compile(cache, root, flavour).await?;
-                if key_of(root, flavour)? != *key {
+                let compiled = compile(cache, root, flavour, programs).await?;
+                if inputs::key(root, flavour, programs)? != *key {
                     return Err(SupplyError::Unexpected {
                         what: "the extension's sources changed while they were compiled; run it again"
                             .to_owned(),
                     });
                 }
-                blocking(move || package(&programs, &out, flavour)).await
+                let programs = programs.to_vec();
+                blocking(move || package(&compiled, &out, flavour, &programs)).await
             }
         })
         .await?;
@@ -226,14 +224,19 @@ async fn made(
         .collect())
 }
 
-/// Compiles all programs, those of one profile at once; returns the directory that has a directory for each profile.
-async fn compile(cache: &Cache, root: &Path, flavour: Flavour) -> Result<PathBuf, SupplyError> {
+/// Compiles the programs, those of one profile at once; returns the directory that has a directory for each profile.
+async fn compile(
+    cache: &Cache,
+    root: &Path,
+    flavour: Flavour,
+    programs: &[Program],
+) -> Result<PathBuf, SupplyError> {
+    let cargo = cargo()?;
     ensure_target().await?;
     let target_dir = cache.dir("cargo-target")?;
     let out = target_dir.join(target());
     checkout::forget_another(&out, root).map_err(io("look at what was compiled before in", &out))?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    for programs in flavour.programs().chunk_by(|one, next| one.profile == next.profile) {
+    for programs in programs.chunk_by(|one, next| one.profile == next.profile) {
         let profile = programs.first().map_or("release", |program| program.profile);
         Tool::new("build the extension's programs", &cargo)
             .contained()
@@ -257,10 +260,10 @@ async fn compile(cache: &Cache, root: &Path, flavour: Flavour) -> Result<PathBuf
     Ok(out)
 }
 
-fn package(programs: &Path, out: &Path, flavour: Flavour) -> Result<(), SupplyError> {
+fn package(compiled: &Path, out: &Path, flavour: Flavour, programs: &[Program]) -> Result<(), SupplyError> {
     let mut images = Vec::new();
-    for program in flavour.programs() {
-        let binary = programs.join(program.profile).join(program.name);
+    for program in programs {
+        let binary = compiled.join(program.profile).join(program.name);
         let content = std::fs::read(&binary).map_err(io("read the program", &binary))?;
         flavour.check(program, &content)?;
         let name = flavour.image(program);
@@ -302,6 +305,19 @@ pub async fn has_target() -> bool {
         target(),
     ]);
     ask.run().await.is_ok_and(|dir| Path::new(dir.trim()).is_dir())
+}
+
+fn cargo() -> Result<std::ffi::OsString, SupplyError> {
+    if let Some(cargo) = std::env::var_os("CARGO") {
+        return Ok(cargo);
+    }
+    if on_path("cargo").is_some() {
+        return Ok("cargo".into());
+    }
+    Err(SupplyError::Host(HostError::Missing {
+        missing: "cargo, which compiles the images of this workspace".to_owned(),
+        advice: "Install Rust with rustup, and put cargo on PATH".to_owned(),
+    }))
 }
 
 async fn ensure_target() -> Result<(), SupplyError> {
@@ -380,7 +396,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fill(dir.path(), |program| program.name);
         let out = tempfile::tempdir().unwrap();
-        package(dir.path(), out.path(), Flavour::Shipped).unwrap();
+        package(dir.path(), out.path(), Flavour::Shipped, &PROGRAMS).unwrap();
         let index: Index =
             serde_json::from_slice(&std::fs::read(out.path().join("images.json")).unwrap()).unwrap();
         assert_eq!(index.images.len(), PROGRAMS.len());
@@ -396,7 +412,8 @@ mod tests {
         fill(dir.path(), |_| "");
         let large = std::fs::File::create(dir.path().join("dataplane/alb-proxy")).unwrap();
         large.set_len(IMAGE_LIMIT_BYTES).unwrap();
-        let error = package(dir.path(), tempfile::tempdir().unwrap().path(), Flavour::Shipped).unwrap_err();
+        let out = tempfile::tempdir().unwrap();
+        let error = package(dir.path(), out.path(), Flavour::Shipped, &PROGRAMS).unwrap_err();
         assert!(error.to_string().contains("alb-proxy"), "{error}");
     }
 
@@ -405,7 +422,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let packaged = |flavour| {
             let out = tempfile::tempdir().unwrap();
-            let made = package(dir.path(), out.path(), flavour);
+            let made = package(dir.path(), out.path(), flavour, flavour.programs());
             made.map(|()| out.path().join("alb-proxy-faults.tar").is_file())
                 .map_err(|error| error.to_string())
         };
@@ -425,6 +442,38 @@ mod tests {
             ["alb-controller/faults", "alb-controller-istio-extension/faults", "alb-proxy/faults"]
         );
         let dir = workspace();
-        assert_ne!(key(dir.path()).unwrap(), key_of(dir.path(), Flavour::Faulty).unwrap());
+        let faulty = inputs::key(dir.path(), Flavour::Faulty, Flavour::Faulty.programs()).unwrap();
+        assert_ne!(key(dir.path()).unwrap(), faulty);
+    }
+
+    #[test]
+    fn what_only_some_are_made_of_changes_only_their_key() {
+        let dir = workspace();
+        let write = |path: &str| std::fs::write(dir.path().join(path), "fn main() { }").unwrap();
+        std::fs::create_dir_all(dir.path().join("extension/runtime")).unwrap();
+        let keys = || {
+            let of = |names: &[&str]| {
+                let some: Vec<_> =
+                    PROGRAMS.into_iter().filter(|program| names.contains(&program.name)).collect();
+                inputs::key(dir.path(), Flavour::Shipped, &some).unwrap()
+            };
+            (of(&["echo"]), of(&["echo", "load-balancer"]), key(dir.path()).unwrap())
+        };
+        let before = keys();
+        assert!(before.0 != before.1 && before.1 != before.2);
+        write("extension/proxy/src/main.rs");
+        let after = keys();
+        assert_eq!((&after.0, &after.1), (&before.0, &before.1));
+        assert_ne!(after.2, before.2);
+        write("fixtures/load-balancer/src/main.rs");
+        assert_eq!(keys().0, before.0);
+        assert_ne!(keys().1, before.1);
+    }
+
+    #[test]
+    fn without_sources_the_host_is_not_fit_and_it_is_said_what_to_do() {
+        let error = here(None).unwrap_err();
+        assert!(error.is_unfit_host(), "{error}");
+        assert!(error.to_string().contains("checkout"), "{error}");
     }
 }

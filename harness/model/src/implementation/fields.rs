@@ -1,5 +1,6 @@
 //! What an implementation file holds.
 
+use crate::diagnoses::DIAGNOSES;
 use crate::scenario::head::{LIMIT, VARIABLES};
 use crate::schema::{Field, Type};
 
@@ -113,6 +114,18 @@ pub const FIELDS: &[Field] = &[
     .or("it cannot be put to the suite"),
     Field::optional("messages", Type::Map(MESSAGES), "What it writes into the conditions of a status.")
         .or("none"),
+    Field::optional(
+        "diagnoses",
+        Type::Any(&[DIAGNOSES, Type::Nothing]),
+        "Causes that are its own, with the facts by which they are recognised.",
+    )
+    .or("none"),
+    Field::optional(
+        "words",
+        Type::Map(WORDS),
+        "Its own words for what went wrong, by which a diagnosis knows what it says.",
+    )
+    .or("none"),
     Field::optional("waived", Type::Map(WAIVED), "What it does not promise, each with the reason.")
         .or("nothing"),
     Field::optional(
@@ -165,6 +178,47 @@ const EDITION: &[Field] = &[
         "Versions under which the document installs the chart in other editions.",
     )
     .or("always that of the release"),
+];
+
+const WORDS: &[Field] = &[
+    Field::optional(
+        "extension-events",
+        Type::Names(&Type::OneOf(&[
+            "controller-missing",
+            "istio-missing",
+            "extension-without-sidecar",
+            "istio-too-old",
+            "istio-add-on-unsupported",
+        ])),
+        "Reasons of Events of its extension's pods, each with the diagnosis that it means.",
+    )
+    .or("none"),
+    Field::optional("integrated", Type::Text, "Reason of the Event that ends such a finding.")
+        .or("nothing does"),
+    Field::optional(
+        "not-integrated",
+        Type::Text,
+        "How the message of such an Event begins, before what is wrong.",
+    )
+    .or("with what is wrong"),
+    Field::optional(
+        "configuration-refused",
+        Type::Text,
+        "What the message of a condition holds when a proxy has refused the configuration.",
+    )
+    .or("nothing is told of it"),
+    Field::optional(
+        "no-proxy",
+        Type::OneOrMore(&Type::Text),
+        "Messages of a Gateway's condition Programmed while no proxy serves it.",
+    )
+    .or("nothing is told of it"),
+    Field::optional(
+        "certificate-expired",
+        Type::Text,
+        "What its extension logs of a certificate that has expired.",
+    )
+    .or("nothing is told of it"),
 ];
 
 const REQUIRES: &[Field] = &[

@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 use super::expectation::{expectation, known, reason};
 use super::placeholders::TRUST_DOMAIN;
+use super::words;
 use super::{
-    Address, Certificate, Identity, Implementation, Proxies, Reach, Resolution, Waived, WaivedWitness,
+    Address, Certificate, Identity, Implementation, Proxies, Reach, Resolution, Waived, WaivedWitness, Words,
     extends,
 };
+use crate::diagnoses;
 use crate::pack::Pack;
 use crate::requirement::Catalogue;
 use crate::scenario::kinds::Kind;
@@ -75,6 +77,8 @@ pub(super) fn implementation(
         limits: fields.take("limits").map_or(Ok(BTreeMap::new()), limits::own)?,
         leader_election: leader_election::all(&mut fields)?,
         messages: fields.take("messages").map_or(Ok(BTreeMap::new()), messages)?,
+        diagnoses: known_causes(fields.take(diagnoses::KEY), pack)?,
+        words: fields.take(words::KEY).map_or(Ok(Words::default()), words::read)?,
         waived: fields.take("waived").map_or(Ok(Waived::default()), |node| waived(node, catalogue))?,
         expectations: map(fields.take("expectations"), |_, node| expectation(node, catalogue))?,
         edition: None,
@@ -89,6 +93,20 @@ pub(super) fn implementation(
         implementation.waived.steps.clear();
     }
     Ok(implementation)
+}
+
+/// Causes that the file knows, and those of the pack: each once.
+fn known_causes(node: Option<&Node>, pack: Option<&Pack>) -> Result<Vec<diagnoses::KnownCause>, Problem> {
+    let mut all = diagnoses::all(node)?;
+    let of_pack = pack.map(|pack| pack.diagnoses.as_slice()).unwrap_or_default();
+    if let Some((at, both)) = all.iter().enumerate().find(|(_, own)| of_pack.iter().any(|of| of.id == own.id))
+    {
+        let one = node.and_then(|node| node.one_or_more().get(at)?.get("id")).or(node);
+        let what = format!("the pack has a diagnosis {} as well", both.id);
+        return one.map_or(Ok(Vec::new()), |place| Err(place.problem(what)));
+    }
+    all.extend_from_slice(of_pack);
+    Ok(all)
 }
 
 /// What the text of a file leaves to whoever runs it.

@@ -1,5 +1,6 @@
 //! What a `pack.yaml` holds.
 
+use crate::diagnoses::DIAGNOSES;
 use crate::scenario::head::VARIABLES;
 use crate::schema::{Field, Type};
 
@@ -12,4 +13,10 @@ pub const FIELDS: &[Field] = &[
     Field::optional("documents", Type::Text, "Folder with what is known of the editions.").or("documents"),
     Field::optional("scenarios", Type::Text, "Folder of its scenarios.").or("scenarios"),
     Field::optional("vars", VARIABLES, "What is left to whoever runs it, used as `${vars.NAME}`.").or("none"),
+    Field::optional(
+        "diagnoses",
+        Type::Any(&[DIAGNOSES, Type::Text]),
+        "Causes that it knows, with the facts by which they are recognised; or the file that has them, below the same key.",
+    )
+    .or("none"),
 ];

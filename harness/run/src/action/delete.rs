@@ -53,6 +53,10 @@ impl Word for Delete {
         format!("delete {}", self.what)
     }
 
+    fn changes(&self) -> Vec<ObjectRef> {
+        self.ids.clone()
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let mut going = Vec::new();

@@ -81,6 +81,10 @@ impl Word for Change {
         format!("patch {}: {}", self.id, all.join(", "))
     }
 
+    fn changes(&self) -> Vec<ObjectRef> {
+        vec![self.id.clone()]
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let before = context.outside.objects.patch(&self.id, &self.patch).await?;

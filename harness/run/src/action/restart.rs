@@ -91,6 +91,16 @@ impl Word for Restart {
         }
     }
 
+    fn changes(&self) -> Vec<ObjectRef> {
+        match self {
+            Self::One(id) => vec![id.clone()],
+            Self::All { namespace, .. } => Kind::by_word("namespace")
+                .map(|kind| ObjectRef { kind, namespace: None, name: namespace.clone() })
+                .into_iter()
+                .collect(),
+        }
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let deployments = self.which(context).await?;

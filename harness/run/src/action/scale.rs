@@ -40,6 +40,10 @@ impl Word for Scale {
         format!("scale {} to {}", self.id, self.to)
     }
 
+    fn changes(&self) -> Vec<ObjectRef> {
+        vec![self.id.clone()]
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let patch = json!({"spec": {"replicas": self.to}});

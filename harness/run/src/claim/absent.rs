@@ -36,6 +36,10 @@ impl Word for Absent {
         format!("there is no {}", self.0)
     }
 
+    fn about(&self) -> Option<ObjectRef> {
+        Some(self.0.clone())
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let id = &self.0;

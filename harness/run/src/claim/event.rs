@@ -144,6 +144,10 @@ impl Word for Happens {
         format!("an event about {}: {}", self.about, wanted.join(", "))
     }
 
+    fn about(&self) -> Option<ObjectRef> {
+        Some(self.about.clone())
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let Some(kind) = Kind::by_word("event") else {

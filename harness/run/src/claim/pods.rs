@@ -21,6 +21,7 @@ use meshproof_model::event::Observed;
 use meshproof_model::implementation::Implementation;
 use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::node::{Data, Fields, Node, Problem};
+use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::scenario::stated;
 use meshproof_model::schema::{Field, Type};
 
@@ -142,6 +143,11 @@ impl Word for Pods {
         }
         let rows = self.rows.iter().map(|row| format!("{} × {}… {}", row.count, row.prefix, row.ready));
         format!("pods of {} become {}", self.namespace, rows.collect::<Vec<_>>().join(", "))
+    }
+
+    fn about(&self) -> Option<ObjectRef> {
+        let kind = Kind::by_word("namespace")?;
+        Some(ObjectRef { kind, namespace: None, name: self.namespace.clone() })
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {

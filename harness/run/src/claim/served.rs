@@ -25,6 +25,7 @@ use crate::word::{Definition, Reference, Scope, Staying, Word};
 use meshproof_model::event::Observed;
 use meshproof_model::scenario::limits::{LED_WITHIN, PACE, WIDTH};
 use meshproof_model::scenario::node::{Fields, Node, Problem};
+use meshproof_model::scenario::object::ObjectRef;
 use meshproof_model::schema::{Field, Type};
 use meshproof_model::vantage::Vantage;
 
@@ -245,6 +246,10 @@ impl Word for Served {
 
     fn forgives(&self) -> Option<String> {
         self.new_address.then(|| "refused connections, until the nodes know of a new address".to_owned())
+    }
+
+    fn about(&self) -> Option<ObjectRef> {
+        Some(self.target.gateway.clone())
     }
 
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {

@@ -83,6 +83,10 @@ impl Word for Status {
         }
     }
 
+    fn about(&self) -> Option<ObjectRef> {
+        Some(self.id.clone())
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let id = &self.id;

@@ -120,6 +120,10 @@ impl Word for FieldOf {
         format!("{} of {} is {}", self.path, self.id, self.named)
     }
 
+    fn about(&self) -> Option<ObjectRef> {
+        Some(self.id.clone())
+    }
+
     fn run<'a>(&'a self, context: &'a mut Context<'_>) -> BoxFuture<'a, Result<Observed, Trouble>> {
         async move {
             let id = &self.id;

@@ -53,13 +53,8 @@ pub(super) fn not_accepted(facts: &Facts) -> Option<Diagnosis> {
 
 /// Routes that name the Gateway as a parent.
 pub(super) fn routes<'a>(facts: &'a Facts, gateway: &'a Value) -> impl Iterator<Item = &'a Value> {
-    facts.list("httproutes").iter().filter(move |route| {
-        let own = &route["metadata"]["namespace"];
-        items(&route["spec"]["parentRefs"]).iter().any(|parent| {
-            let namespace = if parent["namespace"].is_null() { own } else { &parent["namespace"] };
-            parent["name"] == gateway["metadata"]["name"] && *namespace == gateway["metadata"]["namespace"]
-        })
-    })
+    let metadata = &gateway["metadata"];
+    facts.routes_of((text(&metadata["namespace"]), text(&metadata["name"])))
 }
 
 /// `ingress-not-supported`: what is wanted is said in an Ingress, and no route says it.

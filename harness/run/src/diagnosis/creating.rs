@@ -66,7 +66,7 @@ fn matters(facts: &Facts, workload: &Value) -> bool {
     {
         return false;
     }
-    let is_own = workload["metadata"]["namespace"] == facts.claim.namespace.as_str();
+    let is_own = facts.claim.is_of_scenario(text(&workload["metadata"]["namespace"]));
     let is_needed = text(&workload["metadata"]["name"]).starts_with(&facts.claim.backend);
     !is_own || is_needed && facts.claim.word != "status"
 }

@@ -8,9 +8,6 @@ use super::{
 };
 use meshproof_model::event::Diagnosis;
 
-/// How a refusal by a proxy begins in a status.
-const REFUSED: &str = "A proxy refused it: ";
-
 /// `controller-not-running`: nobody writes the Gateway's status.
 pub(super) fn controller_not_running(facts: &Facts) -> Option<Diagnosis> {
     let gateway = facts.gateway()?;
@@ -45,8 +42,9 @@ pub(super) fn controller_not_running(facts: &Facts) -> Option<Diagnosis> {
 
 /// `configuration-refused`: a proxy does not take what the controller sends.
 pub(super) fn configuration_refused(facts: &Facts) -> Option<Diagnosis> {
+    let refused = facts.names.words.configuration_refused.as_deref()?;
     let gateways = facts.gateway().into_iter().map(|gateway| ("Gateway", gateway));
-    let routes = facts.of("httproutes", &facts.claim.namespace).map(|route| ("HTTPRoute", route));
+    let routes = facts.routes().into_iter().map(|route| ("HTTPRoute", route));
     let (kind, object, message) = gateways.chain(routes).find_map(|(kind, object)| {
         let of = |part: &Value| {
             text(condition(&part["conditions"], "Programmed").map_or(&Value::Null, |c| &c["message"]))
@@ -55,7 +53,7 @@ pub(super) fn configuration_refused(facts: &Facts) -> Option<Diagnosis> {
         let status = &object["status"];
         let parts =
             std::iter::once(status).chain(items(&status["listeners"])).chain(items(&status["parents"]));
-        let message = parts.map(of).find(|message| message.contains(REFUSED))?;
+        let message = parts.map(of).find(|message| message.contains(refused))?;
         Some((kind, object, message))
     })?;
     Some(diagnosis(
@@ -74,7 +72,7 @@ pub(super) fn no_proxy(facts: &Facts) -> Option<Diagnosis> {
     let gateway = facts.gateway()?;
     let programmed = condition(&gateway["status"]["conditions"], "Programmed")?;
     let message = text(&programmed["message"]);
-    if !matches!(message, "No proxy is connected" | "No proxy is Ready yet") {
+    if !facts.names.words.no_proxy.iter().any(|said| said == message) {
         return None;
     }
     let proxies = facts.of("deployments", &facts.names.data_plane).map(|deployment| {

@@ -9,19 +9,6 @@ use super::{
 };
 use meshproof_model::event::Diagnosis;
 
-/// What the extension finds, by the reason of its Event: the cause's id, and what it means.
-const FINDINGS: &[(&str, &str, &str)] = &[
-    ("ALBControllerMissing", "controller-missing", "the extension finds no ALB Controller"),
-    ("IstioMissing", "istio-missing", "the extension finds no Istio"),
-    ("SidecarMissing", "extension-without-sidecar", "the extension has no sidecar, though Istio is there"),
-    ("IstioTooOld", "istio-too-old", "the extension refuses an Istio that is too old"),
-    (
-        "IstioAddOnUnsupported",
-        "istio-add-on-unsupported",
-        "the extension finds only the add-on of AKS, which is not supported",
-    ),
-];
-
 /// Ids of [`not_integrated`].
 pub(super) const NOT_INTEGRATED: &[&str] = &[
     "controller-missing",
@@ -31,9 +18,6 @@ pub(super) const NOT_INTEGRATED: &[&str] = &[
     "istio-add-on-unsupported",
 ];
 
-/// Reason of the Event that ends a finding.
-const INTEGRATED: &str = "Integrated";
-
 /// The extension says itself why it is no part of the mesh. Counts where the gateway lacks a certificate, or nothing was asked.
 pub(super) fn not_integrated(facts: &Facts) -> Option<Diagnosis> {
     let otherwise = facts.last_account().is_some_and(|entry| entry.reason != "no_client_certificate");
@@ -41,13 +25,15 @@ pub(super) fn not_integrated(facts: &Facts) -> Option<Diagnosis> {
         return None;
     }
     let (pod, event) = pods(facts).find_map(|pod| Some((pod, last_word(facts, pod)?)))?;
-    let (_, id, meaning) = FINDINGS.iter().find(|(reason, ..)| event["reason"] == *reason)?;
+    let words = &facts.names.words;
+    let finding = words.extension_events.get(text(&event["reason"]))?;
     // What is wrong, then what to do: `…: … . Run: …`.
     let message = text(&event["message"]);
-    let message = message.strip_prefix("not integrated: ").unwrap_or(message);
+    let begins = words.not_integrated.as_deref().unwrap_or_default();
+    let message = message.strip_prefix(begins).unwrap_or(message);
     Some(diagnosis(
-        id,
-        format!("{meaning} (pod {})", name_of(pod)),
+        finding.id,
+        format!("{} (pod {})", finding.means, name_of(pod)),
         [format!("{}: {message}", text(&event["reason"]))],
         "do what its Event says; it then goes on by itself, unless the Event names a restart",
     ))
@@ -70,8 +56,8 @@ pub(super) fn has(facts: &Facts, pod: &Value) -> bool {
 /// The latest Event in which a pod of the extension says how things stand.
 fn last_word<'a>(facts: &'a Facts, pod: &'a Value) -> Option<&'a Value> {
     let says = |event: &&Value| {
-        let reason = text(&event["reason"]);
-        reason == INTEGRATED || FINDINGS.iter().any(|(known, ..)| *known == reason)
+        let (words, reason) = (&facts.names.words, text(&event["reason"]));
+        words.integrated.as_deref() == Some(reason) || words.extension_events.contains_key(reason)
     };
     let when = |event: &&Value| {
         let time = event["lastTimestamp"].as_str().or_else(|| event["eventTime"].as_str());
@@ -103,13 +89,14 @@ pub(super) fn certificate_expired(facts: &Facts) -> Option<Diagnosis> {
             "see why its sidecar does not renew it (log of istio-proxy; istiod must answer), and the clocks of the nodes",
         ));
     }
+    let said = facts.names.words.certificate_expired.as_deref()?;
     // The container is called as its Deployment.
     let container = facts.names.extension.as_ref().map(|extension| &extension.deployment);
     let (pod, line) = pods(facts).filter(|pod| !is_ready(pod)).find_map(|pod| {
         let log = facts.logs.iter().find(|log| Some(&log.container) == container && log.is_of(pod))?;
-        Some((pod, log.lines.iter().rev().find(|line| line.contains("the certificate expired at "))?))
+        Some((pod, log.lines.iter().rev().find(|line| line.contains(said))?))
     })?;
-    let said = line.find("the certificate expired at ").and_then(|at| line.get(at..)).unwrap_or(line);
+    let said = line.find(said).and_then(|at| line.get(at..)).unwrap_or(line);
     Some(diagnosis(
         "certificate-expired",
         format!("the certificate of the extension's pod {} has expired", name_of(pod)),
@@ -267,7 +254,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_the_extension_found_before_it_was_integrated_does_not_count() {
-        let mut later = event(INTEGRATED, "");
+        let mut later = event("Integrated", "");
         later["eventTime"] = "2026-11-23T16:00:01.000000Z".into();
         let facts = found("IstioMissing", "").with("events", json!([event("IstioMissing", ""), later]));
         assert_eq!(not_integrated(&facts), None);

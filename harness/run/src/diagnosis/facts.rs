@@ -1,11 +1,14 @@
 //! What a diagnosis rests on.
 
+mod routes;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::names::Names;
 use crate::probe::{AccessLogEntry, deployment_of};
+use meshproof_model::diagnoses::KnownCause;
 
 /// The claim that did not hold.
 #[derive(Clone, Debug, Default)]
@@ -36,12 +39,16 @@ pub struct Claim {
     pub scenario_since: String,
     /// Objects that the scenario has deleted before, in words.
     pub deleted: Vec<String>,
-    /// Namespace of the Gateway.
+    /// Namespace of the scenario.
+    pub scenario_namespace: String,
+    /// Namespace of the Gateway, or of what else the claim was about; the scenario's, where that is one of the implementation's.
     pub namespace: String,
     /// Namespace of the backend, if it is another one.
     pub backend_namespace: Option<String>,
     /// Name of the Gateway; empty where the claim was not about one.
     pub gateway: String,
+    /// Name of the HTTPRoute that the claim was about; empty where it was not about one.
+    pub route: String,
     /// Name of the backend's Service and Deployment.
     pub backend: String,
     /// Name clients use.
@@ -55,6 +62,11 @@ impl Claim {
     /// Whether it says how requests are answered, so that the gateway's log is about it.
     pub fn is_about_answers(&self) -> bool {
         ABOUT_ANSWERS.contains(&self.word.as_str())
+    }
+
+    /// Whether a namespace is the scenario's, or the one that the claim is about.
+    pub fn is_of_scenario(&self, namespace: &str) -> bool {
+        [self.scenario_namespace.as_str(), self.namespace.as_str()].contains(&namespace)
     }
 
     /// Namespace of the backend.
@@ -134,6 +146,8 @@ pub struct Facts {
     pub names: Names,
     /// Namespaces of the implementation.
     pub implementation: Vec<String>,
+    /// Causes that the pack and the gateway's file know.
+    pub known: Vec<KnownCause>,
     /// Configuration dumps of the backend's sidecars, by `namespace/pod`.
     pub sidecars: BTreeMap<String, Value>,
 }
@@ -155,21 +169,6 @@ impl Facts {
             let metadata = &object["metadata"];
             metadata["name"] == name && metadata["namespace"].as_str().unwrap_or_default() == namespace
         })
-    }
-
-    /// The Gateway the claim was about; where it names none, the only one of its namespace.
-    pub fn gateway(&self) -> Option<&Value> {
-        let of_the_namespace = || self.of("gateways", &self.claim.namespace);
-        // A claim about an object says in words which it is about.
-        let named = |gateway: &&Value| {
-            let object = format!("gateway/{}", text(&gateway["metadata"]["name"]));
-            let mut words = self.claim.expected.split_whitespace();
-            words.any(|word| word.trim_end_matches([',', ';', ':', '.']) == object)
-        };
-        match self.claim.gateway.as_str() {
-            "" => of_the_namespace().find(named).or_else(|| of_the_namespace().next()),
-            name => self.get("gateways", &self.claim.namespace, name),
-        }
     }
 
     /// The gateway's entries about this frontend; all of them where the claim names none.
@@ -224,7 +223,9 @@ impl Facts {
     fn belongs(&self, event: &Value) -> bool {
         let object = &event["involvedObject"];
         let namespace = text(&object["namespace"]);
-        let own = [self.claim.namespace.as_str(), self.claim.namespace_of_backend()].contains(&namespace);
+        let claim = &self.claim;
+        let own =
+            [&claim.namespace, &claim.scenario_namespace, claim.namespace_of_backend()].contains(&namespace);
         let ours = own || self.implementation.iter().any(|known| known == namespace);
         let pods = self.list("pods").iter();
         let mut pods = pods.filter(|pod| pod["metadata"]["namespace"] == object["namespace"]);
@@ -307,7 +308,8 @@ pub(super) mod tests {
                 (
                     "httproutes",
                     json!({"metadata": {"namespace": namespace, "name": "traffic-split-mesh-route"},
-                    "spec": {"rules": [{"backendRefs": [{"name": "backend-v1", "port": 8080}]}]},
+                    "spec": {"parentRefs": [{"name": "gateway-01"}],
+                        "rules": [{"backendRefs": [{"name": "backend-v1", "port": 8080}]}]},
                     "status": {"parents": [{"conditions": [{"type": "ResolvedRefs", "status": "True"}]}]}}),
                 ),
                 (
@@ -339,6 +341,7 @@ pub(super) mod tests {
             ];
             let claim = Claim {
                 word: "request".into(),
+                scenario_namespace: namespace.into(),
                 namespace: namespace.into(),
                 gateway: "gateway-01".into(),
                 backend: "backend-v1".into(),

@@ -91,13 +91,7 @@ pub(super) fn listener_name_differs(facts: &Facts) -> Option<Diagnosis> {
     let named = |listeners: &Value| -> Vec<String> {
         items(listeners).iter().map(|listener| text(&listener["name"]).to_owned()).collect()
     };
-    let about = |gateway: &&Value| facts.claim.expected.contains(text(&gateway["metadata"]["name"]));
-    // A step may name another namespace than its scenario's. Where two have a Gateway of that name nothing singles one out.
-    let elsewhere = || {
-        let mut named = facts.list("gateways").iter().filter(about);
-        named.next().filter(|_| named.next().is_none())
-    };
-    let gateway = facts.of("gateways", &facts.claim.namespace).find(about).or_else(elsewhere)?;
+    let gateway = facts.gateway()?;
     let (spec, status) = (named(&gateway["spec"]["listeners"]), named(&gateway["status"]["listeners"]));
     if spec.iter().any(|name| name == asked) {
         let other = status
@@ -269,16 +263,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_step_may_name_another_namespace_than_its_scenarios() {
-        let mut facts = listener("http");
-        facts.claim.namespace = "elsewhere".into();
-        assert_eq!(diagnose(&facts).id, "listener-name-differs");
-        let one = facts.list("gateways").first().cloned().unwrap();
-        let mut other = one.clone();
+    fn a_gateway_of_the_same_name_in_another_namespace_is_not_meant() {
+        let right = listener("http").list("gateways")[0].clone();
+        let mut other = right.clone();
         other["metadata"]["namespace"] = "third".into();
-        let mut facts = facts.with("gateways", json!([one, other]));
-        facts.claim.namespace = "elsewhere".into();
-        assert_ne!(diagnose(&facts).id, "listener-name-differs", "nothing singles one out");
+        other["status"]["listeners"][0]["name"] = "other".into();
+        let facts = listener("http").with("gateways", json!([other, right]));
+        assert_eq!(diagnose(&facts).id, "listener-name-differs");
+        let mut facts = facts;
+        facts.claim.namespace = "third".into();
+        assert_ne!(diagnose(&facts).id, "listener-name-differs");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the gateway under test and its parts are called, from its file: the rules know no gateway.
 
-use meshproof_model::implementation::{Certificate, Implementation, Release};
+use meshproof_model::implementation::{Certificate, Implementation, Release, Words};
 
 /// Names that the rules compare with what is there. Those that a gateway has none of are empty, and match nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Names {
     pub data_plane: String,
     /// Namespace and name of the Secret with its client certificate, if it is in one.
     pub identity: Option<(String, String)>,
+    /// Its own words for what went wrong.
+    pub words: Words,
 }
 
 /// A program of the gateway.
@@ -55,6 +57,7 @@ impl Names {
             control_plane: program(false),
             extension: program(true),
             data_plane: implementation.proxies.namespace.clone(),
+            words: implementation.words.clone(),
             identity: match implementation.identity.as_ref().map(|identity| &identity.certificate) {
                 Some(Certificate::Secret { namespace, name }) => Some((namespace.clone(), name.clone())),
                 None | Some(Certificate::Envoy | Certificate::Sidecar | Certificate::Unseen) => None,
@@ -87,6 +90,7 @@ mod tests {
             alb.extension,
             program("alb-controller-istio-extension", "alb-controller-servicemesh-extension")
         );
+        assert_eq!(alb.words.extension_events["IstioMissing"].id, "istio-missing");
         assert!(alb.owns("azure-alb-system") && alb.owns("azure-alb-dataplane") && !alb.owns("shop"));
     }
 

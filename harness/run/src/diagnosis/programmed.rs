@@ -16,7 +16,7 @@ pub(super) fn before_served(facts: &Facts) -> Option<Diagnosis> {
     let says = |status: &serde_json::Value| {
         condition(&status["conditions"], "Programmed").is_some_and(|condition| condition["status"] == "True")
     };
-    let routes = facts.of("httproutes", &facts.claim.namespace);
+    let routes = facts.routes().into_iter();
     let said = routes.filter(|route| items(&route["status"]["parents"]).iter().any(says));
     let said: Vec<String> =
         said.map(|route| format!("HTTPRoute {} says Programmed, too", name_of(route))).collect();

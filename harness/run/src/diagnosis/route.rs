@@ -41,7 +41,7 @@ pub(super) const REFUSED: &[&str] =
 
 /// A backendRef that may not be used as it is.
 pub(super) fn refused(facts: &Facts) -> Option<Diagnosis> {
-    let (route, id, next) = facts.of("httproutes", &facts.claim.namespace).find_map(|route| {
+    let (route, id, next) = facts.routes().into_iter().find_map(|route| {
         let parents = items(&route["status"]["parents"]).iter();
         let mut conditions = parents.filter_map(|parent| condition(&parent["conditions"], "ResolvedRefs"));
         let refusal = conditions.find(|condition| condition["status"] == "False")?;
@@ -56,7 +56,7 @@ pub(super) fn refused(facts: &Facts) -> Option<Diagnosis> {
     ))
 }
 
-/// `backend-not-found`: a route of the namespace names a Service that does not exist.
+/// `backend-not-found`: a route of the Gateway names a Service that does not exist.
 pub(super) fn backend_not_found(facts: &Facts) -> Option<Diagnosis> {
     let missing = unresolved(facts)
         .find(|reference| facts.get("services", reference.namespace, reference.service).is_none())?;
@@ -111,9 +111,9 @@ pub(super) fn backend_port_missing(facts: &Facts) -> Option<Diagnosis> {
     ))
 }
 
-/// References of the namespace's routes, except of those routes whose every reference is resolved.
+/// References of the Gateway's routes, except of those routes whose every reference is resolved.
 fn unresolved(facts: &Facts) -> impl Iterator<Item = Reference<'_>> {
-    facts.of("httproutes", &facts.claim.namespace).filter(|route| !is_resolved(route)).flat_map(|route| {
+    facts.routes().into_iter().filter(|route| !is_resolved(route)).flat_map(|route| {
         let own = text(&route["metadata"]["namespace"]);
         let references = items(&route["spec"]["rules"]).iter().flat_map(|rule| items(&rule["backendRefs"]));
         references.map(move |reference| Reference {
@@ -208,7 +208,8 @@ pub(super) mod tests {
     fn route(service: &str, port: u64) -> Value {
         json!([{
             "metadata": {"namespace": "isto-example-namespace", "name": "traffic-split-mesh-route"},
-            "spec": {"rules": [{"backendRefs": [{"name": service, "port": port}]}]},
+            "spec": {"parentRefs": [{"name": "gateway-01"}],
+                "rules": [{"backendRefs": [{"name": service, "port": port}]}]},
             "status": {"parents": [{"conditions": [{"type": "ResolvedRefs", "status": "False",
                 "reason": "BackendNotFound", "message": "recorded message"}]}]}
         }])
@@ -237,6 +238,67 @@ pub(super) mod tests {
         assert_eq!(diagnosis.id, "backend-not-found");
         assert!(diagnosis.because.iter().any(|reason| reason.contains("test-infra/backend-v1")));
         assert!(diagnosis.next.contains("ReferenceGrant"));
+    }
+
+    /// The Gateway and the sample in one namespace, the route in the scenario's.
+    fn gateway_elsewhere() -> Facts {
+        let sample = Facts::sample();
+        let moved = |plural: &str| {
+            let mut object = sample.list(plural)[0].clone();
+            object["metadata"]["namespace"] = "test-infra".into();
+            json!([object])
+        };
+        let mut routed = route("backend-v1", 8080);
+        routed[0]["spec"]["parentRefs"][0]["namespace"] = "test-infra".into();
+        let mut facts = ["gateways", "services", "pods"]
+            .into_iter()
+            .fold(sample.clone(), |facts, plural| facts.with(plural, moved(plural)))
+            .with("httproutes", routed);
+        facts.claim.namespace = "test-infra".into();
+        facts
+    }
+
+    #[test]
+    fn routes_of_all_namespaces_that_name_the_gateway_count() {
+        let facts = gateway_elsewhere().expecting(200).answered(500, "backend_invalid");
+        let diagnosis = diagnose(&facts);
+        assert_eq!(diagnosis.id, "backend-not-found", "{diagnosis:?}");
+        assert!(diagnosis.title.contains("isto-example-namespace/traffic-split-mesh-route"), "{diagnosis:?}");
+        let mut other = route("backend-v1", 8080);
+        other[0]["metadata"]["namespace"] = "test-infra".into();
+        other[0]["spec"]["parentRefs"][0]["name"] = "another".into();
+        assert_eq!(diagnose(&facts.with("httproutes", other)).id, "unknown", "it is another Gateway's");
+    }
+
+    #[test]
+    fn a_claim_about_a_route_is_about_its_gateway_too() {
+        let mut facts = gateway_elsewhere();
+        (facts.claim.word, facts.claim.gateway) = ("status".into(), String::new());
+        facts.claim.namespace = "isto-example-namespace".into();
+        facts.claim.route = "traffic-split-mesh-route".into();
+        assert_eq!(facts.gateway().map(name_of).as_deref(), Some("test-infra/gateway-01"));
+        assert_eq!(diagnose(&facts).id, "backend-not-found");
+    }
+
+    #[test]
+    fn pods_do_not_depend_on_routes() {
+        let mut facts = gateway_elsewhere();
+        (facts.claim.word, facts.claim.gateway) = ("pods".into(), String::new());
+        assert_eq!(diagnose(&facts).id, "unknown");
+    }
+
+    #[test]
+    fn a_backend_that_a_claim_names_alone_is_found_by_the_routes() {
+        let mut facts = gateway_elsewhere().with(
+            "services",
+            json!([{"metadata": {"namespace": "isto-example-namespace",
+            "name": "backend-v1"}}]),
+        );
+        facts.look_for_backend();
+        assert_eq!(facts.claim.namespace_of_backend(), "isto-example-namespace");
+        let mut beside = gateway_elsewhere();
+        beside.look_for_backend();
+        assert_eq!(beside.claim.namespace_of_backend(), "test-infra");
     }
 
     #[test]

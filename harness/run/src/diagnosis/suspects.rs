@@ -8,13 +8,13 @@ use super::{
 };
 
 /// Pods that the claim may need. Where the gateway has answered, the backend's and the implementation's; for a claim about a
-/// status, all but those of the scenario's namespace, on which no status depends.
+/// status, all but those of the scenario's namespaces, on which no status depends.
 pub(super) fn suspects(facts: &Facts) -> impl Iterator<Item = &Value> {
     let status = facts.claim.word == "status";
     let answered = facts.last_account().is_some() || (!status && facts.claim.last_status.is_some());
     facts.list("pods").iter().filter(move |pod| match () {
         () if answered => concerns(facts, pod),
-        () if status => pod["metadata"]["namespace"] != facts.claim.namespace.as_str(),
+        () if status => !facts.claim.is_of_scenario(text(&pod["metadata"]["namespace"])),
         () => true,
     })
 }

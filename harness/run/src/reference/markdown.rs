@@ -6,6 +6,7 @@ use super::says;
 use crate::diagnosis;
 use crate::scenario::vocabulary::{WITNESSES, WORDS};
 use crate::word::{Definition, Staying};
+use meshproof_model::diagnoses;
 use meshproof_model::event::StepKind;
 use meshproof_model::implementation::PLACEHOLDERS;
 use meshproof_model::scenario::head;
@@ -20,6 +21,21 @@ Made from the words' own definitions; a test holds it to them (see CONTRIBUTING.
 
 A scenario is a folder with a `scenario.yaml`. Each of its steps has exactly one word: an *action*, which changes something, or a
 *claim*, which says what becomes of it within a time limit, and perhaps that it stays so.
+
+";
+
+const DIAGNOSIS: &str = "\
+```yaml
+diagnoses:
+- id: cache-full
+  title: The sample's cache is full
+  when:
+  - answer: {status: 503}
+  - log: {pod: \"api-*\", container: api, matches: \"cache is full\"}
+  - object: {of: configmap/api, field: data.entries, is: \"100\"}
+  because: It takes as many entries as its ConfigMap says.
+  next: raise `entries` in ConfigMap api, and restart its Deployment
+```
 
 ";
 
@@ -63,11 +79,18 @@ pub fn vocabulary() -> String {
     causes.dedup();
     let causes: Vec<_> = causes.iter().map(|cause| format!("`{cause}`")).collect();
     let _ =
-        write!(out, "\n## Diagnoses\n\nWhat `must-fail` and `expects` may name: {}.\n", causes.join(", "));
+        write!(out, "\n## Diagnoses\n\nWhat `must-fail` and `expects` may name: {}.\n\n", causes.join(", "));
+    out += "A pack (`diagnoses` in `pack.yaml`, or a file that this names) and the file of a gateway may know causes of their own. They \
+            are looked for first, in their order; each is recognised where all is seen that `when` names.\n\n";
+    out += &table(diagnoses::FIELDS);
+    for field in diagnoses::FIELDS {
+        out += &nested(field.name, field);
+    }
+    out += DIAGNOSIS;
     let placeholders: Vec<_> = PLACEHOLDERS.split(", ").map(|name| format!("`${{{name}}}`")).collect();
     let _ = write!(
         out,
-        "\n## Placeholders\n\nTexts of scenarios, their manifests and expected statuses may hold: {}.\n",
+        "## Placeholders\n\nTexts of scenarios, their manifests and expected statuses may hold: {}.\n",
         placeholders.join(", ")
     );
     out

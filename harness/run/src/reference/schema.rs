@@ -96,7 +96,13 @@ fn shared() -> Map<String, Value> {
         ("object", json!({"type": "string", "pattern": object, "description": "kind/name"})),
         ("requirement", json!({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9._-]*$"})),
         ("erratum", json!({"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9._-]*$"})),
-        ("diagnosis", json!({"enum": causes})),
+        (
+            "diagnosis",
+            json!({"anyOf": [
+                {"enum": causes},
+                {"type": "string", "pattern": "^[a-z]([a-z0-9-]*[a-z0-9])?$", "description": "One that the pack, or the gateway's file, knows itself."},
+            ]}),
+        ),
     ];
     all.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }

@@ -4,6 +4,7 @@
 //! evidence has to show this cause, and then the same claim with `sees` instead of what it says has to hold.
 
 use crate::diagnosis;
+use meshproof_model::diagnoses::KnownCause;
 use meshproof_model::scenario::node::{Data, Key, Node, Problem, closest};
 
 /// The key.
@@ -40,13 +41,13 @@ pub(super) struct MustFail<'a> {
 ///
 /// # Errors
 /// The diagnosis is none there is, or nothing is said of what is to be seen.
-pub(super) fn parse(node: &Node) -> Result<MustFail<'_>, Problem> {
+pub(super) fn parse<'a>(node: &'a Node, own: &[KnownCause]) -> Result<MustFail<'a>, Problem> {
     let mut fields = node.fields().map_err(|problem| {
         problem.help(
             "say why and what is to be seen instead: {diagnosis: backend-not-found, sees: {status: 500}}",
         )
     })?;
-    let diagnosis = diagnosis_of(fields.need("diagnosis")?)?;
+    let diagnosis = diagnosis_of(fields.need("diagnosis")?, own)?;
     let sees = fields.need("sees").map_err(|problem| {
         problem
             .help("the reason alone may be met by something else: what would the claim say if it were right?")
@@ -57,9 +58,13 @@ pub(super) fn parse(node: &Node) -> Result<MustFail<'_>, Problem> {
 }
 
 /// A diagnosis that can be made.
-fn diagnosis_of(node: &Node) -> Result<String, Problem> {
+fn diagnosis_of(node: &Node, own: &[KnownCause]) -> Result<String, Problem> {
     let id = node.text()?;
-    let known: Vec<&str> = diagnosis::causes().collect();
+    let mut known: Vec<&str> = own.iter().map(|cause| cause.id.as_str()).collect();
+    // One by one, for these live longer.
+    for id in diagnosis::causes() {
+        known.push(id);
+    }
     if known.contains(&id) {
         return Ok(id.to_owned());
     }

@@ -10,12 +10,13 @@ use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Client, ResourceExt};
 
 use meshproof_cluster::probe::Prober;
+use meshproof_lab::cache::Cache;
 use meshproof_lab::cluster::api::{ApiError, apply, objects, request, wait, wait_for_deployment};
 use meshproof_lab::cluster::usage::{self, Usage};
 use meshproof_lab::cluster::{
-    Cluster, ClusterError, ClusterSpec, Implementation, InstallError, addons,
-    ensure_cluster_with_implementation, owner,
+    Cluster, ClusterError, ClusterSpec, Implementation, InstallError, addons, ensure_cluster_with, owner,
 };
+use meshproof_lab::supply::{Wanted, peers};
 use meshproof_model::progress::Progress;
 
 use super::load::{Connection, Target};
@@ -85,12 +86,26 @@ impl Side {
     }
 }
 
-/// The cluster of a benchmark, with our gateway and Istio's; made if it is not there.
-pub(super) async fn cluster(name: &str, progress: &dyn Progress) -> Result<(Cluster, Client), ClusterError> {
-    let spec = ClusterSpec { name: name.to_owned(), ..ClusterSpec::default() };
-    let (cluster, _) = ensure_cluster_with_implementation(&spec, progress).await?;
+/// The cluster of a benchmark, with a gateway and Istio's own; made if it is not there.
+pub(super) async fn cluster(
+    name: &str,
+    implementation: &Implementation,
+    progress: &dyn Progress,
+) -> Result<(Cluster, Client), ClusterError> {
+    let images = Wanted::on_ours(implementation);
+    let spec = ClusterSpec { name: name.to_owned(), images, ..ClusterSpec::default() };
+    let provided = peers::provide(&Cache::open_default()?, implementation, progress).await?;
+    let cluster = ensure_cluster_with(&spec, &provided.implementation, &provided.images, progress).await?;
     let client = cluster.client().await?;
     Ok((cluster, client))
+}
+
+/// The same with the gateway of this workspace.
+pub(super) async fn of_this_workspace(
+    name: &str,
+    progress: &dyn Progress,
+) -> Result<(Cluster, Client), ClusterError> {
+    cluster(name, &Implementation::built_in().map_err(Box::new)?, progress).await
 }
 
 /// Makes both, and waits until they answer.

@@ -71,7 +71,7 @@ struct Measured {
 }
 
 pub(super) async fn run(args: &IsolationArgs, progress: &dyn Progress) -> Result<Judged, BenchError> {
-    let (cluster, client) = gateways::cluster(&args.figures.cluster, progress).await?;
+    let (cluster, client) = gateways::of_this_workspace(&args.figures.cluster, progress).await?;
     let result = measure_all(&cluster, &client, args, progress).await;
     gateways::remove(&client).await?;
     finish(&result?, &args.figures)

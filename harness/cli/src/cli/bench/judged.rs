@@ -58,6 +58,8 @@ pub enum Judged {
     Reached,
     /// At least one was missed, and `--check` asks for all.
     Missed,
+    /// The command named something that there is not; it was told.
+    NotUnderstood,
 }
 
 /// Tells the figures, writes them where they are wanted, and says whether the goals are reached as far as that is asked.

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use gateway_api::apis::standard::httproutes::HttpRoute;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DynamicObject, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::time::MissedTickBehavior;
 
 use super::calm;
 use super::compare::percentile;
 use super::gateways::{self, CLASSES, NAMESPACE};
+use super::{BenchError, Judged};
+use crate::cli::{ImplementationArgs, RootArgs};
 use meshproof_cluster::probe::Prober;
 use meshproof_lab::cluster::api::{ApiError, apply, objects, wait_for_deployment};
 use meshproof_lab::cluster::{ClusterError, Implementation, InstallError, addons, default_name, owner};
@@ -37,6 +39,12 @@ pub struct RoutesArgs {
     /// Name of the cluster; it is made if it is not there, and kept
     #[arg(long, value_name = "NAME", default_value_t = default_name())]
     pub cluster: String,
+    /// Which pack has the gateway's file
+    #[command(flatten)]
+    pub root: RootArgs,
+    /// The gateway that is measured
+    #[command(flatten)]
+    pub implementation: ImplementationArgs,
 }
 
 /// What one gateway did.
@@ -48,32 +56,52 @@ struct Measured {
     unexpected: BTreeMap<String, usize>,
 }
 
-pub(super) async fn run(args: &RoutesArgs, progress: &dyn Progress) -> Result<(), ClusterError> {
-    let (cluster, client) = gateways::cluster(&args.cluster, progress).await?;
+pub(super) async fn run(args: &RoutesArgs, progress: &dyn Progress) -> Result<Judged, BenchError> {
+    let Some(implementation) = args.implementation.alone(&args.root) else {
+        return Ok(Judged::NotUnderstood);
+    };
+    let (cluster, client) = gateways::cluster(&args.cluster, &implementation, progress).await?;
     let echo = addons::image(&cluster.artifacts.images, "echo")
-        .ok_or_else(|| InstallError::ImageMissing("echo".into()))?;
-    let result = measure_all(&client, &echo.reference, args.routes, progress).await;
-    gateways::remove(&client).await?;
+        .ok_or_else(|| ClusterError::from(InstallError::ImageMissing("echo".into())))?;
+    let result = measure_all(&client, &implementation, &echo.reference, args.routes, progress).await;
+    gateways::remove(&client).await.map_err(ClusterError::from)?;
     print!("{}", report(&result?));
-    Ok(())
+    Ok(Judged::Reached)
+}
+
+/// Classes to be measured: the gateway's, and Istio's own beside it.
+fn classes(of: &Implementation) -> Vec<&str> {
+    let [_, beside] = CLASSES;
+    let mut classes = vec![of.gateway_class.as_str(), beside];
+    classes.dedup();
+    classes
+}
+
+/// What a gateway of this class is measured with. Objects of kinds that the gateway has no use for are left out.
+fn manifest(of: &Implementation, class: &str, image: &str) -> Result<Vec<DynamicObject>, ApiError> {
+    let text = MANIFEST.replace("${CLASS}", class).replace("${IMAGE}", image);
+    let mut all = objects("bench-routes.yaml", &text)?;
+    let kind = |object: &DynamicObject| object.types.as_ref().map(|types| types.kind.to_lowercase());
+    all.retain(|object| kind(object).is_none_or(|kind| !of.waived.kinds.contains_key(kind.as_str())));
+    Ok(all)
 }
 
 async fn measure_all(
     client: &Client,
+    implementation: &Implementation,
     image: &str,
     routes: u16,
     progress: &dyn Progress,
-) -> Result<Vec<Measured>, ClusterError> {
+) -> Result<Vec<(String, Measured)>, ClusterError> {
     let mut all = Vec::new();
-    for class in CLASSES {
+    for class in classes(implementation) {
         let phase = Phase::start(progress, format!("{routes} routes of {class}"), None);
-        let manifest = MANIFEST.replace("${CLASS}", class).replace("${IMAGE}", image);
-        apply(client, objects("bench-routes.yaml", &manifest)?).await?;
+        apply(client, manifest(implementation, class, image)?).await?;
         wait_for_deployment(client, NAMESPACE, "backend", PROGRAMMED).await?;
-        let prober = prober(client, image)?;
+        let prober = prober(client, implementation, image);
         let address = gateways::programmed(client, &prober, (class, 80), PROGRAMMED).await?;
         calm::wait(client).await?;
-        all.push(measure(client, class, address, routes).await?);
+        all.push((class.to_owned(), measure(client, &prober, class, address, routes).await?));
         phase.done();
     }
     Ok(all)
@@ -81,15 +109,14 @@ async fn measure_all(
 
 async fn measure(
     client: &Client,
+    prober: &Prober,
     class: &str,
     address: SocketAddr,
     routes: u16,
 ) -> Result<Measured, ClusterError> {
     let api: Api<HttpRoute> = Api::namespaced(client.clone(), NAMESPACE);
-    // Requests only from outside: the image of the vantage pods is not needed.
-    let prober = prober(client, "")?;
     let mut measured = Measured::default();
-    reachable(&prober, address).await?;
+    reachable(prober, address).await?;
     for index in 0..routes {
         let path = format!("/{class}/{index}");
         let route = route(class, index, &path)?;
@@ -127,9 +154,8 @@ async fn measure(
 }
 
 /// Sends the requests. Istio's gateway publishes an IP address, which needs no resolving.
-fn prober(client: &Client, image: &str) -> Result<Prober, ClusterError> {
-    let resolution = Implementation::built_in().map_err(Box::new)?.address.resolution;
-    Ok(Prober::new(client.clone(), image, true, resolution, owner::UP))
+fn prober(client: &Client, of: &Implementation, image: &str) -> Prober {
+    Prober::new(client.clone(), image, true, of.address.resolution.clone(), owner::UP)
 }
 
 /// Waits until the gateway answers at all: it is routes that are measured, and a new address takes kube-proxy a moment.
@@ -167,11 +193,11 @@ fn route(class: &str, index: u16, path: &str) -> Result<HttpRoute, ApiError> {
 }
 
 /// A row per gateway, and the ratio of the medians.
-fn report(all: &[Measured]) -> String {
+fn report(all: &[(String, Measured)]) -> String {
     let mut text =
         format!("{:<20}{:>8}{:>8}{:>8}  answers but 200 and 404\n", "gateway", "p50", "p99", "max");
     let mut medians = Vec::new();
-    for (class, measured) in CLASSES.iter().zip(all) {
+    for (class, measured) in all {
         let mut times: Vec<f64> = measured.times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
         times.sort_by(f64::total_cmp);
         let unexpected: Vec<_> =
@@ -196,11 +222,26 @@ mod tests {
         let times = |millis: u64| vec![Duration::from_millis(millis)];
         let ours = Measured { times: times(30), ..Measured::default() };
         let theirs = Measured { times: times(120), unexpected: [("503".to_owned(), 2)].into() };
-        insta::assert_snapshot!(report(&[ours, theirs]), @r"
+        insta::assert_snapshot!(report(&[("azure-alb-external".into(), ours), ("istio".into(), theirs)]), @r"
         gateway                  p50     p99     max  answers but 200 and 404
         azure-alb-external     30 ms   30 ms   30 ms  none
         istio                 120 ms  120 ms  120 ms  2 × 503
         ratio 0.25
         ");
+    }
+
+    #[test]
+    fn another_gateway_is_measured_without_objects_that_it_has_no_use_for() {
+        let kinds = |of: &Implementation| -> Vec<String> {
+            let all = manifest(of, &of.gateway_class, "echo:1").unwrap();
+            all.into_iter().filter_map(|object| object.types).map(|types| types.kind).collect()
+        };
+        let ours = Implementation::built_in().unwrap();
+        assert!(kinds(&ours).contains(&"ApplicationLoadBalancer".to_owned()));
+        assert_eq!(classes(&ours), CLASSES);
+        let file = meshproof_model::workspace::root().unwrap().join("implementations/istio.yaml");
+        let istio = Implementation::load(&file).unwrap();
+        assert!(!kinds(&istio).contains(&"ApplicationLoadBalancer".to_owned()));
+        assert_eq!(classes(&istio), ["istio"], "there is nobody else to hold it against");
     }
 }

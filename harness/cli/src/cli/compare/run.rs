@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::CompareArgs;
 use crate::cli::run::{self, RunArgs, run_name};
-use crate::cli::{ImplementationArgs, exit};
+use crate::cli::{ImplementationArgs, VarsArgs, exit};
+use meshproof_model::pack::Pack;
 use meshproof_report::Report;
 use meshproof_run::runner::Keep;
 
@@ -27,10 +28,7 @@ pub(super) async fn all(args: &CompareArgs) -> Result<Ran, u8> {
     let pack = args.root.load().ok_or(exit::USAGE)?;
     let folder = args.results.join(run_name());
     let mut planned: Vec<(String, RunArgs)> = Vec::new();
-    for gateway in &args.gateways {
-        let implementation =
-            ImplementationArgs { implementation: Some(gateway.into()), vars: args.vars.clone() };
-        let implementation = implementation.found(&pack).ok_or(exit::USAGE)?;
+    for implementation in gateways(args, &pack).ok_or(exit::USAGE)? {
         let loaded = implementation.load(&pack).ok_or(exit::USAGE)?;
         if planned.iter().any(|(name, _)| *name == loaded.name) {
             eprintln!("`{}` is named twice; each gateway has one column", loaded.name);
@@ -63,6 +61,17 @@ pub(super) async fn all(args: &CompareArgs) -> Result<Ran, u8> {
         }
     }
     Ok(ran)
+}
+
+/// The gateways, each with the values that are for it; says what is wrong.
+fn gateways(args: &CompareArgs, pack: &Pack) -> Option<Vec<ImplementationArgs>> {
+    let named = |gateway: &String| {
+        ImplementationArgs { implementation: Some(gateway.into()), vars: VarsArgs::default() }.found(pack)
+    };
+    let found: Vec<_> = args.gateways.iter().map(named).collect::<Option<_>>()?;
+    let declared: Vec<_> = found.iter().map(|gateway| gateway.declared(pack)).collect::<Option<_>>()?;
+    let given = args.vars.shared_out(&declared).map_err(|why| eprintln!("{why}")).ok()?;
+    Some(found.into_iter().zip(given).map(|(gateway, vars)| ImplementationArgs { vars, ..gateway }).collect())
 }
 
 /// The run of one gateway.

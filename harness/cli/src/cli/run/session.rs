@@ -22,6 +22,7 @@ use meshproof_lab::cluster::{
 };
 use meshproof_lab::groups::{Group, groups};
 use meshproof_lab::supply::LoadImage;
+use meshproof_lab::supply::Wanted;
 use meshproof_lab::supply::peers::{self, Provided};
 use meshproof_model::event::{
     Attempt, Event, EventSink, Partition, PhaseEvents, Recorder, ScenarioResult, Verdict,
@@ -147,7 +148,9 @@ async fn on_clusters(
         return ran.and(given).and(forgotten);
     }
     let needs: Vec<_> = scenarios.iter().map(|scenario| &scenario.needs).collect();
-    let groups = groups(&args.spec.asked(), &needs);
+    let mut asked = args.spec.asked();
+    asked.spec.images = Wanted::on_ours(implementation);
+    let groups = groups(&asked, &needs);
     let mut made = false;
     for (at, group) in groups.iter().enumerate() {
         let chosen: Vec<_> = group.scenarios.iter().filter_map(|at| scenarios.get(*at)).collect();

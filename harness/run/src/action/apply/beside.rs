@@ -11,8 +11,14 @@ use meshproof_model::scenario::kinds::Kind;
 use meshproof_model::scenario::manifest::{self, Object};
 use meshproof_model::scenario::node::Problem;
 
-/// Labels by which a namespace is of the mesh.
-const OF_MESH: [&str; 2] = ["istio-injection", "istio.io/rev"];
+/// Whether a namespace with these labels is of the mesh: where both stand, the one for injection counts, as it does for Istio.
+fn of_mesh(labels: &Value) -> bool {
+    match labels["istio-injection"].as_str() {
+        Some("enabled") => true,
+        Some("disabled") => false,
+        _ => labels["istio.io/rev"].is_string(),
+    }
+}
 
 /// An object for the gateway.
 #[derive(Debug)]
@@ -73,11 +79,7 @@ impl Beside {
         let (Some(name), Some(kind)) = (&self.of_mesh, Kind::by_word("namespace")) else { return Ok(true) };
         let query = Query { kind, namespace: None, name: Some(name.clone()) };
         let found = objects.observe(&query).next().await.transpose()?.unwrap_or_default();
-        let of_mesh = |namespace: &Value| {
-            let labels = &namespace["metadata"]["labels"];
-            OF_MESH.iter().any(|label| labels[*label].as_str().is_some_and(|value| value != "disabled"))
-        };
-        Ok(found.iter().any(of_mesh))
+        Ok(found.iter().any(|namespace| of_mesh(&namespace["metadata"]["labels"])))
     }
 }
 
@@ -85,7 +87,19 @@ impl Beside {
 mod tests {
     use std::path::Path;
 
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_namespace_is_of_the_mesh_by_istios_own_precedence() {
+        let of = |labels: Value| of_mesh(&labels);
+        assert!(
+            of(json!({"istio-injection": "enabled", "istio.io/rev": "gone"}))
+                && of(json!({"istio.io/rev": "a"}))
+        );
+        assert!(!of(json!({"istio-injection": "disabled", "istio.io/rev": "a"})) && !of(Value::Null));
+    }
 
     #[test]
     fn services_get_what_the_gateway_needs_for_the_account_of_their_pods() {
