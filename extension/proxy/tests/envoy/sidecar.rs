@@ -4,7 +4,7 @@ use crate::chains::{Mode, PortKind, bootstrap, port_number};
 use crate::support::Issued;
 use meshproof_lab::cache::Cache;
 use meshproof_lab::engine::ensure_engine;
-use meshproof_lab::supply::{SupplyOptions, prepare};
+use meshproof_lab::supply::{SupplyOptions, Wanted, prepare};
 use meshproof_model::progress::Silent;
 use std::net::{SocketAddr, ToSocketAddrs};
 use testcontainers::core::{ContainerPort, Mount, WaitFor};
@@ -25,7 +25,7 @@ pub(crate) fn in_engine() -> bool {
 pub(crate) async fn again_in_engine(test: &str) {
     let cache = Cache::open_default().expect("opening the cache");
     let engine = ensure_engine(&cache, &Silent).await.expect("a Docker Engine");
-    let options = SupplyOptions { without_workspace_images: true, ..SupplyOptions::default() };
+    let options = SupplyOptions { images: Wanted::none(), ..SupplyOptions::default() };
     let artifacts = prepare(&cache, &engine, &options, &Silent).await.expect("an Envoy and a node image");
     let test = test.to_owned();
     let status = tokio::task::spawn_blocking(move || {

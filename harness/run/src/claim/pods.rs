@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn pods_with_other_containers_are_told_as_data() {
         let pods = [pod("alb-controller-x-1", "1/1"), pod("alb-controller-istio-extension-y-1", "1/1")];
-        let told = Pods { namespace: "ns".into(), rows: rows() }.differing(&pods);
+        let told = Pods { namespace: "ns".into(), rows: rows(), beside: None }.differing(&pods);
         let other = json!({"name": "alb-controller-istio-extension-y-1", "ready": "1/1", "wanted": "2/2"});
         assert_eq!(told, json!({"namespace": "ns", "differing": [other]}));
     }
