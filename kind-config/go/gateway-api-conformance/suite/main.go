@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"testing"
 
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/gateway-api/conformance"
 	"sigs.k8s.io/gateway-api/conformance/utils/suite"
 )
@@ -22,8 +21,6 @@ func main() {
 	zone := flag.String("zone", "", "DNS zone of the gateways' host names; empty if the system's resolver knows them")
 	namespace := flag.String("zone-namespace", "", "namespace of the Services that the first label of such a name names")
 	label := flag.String("label", "", "name=value of the label that everything gets which is made")
-	usable := flag.String("usable-address", "", "IP address that a Gateway may ask for")
-	unusable := flag.String("unusable-address", "", "IP address that no Gateway can have")
 	if len(os.Args) < 2 || (os.Args[1] != "plan" && os.Args[1] != "run") {
 		fmt.Fprintln(os.Stderr, "usage: suite plan | suite run [flags]")
 		os.Exit(2)
@@ -49,8 +46,6 @@ func main() {
 		if err := prepare(&options, *label, *zone, *namespace); err != nil {
 			t.Fatal(err)
 		}
-		options.UsableNetworkAddresses = chosen(*usable)
-		options.UnusableNetworkAddresses = chosen(*unusable)
 		conformance.RunConformanceWithOptions(t, options)
 	}}}, nil, nil)
 }
@@ -72,13 +67,4 @@ func prepare(options *suite.ConformanceOptions, label, zone, namespace string) e
 		resolveZone(options.Clientset, zone, namespace)
 	}
 	return nil
-}
-
-// chosen is the pool of addresses with this one in it, if there is one: which there are, nobody but the cluster's load balancer knows.
-func chosen(address string) []gatewayv1.GatewaySpecAddress {
-	if address == "" {
-		return nil
-	}
-	kind := gatewayv1.IPAddressType
-	return []gatewayv1.GatewaySpecAddress{{Type: &kind, Value: address}}
 }
