@@ -31,9 +31,6 @@ const HEAD: &str = "title: t\ndocument: {name: d, edition: 2025-08-25}\nnamespac
 #[case::two_pods("- kill: {pod: a, holder-of: lease/b}\n")]
 #[case::never_what("- served: {gateway: g}\n  never: {}\n  within: 1s\n")]
 #[case::both("- served: {gateway: g}\n  becomes: {status: 200}\n  never: {status: 404}\n  within: 1s\n")]
-#[case::unknown_diagnosis(
-    "- request: {gateway: g}\n  becomes: {status: 200}\n  within: 1s\n  must-fail: {diagnosis: bad-luck, sees: {status: 503}}\n"
-)]
 #[case::cannot_be_seen(
     "- absent: pod/a\n  within: 1s\n  must-fail: {diagnosis: no-endpoint, sees: {status: 503}}\n"
 )]

@@ -87,6 +87,7 @@ const KNOWN: &[(&str, &str, &[&str], &str)] = &[
         "",
         &[
             "accept",
+            "affinity",
             "config",
             "faults",
             "filters",
