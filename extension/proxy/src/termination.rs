@@ -23,11 +23,14 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 #[derive(Debug)]
 pub(crate) struct TlsPort {
     listeners: HostMap<Arc<TlsListener>>,
+    /// Whether all of them are for HTTP. A port of TLSRoutes hands connections on, and says nothing of its own: whom nobody
+    /// wants finds the connection closed (so the Gateway API's conformance suite has it).
+    pub(crate) is_for_http: bool,
 }
 
 impl TlsPort {
-    pub(crate) fn new(listeners: HostMap<Arc<TlsListener>>) -> Self {
-        Self { listeners }
+    pub(crate) fn new(listeners: HostMap<Arc<TlsListener>>, is_for_http: bool) -> Self {
+        Self { listeners, is_for_http }
     }
 
     /// The listener for the name that a client asks for (RFC 6066 section 3): the most specific one. One that asks for none

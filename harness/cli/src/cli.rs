@@ -233,7 +233,8 @@ impl VarsArgs {
     /// # Errors
     /// As [`Self::given`], for a name that none of them declares.
     fn shared_out(&self, declared: &[Declarations]) -> Result<Vec<Self>, String> {
-        let all: Declarations = declared.iter().cloned().flatten().collect();
+        let all: Declarations =
+            declared.iter().flatten().map(|(name, said)| (name.clone(), said.clone())).collect();
         self.given(&all)?;
         let (arguments, file) = self.values()?;
         let given: Values = file.into_iter().chain(arguments).collect();

@@ -116,7 +116,7 @@ impl Collector {
         let mut kinds = Vec::new();
         for condition in self.conditions() {
             if let Condition::Object { kind, .. } = condition {
-                let kind = Kind::of(*kind);
+                let kind = Kind::of(kind);
                 if !kind.is_collected() && !kinds.contains(&kind) {
                     kinds.push(kind);
                 }

@@ -98,7 +98,9 @@ async fn greet(
     });
     let Some((listener, rule)) = found else {
         let mut stream = start.io;
-        stream.write_all(&UNRECOGNIZED_NAME).await?;
+        if port.is_for_http {
+            stream.write_all(&UNRECOGNIZED_NAME).await?;
+        }
         stream.shutdown().await?;
         return Ok(None);
     };

@@ -97,7 +97,10 @@ impl Builder<'_> {
             }
             listeners.push((hostname, made));
         }
-        let port = |(listeners, rules)| (Arc::new(TlsPort::new(HostMap::new(listeners))), rules);
+        let port = |(listeners, rules): (Vec<(_, Arc<TlsListener>)>, _)| {
+            let is_for_http = listeners.iter().all(|(_, listener)| listener.mode == TlsMode::TerminateHttp);
+            (Arc::new(TlsPort::new(HostMap::new(listeners), is_for_http)), rules)
+        };
         ports.into_iter().map(|(bind_port, of_port)| (bind_port, port(of_port))).collect()
     }
 
