@@ -22,10 +22,13 @@ const FIXED: [&str; 14] = [
 
 /// Whether a filter may set or remove a header field; names are compared without regard to case.
 pub fn is_changeable_header(name: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty()
-        && name.bytes().all(is_token)
-        && !FIXED.iter().any(|fixed| name.eq_ignore_ascii_case(fixed))
+    is_token(name) && !FIXED.iter().any(|fixed| name.eq_ignore_ascii_case(fixed))
+}
+
+/// Whether a text is a token, as names of header fields and cookies are (RFC 9110 section 5.6.2).
+pub fn is_token(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(fits)
 }
 
 /// Whether a filter may put this value into a header field (RFC 9110 section 5.5).

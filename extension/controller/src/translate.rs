@@ -25,6 +25,7 @@ mod listeners;
 mod load_balancers;
 mod model;
 mod namespaces;
+mod policies;
 mod pool;
 mod progress;
 mod route_policies;

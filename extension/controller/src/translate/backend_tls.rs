@@ -5,6 +5,7 @@ mod validation;
 
 use super::condition::{Condition, Refusal, Verdict};
 use super::model::{GROUP, Gateways, RoutePlan};
+use super::policies::by_precedence;
 use super::status::{ParentStatus, PolicyStatus};
 use crate::world::{BackendTlsPolicy, Key, Object, ParentRef, ServicePort, World};
 use alb_api::messages::{self, condition, reason};
@@ -63,12 +64,8 @@ pub(super) fn gateways_of<'a>(
 
 impl Policies {
     pub(super) fn new(world: &World) -> Self {
-        let mut policies: Vec<_> =
-            world.backend_tls_policies.iter().filter(|(_, object)| !object.meta.deleting).collect();
-        // Of several for one target the oldest takes precedence, then the first by name.
-        policies.sort_by_key(|(key, object)| (object.meta.created, *key));
         let mut all = Self::default();
-        for (key, object) in policies {
+        for (key, object) in by_precedence(&world.backend_tls_policies) {
             let targets = targets(key, object).map(|target| {
                 let service = target.0.clone();
                 all.of_service.entry(service.clone()).or_default().insert(key.clone());

@@ -1,7 +1,8 @@
 //! FrontendTLSPolicies: which one is in force for a listener, and what becomes of each.
 
 use super::condition::{Condition, Refusal, Verdict};
-use super::model::{GROUP, GatewayPlan, Gateways, ListenerPlan, kind_of};
+use super::model::{GatewayPlan, Gateways, ListenerPlan};
+use super::policies::{beside, by_precedence, named};
 use crate::world::{Key, World};
 use alb_api::FrontendTlsPolicySpec;
 use alb_api::messages::{self, condition, reason};
@@ -41,12 +42,8 @@ impl Plan {
 
 impl FrontendTlsPolicies {
     pub(super) fn new(world: &World) -> Self {
-        let mut policies: Vec<_> =
-            world.frontend_tls_policies.iter().filter(|(_, object)| !object.meta.deleting).collect();
-        // Of several for one target the oldest takes precedence, then the first by name.
-        policies.sort_by_key(|(key, object)| (object.meta.created, *key));
         let mut all = Self::default();
-        for (key, object) in policies {
+        for (key, object) in by_precedence(&world.frontend_tls_policies) {
             let plan = Plan { target: target(key, &object.spec), name: name(&object.spec) };
             for target in plan.targets() {
                 all.in_force.entry(target).or_insert_with(|| key.clone());
@@ -122,24 +119,8 @@ fn terminates(plan: &ListenerPlan) -> bool {
 
 fn target(policy: &Key, spec: &FrontendTlsPolicySpec) -> Verdict<(Key, BTreeSet<String>)> {
     let target = &spec.target_ref;
-    if !target.group.is_empty() && target.group != GROUP {
-        let message = format!("Group {} is not supported: only {GROUP} is", target.group);
-        return Err(Refusal::new(reason::INVALID_GROUP, message));
-    }
-    if target.kind != "Gateway" {
-        let kind = kind_of(&target.kind, &target.group);
-        let message = format!("Target {} is a {kind}: only Gateway is supported", target.name);
-        return Err(Refusal::new(reason::INVALID_KIND, message));
-    }
-    if target.name.is_empty() {
-        return Err(Refusal::new(reason::NO_TARGET_REFERENCE, "The policy names no Gateway"));
-    }
-    let namespace = target.namespace.as_deref().unwrap_or(&policy.namespace);
-    if namespace != policy.namespace {
-        let message = format!("A Gateway of namespace {namespace} cannot be given a policy from another one");
-        return Err(Refusal::new(reason::REF_NOT_PERMITTED, message));
-    }
-    Ok((Key::new(namespace, &target.name), target.section_names.iter().cloned().collect()))
+    named(target, &["Gateway"], "Gateway")?;
+    Ok((beside(policy, target, "Gateway")?, target.section_names.iter().cloned().collect()))
 }
 
 /// The name of what listeners are given.

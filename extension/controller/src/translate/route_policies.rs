@@ -1,12 +1,13 @@
 //! RoutePolicies: which one is in force for a route, and what becomes of each.
 
 use super::condition::{Condition, Refusal, Verdict};
-use super::model::{GROUP, RouteId, kind_of, kind_of_route, route};
+use super::model::{RouteId, kind_of_route, route};
+use super::policies::{beside, by_precedence, named};
 use crate::world::{HttpRoute, Key, Watched, World};
 use alb_api::messages::{self, condition, reason};
 use alb_api::policy::go_duration;
 use alb_api::{RoutePolicyConfig, RoutePolicySpec, SessionAffinity};
-use alb_config::proto;
+use alb_config::{is_token, proto};
 use std::collections::BTreeMap;
 
 /// "No time limit", for a protocol in which 0 is the default: a year.
@@ -40,12 +41,8 @@ pub(super) struct Given {
 
 impl RoutePolicies {
     pub(super) fn new(world: &World) -> Self {
-        let mut policies: Vec<_> =
-            world.route_policies.iter().filter(|(_, object)| !object.meta.deleting).collect();
-        // Of several for one route the oldest takes precedence, then the first by name.
-        policies.sort_by_key(|(key, object)| (object.meta.created, *key));
         let mut all = Self::default();
-        for (key, object) in policies {
+        for (key, object) in by_precedence(&world.route_policies) {
             let (target, given) = (target(key, &object.spec), given(&object.spec));
             if let Ok(route) = &target {
                 all.of_route.entry(route.clone()).or_default().push(key.clone());
@@ -134,36 +131,17 @@ fn invalid_route((kind, _): &RouteId) -> &'static str {
 /// The route that a policy is about.
 fn target(policy: &Key, spec: &RoutePolicySpec) -> Verdict<RouteId> {
     let target = &spec.target_ref;
-    // The vendor's own examples leave the group of an HTTPRoute empty.
-    if !target.group.is_empty() && target.group != GROUP {
-        let message = format!("Group {} is not supported: only {GROUP} is", target.group);
-        return Err(Refusal::new(reason::INVALID_GROUP, message));
-    }
-    let kind = match target.kind.as_str() {
-        "HTTPRoute" => Watched::HttpRoute,
+    let kind = match named(target, &["HTTPRoute", "GRPCRoute"], "route")? {
         "GRPCRoute" => Watched::GrpcRoute,
-        other => {
-            let kind = kind_of(other, &target.group);
-            let message =
-                format!("Target {} is a {kind}: only HTTPRoute and GRPCRoute are supported", target.name);
-            return Err(Refusal::new(reason::INVALID_KIND, message));
-        }
+        _ => Watched::HttpRoute,
     };
-    if target.name.is_empty() {
-        return Err(Refusal::new(reason::NO_TARGET_REFERENCE, "The policy names no route"));
-    }
     if !target.section_names.is_empty() {
         return Err(Refusal::new(
             reason::SECTION_NAMES_NOT_PERMITTED,
             "A policy is about all rules of a route",
         ));
     }
-    let namespace = target.namespace.as_deref().unwrap_or(&policy.namespace);
-    if namespace != policy.namespace {
-        let message = format!("A route of namespace {namespace} cannot be given a policy from another one");
-        return Err(Refusal::new(reason::REF_NOT_PERMITTED, message));
-    }
-    Ok((kind, Key::new(namespace, &target.name)))
+    Ok((kind, beside(policy, target, "route")?))
 }
 
 /// What a policy gives.
@@ -206,10 +184,4 @@ fn cookie(affinity: SessionAffinity) -> Result<proto::SessionAffinity, String> {
         }
         other => Err(format!("affinityType {other} is not supported")),
     }
-}
-
-/// RFC 9110 section 5.6.2.
-fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
