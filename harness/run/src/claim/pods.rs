@@ -8,7 +8,6 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use wildmatch::WildMatch;
 
 use super::becomes::{Held, Judgement, becomes};
 use super::of_implementation;
@@ -69,24 +68,15 @@ struct Row {
 struct Pods {
     namespace: String,
     rows: Vec<Row>,
-    /// Labels of the gateway's own pods where those stand beside each Gateway, among the sample's: a scenario that speaks of
-    /// the sample need not know of them. Names of labels with what their values look like.
-    beside: Option<Vec<(String, String)>>,
+    /// The gateway's own pods where those stand beside each Gateway, among the sample's: a scenario that speaks of the sample
+    /// need not know of them.
+    beside: Option<Share>,
 }
 
-/// Labels of the data plane's pods, if they are in the Gateway's namespace.
-fn beside(implementation: &Implementation) -> Option<Vec<(String, String)>> {
-    let proxies = &implementation.proxies;
-    let label = |text: &str| {
-        let (name, value) = text.split_once('=')?;
-        let value = value.trim_start_matches('=');
-        let any = value.split("${").map(|part| part.split_once('}').map_or(part, |(_, rest)| rest));
-        Some((name.trim().to_owned(), any.collect::<Vec<_>>().join("*").trim().to_owned()))
-    };
-    match proxies.namespace.contains("${gateway.namespace}") {
-        true => proxies.selector.split(',').map(label).collect(),
-        false => None,
-    }
+/// The data plane's pods, if they are in the Gateway's namespace.
+fn beside(implementation: &Implementation, namespace: &str) -> Option<Share> {
+    let are_beside = implementation.proxies.namespace.contains("${gateway.namespace}");
+    are_beside.then(|| Share::of_proxies(implementation, namespace))
 }
 
 fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<Box<dyn Word>, Problem> {
@@ -100,7 +90,8 @@ fn parse(subject: &Node, fields: &mut Fields<'_>, scope: &Scope<'_>) -> Result<B
         Data::Text(text) if text == "none" => Vec::new(),
         _ => become_.list()?.iter().map(row).collect::<Result<_, _>>()?,
     };
-    Ok(Box::new(Pods { namespace, rows, beside: beside(scope.implementation) }))
+    let beside = beside(scope.implementation, &namespace);
+    Ok(Box::new(Pods { namespace, rows, beside }))
 }
 
 fn row(node: &Node) -> Result<Row, Problem> {
@@ -215,11 +206,8 @@ impl Pods {
 
     /// Whether this pod is spoken of: each one, but for the gateway's own beside the sample's that no row names.
     fn concerns(&self, object: &Value) -> bool {
-        let Some(labels) = &self.beside else { return true };
-        let has = |(name, value): &(String, String)| {
-            object["metadata"]["labels"][name].as_str().is_some_and(|is| WildMatch::new(value).matches(is))
-        };
-        !labels.iter().all(has) || home(&self.rows, &Pod::of(object)).is_some()
+        let is_the_gateways = self.beside.as_ref().is_some_and(|beside| beside.has(object));
+        !is_the_gateways || home(&self.rows, &Pod::of(object)).is_some()
     }
 
     /// Whether a row about this pod names a sidecar.
@@ -320,10 +308,10 @@ mod tests {
     #[test]
     fn the_gateways_own_pods_beside_the_samples_need_not_be_named() {
         let mut theirs = Implementation::built_in().unwrap();
-        assert_eq!(beside(&theirs), None, "its pods are elsewhere");
+        assert_eq!(beside(&theirs, "ns"), None, "its pods are elsewhere");
         theirs.proxies.namespace = "${gateway.namespace}".into();
         theirs.proxies.selector = "app=gateway, of==${gateway.name}-x".into();
-        let pods = |rows| Pods { namespace: "ns".into(), rows, beside: beside(&theirs) };
+        let pods = |rows| Pods { namespace: "ns".into(), rows, beside: beside(&theirs, "ns") };
         let pod = |name: &str, of: &str| json!({"metadata": {"name": name, "labels": {"app": "gateway", "of": of}}});
         assert!(!pods(rows()).concerns(&pod("gateway-01-5d4f", "gateway-01-x")));
         assert!(pods(rows()).concerns(&pod("gateway-01-5d4f", "gateway-01-y")), "another label");

@@ -137,15 +137,20 @@ impl Share {
         for (namespace, deployment) in applied.chain(installed) {
             add(Self { namespace: namespace.clone(), which: Which::Deployment(deployment.clone()) });
         }
+        add(Self::of_proxies(implementation, namespace));
+        shares.sort();
+        shares
+    }
+
+    /// Where the pods of its data plane are.
+    pub(crate) fn of_proxies(implementation: &Implementation, namespace: &str) -> Self {
         let proxies = &implementation.proxies;
         let selector = about_gateway(&proxies.selector, namespace, "*");
         let labels = selector.split(',').filter_map(|label| label.split_once('='));
         let labels =
             labels.map(|(key, value)| (key.trim().to_owned(), value.trim_matches(['=', ' ']).to_owned()));
         let which = Which::Labelled(labels.collect());
-        add(Self { namespace: about_gateway(&proxies.namespace, namespace, "*"), which });
-        shares.sort();
-        shares
+        Self { namespace: about_gateway(&proxies.namespace, namespace, "*"), which }
     }
 }
 
