@@ -40,7 +40,7 @@ pub use placeholders::{PLACEHOLDERS, about_gateway};
 pub use reach::Reach;
 pub use resolution::Resolution;
 pub use templates::{Occasion, Templates};
-pub use words::{Finding, Words};
+pub use words::{FINDING_IDS, Finding, Words};
 
 /// The gateway of this workspace, as it was when this program was built.
 const ALB: &str = include_str!("../../../implementations/alb.yaml");

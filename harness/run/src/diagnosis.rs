@@ -35,6 +35,7 @@ mod writers;
 pub use self::facts::{Answerer, Claim, Facts, Log, Mesh};
 pub use self::names::{Names, Program};
 use meshproof_model::event::Diagnosis;
+use meshproof_model::implementation::FINDING_IDS;
 
 /// A rule: the ids of the causes it knows, and the cause, if the facts show one.
 struct Rule {
@@ -86,7 +87,7 @@ const RULES: &[Rule] = &[
     // TLS and the mesh.
     of_answers(&["backend-tls-policy-not-usable"], backend_tls::policy_not_usable),
     of_answers(&["backend-not-verified"], backend_tls::backend_not_verified),
-    rule(extension::NOT_INTEGRATED, extension::not_integrated),
+    rule(&FINDING_IDS, extension::not_integrated),
     rule(&["certificate-expired"], extension::certificate_expired),
     of_answers(&["certificate-not-trusted"], extension::not_trusted),
     of_answers(&["no-client-certificate"], mesh::no_client_certificate),

@@ -1,5 +1,6 @@
 //! What an implementation file holds.
 
+use super::FINDING_IDS;
 use crate::diagnoses::DIAGNOSES;
 use crate::scenario::head::{LIMIT, VARIABLES};
 use crate::schema::{Field, Type};
@@ -183,13 +184,7 @@ const EDITION: &[Field] = &[
 const WORDS: &[Field] = &[
     Field::optional(
         "extension-events",
-        Type::Names(&Type::OneOf(&[
-            "controller-missing",
-            "istio-missing",
-            "extension-without-sidecar",
-            "istio-too-old",
-            "istio-add-on-unsupported",
-        ])),
+        Type::Names(&Type::OneOf(&FINDING_IDS)),
         "Reasons of Events of its extension's pods, each with the diagnosis that it means.",
     )
     .or("none"),

@@ -29,6 +29,17 @@ const FINDINGS: [Finding; 5] = [
     },
 ];
 
+/// Their ids.
+pub const FINDING_IDS: [&str; FINDINGS.len()] = {
+    let mut ids = [""; FINDINGS.len()];
+    let mut at = 0;
+    while at < ids.len() {
+        ids[at] = FINDINGS[at].id;
+        at += 1;
+    }
+    ids
+};
+
 /// Words of a gateway; those that it has none for are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words {
@@ -69,11 +80,10 @@ pub(super) fn read(node: &Node) -> Result<Words, Problem> {
 fn finding(node: &Node) -> Result<Finding, Problem> {
     let id = node.text()?;
     FINDINGS.into_iter().find(|known| known.id == id).ok_or_else(|| {
-        let known: Vec<&str> = FINDINGS.iter().map(|known| known.id).collect();
         let problem = node.problem(format!("`{id}` is nothing that an extension finds"));
-        match closest(id, &known) {
+        match closest(id, &FINDING_IDS) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None => problem.help(known.join(", ")),
+            None => problem.help(FINDING_IDS.join(", ")),
         }
     })
 }

@@ -9,15 +9,6 @@ use super::{
 };
 use meshproof_model::event::Diagnosis;
 
-/// Ids of [`not_integrated`].
-pub(super) const NOT_INTEGRATED: &[&str] = &[
-    "controller-missing",
-    "istio-missing",
-    "extension-without-sidecar",
-    "istio-too-old",
-    "istio-add-on-unsupported",
-];
-
 /// The extension says itself why it is no part of the mesh. Counts where the gateway lacks a certificate, or nothing was asked.
 pub(super) fn not_integrated(facts: &Facts) -> Option<Diagnosis> {
     let otherwise = facts.last_account().is_some_and(|entry| entry.reason != "no_client_certificate");
