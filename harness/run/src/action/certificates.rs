@@ -211,10 +211,10 @@ impl Certificates {
             self.authority.clone(),
             object("ConfigMap", &self.authority, json!({"data": {"ca.crt": certificate}})),
         )];
-        for server in &self.leaves {
+        for made in &self.leaves {
             let key = KeyPair::generate()?;
             // An authority that is plugged into Istio may be no root itself: whoever verifies needs its certificate.
-            let certificate = leaf(server, now).signed_by(&key, issuer)?.pem() + certificate;
+            let certificate = leaf(made, now).signed_by(&key, issuer)?.pem() + certificate;
             let content = json!({
                 "type": "kubernetes.io/tls",
                 "data": {
@@ -222,7 +222,7 @@ impl Certificates {
                     "tls.key": ByteString(key.serialize_pem().into_bytes()),
                 },
             });
-            objects.push((server.secret.clone(), object("Secret", &server.secret, content)));
+            objects.push((made.secret.clone(), object("Secret", &made.secret, content)));
         }
         Ok(objects)
     }
@@ -244,14 +244,14 @@ fn authority(name: &str, now: SystemTime) -> CertificateParams {
     params
 }
 
-fn leaf(server: &Leaf, now: SystemTime) -> CertificateParams {
+fn leaf(of: &Leaf, now: SystemTime) -> CertificateParams {
     let mut params = CertificateParams::default();
-    params.distinguished_name = common_name(&server.secret.name);
-    params.subject_alt_names.clone_from(&server.names);
-    params.extended_key_usages = vec![server.usage.clone()];
+    params.distinguished_name = common_name(&of.secret.name);
+    params.subject_alt_names.clone_from(&of.names);
+    params.extended_key_usages = vec![of.usage.clone()];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
-    let (from, until) = server.valid.span(now);
+    let (from, until) = of.valid.span(now);
     (params.not_before, params.not_after) = (from.into(), until.into());
     params
 }
@@ -264,13 +264,13 @@ fn common_name(text: &str) -> DistinguishedName {
 
 impl Word for Certificates {
     fn name(&self) -> String {
-        let servers = self.leaves.iter().map(|server| {
-            format!("; {} for {}{}", server.secret.name, in_words(&server.names), server.valid.in_words())
+        let leaves = self.leaves.iter().map(|leaf| {
+            format!("; {} for {}{}", leaf.secret.name, in_words(&leaf.names), leaf.valid.in_words())
         });
-        let servers: String = servers.collect();
+        let leaves: String = leaves.collect();
         match &self.issuer {
-            None => format!("make certificate authority {}{servers}", self.authority.name),
-            Some(issuer) => format!("certificates by the authority of {issuer}{servers}"),
+            None => format!("make certificate authority {}{leaves}", self.authority.name),
+            Some(issuer) => format!("certificates by the authority of {issuer}{leaves}"),
         }
     }
 
@@ -280,7 +280,7 @@ impl Word for Certificates {
     }
 
     fn creates(&self) -> Vec<ObjectRef> {
-        let secrets = self.leaves.iter().map(|server| server.secret.clone());
+        let secrets = self.leaves.iter().map(|leaf| leaf.secret.clone());
         std::iter::once(self.authority.clone()).chain(secrets).collect()
     }
 
